@@ -1,0 +1,73 @@
+"""bertc, the BERT compiler: a checkpoint in, one file out, fast on ordinary processors.
+
+>>> import bertc
+>>> bertc.compile("all-MiniLM-L6-v2", "minilm.bertc")            # doctest: +SKIP
+>>> bertc.load("minilm.bertc").encode(["a text", "another"])     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertc.artifact.reader import Artifact
+    from bertc.compiler import compile  # noqa: A004
+    from bertc.encoder import Encoder, load
+    from bertc.errors import (
+        ArtifactError,
+        BertcError,
+        CheckpointError,
+        GraphError,
+        InputError,
+        MissingExtraError,
+        RecipeError,
+    )
+    from bertc.recipe import Recipe
+    from bertc.version import __version__
+
+_HOMES = {
+    "Artifact": "artifact.reader",
+    "ArtifactError": "errors",
+    "BertcError": "errors",
+    "CheckpointError": "errors",
+    "Encoder": "encoder",
+    "GraphError": "errors",
+    "InputError": "errors",
+    "MissingExtraError": "errors",
+    "Recipe": "recipe",
+    "RecipeError": "errors",
+    "__version__": "version",
+    "compile": "compiler",
+    "load": "encoder",
+}
+"""Public name -> the module that has it, imported at first use: loading a model must not pay for
+the compiler, nor the compiler for the tokenizer."""
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "BertcError",
+    "CheckpointError",
+    "Encoder",
+    "GraphError",
+    "InputError",
+    "MissingExtraError",
+    "Recipe",
+    "RecipeError",
+    "__version__",
+    "compile",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bertc' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"bertc.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The ``.bertc`` file: what it holds (``schema``), how it is written and read."""

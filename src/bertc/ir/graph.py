@@ -1,0 +1,139 @@
+"""The graph: an immutable, typed dataflow of nodes, with symbolic token and sequence counts.
+
+A graph is in single-assignment form: each value has a name and one producer (a graph input, a
+constant, or one output of one node), and nodes are listed in execution order. What an op means,
+and which shapes it takes, is in ``ops.py``; whether a graph is well formed, in ``verifier.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+Attribute = int | float | str | bool
+Dimension = int | str
+"""A size: a number, or one of the symbols below."""
+
+TOKENS = "tokens"
+SEQUENCES = "sequences"
+SEQUENCES_PLUS_ONE = "sequences+1"
+
+Stage = Literal["imported", "fused", "typed"]
+"""How far a graph has come: from a front end, after fusion, after dtypes were chosen."""
+
+
+class DType(str, Enum):
+    """Element types, by the names that safetensors uses (lower case)."""
+
+    F32 = "f32"
+    F16 = "f16"
+    BF16 = "bf16"
+    I8 = "i8"
+    U8 = "u8"
+    I32 = "i32"
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return {"f32": 4, "i32": 4, "f16": 2, "bf16": 2, "i8": 1, "u8": 1}[self.value]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """The type of a value: element type and shape."""
+
+    dtype: DType
+    shape: tuple[Dimension, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype.value}[{', '.join(str(size) for size in self.shape)}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A tensor that the graph owns.
+
+    ``array`` holds bf16 as float32 numbers that are representable in bf16, since NumPy has no
+    bf16; every other dtype is NumPy's own.
+    """
+
+    dtype: DType
+    array: np.ndarray[Any, Any]
+
+    @property
+    def type(self) -> TensorType:
+        """The tensor type of the array."""
+        return TensorType(self.dtype, tuple(self.array.shape))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.
+
+    ``name`` follows the checkpoint's module names (``encoder.layer.0.attention.self.query``), so
+    that recipes and reports can speak of it. An absent optional input is the empty string.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model: typed inputs, constants, nodes in execution order, and named outputs."""
+
+    inputs: Mapping[str, TensorType]
+    constants: Mapping[str, Constant]
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, str]
+    """Public output name (``last_hidden_state``, ``logits``, ...) -> value name."""
+    stage: Stage = "imported"
+
+    def with_nodes(
+        self,
+        nodes: Iterable[Node],
+        *,
+        constants: Mapping[str, Constant] | None = None,
+        outputs: Mapping[str, str] | None = None,
+        stage: Stage | None = None,
+    ) -> Graph:
+        """A copy with other nodes, and other constants, outputs or stage where given."""
+        return replace(
+            self,
+            nodes=tuple(nodes),
+            constants=self.constants if constants is None else constants,
+            outputs=self.outputs if outputs is None else outputs,
+            stage=self.stage if stage is None else stage,
+        )
+
+    def producers(self) -> dict[str, Node]:
+        """Value name -> the node that produces it."""
+        return {value: node for node in self.nodes for value in node.outputs}
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """Value name -> the nodes that read it, in order. Graph outputs are not in it."""
+        table: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for value in node.inputs:
+                if value:
+                    table.setdefault(value, []).append(node)
+        return table
+
+
+MODEL_INPUTS: Mapping[str, TensorType] = MappingProxyType(
+    {
+        "input_ids": TensorType(DType.I32, (TOKENS,)),
+        "token_type_ids": TensorType(DType.I32, (TOKENS,)),
+        "position_ids": TensorType(DType.I32, (TOKENS,)),
+        "cu_seqlens": TensorType(DType.I32, (SEQUENCES_PLUS_ONE,)),
+    }
+)
+"""The inputs of every encoder: packed tokens, and where each sequence starts."""

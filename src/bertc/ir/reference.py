@@ -1,0 +1,195 @@
+"""The NumPy twin of every op: slow, obviously right, the judge of passes and kernels.
+
+Each function takes the op's inputs in order (``None`` for an absent optional one) and its
+attributes by name, and returns one array or a tuple of arrays. bf16 values are float32 arrays whose
+numbers are representable in bf16.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from bertc.quantize import primitives
+
+Array = np.ndarray[Any, Any]
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def gelu(x: Array) -> Array:
+    """GELU by the error function (Hendrycks and Gimpel 2016, arXiv:1606.08415, sec. 2)."""
+    wide = x.astype(np.float64)
+    erf = np.asarray(_erf(wide / math.sqrt(2.0)), np.float64)
+    return (0.5 * wide * (1.0 + erf)).astype(np.float32)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """The tanh approximation of GELU (arXiv:1606.08415, sec. 2)."""
+    wide = x.astype(np.float64)
+    inner = math.sqrt(2.0 / math.pi) * (wide + 0.044715 * wide**3)
+    return (0.5 * wide * (1.0 + np.tanh(inner))).astype(np.float32)
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    return np.asarray(np.maximum(x, np.float32(0)))
+
+
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent."""
+    return np.tanh(x).astype(np.float32)
+
+
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu, "tanh": tanh}
+
+
+def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) -> Array:
+    out = out + bias
+    if activation != "none":
+        out = ACTIVATIONS[activation](out.astype(np.float32))
+    if residual is not None:
+        out = out + residual
+    return out.astype(np.float32)
+
+
+def add(a: Array, b: Array) -> Array:
+    """Elementwise sum."""
+    return (a + b).astype(np.float32)
+
+
+def embedding(ids: Array, table: Array) -> Array:
+    """Rows of ``table`` [vocab, hidden] by ``ids`` [tokens]."""
+    return table[ids].astype(np.float32)
+
+
+def embed(
+    input_ids: Array,
+    token_type_ids: Array,
+    position_ids: Array,
+    word: Array,
+    word_scale: Array | None,
+    position: Array,
+    token_type: Array,
+) -> Array:
+    """Sum of word, position and token type rows; 8-bit word rows carry one scale each."""
+    rows = word[input_ids].astype(np.float32)
+    if word_scale is not None:
+        rows = rows * word_scale[input_ids][:, None]
+    rows = rows + token_type[token_type_ids].astype(np.float32)
+    return (rows + position[position_ids].astype(np.float32)).astype(np.float32)
+
+
+def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:
+    """Layer norm over the last axis (Ba et al. 2016, arXiv:1607.06450, eq. 3-4)."""
+    wide = x.astype(np.float64)
+    centered = wide - wide.mean(axis=-1, keepdims=True)
+    variance = (centered**2).mean(axis=-1, keepdims=True)
+    return np.asarray(centered / np.sqrt(variance + epsilon) * gamma + beta, np.float32)
+
+
+def layer_norm_quantize(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, ...]:
+    """Layer norm, plain for the residual and quantized for the next linear layer."""
+    plain = layer_norm(x, gamma, beta, epsilon=epsilon)
+    return (plain, *primitives.quantize_rows(plain))
+
+
+def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:
+    """Layer norm, plain for the residual and in bf16 for the next linear layer."""
+    plain = layer_norm(x, gamma, beta, epsilon=epsilon)
+    return plain, primitives.round_to_bf16(plain)
+
+
+def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str) -> Array:
+    """``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in]."""
+    return _epilogue(x @ weight.T, bias, residual, activation)
+
+
+def linear_bf16(
+    x: Array, weight: Array, bias: Array, residual: Array | None, *, activation: str, out_dtype: str
+) -> Array:
+    """:func:`linear` on bf16 operands, accumulated in float32."""
+    out = _epilogue(x @ weight.T, bias, residual, activation)
+    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+
+
+def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:
+    """The integer part of :func:`linear_int8`: int32 [rows, out], exact."""
+    shifted = x.astype(np.int64) - zero_point.astype(np.int64)[:, None]
+    return (shifted @ weight.astype(np.int64).T).astype(np.int32)
+
+
+def linear_int8(
+    x: Array,
+    scale: Array,
+    zero_point: Array,
+    weight: Array,
+    weight_scale: Array,
+    bias: Array,
+    residual: Array | None,
+    *,
+    activation: str,
+) -> Array:
+    """:func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights."""
+    sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
+    return _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
+
+
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    cu_seqlens: Array,
+    *,
+    num_attention_heads: int,
+    scale: float,
+) -> Array:
+    """Softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)."""
+    out = np.empty(value.shape, np.float32)
+    shape = (-1, num_attention_heads, query.shape[1] // num_attention_heads)
+    for start, stop in itertools.pairwise(cu_seqlens):
+        q, k, v = (m[start:stop].reshape(shape).transpose(1, 0, 2) for m in (query, key, value))
+        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        mixed = weights.astype(np.float32) @ v
+        out[start:stop] = mixed.transpose(1, 0, 2).reshape(stop - start, -1)
+    return out
+
+
+def attention_qkv(
+    qkv: Array,
+    cu_seqlens: Array,
+    *,
+    num_attention_heads: int,
+    scale: float,
+    compute_dtype: str,  # noqa: ARG001
+    out_dtype: str,
+) -> Array:
+    """:func:`attention` on one [tokens, 3 * heads * head_dim] array: queries, keys, values.
+
+    With ``compute_dtype`` "bf16" a target may round queries, keys, values and probabilities to
+    bf16; the reference does not, and the kernels' tolerance says so.
+    """
+    query, key, value = np.split(qkv.astype(np.float32), 3, axis=1)
+    out = attention(query, key, value, cu_seqlens, num_attention_heads=num_attention_heads, scale=scale)
+    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+
+
+def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:
+    """One row per sequence: its first token, the mean, or the maximum: [sequences, hidden]."""
+    sequences = [x[start:stop] for start, stop in itertools.pairwise(cu_seqlens)]
+    if mode == "cls":
+        return np.stack([rows[0] for rows in sequences])
+    if mode == "max":
+        return np.stack([rows.max(axis=0) for rows in sequences])
+    return np.stack([rows.mean(axis=0, dtype=np.float64) for rows in sequences]).astype(np.float32)
+
+
+def normalize(x: Array) -> Array:
+    """Each row divided by its L2 norm, or by 1e-12 where that is larger (as PyTorch does)."""
+    norm = np.sqrt((x.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
+    return np.asarray(x / np.maximum(norm, 1e-12), np.float32)

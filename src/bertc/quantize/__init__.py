@@ -1,0 +1,1 @@
+"""Quantization: schemes, the formulas, and the pass that gives a graph its dtypes."""

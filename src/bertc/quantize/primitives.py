@@ -1,0 +1,72 @@
+"""The quantization formulas, in the one place that has them. NumPy only; imports nothing of bertc.
+
+Weights are signed 8-bit, symmetric, one scale per output channel:
+``weight[n, k] ~ scale[n] * q[n, k]`` with q in -127..127.
+
+Activations are unsigned 8-bit with one scale and zero point per row (token), found on the fly:
+``x[t, k] ~ scale[t] * (q[t, k] - zero_point[t])``. The range always holds zero, so that the zero
+point is an 8-bit number (Jacob et al. 2018, arXiv:1712.05877, eq. 1). The native kernel
+``quantize_rows`` computes the same, step by step, in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SMALLEST_RANGE = np.float32(1e-30)
+"""Rows whose range is below this count as zero: 255 / range would overflow float32."""
+
+
+def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
+    """Quantize each row of ``x`` [rows, columns] float32 to unsigned 8 bits.
+
+    Returns ``(q uint8 [rows, columns], scale float32 [rows], zero_point int32 [rows])``.
+    A row of zeros gets scale 0 and zero point 0.
+    """
+    x = x.astype(np.float32)
+    low = np.minimum(x.min(axis=1), np.float32(0))
+    high = np.maximum(x.max(axis=1), np.float32(0))
+    span = high - low
+    usable = span > SMALLEST_RANGE
+    inverse = np.where(usable, np.float32(255) / np.where(usable, span, np.float32(1)), np.float32(0))
+    scale = np.where(usable, span / np.float32(255), np.float32(0)).astype(np.float32)
+    zero_point = np.rint(-low * inverse).astype(np.int32)
+    q = np.clip(np.rint(x * inverse[:, None]) + zero_point[:, None], 0, 255)
+    return q.astype(np.uint8), scale, zero_point
+
+
+def dequantize_rows(q: Array, scale: Array, zero_point: Array) -> Array:
+    """Undo :func:`quantize_rows` up to rounding: float32 [rows, columns]."""
+    shifted = q.astype(np.int32) - zero_point[:, None]
+    return (scale[:, None] * shifted.astype(np.float32)).astype(np.float32)
+
+
+def quantize_per_channel(weight: Array, bits: int = 8) -> tuple[Array, Array]:
+    """Quantize each row of ``weight`` [channels, columns] symmetrically to signed ``bits`` bits.
+
+    Returns ``(q int8 [channels, columns], scale float32 [channels])``. A channel of zeros gets
+    scale 0.
+    """
+    limit = np.float32(2 ** (bits - 1) - 1)
+    largest = np.abs(weight).max(axis=1).astype(np.float32)
+    usable = largest > SMALLEST_RANGE
+    scale = np.where(usable, largest / limit, np.float32(0)).astype(np.float32)
+    divisor = np.where(usable, scale, np.float32(1))
+    q = np.clip(np.rint(weight / divisor[:, None]), -limit, limit)
+    return q.astype(np.int8), scale
+
+
+def dequantize_per_channel(q: Array, scale: Array) -> Array:
+    """Undo :func:`quantize_per_channel` up to rounding: float32 [channels, columns]."""
+    return (q.astype(np.float32) * scale[:, None]).astype(np.float32)
+
+
+def round_to_bf16(x: Array) -> Array:
+    """Round float32 to the nearest bfloat16, ties to even, and keep it as float32. NaN stays NaN."""
+    bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), x, rounded.view(np.float32)).astype(np.float32)
