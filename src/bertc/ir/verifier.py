@@ -1,0 +1,116 @@
+"""Whether a graph is well formed, and the types of all its values. Runs between all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from bertc.errors import GraphError
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, Stage, TensorType
+from bertc.ir.ops import OPS, Op
+from bertc.quantize.primitives import round_to_bf16
+
+_NUMPY_DTYPES = {
+    DType.F32: np.float32,
+    DType.F16: np.float16,
+    DType.BF16: np.float32,
+    DType.I8: np.int8,
+    DType.U8: np.uint8,
+    DType.I32: np.int32,
+}
+
+
+def verify(graph: Graph, *, stages: Collection[Stage] | None = None) -> dict[str, TensorType]:
+    """The type of every value (inputs, constants, node outputs) by name.
+
+    Raises ``GraphError`` that names the node and the problem. An op is legal if it belongs to one
+    of ``stages``, by default the graph's own: a pass in the middle of fusion allows two.
+    """
+    legal = frozenset(stages or {graph.stage})
+    types = dict(graph.inputs)
+    for name, constant in graph.constants.items():
+        _define(types, name, _constant_type(name, constant), "constant")
+    node_names: set[str] = set()
+    for node in graph.nodes:
+        if not node.name or node.name in node_names:
+            raise GraphError(f"node name {node.name!r} is empty or taken: node names must be unique")
+        node_names.add(node.name)
+        for value, value_type in zip(node.outputs, _output_types(node, types, legal), strict=True):
+            _define(types, value, value_type, f"node {node.name!r}")
+    if not graph.outputs:
+        raise GraphError("the graph has no outputs")
+    for public, value in graph.outputs.items():
+        if value not in types:
+            raise GraphError(f"graph output {public!r} is {value!r}, which nothing produces")
+    return types
+
+
+def _define(types: dict[str, TensorType], name: str, value_type: TensorType, who: str) -> None:
+    if not name or name in types:
+        raise GraphError(f"{who}: value name {name!r} is empty or taken: each value has one producer")
+    types[name] = value_type
+
+
+def _constant_type(name: str, constant: Constant) -> TensorType:
+    expected = np.dtype(_NUMPY_DTYPES[constant.dtype])
+    array = constant.array
+    if array.dtype != expected:
+        raise GraphError(
+            f"constant {name!r} is declared {constant.dtype.value} but holds {array.dtype}, not {expected}"
+        )
+    if constant.dtype == DType.BF16 and not np.array_equal(array, round_to_bf16(array), equal_nan=True):
+        raise GraphError(f"constant {name!r} is declared bf16 but holds numbers that bf16 cannot")
+    return constant.type
+
+
+def _output_types(
+    node: Node, types: Mapping[str, TensorType], legal: frozenset[str]
+) -> tuple[TensorType, ...]:
+    where = f"node {node.name!r} ({node.op})"
+    op = OPS.get(node.op)
+    if op is None:
+        raise GraphError(f"{where}: no such op; the op table has {', '.join(OPS)}")
+    if not op.stages & legal:
+        raise GraphError(
+            f"{where}: the op belongs to stage {' or '.join(sorted(op.stages))}, "
+            f"the graph is in stage {' or '.join(sorted(legal))}"
+        )
+    if len(node.inputs) != len(op.inputs) or len(node.outputs) != len(op.outputs):
+        raise GraphError(
+            f"{where}: {len(node.inputs)} inputs and {len(node.outputs)} outputs, "
+            f"expected ({', '.join(op.inputs)}) and ({', '.join(op.outputs)})"
+        )
+    _check_attributes(where, op, node.attributes)
+    operands = [
+        _operand(where, name, value, types) for name, value in zip(op.inputs, node.inputs, strict=True)
+    ]
+    try:
+        return op.rule(operands, node.attributes)
+    except GraphError as error:
+        raise GraphError(f"{where}: {error}") from None
+
+
+def _operand(where: str, name: str, value: str, types: Mapping[str, TensorType]) -> TensorType | None:
+    if not value:
+        if not name.endswith("?"):
+            raise GraphError(f"{where}: input {name!r} is missing")
+        return None
+    if value not in types:
+        raise GraphError(f"{where}: input {name!r} is {value!r}, which nothing before it produces")
+    return types[value]
+
+
+def _check_attributes(where: str, op: Op, attributes: Mapping[str, Attribute]) -> None:
+    if set(attributes) != set(op.attributes):
+        found, expected = ", ".join(sorted(attributes)), ", ".join(sorted(op.attributes))
+        raise GraphError(f"{where}: attributes are ({found}), expected ({expected})")
+    for name, allowed in op.attributes.items():
+        value = attributes[name]
+        if isinstance(allowed, tuple):
+            if value not in allowed:
+                raise GraphError(
+                    f"{where}: attribute {name!r} is {value!r}, expected one of {', '.join(allowed)}"
+                )
+        elif type(value) is not allowed:
+            raise GraphError(f"{where}: attribute {name!r} is {value!r}, expected {allowed.__name__}")

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from bertc.errors import GraphError
+from bertc.ir.graph import Constant, DType, Graph, TensorType
+from bertc.ir.verifier import verify
+from tests.support.tiny_graphs import constant, node, small_graph
+
+
+def _with_dense(graph: Graph, **changes: object) -> Graph:
+    embed, dense = graph.nodes
+    return graph.with_nodes((embed, dataclasses.replace(dense, **changes)))  # type: ignore[arg-type]
+
+
+def _with_constant(graph: Graph, name: str, value: Constant) -> Graph:
+    return dataclasses.replace(graph, constants={**graph.constants, name: value})
+
+
+def test_verify_returns_the_type_of_every_value() -> None:
+    types = verify(small_graph())
+    assert types["dense"] == TensorType(DType.F32, ("tokens", 4))
+    assert types["table"] == TensorType(DType.F32, (10, 8))
+    assert types["cu_seqlens"] == TensorType(DType.I32, ("sequences+1",))
+
+
+BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
+    "unknown op": (lambda g: _with_dense(g, op="conv"), r"'dense' \(conv\): no such op"),
+    "op of another stage": (
+        lambda g: g.with_nodes(g.nodes, stage="fused"),
+        r"'x' \(embedding\): the op belongs to stage imported, the graph is in stage fused",
+    ),
+    "too few inputs": (lambda g: _with_dense(g, inputs=("x",)), r"1 inputs and 1 outputs, expected \(x, w"),
+    "too many outputs": (lambda g: _with_dense(g, outputs=("a", "b")), "4 inputs and 2 outputs"),
+    "missing operand": (
+        lambda g: _with_dense(g, inputs=("x", "", "dense.bias", "")),
+        "input 'weight' is missing",
+    ),
+    "undefined operand": (
+        lambda g: _with_dense(g, inputs=("z", "dense.weight", "dense.bias", "")),
+        "input 'x' is 'z', which nothing before it produces",
+    ),
+    "use before definition": (lambda g: g.with_nodes(reversed(g.nodes)), "which nothing before it produces"),
+    "attribute missing": (lambda g: _with_dense(g, attributes={}), r"attributes are \(\), expected \(act"),
+    "attribute value": (
+        lambda g: _with_dense(g, attributes={"activation": "swish"}),
+        "'activation' is 'swish', expected one of none, gelu",
+    ),
+    "shape rule": (
+        lambda g: _with_constant(g, "dense.weight", constant(4, 9)),
+        r"'dense' \(linear\): input width of weight is 9, expected 8",
+    ),
+    "value defined twice": (lambda g: _with_dense(g, outputs=("x",)), "value name 'x' is empty or taken"),
+    "constant named as an input": (
+        lambda g: _with_constant(g, "input_ids", constant(1)),
+        "value name 'input_ids' is empty or taken",
+    ),
+    "node name taken": (lambda g: _with_dense(g, name="x"), "node name 'x' is empty or taken"),
+    "constant of another dtype": (
+        lambda g: _with_constant(g, "table", Constant(DType.F16, np.zeros((10, 8), np.float32))),
+        "constant 'table' is declared f16 but holds float32",
+    ),
+    "constant not in bf16": (
+        lambda g: _with_constant(g, "table", Constant(DType.BF16, np.full((10, 8), 1.001, np.float32))),
+        "constant 'table' is declared bf16",
+    ),
+    "output undefined": (lambda g: g.with_nodes(g.nodes, outputs={"y": "q"}), "graph output 'y' is 'q'"),
+    "no outputs": (lambda g: g.with_nodes(g.nodes, outputs={}), "no outputs"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_graph_is_refused_and_the_problem_named(case: str) -> None:
+    break_it, message = BROKEN[case]
+    with pytest.raises(GraphError, match=message):
+        verify(break_it(small_graph()))
+
+
+def test_attribute_types_are_exact() -> None:
+    graph = small_graph()
+    norm = node("layer_norm", "norm", "x", "g", "b", epsilon=1)
+    broken = graph.with_nodes(
+        (*graph.nodes, norm), constants={**graph.constants, "g": constant(8), "b": constant(8)}
+    )
+    with pytest.raises(GraphError, match="'epsilon' is 1, expected float"):
+        verify(broken)
+    fixed = dataclasses.replace(norm, attributes=MappingProxyType({"epsilon": 1.0}))
+    verify(broken.with_nodes((*graph.nodes, fixed)))
+
+
+def test_two_stages_may_be_allowed_while_fusion_is_under_way() -> None:
+    graph = small_graph().with_nodes(small_graph().nodes, stage="fused")
+    verify(graph, stages=("imported", "fused"))

@@ -1,0 +1,53 @@
+"""Hand-made graphs for tests of the IR and of passes."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+
+Array = np.ndarray[Any, Any]
+
+
+def constant(*shape: int, seed: int = 0) -> Constant:
+    """A random float32 constant."""
+    rng = np.random.default_rng(seed)
+    return Constant(DType.F32, rng.normal(0, 0.5, shape).astype(np.float32))
+
+
+def node(op: str, name: str, *inputs: str, **attributes: Attribute) -> Node:
+    """A node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
+    if op == "linear":
+        residual = attributes.pop("residual", "")
+        operands = (*inputs, f"{name}.weight", f"{name}.bias", str(residual))
+        return Node(name, op, operands, (name,), MappingProxyType({"activation": "none", **attributes}))
+    return Node(name, op, inputs, (name,), MappingProxyType(attributes))
+
+
+def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[str, Constant]:
+    """Weight and bias of the linear node ``name``."""
+    return {
+        f"{name}.weight": constant(rows, columns, seed=seed),
+        f"{name}.bias": constant(rows, seed=seed + 1),
+    }
+
+
+def small_graph() -> Graph:
+    """An embedding lookup and one linear layer: the smallest imported graph with a matrix."""
+    constants = {"table": constant(10, 8), **linear_constants("dense", 4, 8)}
+    nodes = (node("embedding", "x", "input_ids", "table"), node("linear", "dense", "x"))
+    return Graph(MODEL_INPUTS, constants, nodes, {"y": "dense"})
+
+
+def small_inputs() -> dict[str, Array]:
+    """Inputs for :func:`small_graph`: two sequences, of three tokens and of one."""
+    ids = np.array([1, 2, 3, 9], np.int32)
+    return {
+        "input_ids": ids,
+        "token_type_ids": np.zeros(4, np.int32),
+        "position_ids": np.array([0, 1, 2, 0], np.int32),
+        "cu_seqlens": np.array([0, 3, 4], np.int32),
+    }
