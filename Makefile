@@ -1,0 +1,82 @@
+# The same commands for people and for CI. `make demo` and `make test` each set up .venv on a bare
+# machine: they need Python, a C++20 compiler (GCC 12 or Clang 15), make, and an index of packages.
+
+PYTHON ?= python3
+# A folder or file of the STS benchmark: make demo STS=path
+STS ?=
+# More options for pytest: make test TESTS="tests/ir -x"
+TESTS ?=
+# Where PyTorch's CPU wheel is, on Linux: https://download.pytorch.org/whl/cpu (PyPI's brings CUDA along)
+TORCH_INDEX ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find src native -type f ! -name '*.pyc')
+NATIVE := $(shell git ls-files 'native/*.cc' 'native/*.h' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-isa lint format bench wheel clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.demo  ## compile all-MiniLM-L6-v2 to fp32, bf16, int8; measure and compare them
+	$(RUN) benchmarks/demo.py $(if $(STS),--sts "$(STS)")
+
+test: $(VENV)/.test  ## run all tests
+	$(RUN) -m pytest $(TESTS)
+
+test-isa: $(VENV)/.test  ## run the tests that execute native code, once for each lower instruction set
+	$(RUN) tests/each_isa.py $(TESTS)
+
+lint: $(VENV)/.lint  ## check style and types, change nothing
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/clang-format --dry-run --Werror $(NATIVE)
+
+format: $(VENV)/.lint  ## put the sources into the house style
+	$(RUN) -m ruff check --fix-only .
+	$(RUN) -m ruff format .
+	$(VENV)/bin/clang-format -i $(NATIVE)
+
+bench: $(VENV)/.demo  ## time the int8 model of the demo
+	$(RUN) benchmarks/demo.py --bench
+
+wheel: $(VENV)/.build  ## build a wheel for this machine into dist/
+	$(RUN) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+
+clean:  ## remove all that the other targets made
+	rm -rf $(VENV) build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# An empty file in .venv stands for each thing that was installed into it.
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
+	  sys.exit(f"bertc needs Python 3.10 or newer, $(PYTHON) is {v}: try make PYTHON=python3.12" \
+	  if sys.version_info < (3, 10) else 0)'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Build tools live in the environment, pinned, so that a rebuild is incremental (build/ is kept).
+$(VENV)/.build: $(VENV)/.created constraints.txt pyproject.toml
+	$(INSTALL) pip
+	$(INSTALL) --group build
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.build $(SOURCES) benchmarks/requirements.txt
+	$(INSTALL) --no-build-isolation ".[eval,plot]"
+	$(INSTALL) --no-deps --requirement benchmarks/requirements.txt
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --group test
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.created constraints.txt pyproject.toml
+	$(INSTALL) pip
+	$(INSTALL) --group lint
+	touch $@
