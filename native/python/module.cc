@@ -1,0 +1,161 @@
+// The Python face of the native core: converts arrays, releases the GIL, maps errors. Nothing else.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "program/program.h"
+#include "session/session.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using OutputBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// A program, and the arrays that its tensors live in.
+struct PyProgram {
+  std::shared_ptr<bertc::Program> program;
+  std::vector<Bytes> memory;
+};
+
+void add_tensor(PyProgram& self, const std::string& name, const std::string& dtype,
+                const std::vector<std::size_t>& shape, Bytes bytes) {
+  const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
+  self.program->add_tensor({name, bertc::parse_dtype(dtype), shape, data}, bytes.nbytes());
+  self.memory.push_back(std::move(bytes));
+}
+
+void add_buffer(PyProgram& self, const std::string& name, const std::string& dtype, const std::string& rows,
+                std::size_t columns, std::size_t slot) {
+  if (rows != "tokens" && rows != "sequences") {
+    throw bertc::Error(bertc::ErrorKind::kProgram, "buffer '" + name + "' has rows of an unknown kind");
+  }
+  const bertc::Rows kind = rows == "tokens" ? bertc::Rows::kTokens : bertc::Rows::kSequences;
+  self.program->add_buffer({name, bertc::parse_dtype(dtype), kind, columns, slot});
+}
+
+void add_step(PyProgram& self, const std::string& op, const std::string& name, std::vector<std::string> inputs,
+              std::vector<std::string> outputs, std::map<std::string, bertc::Attribute> attributes) {
+  self.program->add_step({op, name, std::move(inputs), std::move(outputs), std::move(attributes)});
+}
+
+struct PySession {
+  std::shared_ptr<bertc::Session> session;
+  std::vector<Bytes> memory;
+};
+
+std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outputs(const PySession& self) {
+  std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> rows;
+  for (const auto& output : self.session->program().outputs()) {
+    rows.emplace_back(output.name, std::string(dtype_name(output.buffer->dtype)),
+                      output.buffer->rows == bertc::Rows::kTokens ? "tokens" : "sequences",
+                      output.buffer->columns);
+  }
+  return rows;
+}
+
+// `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
+void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens, const std::optional<Ids>& token_type_ids,
+         const std::optional<Ids>& position_ids, const std::vector<std::optional<OutputBytes>>& outputs) {
+  const auto fail = [](const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); };
+  bertc::RunRequest request{};
+  request.input_ids = input_ids.data();
+  request.tokens = input_ids.size();
+  request.cu_seqlens = cu_seqlens.data();
+  request.sequences = cu_seqlens.size() == 0 ? 0 : cu_seqlens.size() - 1;
+  for (const auto* ids : {&token_type_ids, &position_ids}) {
+    if (ids->has_value() && (*ids)->size() != request.tokens) fail("all id arrays must have one element per token");
+  }
+  if (token_type_ids) request.token_type_ids = token_type_ids->data();
+  if (position_ids) request.position_ids = position_ids->data();
+
+  const auto& known = self.session->program().outputs();
+  if (outputs.size() != known.size()) fail("one output array, or None, for each output");
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i]) continue;
+    const bertc::Buffer& buffer = *known[i].buffer;
+    const std::size_t rows = buffer.rows == bertc::Rows::kTokens ? request.tokens : request.sequences;
+    if (outputs[i]->nbytes() != rows * buffer.columns * dtype_size(buffer.dtype)) {
+      fail("the array for output '" + known[i].name + "' has the wrong size");
+    }
+    request.outputs[i] = reinterpret_cast<std::byte*>(outputs[i]->data());
+  }
+  const nb::gil_scoped_release release;
+  self.session->run(request);
+}
+
+void translate(const std::exception_ptr& pointer, void*) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const bertc::Error& error) {
+    const char* name = error.kind() == bertc::ErrorKind::kInput ? "InputError" : "ArtifactError";
+    const nb::object type = nb::module_::import_("bertc.errors").attr(name);
+    PyErr_SetString(type.ptr(), error.what());
+  }
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "bertc's native core: programs, sessions, instruction sets.";
+  // Sessions may outlive the module at interpreter exit; that is not worth a message.
+  nb::set_leak_warnings(false);
+  nb::register_exception_translator(translate);
+
+  m.def("supported_isas", [] {
+    std::vector<std::string> names;
+    for (const bertc::Isa isa : bertc::supported_isas()) names.emplace_back(bertc::isa_name(isa));
+    return names;
+  });
+  m.def("op_names", [] {
+    std::vector<std::string> names;
+    for (const bertc::OpRow& row : bertc::op_table()) names.emplace_back(row.name);
+    return names;
+  });
+
+  nb::class_<PyProgram>(m, "Program")
+      .def(
+          "__init__",
+          [](PyProgram* self, const std::string& isa) {
+            const bertc::Kernels kernels = bertc::select_kernels(bertc::choose_isa(isa));
+            new (self) PyProgram{std::make_shared<bertc::Program>(kernels), {}};
+          },
+          "isa"_a = "")
+      .def("add_slot", [](PyProgram& self, std::size_t bytes_per_row) { self.program->add_slot(bytes_per_row); })
+      .def("add_tensor", add_tensor, "name"_a, "dtype"_a, "shape"_a, "bytes"_a)
+      .def("add_buffer", add_buffer, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "slot"_a)
+      .def("add_step", add_step, "op"_a, "name"_a, "inputs"_a, "outputs"_a, "attributes"_a)
+      .def("add_output", [](PyProgram& self, const std::string& name, const std::string& buffer) {
+        self.program->add_output(name, buffer);
+      })
+      .def("finish", [](PyProgram& self) { self.program->finish(); });
+
+  nb::class_<PySession>(m, "Session")
+      .def(
+          "__init__",
+          [](PySession* self, const PyProgram& program, std::size_t num_threads) {
+            if (num_threads < 1 || num_threads > 1024) {
+              throw bertc::Error(bertc::ErrorKind::kInput, "num_threads must be from 1 to 1024");
+            }
+            new (self)
+                PySession{std::make_shared<bertc::Session>(program.program, num_threads), program.memory};
+          },
+          "program"_a, "num_threads"_a)
+      .def_prop_ro("isa", [](const PySession& self) { return std::string(isa_name(self.session->program().isa())); })
+      .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })
+      .def_prop_ro("outputs", outputs)
+      .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),
+           "outputs"_a);
+}

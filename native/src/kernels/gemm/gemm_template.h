@@ -1,0 +1,212 @@
+// The matrix product, once for all types and instruction sets: V is a vector vocabulary, Dot one of
+// its dot types (simd/scalar16.h). The contract is in kernel.h.
+#pragma once
+
+#include "kernels/gemm/kernel.h"
+#include "simd/math.h"
+
+namespace bertc::gemm {
+
+using simd::unroll;
+
+template <class Dot>
+struct Operands {
+  const typename Dot::Active* a;
+  std::size_t a_stride;
+  const typename Dot::Weight* b;
+  std::size_t groups;
+
+  static constexpr std::size_t kGroupWeights = kBlockColumns * Dot::kDepth;
+  std::size_t block_stride() const { return groups * kGroupWeights; }
+};
+
+// The inner loop: kRows rows times kBlocks blocks, all sums in registers.
+template <class Dot, std::size_t kRows, std::size_t kBlocks>
+void multiply_tile(const Operands<Dot>& in, typename Dot::Sum* out, std::size_t out_stride) {
+  constexpr std::size_t kParts = Dot::kParts;
+  constexpr std::size_t kRegisters = kBlocks * kParts;
+  typename Dot::Register sums[kRows][kRegisters];
+  unroll<kRows>([&](auto r) { unroll<kRegisters>([&](auto c) { sums[r][c] = Dot::zero(); }); });
+
+  const std::size_t a_stride = in.a_stride;
+  const std::size_t block_stride = in.block_stride();
+  const typename Dot::Active* a = in.a;
+  const typename Dot::Weight* b = in.b;
+  for (std::size_t group = 0; group < in.groups; ++group) {
+    const auto weights = [&](auto c) { return Dot::load_weights(b + (c / kParts) * block_stride, c % kParts); };
+    if constexpr (Dot::kHoldsWeights) {
+      typename Dot::Loaded held[kRegisters];
+      unroll<kRegisters>([&](auto c) { held[c] = weights(c); });
+      unroll<kRows>([&](auto r) {
+        const typename Dot::Broadcast row = Dot::broadcast(a + r * a_stride);
+        unroll<kRegisters>([&](auto c) { sums[r][c] = Dot::dot(sums[r][c], row, held[c]); });
+      });
+    } else {
+      unroll<kRegisters>([&](auto c) {
+        const typename Dot::Loaded column = weights(c);
+        unroll<kRows>([&](auto r) {
+          sums[r][c] = Dot::dot(sums[r][c], Dot::broadcast(a + r * a_stride), column);
+        });
+      });
+    }
+    a += Dot::kDepth;
+    b += Operands<Dot>::kGroupWeights;
+  }
+
+  unroll<kRows>([&](auto r) {
+    unroll<kRegisters>([&](auto c) {
+      Dot::store_sums(out + r * out_stride + c * (kBlockColumns / kParts), sums[r][c]);
+    });
+  });
+}
+
+template <class Dot>
+using Tile = void (*)(const Operands<Dot>&, typename Dot::Sum*, std::size_t);
+
+// A tile kernel for each row count, so that the last rows of a batch cost what they are.
+template <class Dot, std::size_t kBlocks, std::size_t... kRow>
+Tile<Dot> choose_tile(std::size_t rows, std::index_sequence<kRow...>) {
+  static constexpr Tile<Dot> kTiles[] = {multiply_tile<Dot, kRow + 1, kBlocks>...};
+  return kTiles[rows - 1];
+}
+
+// Sums of `rows` (at most Dot::kRows) rows and `blocks` (Dot::kBlocks, or 1) blocks.
+template <class Dot>
+void multiply(const Operands<Dot>& in, std::size_t rows, std::size_t blocks, typename Dot::Sum* out,
+              std::size_t out_stride) {
+  constexpr auto kRowCounts = std::make_index_sequence<Dot::kRows>{};
+  const Tile<Dot> tile = blocks == Dot::kBlocks ? choose_tile<Dot, Dot::kBlocks>(rows, kRowCounts)
+                                                : choose_tile<Dot, 1>(rows, kRowCounts);
+  tile(in, out, out_stride);
+}
+
+// Full panels first, then single blocks.
+template <class Dot>
+constexpr std::size_t panel_blocks(std::size_t remaining) {
+  return remaining >= Dot::kBlocks ? Dot::kBlocks : 1;
+}
+
+template <class V>
+BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const float* sums, std::size_t, std::size_t column) {
+  return V::add(V::load(sums), V::load(gemm.bias + column));
+}
+
+template <class V>
+BERTC_INLINE typename V::I32 centered(const Gemm& gemm, const int32_t* sums, std::size_t row, std::size_t column) {
+  const typename V::I32 zero_point = V::set_int(gemm.row_zero_point[row]);
+  return V::sub_int(V::load_int(sums), V::mul_int(zero_point, V::load_int(gemm.column_sum + column)));
+}
+
+template <class V>
+BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const int32_t* sums, std::size_t row, std::size_t column) {
+  const typename V::F32 scale = V::mul(V::set(gemm.row_scale[row]), V::load(gemm.column_scale + column));
+  return V::fma(V::to_float(centered<V>(gemm, sums, row, column)), scale, V::load(gemm.bias + column));
+}
+
+struct TileArea {
+  std::size_t row, rows, column, columns;
+};
+
+template <class V, class Sum, class Activate>
+void finish_tile_with(const Gemm& gemm, const Sum* sums, std::size_t stride, const TileArea& area,
+                      Activate activate) {
+  for (std::size_t r = 0; r < area.rows; ++r) {
+    const std::size_t row = area.row + r;
+    for (std::size_t c = 0; c < area.columns; c += kBlockColumns) {
+      const std::size_t column = area.column + c;
+      typename V::F32 x = activate(scaled<V>(gemm, sums + r * stride + c, row, column));
+      if (gemm.residual != nullptr) {
+        x = V::add(x, V::load(gemm.residual + row * gemm.residual_stride + column));
+      }
+      const std::size_t at = row * gemm.out_stride + column;
+      if (gemm.output == GemmOutput::kBf16) {
+        V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
+      } else {
+        V::store(static_cast<float*>(gemm.out) + at, x);
+      }
+    }
+  }
+}
+
+template <class V>
+void finish_sums(const Gemm& gemm, const int32_t* sums, std::size_t stride, const TileArea& area) {
+  for (std::size_t r = 0; r < area.rows; ++r) {
+    int32_t* out = static_cast<int32_t*>(gemm.out) + (area.row + r) * gemm.out_stride + area.column;
+    for (std::size_t c = 0; c < area.columns; ++c) {
+      const uint32_t shift = static_cast<uint32_t>(gemm.row_zero_point[area.row + r]) *
+                             static_cast<uint32_t>(gemm.column_sum[area.column + c]);
+      out[c] = static_cast<int32_t>(static_cast<uint32_t>(sums[r * stride + c]) - shift);
+    }
+  }
+}
+
+// The epilogue reads sums back from a tile on the stack (1.5 KB in L1, against thousands of products
+// per tile), which keeps it out of the register-starved inner loop and its code small.
+template <class V, class Sum>
+void finish_tile(const Gemm& gemm, const Sum* sums, std::size_t stride, const TileArea& area) {
+  using F32 = typename V::F32;
+  if constexpr (std::is_same_v<Sum, int32_t>) {
+    if (gemm.output == GemmOutput::kI32) return finish_sums<V>(gemm, sums, stride, area);
+  }
+  switch (gemm.activation) {
+    case Activation::kNone:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return x; });
+    case Activation::kGelu:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::gelu<V>(x); });
+    case Activation::kGeluTanh:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::gelu_tanh<V>(x); });
+    case Activation::kRelu:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::relu<V>(x); });
+    case Activation::kTanh:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::tanh<V>(x); });
+  }
+}
+
+// The rows [first, first + count) as the inner loop reads them: converted into scratch, or in place.
+template <class Dot>
+void active_rows(const Gemm& gemm, std::size_t first, std::size_t count, Operands<Dot>& in) {
+  const auto* rows = static_cast<const typename Dot::Input*>(gemm.a) + first * gemm.a_stride;
+  if constexpr (Dot::kPrepares) {
+    const std::size_t depth = (gemm.depth_groups * Dot::kDepth + 15) / 16 * 16;
+    auto* prepared = reinterpret_cast<typename Dot::Active*>(gemm.scratch);
+    for (std::size_t r = 0; r < count; ++r) {
+      for (std::size_t k = 0; k < depth; k += 16) {
+        Dot::prepare(rows + r * gemm.a_stride + k, prepared + r * depth + k);
+      }
+    }
+    in.a = prepared;
+    in.a_stride = depth;
+  } else {
+    in.a = rows;
+    in.a_stride = gemm.a_stride;
+  }
+}
+
+template <class V, class Dot>
+void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
+  using Sum = typename Dot::Sum;
+  constexpr std::size_t kTileColumns = Dot::kBlocks * kBlockColumns;
+  alignas(64) Sum sums[Dot::kRows * kTileColumns];
+  const auto* weights = static_cast<const typename Dot::Weight*>(gemm.b);
+
+  for (std::size_t block_row = 0; block_row < gemm.rows; block_row += kRowBlock) {
+    const std::size_t block_rows = gemm.rows - block_row < kRowBlock ? gemm.rows - block_row : kRowBlock;
+    Operands<Dot> rows{nullptr, 0, nullptr, gemm.depth_groups};
+    active_rows(gemm, block_row, block_rows, rows);
+    for (std::size_t block = first_block; block < last_block;) {
+      const std::size_t blocks = panel_blocks<Dot>(last_block - block);
+      for (std::size_t row = 0; row < block_rows; row += Dot::kRows) {
+        const std::size_t count = block_rows - row < Dot::kRows ? block_rows - row : Dot::kRows;
+        Operands<Dot> tile = rows;
+        tile.a += row * rows.a_stride;
+        tile.b = weights + block * rows.block_stride();
+        multiply(tile, count, blocks, sums, kTileColumns);
+        finish_tile<V>(gemm, sums, kTileColumns,
+                       {block_row + row, count, block * kBlockColumns, blocks * kBlockColumns});
+      }
+      block += blocks;
+    }
+  }
+}
+
+}  // namespace bertc::gemm

@@ -1,0 +1,64 @@
+// Matrix product with a fused epilogue: out = activation(a b + bias) + residual.
+//
+// `a` is [rows, depth], row-major. `b` is packed at compile time, once for every instruction set, as
+// [blocks][depth / kDepth][16][kDepth]: a block is 16 output columns, and the kDepth (4 int8, 2
+// bf16, 1 float32) elements that one instruction multiplies lie side by side. Columns are a whole
+// number of blocks and depth a whole number of groups: packing filled up with zeros.
+//
+// int8: a is unsigned with a scale and zero point per row, b signed with a scale per column. The
+// sums are int32 and exact: they need depth <= kMaxInt8Depth. out = (sum - zero_point * column_sum)
+// * row_scale * column_scale + bias, with column_sum[n] = sum over k of b[k, n].
+//
+// Loops: for a block of kRowBlock rows, for a panel of columns, for a tile of rows. The panel
+// (BERT-base: 64 columns x 768 = 48 KB of int8) is read from L2 once per row block and stays near
+// for all its tiles; the rows (48 x 3072 = 147 KB at most) stay in L2. Every element is summed over
+// k in one order, whatever tile it falls in, so results do not depend on what else is in the batch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bertc {
+
+enum class Activation : int32_t { kNone, kGelu, kGeluTanh, kRelu, kTanh };
+
+// int32: the exact sums minus zero points, before any scale (int8 only; tests compare them).
+enum class GemmOutput : int32_t { kF32, kBf16, kI32 };
+
+inline constexpr std::size_t kBlockColumns = 16;
+inline constexpr std::size_t kRowBlock = 48;
+// 2^31 / (255 * 127): beyond it a sum of products could overflow.
+inline constexpr std::size_t kMaxInt8Depth = 66310;
+
+struct Gemm {
+  const void* a;
+  std::size_t a_stride;  // elements
+  const void* b;
+  std::size_t rows;
+  std::size_t depth_groups;
+
+  const float* row_scale;  // these four: int8 only
+  const int32_t* row_zero_point;
+  const float* column_scale;
+  const int32_t* column_sum;
+
+  const float* bias;
+  Activation activation;
+  const float* residual;  // may be null, or the same memory as out
+  std::size_t residual_stride;
+  void* out;
+  std::size_t out_stride;
+  GemmOutput output;
+
+  std::byte* scratch;  // gemm_scratch_bytes(depth), 64-byte aligned, one per thread
+};
+
+// Enough for a row block in the widest form that a kernel converts it to.
+constexpr std::size_t gemm_scratch_bytes(std::size_t padded_depth) {
+  return kRowBlock * padded_depth * sizeof(float);
+}
+
+// Computes the columns of blocks [first_block, last_block).
+using GemmKernel = void (*)(const Gemm& gemm, std::size_t first_block, std::size_t last_block);
+
+}  // namespace bertc

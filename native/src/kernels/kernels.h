@@ -1,0 +1,31 @@
+// The kernels of one instruction set.
+#pragma once
+
+#include "kernels/attention/kernel.h"
+#include "kernels/embed/kernel.h"
+#include "kernels/gemm/kernel.h"
+#include "kernels/isa.h"
+#include "kernels/layer_norm/kernel.h"
+#include "kernels/pool/kernel.h"
+#include "kernels/quantize_rows/kernel.h"
+
+namespace bertc {
+
+struct Kernels {
+  Isa isa = Isa::kScalar;
+  GemmKernel gemm_f32 = nullptr;
+  GemmKernel gemm_bf16 = nullptr;
+  GemmKernel gemm_int8 = nullptr;
+  AttentionKernel attention_f32 = nullptr;
+  AttentionKernel attention_bf16 = nullptr;  // null where bf16 products are no faster: use float32
+  LayerNormKernel layer_norm = nullptr;
+  QuantizeRowsKernel quantize_rows = nullptr;
+  CastBf16Kernel cast_bf16 = nullptr;
+  EmbedKernel embed = nullptr;
+  PoolKernel pool = nullptr;
+  NormalizeKernel normalize = nullptr;
+};
+
+Kernels select_kernels(Isa isa);
+
+}  // namespace bertc

@@ -1,0 +1,45 @@
+// Pooling and L2 normalization, once for all instruction sets. The contract is in kernel.h.
+#pragma once
+
+#include "kernels/pool/kernel.h"
+#include "simd/inline.h"
+
+namespace bertc::pool {
+
+template <class V>
+void run(const Pool& in) {
+  using F32 = typename V::F32;
+  for (std::size_t s = 0; s < in.sequences; ++s) {
+    const auto first = static_cast<std::size_t>(in.cu_seqlens[s]);
+    const auto last = static_cast<std::size_t>(in.cu_seqlens[s + 1]);
+    const F32 inverse = V::set(1.0f / static_cast<float>(last - first));
+    for (std::size_t i = 0; i < in.padded_columns; i += 16) {
+      F32 value = V::load(in.x + first * in.padded_columns + i);
+      const std::size_t read = in.mode == Pooling::kCls ? first + 1 : last;
+      for (std::size_t token = first + 1; token < read; ++token) {
+        const F32 next = V::load(in.x + token * in.padded_columns + i);
+        value = in.mode == Pooling::kMean ? V::add(value, next) : V::max(value, next);
+      }
+      V::store(in.out + s * in.padded_columns + i, in.mode == Pooling::kMean ? V::mul(value, inverse) : value);
+    }
+  }
+}
+
+template <class V>
+void normalize(const float* x, std::size_t rows, std::size_t padded_columns, float* out) {
+  using F32 = typename V::F32;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t at = row * padded_columns;
+    F32 squares = V::set(0.0f);
+    for (std::size_t i = 0; i < padded_columns; i += 16) {
+      squares = V::fma(V::load(x + at + i), V::load(x + at + i), squares);
+    }
+    const float norm = __builtin_sqrtf(V::sum(squares));
+    const F32 inverse = V::set(1.0f / (norm > 1e-12f ? norm : 1e-12f));
+    for (std::size_t i = 0; i < padded_columns; i += 16) {
+      V::store(out + at + i, V::mul(V::load(x + at + i), inverse));
+    }
+  }
+}
+
+}  // namespace bertc::pool

@@ -1,0 +1,26 @@
+// Rows of float32 to unsigned 8 bits with a scale and zero point per row, or to bf16.
+//
+// The formula is bertc.quantize.primitives.quantize_rows, step by step: the range of a row, widened
+// to hold zero, maps to 0..255. A row whose range is below 1e-30, or not
+// finite, becomes zeros with scale 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bertc {
+
+struct QuantizeRows {
+  const float* x;
+  std::size_t rows;
+  std::size_t padded_columns;  // a multiple of 16: the row stride of all arrays
+  uint8_t* quantized;
+  float* scale;         // [rows]
+  int32_t* zero_point;  // [rows]
+};
+
+using QuantizeRowsKernel = void (*)(const QuantizeRows& quantize_rows);
+
+using CastBf16Kernel = void (*)(const float* x, std::size_t count, uint16_t* out);
+
+}  // namespace bertc

@@ -1,0 +1,75 @@
+// attention_qkv: softmax attention on the fused [tokens, 3 * heads * head_dim] array.
+#include "ops/binder.h"
+#include "ops/op.h"
+
+namespace bertc {
+namespace {
+
+class AttentionOp final : public Op {
+ public:
+  AttentionOp(const Buffer& qkv, const Buffer& out, std::size_t heads, float scale, AttentionKernel kernel)
+      : qkv_(qkv), out_(out), heads_(heads), head_dim_(out.columns / heads), scale_(scale), kernel_(kernel) {}
+
+  // Threads share the (sequence, head) pairs, which are independent.
+  void run(const Frame& frame, Part part) const override {
+    const std::size_t units = frame.batch.sequences * heads_;
+    for (std::size_t unit = part.begin(units); unit < part.end(units); ++unit) {
+      run_head(frame, unit / heads_, unit % heads_);
+    }
+  }
+
+  std::size_t scratch_bytes(std::size_t max_seqlen) const override {
+    return attention_scratch_bytes(max_seqlen, head_dim_);
+  }
+
+ private:
+  void run_head(const Frame& frame, std::size_t sequence, std::size_t head) const {
+    const auto first = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence]);
+    const std::size_t size = dtype_size(qkv_.dtype);
+    const std::size_t width = out_.columns;
+    const std::byte* row = frame.data<std::byte>(qkv_) + first * qkv_.row_bytes() + head * head_dim_ * size;
+    Attention attention{};
+    attention.query = row;
+    attention.key = row + width * size;
+    attention.value = row + 2 * width * size;
+    attention.in_stride = qkv_.padded_columns();
+    attention.bf16_in = qkv_.dtype == DType::kBf16;
+    attention.out = frame.data<std::byte>(out_) + first * out_.row_bytes() + head * head_dim_ * dtype_size(out_.dtype);
+    attention.out_stride = out_.padded_columns();
+    attention.bf16_out = out_.dtype == DType::kBf16;
+    attention.length = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence + 1]) - first;
+    attention.head_dim = head_dim_;
+    attention.scale = scale_;
+    attention.scratch = frame.scratch;
+    kernel_(attention);
+  }
+
+  const Buffer& qkv_;
+  const Buffer& out_;
+  std::size_t heads_;
+  std::size_t head_dim_;
+  float scale_;
+  AttentionKernel kernel_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
+  const Buffer& qkv = binder.input_any(0);
+  const Buffer& out = binder.output_any(0);
+  binder.model_input(1, "cu_seqlens");
+  for (const Buffer* buffer : {&qkv, &out}) {
+    binder.require(buffer->dtype == DType::kF32 || buffer->dtype == DType::kBf16,
+                   "'" + buffer->name + "' must be f32 or bf16");
+    binder.require(buffer->rows == Rows::kTokens, "'" + buffer->name + "' must have a row per token");
+  }
+  const auto heads = static_cast<std::size_t>(binder.integer("num_attention_heads", 1, 1 << 16));
+  binder.require(out.columns > 0 && out.columns % (heads * kLanes) == 0,
+                 "columns must be a multiple of 16 for each head");
+  binder.require(qkv.columns == 3 * out.columns, "qkv must be three times as wide as the output");
+  const bool bf16 = binder.choice("compute_dtype", {"f32", "bf16"}) == 1 && kernels.attention_bf16 != nullptr;
+  return std::make_unique<AttentionOp>(qkv, out, heads, binder.number("scale"),
+                                       bf16 ? kernels.attention_bf16 : kernels.attention_f32);
+}
+
+}  // namespace bertc

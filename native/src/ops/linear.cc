@@ -1,0 +1,117 @@
+// linear, linear_bf16, linear_int8: one class, three bindings.
+#include <utility>
+
+#include "ops/binder.h"
+#include "ops/op.h"
+
+namespace bertc {
+namespace {
+
+class Linear final : public Op {
+ public:
+  struct Operands {
+    const Buffer* x = nullptr;
+    const Buffer* scale = nullptr;       // int8
+    const Buffer* zero_point = nullptr;  // int8
+    const Buffer* residual = nullptr;    // may be absent
+    const Buffer* out = nullptr;
+  };
+
+  Linear(const Operands& operands, GemmKernel kernel, const Gemm& constants, std::size_t blocks)
+      : operands_(operands), kernel_(kernel), constants_(constants), blocks_(blocks) {}
+
+  // Threads share the columns: each reads its part of the weights, and all of the few rows.
+  void run(const Frame& frame, Part part) const override {
+    Gemm gemm = constants_;
+    gemm.rows = frame.rows(*operands_.x);
+    gemm.a = frame.data<std::byte>(*operands_.x);
+    if (operands_.scale != nullptr) {
+      gemm.row_scale = frame.data<float>(*operands_.scale);
+      gemm.row_zero_point = frame.data<int32_t>(*operands_.zero_point);
+    }
+    if (operands_.residual != nullptr) gemm.residual = frame.data<float>(*operands_.residual);
+    gemm.out = frame.data<std::byte>(*operands_.out);
+    gemm.scratch = frame.scratch;
+    kernel_(gemm, part.begin(blocks_), part.end(blocks_));
+  }
+
+  std::size_t scratch_bytes(std::size_t) const override { return gemm_scratch_bytes(operands_.x->padded_columns()); }
+
+ private:
+  Operands operands_;
+  GemmKernel kernel_;
+  Gemm constants_;
+  std::size_t blocks_;
+};
+
+// What the three kinds of weights differ in.
+struct WeightKind {
+  DType dtype;
+  std::size_t depth;  // elements of a row that lie side by side in the packed layout
+};
+
+// Checks and fills in all but the kind's own operands. `weight` is the index of the weight operand.
+Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weight, std::size_t bias,
+                 Linear::Operands& operands, std::size_t& blocks) {
+  const std::size_t depth = operands.x->columns;
+  const Buffer& out = binder.output_any(0);
+  binder.require(out.columns > 0 && out.rows == operands.x->rows, "output '" + out.name + "' has the wrong form");
+  const bool exact_sums = out.dtype == DType::kI32 && kind.dtype == DType::kI8;
+  binder.require(out.dtype == DType::kF32 || out.dtype == DType::kBf16 || exact_sums, "output must be f32 or bf16");
+  blocks = out.padded_columns() / kBlockColumns;
+  const std::size_t groups = (depth + kind.depth - 1) / kind.depth;
+  operands.out = &out;
+
+  Gemm gemm{};
+  gemm.a_stride = operands.x->padded_columns();
+  gemm.b = binder.tensor(weight, kind.dtype, {blocks, groups, kBlockColumns, kind.depth}).data;
+  gemm.depth_groups = groups;
+  gemm.bias = binder.tensor(bias, DType::kF32, {out.padded_columns()}).as<float>();
+  gemm.activation =
+      static_cast<Activation>(binder.choice("activation", {"none", "gelu", "gelu_tanh", "relu", "tanh"}));
+  gemm.out_stride = out.padded_columns();
+  gemm.output = exact_sums ? GemmOutput::kI32 : (out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32);
+  if (binder.has_input(bias + 1)) {
+    operands.residual = &binder.input(bias + 1, DType::kF32, out.columns);
+    binder.require(operands.residual->rows == out.rows, "the residual has other rows than the output");
+    gemm.residual_stride = operands.residual->padded_columns();
+  }
+  return gemm;
+}
+
+std::unique_ptr<Op> make_float_linear(Binder& binder, const WeightKind& kind, GemmKernel kernel) {
+  Linear::Operands operands;
+  std::size_t blocks = 0;
+  operands.x = &binder.input(0, kind.dtype);
+  const Gemm gemm = bind_common(binder, kind, 1, 2, operands, blocks);
+  return std::make_unique<Linear>(operands, kernel, gemm, blocks);
+}
+
+}  // namespace
+
+std::unique_ptr<Op> make_linear(Binder& binder, const Kernels& kernels) {
+  return make_float_linear(binder, {DType::kF32, 1}, kernels.gemm_f32);
+}
+
+std::unique_ptr<Op> make_linear_bf16(Binder& binder, const Kernels& kernels) {
+  return make_float_linear(binder, {DType::kBf16, 2}, kernels.gemm_bf16);
+}
+
+// Inputs: x, scale, zero_point, weight, weight_scale, column_sum, bias, residual?.
+std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
+  Linear::Operands operands;
+  std::size_t blocks = 0;
+  operands.x = &binder.input(0, DType::kU8);
+  binder.require(operands.x->columns <= kMaxInt8Depth, "too many columns for exact 32-bit sums");
+  operands.scale = &binder.input(1, DType::kF32, 0);
+  operands.zero_point = &binder.input(2, DType::kI32, 0);
+  binder.require(operands.scale->rows == operands.x->rows && operands.zero_point->rows == operands.x->rows,
+                 "scale and zero point must have a row for each row of x");
+  Gemm gemm = bind_common(binder, {DType::kI8, 4}, 3, 6, operands, blocks);
+  const std::vector<std::size_t> columns = {operands.out->padded_columns()};
+  gemm.column_scale = binder.tensor(4, DType::kF32, columns).as<float>();
+  gemm.column_sum = binder.tensor(5, DType::kI32, columns).as<int32_t>();
+  return std::make_unique<Linear>(operands, kernels.gemm_int8, gemm, blocks);
+}
+
+}  // namespace bertc

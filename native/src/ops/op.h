@@ -1,0 +1,80 @@
+// An op: one step of a program, bound to its operands and checked, ready to run.
+//
+// Adding one: a class in ops/<op>.cc with a `make_<op>` function, a row in ops.inc, and a row of the
+// same name in src/bertc/ir/ops.py.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/tensor.h"
+#include "kernels/kernels.h"
+
+namespace bertc {
+
+// The tokens that a pass through the program works on: whole sequences. cu_seqlens counts from the
+// first of them.
+struct Batch {
+  const int32_t* input_ids;
+  const int32_t* token_type_ids;  // null: all 0
+  const int32_t* position_ids;    // null: 0, 1, ... in each sequence
+  const int32_t* cu_seqlens;
+  std::size_t tokens;
+  std::size_t sequences;
+};
+
+// One pass: its batch, and its memory.
+struct Frame {
+  Batch batch;
+  std::byte* arena;
+  const std::size_t* slot_offsets;
+  std::byte* scratch;  // of this thread
+
+  template <class T>
+  T* data(const Buffer& buffer) const {
+    return reinterpret_cast<T*>(arena + slot_offsets[buffer.slot]);
+  }
+  std::size_t rows(const Buffer& buffer) const {
+    return buffer.rows == Rows::kTokens ? batch.tokens : batch.sequences;
+  }
+};
+
+// A thread's share of an op: part `index` of `count`. What an element becomes never depends on it.
+struct Part {
+  std::size_t index;
+  std::size_t count;
+
+  std::size_t begin(std::size_t total) const { return total * index / count; }
+  std::size_t end(std::size_t total) const { return total * (index + 1) / count; }
+};
+
+// What an op demands of a batch, so that no id reads beyond a table.
+struct IdLimits {
+  std::size_t word = SIZE_MAX;
+  std::size_t token_type = SIZE_MAX;
+  std::size_t position = SIZE_MAX;
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual void run(const Frame& frame, Part part) const = 0;
+  // Bytes of scratch that one thread needs for sequences of up to max_seqlen tokens.
+  virtual std::size_t scratch_bytes(std::size_t /*max_seqlen*/) const { return 0; }
+  virtual void limit_ids(IdLimits& /*limits*/) const {}
+};
+
+class Binder;
+using MakeOp = std::unique_ptr<Op> (*)(Binder& binder, const Kernels& kernels);
+
+struct OpRow {
+  const char* name;
+  MakeOp make;
+};
+
+// The op table, from ops.inc.
+const std::vector<OpRow>& op_table();
+
+}  // namespace bertc

@@ -1,0 +1,94 @@
+#include "program/program.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace bertc {
+namespace {
+
+// Far beyond any encoder; small enough that sizes computed from them cannot overflow.
+constexpr std::size_t kMaxColumns = 1 << 20;
+constexpr std::size_t kMaxSlotBytes = kMaxColumns * 4;
+constexpr std::size_t kMaxSlots = 4096;
+constexpr std::size_t kMaxSteps = 65536;
+constexpr std::size_t kMaxElements = std::size_t{1} << 40;
+
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::kProgram, message); }
+
+}  // namespace
+
+void Program::add_slot(std::size_t bytes_per_row) {
+  if (bytes_per_row == 0 || bytes_per_row > kMaxSlotBytes || slots_.size() == kMaxSlots) {
+    fail("arena slot " + std::to_string(slots_.size()) + " has an impossible size");
+  }
+  slots_.push_back(bytes_per_row);
+}
+
+void Program::add_tensor(Tensor tensor, std::size_t bytes) {
+  std::size_t expected = dtype_size(tensor.dtype);
+  for (const std::size_t size : tensor.shape) {
+    if (size == 0 || size > kMaxElements / expected) fail("tensor '" + tensor.name + "' has an impossible shape");
+    expected *= size;
+  }
+  if (bytes < expected) fail("tensor '" + tensor.name + "' holds fewer bytes than its shape needs");
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % kAlignment != 0) {
+    fail("tensor '" + tensor.name + "' is not aligned to 64 bytes");
+  }
+  const std::string name = tensor.name;
+  if (!tensors_.emplace(name, std::move(tensor)).second) fail("two tensors are called '" + name + "'");
+}
+
+void Program::add_buffer(Buffer buffer) {
+  const std::string name = buffer.name;
+  if (buffer.columns > kMaxColumns) fail("buffer '" + name + "' is too wide");
+  if (buffer.slot >= slots_.size() || buffer.row_bytes() > slots_[buffer.slot]) {
+    fail("buffer '" + name + "' does not fit its arena slot");
+  }
+  if (!buffers_.emplace(name, std::move(buffer)).second) fail("two buffers are called '" + name + "'");
+}
+
+void Program::add_step(StepSpec spec) {
+  if (steps_.size() == kMaxSteps) fail("the program has too many steps");
+  const auto& table = op_table();
+  const auto row = std::find_if(table.begin(), table.end(), [&](const OpRow& r) { return spec.op == r.name; });
+  if (row == table.end()) fail("step '" + spec.name + "': there is no op '" + spec.op + "'");
+  for (const std::string& input : spec.inputs) {
+    if (buffers_.count(input) != 0 && !written_[input]) {
+      fail("step '" + spec.name + "' reads '" + input + "' before any step has written it");
+    }
+  }
+  Binder binder(spec, buffers_, tensors_);
+  std::unique_ptr<Op> op = row->make(binder, kernels_);
+  for (const std::string& output : spec.outputs) {
+    if (std::exchange(written_[output], true)) fail("two steps write '" + output + "'");
+  }
+  op->limit_ids(limits_);
+  steps_.push_back({std::move(spec), std::move(op)});
+}
+
+void Program::add_output(const std::string& name, const std::string& buffer) {
+  const auto found = buffers_.find(buffer);
+  if (found == buffers_.end() || !written_[buffer] || found->second.columns == 0) {
+    fail("output '" + name + "' is no matrix that a step writes");
+  }
+  if (outputs_.size() == kMaxOutputs) fail("the program has too many outputs");
+  outputs_.push_back({name, &found->second});
+}
+
+void Program::finish() {
+  if (outputs_.empty()) fail("the program has no outputs");
+  std::map<std::string, OutputSet> needed;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) needed[outputs_[i].buffer->name] |= OutputSet{1} << i;
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+    for (const std::string& output : step->spec.outputs) step->needed_by |= needed[output];
+    for (const std::string& input : step->spec.inputs) needed[input] |= step->needed_by;
+  }
+}
+
+std::size_t Program::scratch_bytes(std::size_t max_seqlen) const {
+  std::size_t bytes = 0;
+  for (const Step& step : steps_) bytes = std::max(bytes, step.op->scratch_bytes(max_seqlen));
+  return bytes;
+}
+
+}  // namespace bertc

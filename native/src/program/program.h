@@ -1,0 +1,64 @@
+// A program: checked ops over planned buffers. Built op by op, then immutable and shared.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/tensor.h"
+#include "ops/binder.h"
+#include "ops/op.h"
+
+namespace bertc {
+
+class Program {
+ public:
+  // One bit per output.
+  using OutputSet = uint32_t;
+  static constexpr std::size_t kMaxOutputs = 32;
+
+  explicit Program(const Kernels& kernels) : kernels_(kernels) {}
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // Each checks what it adds and throws Error (kProgram) that names it. A step's operands must have
+  // been added before it, and written by an earlier step.
+  void add_slot(std::size_t bytes_per_row);
+  void add_tensor(Tensor tensor, std::size_t bytes);
+  void add_buffer(Buffer buffer);
+  void add_step(StepSpec step);
+  void add_output(const std::string& name, const std::string& buffer);
+  // Call once, after everything has been added.
+  void finish();
+
+  struct Step {
+    StepSpec spec;
+    std::unique_ptr<Op> op;
+    OutputSet needed_by = 0;
+  };
+  struct Output {
+    std::string name;
+    const Buffer* buffer;
+  };
+
+  Isa isa() const { return kernels_.isa; }
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Output>& outputs() const { return outputs_; }
+  const std::vector<std::size_t>& slots() const { return slots_; }
+  const IdLimits& limits() const { return limits_; }
+  std::size_t scratch_bytes(std::size_t max_seqlen) const;
+
+ private:
+  Kernels kernels_;
+  std::vector<std::size_t> slots_;
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, Buffer> buffers_;
+  std::map<std::string, bool> written_;
+  std::vector<Step> steps_;
+  std::vector<Output> outputs_;
+  IdLimits limits_;
+};
+
+}  // namespace bertc

@@ -1,0 +1,58 @@
+#include "session/schedule.h"
+
+#include <algorithm>
+
+namespace bertc {
+namespace {
+
+// Activations of MiniLM take 14 KB a token at their widest, so that 128 tokens fit the larger L2
+// caches (2 MB) and nearly fit the smaller ones, while weights are read once per 128 tokens.
+constexpr std::size_t kChunkTokens = 128;
+
+// Up to this ratio of the busiest thread's tokens to the mean, barriers cost more than idling.
+constexpr double kToleratedImbalance = 1.15;
+
+std::size_t tokens_of(const int32_t* cu_seqlens, const Chunk& chunk) {
+  return static_cast<std::size_t>(cu_seqlens[chunk.last] - cu_seqlens[chunk.first]);
+}
+
+// Threads take the next chunk when they are free: the busiest one's load, in tokens.
+std::size_t busiest(const int32_t* cu_seqlens, const std::vector<Chunk>& chunks, std::size_t threads) {
+  constexpr std::size_t kMaxThreads = 64;
+  std::size_t loads[kMaxThreads] = {};
+  const std::size_t used = std::min(threads, kMaxThreads);
+  for (const Chunk& chunk : chunks) *std::min_element(loads, loads + used) += tokens_of(cu_seqlens, chunk);
+  return *std::max_element(loads, loads + used);
+}
+
+}  // namespace
+
+void Schedule::plan(const int32_t* cu_seqlens, std::size_t sequences, std::size_t threads) {
+  const auto tokens = static_cast<std::size_t>(cu_seqlens[sequences]);
+  const std::size_t rounds = (tokens + threads * kChunkTokens - 1) / (threads * kChunkTokens);
+  const std::size_t target = (tokens + rounds * threads - 1) / (rounds * threads);
+
+  chunks.clear();
+  max_tokens = max_sequences = max_seqlen = 0;
+  Chunk chunk{0, 0};
+  for (std::size_t i = 0; i < sequences; ++i) {
+    const auto length = static_cast<std::size_t>(cu_seqlens[i + 1] - cu_seqlens[i]);
+    max_seqlen = std::max(max_seqlen, length);
+    // Close the chunk where its size comes nearest to the target.
+    if (chunk.last > chunk.first && tokens_of(cu_seqlens, chunk) + length / 2 >= target) {
+      chunks.push_back(chunk);
+      chunk.first = i;
+    }
+    chunk.last = i + 1;
+  }
+  chunks.push_back(chunk);
+  for (const Chunk& c : chunks) {
+    max_tokens = std::max(max_tokens, tokens_of(cu_seqlens, c));
+    max_sequences = std::max(max_sequences, c.last - c.first);
+  }
+  const double fair = static_cast<double>(tokens) / static_cast<double>(threads);
+  cooperative =
+      threads > 1 && static_cast<double>(busiest(cu_seqlens, chunks, threads)) > kToleratedImbalance * fair;
+}
+
+}  // namespace bertc

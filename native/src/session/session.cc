@@ -1,0 +1,201 @@
+#include "session/session.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <mutex>
+
+#include "session/check_request.h"
+#include "session/schedule.h"
+#include "session/workspace.h"
+#include "thread_pool/thread_pool.h"
+
+namespace bertc {
+namespace {
+
+// Everything that one call needs, kept between calls.
+struct Context {
+  const Program* program = nullptr;
+  const RunRequest* request = nullptr;
+  Program::OutputSet wanted = 0;
+  Schedule schedule;
+  std::vector<Workspace> workspaces;  // one per thread
+  SpinBarrier* barrier = nullptr;
+  std::size_t threads = 1;
+  std::atomic<std::size_t> next_chunk{0};
+};
+
+void reserve(Context& context) {
+  const Schedule& schedule = context.schedule;
+  const std::size_t scratch = context.program->scratch_bytes(schedule.max_seqlen);
+  if (context.workspaces.size() < context.threads) context.workspaces.resize(context.threads);
+  for (std::size_t i = 0; i < context.threads; ++i) {
+    const bool own_arena = i == 0 || !schedule.cooperative;
+    context.workspaces[i].reserve(*context.program, own_arena ? schedule.max_tokens : 0, schedule.max_sequences,
+                                  scratch);
+  }
+}
+
+// The chunk's inputs; `memory` holds its activations, `own` this thread's scratch.
+Frame make_frame(const RunRequest& request, const Chunk& chunk, Workspace& memory, const Workspace& own,
+                 const int32_t* cu_seqlens) {
+  const auto first = static_cast<std::size_t>(request.cu_seqlens[chunk.first]);
+  const auto from = [&](const int32_t* ids) { return ids == nullptr ? nullptr : ids + first; };
+  Frame frame{};
+  frame.batch = {.input_ids = from(request.input_ids),
+                 .token_type_ids = from(request.token_type_ids),
+                 .position_ids = from(request.position_ids),
+                 .cu_seqlens = cu_seqlens,
+                 .tokens = static_cast<std::size_t>(request.cu_seqlens[chunk.last]) - first,
+                 .sequences = chunk.last - chunk.first};
+  frame.arena = memory.arena();
+  frame.slot_offsets = memory.slot_offsets();
+  frame.scratch = own.scratch();
+  return frame;
+}
+
+// Copies finished rows from the arena to the caller's arrays, without the padding columns.
+void write_outputs(const Context& context, const Frame& frame, const Chunk& chunk) {
+  const std::vector<Program::Output>& outputs = context.program->outputs();
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    std::byte* to = context.request->outputs[i];
+    if (to == nullptr) continue;
+    const Buffer& buffer = *outputs[i].buffer;
+    const std::size_t row_bytes = buffer.columns * dtype_size(buffer.dtype);
+    const std::size_t first = buffer.rows == Rows::kTokens
+                                  ? static_cast<std::size_t>(context.request->cu_seqlens[chunk.first])
+                                  : chunk.first;
+    to += first * row_bytes;
+    const auto* from = frame.data<std::byte>(buffer);
+    for (std::size_t row = 0; row < frame.rows(buffer); ++row) {
+      std::memcpy(to + row * row_bytes, from + row * buffer.row_bytes(), row_bytes);
+    }
+  }
+}
+
+void run_own_chunks(Context& context, std::size_t thread) {
+  Workspace& memory = context.workspaces[thread];
+  const std::vector<Chunk>& chunks = context.schedule.chunks;
+  for (std::size_t i = context.next_chunk++; i < chunks.size(); i = context.next_chunk++) {
+    const int32_t* cu_seqlens = memory.rebase(context.request->cu_seqlens, chunks[i].first, chunks[i].last);
+    const Frame frame = make_frame(*context.request, chunks[i], memory, memory, cu_seqlens);
+    for (const Program::Step& step : context.program->steps()) {
+      if ((step.needed_by & context.wanted) != 0) step.op->run(frame, {0, 1});
+    }
+    write_outputs(context, frame, chunks[i]);
+  }
+}
+
+void run_shared_chunks(Context& context, std::size_t thread) {
+  Workspace& own = context.workspaces[thread];
+  Workspace& memory = context.workspaces[0];
+  for (const Chunk& chunk : context.schedule.chunks) {
+    const int32_t* cu_seqlens = own.rebase(context.request->cu_seqlens, chunk.first, chunk.last);
+    const Frame frame = make_frame(*context.request, chunk, memory, own, cu_seqlens);
+    for (const Program::Step& step : context.program->steps()) {
+      if ((step.needed_by & context.wanted) == 0) continue;
+      step.op->run(frame, {thread, context.threads});
+      context.barrier->wait();
+    }
+    if (thread == 0) write_outputs(context, frame, chunk);
+    context.barrier->wait();
+  }
+}
+
+void run_thread(void* argument, std::size_t thread) {
+  auto& context = *static_cast<Context*>(argument);
+  if (context.schedule.cooperative) {
+    run_shared_chunks(context, thread);
+  } else {
+    run_own_chunks(context, thread);
+  }
+}
+
+}  // namespace
+
+// What a forked child must not use: threads that do not exist there, locks that may be held.
+struct Session::State {
+  explicit State(pid_t owner) : process(owner) {}
+
+  const pid_t process;
+  std::mutex mutex;  // of what follows
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<SpinBarrier> barrier;
+  bool pool_taken = false;
+  std::vector<std::unique_ptr<Context>> idle;
+};
+
+Session::Session(std::shared_ptr<const Program> program, std::size_t threads)
+    : program_(std::move(program)), threads_(threads) {}
+
+Session::~Session() {
+  State* state = state_.load();
+  // The parent's threads are not ours to join.
+  if (state != nullptr && state->process == getpid()) delete state;
+}
+
+// The parent's state is left alone in the child: its memory is shared until written, and small.
+Session::State& Session::state() const {
+  const pid_t process = getpid();
+  State* current = state_.load();
+  while (current == nullptr || current->process != process) {
+    auto fresh = std::make_unique<State>(process);
+    if (state_.compare_exchange_strong(current, fresh.get())) return *fresh.release();
+  }
+  return *current;
+}
+
+void Session::run(const RunRequest& request) const {
+  check_request(request, program_->limits());
+  State& state = this->state();
+
+  // One call at a time has the threads; calls that come meanwhile run on their own thread alone.
+  std::unique_ptr<Context> context;
+  bool pooled = false;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (!state.idle.empty()) {
+      context = std::move(state.idle.back());
+      state.idle.pop_back();
+    }
+    pooled = threads_ > 1 && !state.pool_taken;
+    if (pooled) {
+      if (state.pool == nullptr) {
+        state.pool = std::make_unique<ThreadPool>(threads_);
+        state.barrier = std::make_unique<SpinBarrier>(threads_);
+      }
+      state.pool_taken = true;
+    }
+  }
+  const auto release = [&] {
+    const std::lock_guard lock(state.mutex);
+    if (pooled) state.pool_taken = false;
+    if (context != nullptr) state.idle.push_back(std::move(context));
+  };
+
+  try {
+    if (context == nullptr) context = std::make_unique<Context>();
+    context->program = program_.get();
+    context->request = &request;
+    context->threads = pooled ? threads_ : 1;
+    context->barrier = state.barrier.get();
+    context->next_chunk = 0;
+    context->wanted = 0;
+    for (std::size_t i = 0; i < request.outputs.size(); ++i) {
+      if (request.outputs[i] != nullptr) context->wanted |= Program::OutputSet{1} << i;
+    }
+    context->schedule.plan(request.cu_seqlens, request.sequences, context->threads);
+    reserve(*context);
+    if (pooled) {
+      state.pool->run(run_thread, context.get());
+    } else {
+      run_thread(context.get(), 0);
+    }
+  } catch (...) {
+    release();
+    throw;
+  }
+  release();
+}
+
+}  // namespace bertc

@@ -1,0 +1,46 @@
+// A session: a program, threads, and memory to run it in. Safe to share between threads, and usable
+// in a forked child: everything that a fork breaks is made anew there.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include "program/program.h"
+
+namespace bertc {
+
+struct RunRequest {
+  const int32_t* input_ids;
+  const int32_t* token_type_ids;  // null: all 0
+  const int32_t* position_ids;    // null: 0, 1, ... in each sequence
+  const int32_t* cu_seqlens;      // [sequences + 1]
+  std::size_t tokens;
+  std::size_t sequences;
+  // One per program output: null, or room for [tokens or sequences, columns] elements.
+  std::array<std::byte*, Program::kMaxOutputs> outputs;
+};
+
+class Session {
+ public:
+  Session(std::shared_ptr<const Program> program, std::size_t threads);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Throws Error (kInput) that names the first bad element.
+  void run(const RunRequest& request) const;
+
+  std::size_t threads() const { return threads_; }
+  const Program& program() const { return *program_; }
+
+ private:
+  struct State;
+  State& state() const;
+
+  std::shared_ptr<const Program> program_;
+  std::size_t threads_;
+  mutable std::atomic<State*> state_{nullptr};
+};
+
+}  // namespace bertc

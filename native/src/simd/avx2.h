@@ -1,0 +1,238 @@
+// The vector vocabulary (scalar16.h) in AVX2 with FMA and F16C: 16 lanes are two registers.
+// Only files whose name ends in _avx2.cc include this.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "simd/inline.h"
+
+namespace bertc::simd {
+
+struct Avx2 {
+  struct F32 {
+    __m256 low, high;
+  };
+  struct I32 {
+    __m256i low, high;
+  };
+
+  static BERTC_INLINE F32 load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
+  static BERTC_INLINE void store(float* to, F32 a) {
+    _mm256_storeu_ps(to, a.low);
+    _mm256_storeu_ps(to + 8, a.high);
+  }
+  static BERTC_INLINE F32 set(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+  static BERTC_INLINE F32 add(F32 a, F32 b) {
+    return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+  }
+  static BERTC_INLINE F32 sub(F32 a, F32 b) {
+    return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+  }
+  static BERTC_INLINE F32 mul(F32 a, F32 b) {
+    return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+  }
+  static BERTC_INLINE F32 div(F32 a, F32 b) {
+    return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+  }
+  static BERTC_INLINE F32 fma(F32 a, F32 b, F32 c) {
+    return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+  }
+  static BERTC_INLINE F32 min(F32 a, F32 b) {
+    return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+  }
+  static BERTC_INLINE F32 max(F32 a, F32 b) {
+    return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+  }
+  static BERTC_INLINE F32 round(F32 a) {
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return {_mm256_round_ps(a.low, kNearest), _mm256_round_ps(a.high, kNearest)};
+  }
+  static BERTC_INLINE __m256 power_of_two(__m256 n) {
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+  }
+  static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) {
+    return {_mm256_mul_ps(a.low, power_of_two(n.low)), _mm256_mul_ps(a.high, power_of_two(n.high))};
+  }
+  static BERTC_INLINE float sum(F32 a) {
+    const __m256 eight = _mm256_add_ps(a.low, a.high);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static BERTC_INLINE float largest(F32 a) {
+    const __m256 eight = _mm256_max_ps(a.low, a.high);
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
+  static BERTC_INLINE float smallest(F32 a) {
+    const __m256 eight = _mm256_min_ps(a.low, a.high);
+    const __m128 four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
+  }
+  static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256 low = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane));
+    const __m256 high = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count - 8), lane));
+    const __m256 other = _mm256_set1_ps(fill);
+    return {_mm256_blendv_ps(other, a.low, low), _mm256_blendv_ps(other, a.high, high)};
+  }
+
+  static BERTC_INLINE I32 to_int(F32 a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+  static BERTC_INLINE F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+  static BERTC_INLINE I32 load_int(const int32_t* from) {
+    const auto* halves = reinterpret_cast<const __m256i*>(from);
+    return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
+  }
+  static BERTC_INLINE I32 set_int(int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
+  static BERTC_INLINE I32 sub_int(I32 a, I32 b) {
+    return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
+  }
+  static BERTC_INLINE I32 mul_int(I32 a, I32 b) {
+    return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+  }
+
+  static BERTC_INLINE void store_u8(uint8_t* to, I32 a) {
+    const __m256i words = _mm256_packs_epi32(a.low, a.high);  // interleaved by 128-bit halves
+    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  }
+  static BERTC_INLINE F32 load_i8(const int8_t* from) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return to_float({_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))});
+  }
+  static BERTC_INLINE F32 load_f16(const uint16_t* from) {
+    const auto* halves = reinterpret_cast<const __m128i*>(from);
+    return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+  }
+  static BERTC_INLINE __m256 widen_bf16(__m128i bits) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  static BERTC_INLINE F32 load_bf16(const uint16_t* from) {
+    const auto* halves = reinterpret_cast<const __m128i*>(from);
+    return {widen_bf16(_mm_loadu_si128(halves)), widen_bf16(_mm_loadu_si128(halves + 1))};
+  }
+  // The rounded number in the lower half of each lane.
+  static BERTC_INLINE __m256i round_bf16(__m256 a) {
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i lowest_kept = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(lowest_kept, _mm256_set1_epi32(0x7FFF)));
+    return _mm256_srli_epi32(rounded, 16);
+  }
+  static BERTC_INLINE void store_bf16(uint16_t* to, F32 a) {
+    const __m256i words = _mm256_packus_epi32(round_bf16(a.low), round_bf16(a.high));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(words, 0xD8));
+  }
+  static BERTC_INLINE __m256i pair_bf16(__m256 even, __m256 odd) {
+    return _mm256_or_si256(round_bf16(even), _mm256_slli_epi32(round_bf16(odd), 16));
+  }
+  static BERTC_INLINE void interleave_bf16(uint16_t* to, F32 even, F32 odd) {
+    auto* halves = reinterpret_cast<__m256i*>(to);
+    _mm256_storeu_si256(halves, pair_bf16(even.low, odd.low));
+    _mm256_storeu_si256(halves + 1, pair_bf16(even.high, odd.high));
+  }
+
+  // 6 rows x 16 columns: 12 accumulators, 2 registers of weights and 1 broadcast are 15 of 16.
+  struct DotF32 {
+    using Input = float;
+    using Active = float;
+    using Weight = float;
+    using Sum = float;
+    using Register = __m256;
+    using Broadcast = __m256;
+    using Loaded = __m256;
+    static constexpr bool kPrepares = false;
+    static constexpr bool kHoldsWeights = true;
+    static constexpr std::size_t kDepth = 1, kParts = 2, kRows = 6, kBlocks = 1;
+
+    static BERTC_INLINE Register zero() { return _mm256_setzero_ps(); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) { return _mm256_broadcast_ss(a); }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      return _mm256_loadu_ps(b + 8 * part);
+    }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) { return _mm256_fmadd_ps(a, b, sum); }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { _mm256_storeu_ps(to, sum); }
+  };
+
+  // bf16 is a storage format here. Rows are widened to float32 once per block of rows; a pair of
+  // weights splits into its even and odd element by a shift and a mask. 5 rows x 16 columns: 10
+  // accumulators, 2 x 2 halves of weights, 1 broadcast.
+  struct DotBf16 {
+    using Input = uint16_t;
+    using Active = float;
+    using Weight = uint16_t;
+    using Sum = float;
+    using Register = __m256;
+    using Broadcast = const float*;
+    struct Loaded {
+      __m256 even, odd;
+    };
+    static constexpr bool kPrepares = true;
+    static constexpr bool kHoldsWeights = true;
+    static constexpr std::size_t kDepth = 2, kParts = 2, kRows = 5, kBlocks = 1;
+
+    static BERTC_INLINE void prepare(const Input* from, Active* to) { store(to, load_bf16(from)); }
+    static BERTC_INLINE Register zero() { return _mm256_setzero_ps(); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) { return a; }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 16 * part));
+      return {_mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)),
+              _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xFFFF)))};
+    }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      sum = _mm256_fmadd_ps(_mm256_broadcast_ss(a), b.even, sum);
+      return _mm256_fmadd_ps(_mm256_broadcast_ss(a + 1), b.odd, sum);
+    }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { _mm256_storeu_ps(to, sum); }
+  };
+
+  // Exact without VNNI: both operands widen to 16 bits, and vpmaddwd adds pairs of products in 32
+  // bits. (vpmaddubsw would add them in 16 bits and saturate.) Rows are widened once per block of
+  // rows; 16 bytes of weights become 4 columns x 4 elements, so a block has 4 parts, each with two
+  // partial sums a column. 3 rows x 4 parts are 12 accumulators; weights, a broadcast and the product
+  // take 1 register each: 15 of 16.
+  struct DotInt8 {
+    using Input = uint8_t;
+    using Active = int16_t;
+    using Weight = int8_t;
+    using Sum = int32_t;
+    using Register = __m256i;
+    using Broadcast = __m256i;
+    using Loaded = __m256i;
+    static constexpr bool kPrepares = true;
+    static constexpr bool kHoldsWeights = false;
+    static constexpr std::size_t kDepth = 4, kParts = 4, kRows = 3, kBlocks = 1;
+
+    static BERTC_INLINE void prepare(const Input* from, Active* to) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_cvtepu8_epi16(bytes));
+    }
+    static BERTC_INLINE Register zero() { return _mm256_setzero_si256(); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) {
+      long long quad;
+      std::memcpy(&quad, a, 8);
+      return _mm256_set1_epi64x(quad);
+    }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 16 * part)));
+    }
+    // Inline assembly, since GCC 12 otherwise forms all products first and spills the sums.
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      __m256i products;
+      asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(products) : "x"(a), "x"(b));
+      return sum;
+    }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) {
+      const __m256i columns = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sum, sum), 0xD8);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(columns));
+    }
+  };
+};
+
+}  // namespace bertc::simd

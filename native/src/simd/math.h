@@ -1,0 +1,57 @@
+// exp, tanh and the activations on any vector vocabulary V, with the errors that tests hold them to
+// (docs/numerics.md): exp 1e-6 relative, GELU 1e-6 * max(1, |x|).
+#pragma once
+
+#include "simd/inline.h"
+#include "simd/polynomials.h"
+
+namespace bertc::simd {
+
+template <class V, std::size_t kTerms>
+BERTC_INLINE typename V::F32 horner(const float (&coefficients)[kTerms], typename V::F32 x) {
+  typename V::F32 value = V::set(coefficients[kTerms - 1]);
+  unroll<kTerms - 1>([&](auto i) { value = V::fma(value, x, V::set(coefficients[kTerms - 2 - i])); });
+  return value;
+}
+
+// exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (Cody and Waite). The
+// argument is held to -87..88, where the result is a normal number.
+template <class V>
+BERTC_INLINE typename V::F32 exp(typename V::F32 x) {
+  x = V::min(V::max(x, V::set(-87.0f)), V::set(88.0f));
+  const typename V::F32 n = V::round(V::mul(x, V::set(1.44269504f)));
+  typename V::F32 r = V::fma(n, V::set(-0.693145752f), x);
+  r = V::fma(n, V::set(-1.42860677e-6f), r);
+  return V::scale_exp2(horner<V>(kExp, r), n);
+}
+
+// 1 - 2 / (exp(2 x) + 1).
+template <class V>
+BERTC_INLINE typename V::F32 tanh(typename V::F32 x) {
+  const typename V::F32 e = exp<V>(V::add(x, x));
+  return V::sub(V::set(1.0f), V::div(V::set(2.0f), V::add(e, V::set(1.0f))));
+}
+
+// x Phi(x) with Phi by a polynomial in x^2; beyond the limit Phi is constant.
+template <class V>
+BERTC_INLINE typename V::F32 gelu(typename V::F32 x) {
+  constexpr float kLimit = kGeluLimit;
+  const typename V::F32 held = V::min(V::max(x, V::set(-kLimit)), V::set(kLimit));
+  const typename V::F32 t = V::fma(V::mul(held, held), V::set(2.0f / (kLimit * kLimit)), V::set(-1.0f));
+  return V::mul(x, V::fma(held, horner<V>(kNormalCdf, t), V::set(0.5f)));
+}
+
+// 0.5 x (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3).
+template <class V>
+BERTC_INLINE typename V::F32 gelu_tanh(typename V::F32 x) {
+  constexpr float kTwiceRoot = 1.5957691216f;
+  const typename V::F32 cubic = V::fma(V::mul(x, x), V::set(-kTwiceRoot * 0.044715f), V::set(-kTwiceRoot));
+  return V::div(x, V::add(V::set(1.0f), exp<V>(V::mul(x, cubic))));
+}
+
+template <class V>
+BERTC_INLINE typename V::F32 relu(typename V::F32 x) {
+  return V::max(x, V::set(0.0f));
+}
+
+}  // namespace bertc::simd

@@ -1,0 +1,267 @@
+// The vector vocabulary in plain C++: 16 lanes, any processor. It defines what each word means;
+// avx2.h and avx512.h say the same words in instructions.
+//
+// Words on floats: load store set add sub mul div fma min max round scale_exp2 sum largest smallest
+// keep_lanes. On integers: to_int to_float load_int set_int sub_int mul_int. Conversions on the way
+// to and from memory: store_u8 load_i8 load_f16 load_bf16 store_bf16 interleave_bf16.
+//
+// Dot types are the inner loop of a matrix product (see kernels/gemm/gemm_template.h): they
+// multiply a group of kDepth consecutive elements of one row of activations with a packed block of
+// 16 output columns. A block's sums take kParts registers.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "simd/inline.h"
+
+namespace bertc::simd {
+
+BERTC_INLINE float bf16_to_float(uint16_t bits) {
+  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &wide, 4);
+  return value;
+}
+
+// Round to nearest, ties to even.
+BERTC_INLINE uint16_t float_to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// Exact. Half precision numbers below 2^-14 are subnormal: their value is mantissa * 2^-24.
+BERTC_INLINE float f16_to_float(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t exponent = (half >> 10) & 31;
+  const uint32_t mantissa = half & 0x3FF;
+  uint32_t bits = sign;
+  if (exponent == 31) {
+    bits |= 0x7F800000 | (mantissa << 13);
+  } else if (exponent != 0) {
+    bits |= ((exponent + 112) << 23) | (mantissa << 13);
+  } else {
+    const float magnitude = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+struct Scalar16 {
+  struct F32 {
+    float lane[16];
+  };
+  struct I32 {
+    int32_t lane[16];
+  };
+
+  template <class Body>
+  static BERTC_INLINE F32 map(Body body) {
+    F32 out;
+    for (int i = 0; i < 16; ++i) out.lane[i] = body(i);
+    return out;
+  }
+  template <class Body>
+  static BERTC_INLINE I32 map_int(Body body) {
+    I32 out;
+    for (int i = 0; i < 16; ++i) out.lane[i] = body(i);
+    return out;
+  }
+
+  static BERTC_INLINE F32 load(const float* from) {
+    return map([&](int i) { return from[i]; });
+  }
+  static BERTC_INLINE void store(float* to, F32 a) { std::memcpy(to, a.lane, sizeof a.lane); }
+  static BERTC_INLINE F32 set(float value) {
+    return map([&](int) { return value; });
+  }
+  static BERTC_INLINE F32 add(F32 a, F32 b) {
+    return map([&](int i) { return a.lane[i] + b.lane[i]; });
+  }
+  static BERTC_INLINE F32 sub(F32 a, F32 b) {
+    return map([&](int i) { return a.lane[i] - b.lane[i]; });
+  }
+  static BERTC_INLINE F32 mul(F32 a, F32 b) {
+    return map([&](int i) { return a.lane[i] * b.lane[i]; });
+  }
+  static BERTC_INLINE F32 div(F32 a, F32 b) {
+    return map([&](int i) { return a.lane[i] / b.lane[i]; });
+  }
+  // a * b + c, rounded once or twice: results on different instruction sets differ by a rounding.
+  static BERTC_INLINE F32 fma(F32 a, F32 b, F32 c) {
+    return map([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+  }
+  // As the instructions do: where a comparison fails (a NaN), the second operand.
+  static BERTC_INLINE F32 min(F32 a, F32 b) {
+    return map([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static BERTC_INLINE F32 max(F32 a, F32 b) {
+    return map([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  // To the nearest integer, ties to even, for |a| < 2^22: adding 1.5 * 2^23 leaves no fraction bits.
+  static BERTC_INLINE F32 round(F32 a) {
+    return map([&](int i) { return (a.lane[i] + 12582912.0f) - 12582912.0f; });
+  }
+  // a * 2^n for an integral n in -126..127.
+  static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) {
+    return map([&](int i) {
+      const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n.lane[i]) + 127) << 23;
+      float power;
+      std::memcpy(&power, &bits, 4);
+      return a.lane[i] * power;
+    });
+  }
+  // Horizontal words add in the order of the instructions: halves, quarters, pairs.
+  template <class Body>
+  static BERTC_INLINE float reduce(F32 a, Body body) {
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) a.lane[i] = body(a.lane[i], a.lane[i + half]);
+    }
+    return a.lane[0];
+  }
+  static BERTC_INLINE float sum(F32 a) {
+    return reduce(a, [](float x, float y) { return x + y; });
+  }
+  static BERTC_INLINE float largest(F32 a) {
+    return reduce(a, [](float x, float y) { return x > y ? x : y; });
+  }
+  static BERTC_INLINE float smallest(F32 a) {
+    return reduce(a, [](float x, float y) { return x < y ? x : y; });
+  }
+  // The first count lanes of a, and fill in the others.
+  static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
+    return map([&](int i) { return i < count ? a.lane[i] : fill; });
+  }
+
+  static BERTC_INLINE I32 to_int(F32 a) {
+    const F32 rounded = round(a);
+    return map_int([&](int i) { return static_cast<int32_t>(rounded.lane[i]); });
+  }
+  static BERTC_INLINE F32 to_float(I32 a) {
+    return map([&](int i) { return static_cast<float>(a.lane[i]); });
+  }
+  static BERTC_INLINE I32 load_int(const int32_t* from) {
+    return map_int([&](int i) { return from[i]; });
+  }
+  static BERTC_INLINE I32 set_int(int32_t value) {
+    return map_int([&](int) { return value; });
+  }
+  // Integer words wrap around, as the instructions do.
+  static BERTC_INLINE I32 sub_int(I32 a, I32 b) {
+    return map_int([&](int i) {
+      return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) - static_cast<uint32_t>(b.lane[i]));
+    });
+  }
+  static BERTC_INLINE I32 mul_int(I32 a, I32 b) {
+    return map_int([&](int i) {
+      return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) * static_cast<uint32_t>(b.lane[i]));
+    });
+  }
+
+  // Lanes outside 0..255 saturate.
+  static BERTC_INLINE void store_u8(uint8_t* to, I32 a) {
+    for (int i = 0; i < 16; ++i) {
+      const int32_t value = a.lane[i];
+      to[i] = static_cast<uint8_t>(value < 0 ? 0 : (value > 255 ? 255 : value));
+    }
+  }
+  static BERTC_INLINE F32 load_i8(const int8_t* from) {
+    return map([&](int i) { return static_cast<float>(from[i]); });
+  }
+  static BERTC_INLINE F32 load_f16(const uint16_t* from) {
+    return map([&](int i) { return f16_to_float(from[i]); });
+  }
+  static BERTC_INLINE F32 load_bf16(const uint16_t* from) {
+    return map([&](int i) { return bf16_to_float(from[i]); });
+  }
+  static BERTC_INLINE void store_bf16(uint16_t* to, F32 a) {
+    for (int i = 0; i < 16; ++i) to[i] = float_to_bf16(a.lane[i]);
+  }
+  // to[2 i] = even[i], to[2 i + 1] = odd[i].
+  static BERTC_INLINE void interleave_bf16(uint16_t* to, F32 even, F32 odd) {
+    for (int i = 0; i < 16; ++i) {
+      to[2 * i] = float_to_bf16(even.lane[i]);
+      to[2 * i + 1] = float_to_bf16(odd.lane[i]);
+    }
+  }
+
+  struct DotF32 {
+    using Input = float;   // activations as stored
+    using Active = float;  // activations as the loop reads them
+    using Weight = float;
+    using Sum = float;
+    using Register = F32;
+    using Broadcast = float;
+    using Loaded = F32;
+    static constexpr bool kPrepares = false;     // Active differs from Input: convert rows first
+    static constexpr bool kHoldsWeights = true;  // all weights of a step stay in registers, else one
+    static constexpr std::size_t kDepth = 1, kParts = 1, kRows = 4, kBlocks = 1;
+
+    static BERTC_INLINE Register zero() { return set(0.0f); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) { return *a; }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) { return load(b); }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) { return fma(set(a), b, sum); }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { store(to, sum); }
+  };
+
+  struct DotBf16 {
+    using Input = uint16_t;
+    using Active = uint16_t;
+    using Weight = uint16_t;
+    using Sum = float;
+    using Register = F32;
+    struct Broadcast {
+      float even, odd;
+    };
+    struct Loaded {
+      F32 even, odd;
+    };
+    static constexpr bool kPrepares = false;
+    static constexpr bool kHoldsWeights = true;
+    static constexpr std::size_t kDepth = 2, kParts = 1, kRows = 4, kBlocks = 1;
+
+    static BERTC_INLINE Register zero() { return set(0.0f); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) {
+      return {bf16_to_float(a[0]), bf16_to_float(a[1])};
+    }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) {
+      return {map([&](int i) { return bf16_to_float(b[2 * i]); }),
+              map([&](int i) { return bf16_to_float(b[2 * i + 1]); })};
+    }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      return fma(set(a.odd), b.odd, fma(set(a.even), b.even, sum));
+    }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { store(to, sum); }
+  };
+
+  struct DotInt8 {
+    using Input = uint8_t;
+    using Active = uint8_t;
+    using Weight = int8_t;
+    using Sum = int32_t;
+    using Register = I32;
+    using Broadcast = const uint8_t*;
+    using Loaded = const int8_t*;
+    static constexpr bool kPrepares = false;
+    static constexpr bool kHoldsWeights = true;
+    static constexpr std::size_t kDepth = 4, kParts = 1, kRows = 4, kBlocks = 1;
+
+    static BERTC_INLINE Register zero() { return set_int(0); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) { return a; }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) { return b; }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      for (int i = 0; i < 16; ++i) {
+        int32_t products = 0;
+        for (int k = 0; k < 4; ++k) products += static_cast<int32_t>(a[k]) * b[4 * i + k];
+        sum.lane[i] += products;
+      }
+      return sum;
+    }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { std::memcpy(to, sum.lane, sizeof sum.lane); }
+  };
+};
+
+}  // namespace bertc::simd
