@@ -1,0 +1,1 @@
+"""Front ends: what reads a model from outside and gives a graph."""

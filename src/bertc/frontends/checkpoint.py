@@ -1,0 +1,132 @@
+"""The weights of a checkpoint: safetensors, one file or sharded, as float32, without PyTorch.
+
+The safetensors library's NumPy reader knows no bf16, so the header is parsed here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from mmap import mmap
+from typing import Any
+
+import numpy as np
+
+from bertc.errors import CheckpointError
+from bertc.frontends.folder import CheckpointFolder
+
+Array = np.ndarray[Any, Any]
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.bin")
+
+_STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_LARGEST_HEADER = 100_000_000
+"""The limit that the safetensors library sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+    """A tensor in a mapped file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: str
+    data: mmap | bytes
+    offset: int
+
+    def read(self) -> Array:
+        """A float32 copy. Raises ``CheckpointError`` for dtypes that are not floats and for NaN."""
+        if self.dtype not in _STORED:
+            raise CheckpointError(f"{self.file}: tensor {self.name!r} is {self.dtype}, expected a float type")
+        raw = np.frombuffer(self.data, _STORED[self.dtype], math.prod(self.shape), self.offset)
+        if self.dtype == "BF16":  # the upper half of a float32
+            values = (raw.astype(np.uint32) << 16).view(np.float32)
+        else:
+            with np.errstate(over="ignore"):  # of float64: found below
+                values = raw.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"{self.file}: tensor {self.name!r} holds infinite numbers or NaN")
+        return values.reshape(self.shape)
+
+
+def read_tensors(
+    folder: CheckpointFolder, subfolder: str = "", *, model_class: str
+) -> dict[str, StoredTensor]:
+    """All tensors of the checkpoint by name, their data not yet read.
+
+    Raises ``CheckpointError`` if there is no safetensors file (with advice, if there is a pickle), or
+    if a file is missing or damaged. ``model_class`` goes into the advice.
+    """
+    single, index = (subfolder + file for file in (WEIGHTS, INDEX))
+    if folder.has(single):
+        return {tensor.name: tensor for tensor in _tensors(folder, single)}
+    if folder.has(index):
+        return _sharded(folder, subfolder, index)
+    pickles = [subfolder + file for file in PICKLES if folder.has(subfolder + file)]
+    if pickles:
+        raise CheckpointError(
+            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when it is "
+            "opened. Convert it where PyTorch is installed: "
+            f'python -c "import transformers as t; t.{model_class}.from_pretrained({str(folder.path)!r})'
+            f'.save_pretrained({str(folder.path)!r}, safe_serialization=True)"'
+        )
+    raise CheckpointError(f"{single} is missing in {folder.path}: no weights to compile")
+
+
+def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, StoredTensor]:
+    weight_map = folder.read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
+        raise CheckpointError(f"{folder.path / index}: 'weight_map' must map tensor names to file names")
+    files = sorted({subfolder + file for file in weight_map.values()})
+    missing = [file for file in files if not folder.has(file)]
+    if missing:
+        raise CheckpointError(f"{folder.path / index} lists files that are missing: {', '.join(missing)}")
+    found = {(file, tensor.name): tensor for file in files for tensor in _tensors(folder, file)}
+    absent = [name for name, file in weight_map.items() if (subfolder + file, name) not in found]
+    if absent:
+        raise CheckpointError(f"{folder.path / index} lists tensors that its files lack: {', '.join(absent)}")
+    return {name: found[subfolder + file, name] for name, file in weight_map.items()}
+
+
+def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
+    """The tensors of one file; every offset is checked against the file's size."""
+    where = folder.path / file
+    data = folder.map(file)
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):
+        raise CheckpointError(f"{where} is not a safetensors file, or is cut off: download it again")
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where} has a damaged header ({error}): download it again") from None
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{where} has a damaged header (not an object): download it again")
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        shape, dtype, begin, end = _entry(entry, f"{where}: tensor {name!r}")
+        if not 0 <= begin <= end <= len(data) - 8 - length:
+            raise CheckpointError(f"{where}: tensor {name!r} lies outside the file: download it again")
+        itemsize = np.dtype(_STORED[dtype]).itemsize if dtype in _STORED else None
+        if itemsize and end - begin != math.prod(shape) * itemsize:
+            raise CheckpointError(
+                f"{where}: tensor {name!r} ({dtype} {list(shape)}) takes {end - begin} bytes, "
+                f"expected {math.prod(shape) * itemsize}: download it again"
+            )
+        yield StoredTensor(name, shape, dtype, str(where), data, 8 + length + begin)
+
+
+def _entry(entry: Any, where: str) -> tuple[tuple[int, ...], str, int, int]:
+    try:
+        shape, (begin, end), dtype = tuple(entry["shape"]), entry["data_offsets"], entry["dtype"]
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"{where} has a damaged header entry: download the file again") from None
+    numbers = (*shape, begin, end)
+    if not isinstance(dtype, str) or any(type(n) is not int or n < 0 for n in numbers):
+        raise CheckpointError(f"{where} has a damaged header entry: download the file again")
+    return shape, dtype, begin, end

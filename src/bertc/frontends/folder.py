@@ -1,0 +1,70 @@
+"""A model folder: reads files from inside it only, and remembers the hash of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bertc.errors import CheckpointError
+
+
+class CheckpointFolder:
+    """The files of a checkpoint; each that is read is recorded in ``hashes``."""
+
+    def __init__(self, path: Path, name: str, revision: str | None = None) -> None:
+        self.path = path
+        self.name = name
+        self.revision = revision
+        self.hashes: dict[str, str] = {}
+        """Relative path -> SHA-256 of every file read so far."""
+
+    def has(self, file: str) -> bool:
+        """Whether the file is there."""
+        return self._locate(file).is_file()
+
+    def read_json(self, file: str) -> dict[str, Any]:
+        """A JSON file that holds an object."""
+        value = self._parse(file)
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{self.path / file} must hold an object, found {type(value).__name__}")
+        return value
+
+    def read_json_if_there(self, file: str) -> dict[str, Any]:
+        """:meth:`read_json`, or an empty dict when there is no such file."""
+        return self.read_json(file) if self.has(file) else {}
+
+    def read_json_list(self, file: str) -> list[dict[str, Any]]:
+        """A JSON file that holds a list of objects."""
+        value = self._parse(file)
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise CheckpointError(f"{self.path / file} must hold a list of objects")
+        return value
+
+    def map(self, file: str) -> mmap.mmap | bytes:
+        """The bytes of a file, mapped read-only (plain ``bytes`` if it is empty)."""
+        try:
+            with self._locate(file).open("rb") as stream:
+                empty = stream.seek(0, 2) == 0
+                data = b"" if empty else mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise CheckpointError(f"{file} is missing in {self.path}") from None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / file} cannot be read: {error}") from None
+        self.hashes[file] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def _parse(self, file: str) -> Any:
+        try:
+            return json.loads(bytes(self.map(file)))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{self.path / file} is not valid JSON: {error}") from None
+
+    def _locate(self, file: str) -> Path:
+        relative = PurePosixPath(file)
+        # Lexical on purpose: in the hub's cache the files themselves are links out of the folder.
+        if relative.is_absolute() or ".." in relative.parts or "\\" in file or "\0" in file or not file:
+            raise CheckpointError(f"{self.path} refers to {file!r}, which is not inside the folder")
+        return self.path / relative

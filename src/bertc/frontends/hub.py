@@ -1,0 +1,47 @@
+"""Downloads a checkpoint from the Hugging Face hub, through its own client and cache.
+
+``HF_HOME``, ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and the rest are the client's, and work as ever.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bertc.errors import CheckpointError, MissingExtraError
+from bertc.frontends.folder import CheckpointFolder
+
+_FILES = ("*.json", "*.safetensors")
+_OTHER_FORMATS = ("onnx/*", "openvino/*")
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a string can be a repository's id: ``name`` or ``owner/name``."""
+    return _HUB_ID.fullmatch(source) is not None
+
+
+def download(hub_id: str) -> CheckpointFolder:
+    """The files we read, in the client's cache.
+
+    A bare name is looked for as it is, then under ``sentence-transformers/``, as that library does.
+    Raises ``MissingExtraError`` without ``huggingface_hub``, ``CheckpointError`` if all fails.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise MissingExtraError("huggingface_hub", "hub", f"downloading {hub_id!r}") from None
+    candidates = [hub_id] if "/" in hub_id else [hub_id, f"sentence-transformers/{hub_id}"]
+    problems = []
+    for candidate in candidates:
+        try:
+            path = snapshot_download(
+                candidate, allow_patterns=list(_FILES), ignore_patterns=list(_OTHER_FORMATS)
+            )
+        except Exception as error:  # the client raises a wide family: HTTP, offline, disk
+            problems.append(f"{candidate}: {type(error).__name__}: {str(error).strip().splitlines()[0]}")
+        else:
+            return CheckpointFolder(Path(path), candidate, Path(path).name)
+    raise CheckpointError(
+        f"{hub_id!r} is no folder here, and could not be downloaded ({'; '.join(problems)})"
+    )

@@ -1,0 +1,23 @@
+"""What every front end returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bertc.artifact.schema import ModelInfo
+from bertc.ir.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """A model as a front end read it, before any pass."""
+
+    graph: Graph
+    """Stage "imported"."""
+    info: ModelInfo
+    tokenizer_json: str
+    """Minified, without padding and truncation: packing and the session do their work."""
+    source: Mapping[str, Any]
+    """For provenance: ``name``, ``files`` (relative path -> SHA-256), and ``revision`` if known."""

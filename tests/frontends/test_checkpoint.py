@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertc.errors import CheckpointError
+from bertc.frontends.checkpoint import read_tensors
+from bertc.frontends.folder import CheckpointFolder
+from bertc.quantize.primitives import round_to_bf16
+from tests.support.tiny_models import write_json, write_safetensors, write_weights
+
+X = np.random.default_rng(0).normal(0, 1, (3, 5)).astype(np.float32)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    tensors = read_tensors(CheckpointFolder(path, "tiny"), model_class="BertModel")
+    return {name: tensor.read() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("F32", X), ("F64", X), ("F16", X.astype(np.float16).astype(np.float32)), ("BF16", round_to_bf16(X))],
+)
+def test_every_float_type_is_read_exactly(dtype: str, expected: np.ndarray, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", {"x": X, "y": X[0]}, dtype)
+    result = _read(tmp_path)
+    np.testing.assert_array_equal(result["x"], expected)
+    np.testing.assert_array_equal(result["y"], expected[0])
+    assert result["x"].dtype == np.float32
+
+
+def test_our_reader_and_the_safetensors_library_agree(tmp_path: Path) -> None:
+    numpy_io = pytest.importorskip("safetensors.numpy")
+    numpy_io.save_file({"b": X, "a": X[0]}, tmp_path / "model.safetensors")
+    result = _read(tmp_path)
+    assert set(result) == {"a", "b"}
+    np.testing.assert_array_equal(result["b"], X)
+
+
+def test_shards_are_joined(tmp_path: Path) -> None:
+    write_weights(tmp_path, {name: X + i for i, name in enumerate("abc")}, shards=2)
+    result = _read(tmp_path)
+    np.testing.assert_array_equal(result["c"], X + 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", {"x": np.array([1, value], np.float32)})
+    with pytest.raises(CheckpointError, match="'x' holds infinite numbers or NaN"):
+        _read(tmp_path)
+
+
+def test_integer_weights_are_refused_by_name(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", {"x": np.ones(3)}, "I64")
+    with pytest.raises(CheckpointError, match="'x' is I64, expected a float type"):
+        _read(tmp_path)
+
+
+def _file(header: Any, data: bytes = b"\0" * 16) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def _entry(**changes: Any) -> dict[str, Any]:
+    return {"x": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a safetensors file, or is cut off"),
+        (b"\xff" * 8, "not a safetensors file"),
+        (b"\x40" + b"\0" * 7 + b"{}", "not a safetensors file, or is cut off"),
+        (_file(b"{" * 100_000), "damaged header"),
+        (_file([]), "damaged header"),
+        (_file({"x": 3}), "'x' has a damaged header entry"),
+        (_file(_entry(shape=["4"])), "'x' has a damaged header entry"),
+        (_file(_entry(shape=[-4])), "'x' has a damaged header entry"),
+        (_file(_entry(data_offsets=[0])), "'x' has a damaged header entry"),
+        (_file(_entry(dtype=7)), "'x' has a damaged header entry"),
+        (_file(_entry(data_offsets=[16, 32])), "'x' lies outside the file"),
+        (_file(_entry(data_offsets=[8, 0])), "'x' lies outside the file"),
+        (_file(_entry(shape=[3])), r"'x' \(F32 \[3\]\) takes 16 bytes, expected 12"),
+    ],
+)
+def test_a_damaged_file_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "message"),
+    [
+        (None, "'weight_map' must map"),
+        ({"x": 3}, "'weight_map' must map"),
+        ({"x": "gone.safetensors", "y": "model.safetensors.part"}, "missing: gone.safetensors, model.saf"),
+        ({"x": "part.safetensors", "z": "part.safetensors"}, "tensors that its files lack: z"),
+        ({"x": "../part.safetensors"}, "'../part.safetensors', which is not inside the folder"),
+        ({"x": "/etc/part.safetensors"}, "not inside the folder"),
+    ],
+)
+def test_a_wrong_index_is_refused(weight_map: Any, message: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_json(folder / "model.safetensors.index.json", {"weight_map": weight_map})
+    for place in (folder, tmp_path):
+        write_safetensors(place / "part.safetensors", {"x": X})
+    with pytest.raises(CheckpointError, match=message):
+        _read(folder)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bertc.errors import CheckpointError, MissingExtraError
+from bertc.frontends import hub
+from bertc.frontends.huggingface import import_model
+from tests.support.tiny_models import make_bert_checkpoint
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bert-base-uncased", True),
+        ("a/b.c-1", True),
+        ("a/b/c", False),
+        ("./a", False),
+        ("", False),
+        ("a b", False),
+    ],
+)
+def test_is_hub_id(text: str, expected: bool) -> None:
+    assert hub.is_hub_id(text) is expected
+
+
+def test_the_hubs_cache_is_used_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub import constants
+
+    repository = tmp_path / "models--sentence-transformers--tiny"
+    make_bert_checkpoint(repository / "snapshots" / REVISION)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(REVISION)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    model = import_model("tiny")
+    assert (model.info.name, model.source["revision"]) == ("sentence-transformers/tiny", REVISION)
+    with pytest.raises(CheckpointError, match="'no/such' is no folder here, and could not be downloaded"):
+        import_model("no/such")
+
+
+def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(
+        MissingExtraError, match=r'downloading .owner/name. needs.*pip install "bertc\[hub\]"'
+    ):
+        import_model("owner/name")

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertc.errors import CheckpointError
+from bertc.frontends.huggingface import import_model
+from tests.support.tiny_models import (
+    DEFAULT_CONFIG,
+    bert_tensors,
+    make_bert_checkpoint,
+    write_json,
+    write_safetensors,
+)
+
+
+def _edit_json(file: Path, **changes: Any) -> None:
+    data = json.loads(file.read_text(encoding="utf-8")) | changes
+    write_json(file, {key: value for key, value in data.items() if value is not ...})
+
+
+def _constants_equal(a: Path, b: Path) -> bool:
+    one, other = import_model(a).graph.constants, import_model(b).graph.constants
+    return set(one) == set(other) and all(np.array_equal(one[n].array, other[n].array) for n in one)
+
+
+def test_info_describes_an_embedding_model(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path / "tiny", pooling="cls", normalize=True, max_seq_length=33)
+    info = import_model(path).info
+    assert (info.name, info.architecture, info.task) == ("tiny", "BertModel", "embedding")
+    assert (info.pooling, info.normalize_embeddings, info.max_seq_length) == ("cls", True, 33)
+    assert (info.hidden_size, info.num_hidden_layers, info.vocab_size) == (32, 2, 300)
+    assert info.id2label == ()
+
+
+def test_info_describes_a_classifier(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path, "classification", problem_type="multi_label_classification")
+    info = import_model(path).info
+    assert (info.architecture, info.task) == ("BertForSequenceClassification", "classification")
+    assert (info.id2label, info.problem_type) == (("negative", "positive"), "multi_label_classification")
+    assert (info.pooling, info.normalize_embeddings) == (None, False)
+
+
+def test_a_plain_encoder_gets_mean_pooling_as_sentence_transformers_gives_it(tmp_path: Path) -> None:
+    info = import_model(make_bert_checkpoint(tmp_path)).info
+    assert (info.pooling, info.normalize_embeddings) == ("mean", False)
+
+
+def test_labels_default_to_two_as_in_transformers(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path, "classification")
+    _edit_json(path / "config.json", id2label=..., label2id=...)
+    assert import_model(path).info.id2label == ("LABEL_0", "LABEL_1")
+
+
+def test_provenance_names_every_file_with_its_hash(tmp_path: Path) -> None:
+    source = import_model(make_bert_checkpoint(tmp_path / "tiny", shards=2)).source
+    assert source["name"] == "tiny"
+    assert {"config.json", "tokenizer.json", "model-00002-of-00002.safetensors"} <= set(source["files"])
+    assert all(len(digest) == 64 for digest in source["files"].values())
+
+
+@pytest.mark.parametrize(
+    ("sentence_limit", "tokenizer_limit", "expected"),
+    [(None, 512, 64), (None, 40, 40), (None, 10**30, 64), (None, ..., 64), (48, 40, 48), (512, 40, 64)],
+)
+def test_max_seq_length(
+    sentence_limit: int | None, tokenizer_limit: Any, expected: int, tmp_path: Path
+) -> None:
+    path = make_bert_checkpoint(tmp_path, max_seq_length=sentence_limit)
+    _edit_json(path / "tokenizer_config.json", model_max_length=tokenizer_limit)
+    assert import_model(path).info.max_seq_length == expected
+
+
+def test_names_with_prefix_and_old_layer_norm_names_are_understood(tmp_path: Path) -> None:
+    plain = make_bert_checkpoint(tmp_path / "plain")
+    prefixed = make_bert_checkpoint(tmp_path / "prefixed", prefix="bert.", old_names=True)
+    assert _constants_equal(plain, prefixed)
+
+
+def test_tensors_that_the_model_does_not_use_are_ignored(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path)
+    tensors = bert_tensors(DEFAULT_CONFIG, "embedding")
+    write_safetensors(path / "model.safetensors", {**tensors, "cls.predictions.bias": np.zeros(300)})
+    assert "cls.predictions.bias" not in import_model(path).graph.constants
+
+
+def test_the_transformer_may_live_in_a_subfolder(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path / "model", pooling="max", max_seq_length=20)
+    inner = path / "0_Transformer"
+    inner.mkdir()
+    for file in [p for p in path.iterdir() if p.is_file() and p.name != "modules.json"]:
+        file.rename(inner / file.name)
+    modules = json.loads((path / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    write_json(path / "modules.json", modules)
+    info = import_model(path).info
+    assert (info.pooling, info.max_seq_length) == ("max", 20)
+    assert info.name == tmp_path.name
+
+
+def test_a_sentence_model_may_be_saved_with_another_head(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path, pooling="mean", architectures=["BertForMaskedLM"], prefix="bert.")
+    assert import_model(path).info.architecture == "BertModel"
+
+
+def _wrong_shape(path: Path) -> None:
+    tensors = bert_tensors(DEFAULT_CONFIG, "embedding")
+    tensors["pooler.dense.bias"] = np.zeros(31, np.float32)
+    write_safetensors(path / "model.safetensors", tensors)
+
+
+def _drop_tensors(path: Path) -> None:
+    tensors = bert_tensors(DEFAULT_CONFIG, "embedding")
+    del tensors["encoder.layer.1.output.dense.bias"], tensors["embeddings.LayerNorm.weight"]
+    write_safetensors(path / "model.safetensors", tensors)
+
+
+def _as_pickle(path: Path) -> None:
+    (path / "model.safetensors").rename(path / "pytorch_model.bin")
+
+
+PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no config": (lambda p: (p / "config.json").unlink(), "config.json is missing in"),
+    "damaged config": (lambda p: (p / "config.json").write_text("{"), "config.json is not valid JSON"),
+    "config is a list": (lambda p: (p / "config.json").write_text("[]"), "config.json must hold an object"),
+    "no tokenizer": (lambda p: (p / "tokenizer.json").unlink(), "tokenizer.json is missing.*AutoTokenizer"),
+    "damaged tokenizer": (lambda p: write_json(p / "tokenizer.json", {}), "is not a tokenizer"),
+    "no weights": (lambda p: (p / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "pickle only": (_as_pickle, r"pickle \(pytorch_model.bin\).*BertModel.from_pretrained.*save_pretrained"),
+    "missing tensors": (
+        _drop_tensors,
+        "missing tensors: embeddings.LayerNorm.weight, encoder.layer.1.output.dense.bias",
+    ),
+    "wrong shape": (_wrong_shape, r"pooler.dense.bias is \[31\], expected \[32\]"),
+    "unknown family": (
+        lambda p: _edit_json(p / "config.json", model_type="gpt2", architectures=["GPT2Model"]),
+        "model_type 'gpt2'.*not supported. Supported are BertModel, BertForSeq",
+    ),
+    "unknown class": (
+        lambda p: _edit_json(p / "config.json", architectures=["BertForMaskedLM"]),
+        r"\['BertForMaskedLM'\], which is not supported",
+    ),
+    "label gap": (
+        lambda p: _edit_json(
+            p / "config.json", architectures=["BertForTokenClassification"], id2label={"0": "a", "2": "b"}
+        ),
+        "id2label must map",
+    ),
+    "bad length": (
+        lambda p: _edit_json(p / "tokenizer_config.json", model_max_length="long"),
+        "model_max_length is 'long'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_a_folder_that_cannot_be_read_is_refused_with_the_reason(case: str, tmp_path: Path) -> None:
+    break_it, message = PROBLEMS[case]
+    path = make_bert_checkpoint(tmp_path)
+    break_it(path)
+    with pytest.raises(CheckpointError, match=message):
+        import_model(path)
+
+
+def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        import_model(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match=r"there is no folder '\./a/b/c'|there is no folder 'a/b/c'"):
+        import_model("./a/b/c")
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="is a file, expected a model folder"):
+        import_model(tmp_path / "file")
