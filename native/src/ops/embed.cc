@@ -1,5 +1,6 @@
 // embed: the sum of word, token type and position rows.
 #include <algorithm>
+#include <string>
 
 #include "ops/binder.h"
 #include "ops/op.h"
@@ -12,7 +13,9 @@ struct BoundTable {
   std::size_t rows;
 };
 
-BoundTable bind_table(const Binder& binder, std::size_t index, std::size_t padded_columns, const Tensor* scale) {
+// The file pads tables with rows that no id may name: the attribute `rows` says how many are real.
+BoundTable bind_table(const Binder& binder, std::size_t index, const std::string& rows, std::size_t padded_columns,
+                      const Tensor* scale) {
   const Tensor& tensor = binder.tensor_any(index);
   binder.require(tensor.shape.size() == 2 && tensor.shape[1] == padded_columns && tensor.shape[0] > 0,
                  "tensor '" + tensor.name + "' has the wrong shape");
@@ -22,7 +25,8 @@ BoundTable bind_table(const Binder& binder, std::size_t index, std::size_t padde
   binder.require(quantized == (scale != nullptr), "8-bit rows, and only they, need a scale");
   const TableType type =
       quantized ? TableType::kI8 : (tensor.dtype == DType::kF32 ? TableType::kF32 : TableType::kF16);
-  return {{tensor.data, type, scale == nullptr ? nullptr : scale->as<float>()}, tensor.shape[0]};
+  return {{tensor.data, type, scale == nullptr ? nullptr : scale->as<float>()},
+          static_cast<std::size_t>(binder.integer(rows, 1, static_cast<int64_t>(tensor.shape[0])))};
 }
 
 class EmbedOp final : public Op {
@@ -77,10 +81,13 @@ std::unique_ptr<Op> make_embed(Binder& binder, const Kernels& kernels) {
   if (binder.has_input(4)) {
     const Tensor& word = binder.tensor_any(3);
     binder.require(!word.shape.empty(), "tensor '" + word.name + "' has the wrong shape");
-    scale = &binder.tensor(4, DType::kF32, {round_up(word.shape[0], kLanes)});
+    scale = &binder.tensor_any(4);
+    binder.require(scale->dtype == DType::kF32 && scale->shape.size() == 1 && scale->shape[0] >= word.shape[0],
+                   "tensor '" + scale->name + "' must be f32 with an element for each word row");
   }
-  return std::make_unique<EmbedOp>(kernels.embed, out, bind_table(binder, 3, columns, scale),
-                                   bind_table(binder, 6, columns, nullptr), bind_table(binder, 5, columns, nullptr));
+  return std::make_unique<EmbedOp>(kernels.embed, out, bind_table(binder, 3, "word_rows", columns, scale),
+                                   bind_table(binder, 6, "token_type_rows", columns, nullptr),
+                                   bind_table(binder, 5, "position_rows", columns, nullptr));
 }
 
 }  // namespace bertc

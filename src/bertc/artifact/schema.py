@@ -54,7 +54,8 @@ class ModelInfo:
 class Buffer:
     """An activation of the program: ``rows`` x ``columns`` elements in an arena slot.
 
-    A row takes ``columns`` rounded up to a multiple of 16 elements; the rest is zero.
+    A row takes ``columns`` rounded up to a multiple of 16 elements; the rest is zero. ``columns`` 0
+    is a vector: one element per row, without padding.
     """
 
     name: str
@@ -82,7 +83,7 @@ class Program:
 
     buffers: tuple[Buffer, ...]
     slots: tuple[int, ...]
-    """Bytes per row of each arena slot, a multiple of 64."""
+    """Bytes per row of each arena slot."""
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
     """Public output name -> buffer name."""

@@ -1,0 +1,190 @@
+"""Reads a ``.bertc`` file: maps it, checks every byte of the header, hands out views without a copy.
+
+Any byte may be hostile. The header carries its own SHA-256, so damage to it never goes unnoticed;
+tensor data is checked on request (``verify``), since reading all of it would cost the start-up time
+that mapping saves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bertc.artifact.format import (
+    ALIGNMENT,
+    DTYPE_BYTES,
+    EMPTY_HASH,
+    FORMAT_NAME,
+    MAX_HEADER_BYTES,
+    header_hash,
+)
+from bertc.artifact.schema import FORMAT_VERSION, Manifest
+from bertc.errors import ArtifactError
+
+_METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256", "manifest", "tokenizer")
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """Where a tensor lies in the file: ``start`` counts from the file's first byte."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    nbytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """An open artifact: its manifest and tokenizer, and its tensors in mapped memory."""
+
+    path: Path
+    manifest: Manifest
+    tokenizer_json: str
+    tensors: Mapping[str, TensorEntry]
+    size: int
+    """Bytes of the file."""
+    format_version: int
+    header_sha256: str
+    weights_sha256: str
+    memory: np.ndarray[Any, Any]
+    """The whole file, uint8, read-only, mapped."""
+
+    def bytes_of(self, name: str) -> np.ndarray[Any, Any]:
+        """The bytes of a tensor as a read-only uint8 view, without a copy."""
+        entry = self.tensors[name]
+        return self.memory[entry.start : entry.start + entry.nbytes]
+
+    def verify(self) -> None:
+        """Check the tensor data against its stored SHA-256; raises ``ArtifactError`` if it differs."""
+        first = min((entry.start for entry in self.tensors.values()), default=self.size)
+        if hashlib.sha256(self.memory[first:].data).hexdigest() != self.weights_sha256:
+            raise ArtifactError(
+                f"{self.path}: the tensor data is damaged (its SHA-256 differs from the stored one): "
+                "copy or compile the file again"
+            )
+
+
+def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
+    """Open and check an artifact. Raises ``ArtifactError`` for anything wrong with the file."""
+    path = Path(path)
+    memory = _map(path)
+    header_bytes = _header_length(path, memory)
+    header = _Header(path, memory[8 : 8 + header_bytes].tobytes())
+    entries = header.tensor_entries(start=8 + header_bytes, stop=len(memory))
+    try:
+        manifest = Manifest.from_json(header.metadata["manifest"])
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+    artifact = Artifact(
+        path=path,
+        manifest=manifest,
+        tokenizer_json=header.metadata["tokenizer"],
+        tensors=MappingProxyType(entries),
+        size=len(memory),
+        format_version=header.version,
+        header_sha256=header.metadata["header_sha256"],
+        weights_sha256=header.metadata["weights_sha256"],
+        memory=memory,
+    )
+    if verify:
+        artifact.verify()
+    return artifact
+
+
+def _map(path: Path) -> np.ndarray[Any, Any]:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < 8:
+                raise ArtifactError(f"{path}: no bertc artifact, the file holds {size} bytes")
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"cannot open {path}: {reason}") from None
+    return np.frombuffer(mapped, np.uint8)
+
+
+def _header_length(path: Path, memory: np.ndarray[Any, Any]) -> int:
+    length = int.from_bytes(memory[:8].tobytes(), "little")
+    if length < 2 or length > MAX_HEADER_BYTES:
+        raise ArtifactError(f"{path}: no bertc artifact, or its first bytes are damaged")
+    if 8 + length > len(memory):
+        raise ArtifactError(f"{path}: truncated inside the header ({len(memory)} bytes): copy the file again")
+    return length
+
+
+class _Header:
+    """The parsed and hash-checked header."""
+
+    def __init__(self, path: Path, raw: bytes) -> None:
+        self.path = path
+        try:
+            data = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise ArtifactError(f"{path}: no bertc artifact, or its header is damaged") from None
+        metadata = data.pop("__metadata__", None) if isinstance(data, dict) else None
+        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT_NAME:
+            raise ArtifactError(f"{path}: no bertc artifact (make one with: bertc compile MODEL -o FILE)")
+        self.version = self._check_version(metadata.get("format_version"))
+        for key in _METADATA_KEYS:
+            if not isinstance(metadata.get(key), str):
+                raise ArtifactError(f"{path}: the header lacks {key!r}: compile the model again")
+        self.metadata: dict[str, str] = metadata
+        stored = metadata["header_sha256"]
+        if header_hash(raw.replace(stored.encode(), EMPTY_HASH.encode(), 1)) != stored:
+            raise ArtifactError(
+                f"{path}: the header is damaged (SHA-256 differs): copy or compile the file again"
+            )
+        self._tensors: dict[str, Any] = data
+
+    def _check_version(self, text: Any) -> int:
+        try:
+            version = int(text)
+        except (TypeError, ValueError):
+            raise ArtifactError(f"{self.path}: the format version {text!r} is no number") from None
+        if version != FORMAT_VERSION:
+            advice = "update bertc" if version > FORMAT_VERSION else "compile the model again"
+            raise ArtifactError(
+                f"{self.path} has format version {version}, this bertc reads {FORMAT_VERSION}: {advice}"
+            )
+        return version
+
+    def tensor_entries(self, start: int, stop: int) -> dict[str, TensorEntry]:
+        """Check that the tensors fill the rest of the file without gap or overlap."""
+        entries: dict[str, TensorEntry] = {}
+        expected = start
+        for name, item in self._tensors.items():
+            entry = self._entry(name, item, start)
+            if entry.start != expected or entry.start % ALIGNMENT:
+                raise ArtifactError(f"{self.path}: tensor {name!r} is not where it should be")
+            expected = entry.start + entry.nbytes
+            entries[name] = entry
+        if expected != stop:
+            problem = "truncated" if expected > stop else "longer than its header says"
+            raise ArtifactError(
+                f"{self.path}: {problem} ({stop} bytes, expected {expected}): copy the file again"
+            )
+        return entries
+
+    def _entry(self, name: str, item: Any, start: int) -> TensorEntry:
+        try:
+            dtype, shape = item["dtype"], tuple(item["shape"])
+            first, last = item["data_offsets"]
+            numbers = (*shape, first, last)
+            valid = dtype in DTYPE_BYTES and all(type(number) is int and number >= 0 for number in numbers)
+        except (TypeError, KeyError, ValueError):
+            valid = False
+        if not valid or last - first != math.prod(shape) * DTYPE_BYTES[dtype]:
+            raise ArtifactError(f"{self.path}: the entry of tensor {name!r} is damaged")
+        return TensorEntry(dtype.lower(), shape, start + first, last - first)

@@ -1,0 +1,100 @@
+"""Writes a ``.bertc`` file: a safetensors file whose tensor data starts on, and stays on, 64 bytes.
+
+The file appears at its destination complete or not at all: it is written beside it under another
+name, flushed to the disk, and renamed. The format is described in ``docs/artifact.md``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from bertc.artifact.format import ALIGNMENT, EMPTY_HASH, FORMAT_NAME, header_hash, prefix
+from bertc.artifact.schema import FORMAT_VERSION, Manifest
+from bertc.errors import ArtifactError
+
+
+class StoredTensor(Protocol):
+    """A tensor as the file holds it: a dtype by its name in the graph, and the stored elements."""
+
+    @property
+    def dtype(self) -> Any:
+        """A name that safetensors knows, in lower case (an enum of strings will do)."""
+
+    @property
+    def array(self) -> np.ndarray[Any, Any]:
+        """The elements; a multiple of 64 bytes."""
+
+
+def write_artifact(
+    path: Path, manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, StoredTensor]
+) -> None:
+    """Write the file, replacing one that is there. Raises ``ArtifactError`` if the disk refuses."""
+    header = _header(manifest, tokenizer_json, tensors)
+    try:
+        with replace_atomically(path) as file:
+            file.write(header)
+            for tensor in tensors.values():
+                file.write(np.ascontiguousarray(tensor.array).view(np.uint8).data)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}; nothing was left there"
+        ) from None
+
+
+@contextlib.contextmanager
+def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner can read; others get what a new file would.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, StoredTensor]) -> bytes:
+    weights = hashlib.sha256()
+    entries: dict[str, Any] = {}
+    offset = 0
+    for name, tensor in tensors.items():
+        data = np.ascontiguousarray(tensor.array)
+        if data.nbytes % ALIGNMENT:
+            raise ArtifactError(f"tensor {name!r} takes {data.nbytes} bytes, no multiple of {ALIGNMENT}")
+        weights.update(data.view(np.uint8).data)
+        entries[name] = {
+            "dtype": str(getattr(tensor.dtype, "value", tensor.dtype)).upper(),
+            "shape": list(data.shape),
+            "data_offsets": [offset, offset + data.nbytes],
+        }
+        offset += data.nbytes
+    metadata = {
+        "format": FORMAT_NAME,
+        "format_version": str(FORMAT_VERSION),
+        "header_sha256": EMPTY_HASH,
+        "weights_sha256": weights.hexdigest(),
+        "manifest": manifest.to_json(),
+        "tokenizer": tokenizer_json,
+    }
+    text = json.dumps({"__metadata__": metadata, **entries}, ensure_ascii=False, separators=(",", ":"))
+    header = text.encode()
+    header += b" " * (-(len(header) + 8) % ALIGNMENT)
+    digest = header_hash(header).encode()
+    return prefix(len(header)) + header.replace(EMPTY_HASH.encode(), digest, 1)

@@ -1,0 +1,1 @@
+"""Lowering: a typed graph becomes packed tensors and a linear program over planned buffers."""

@@ -1,0 +1,103 @@
+"""A typed graph to packed tensors and a program, one table row per op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bertc.artifact.schema import Attribute, Buffer, Program, Step
+from bertc.errors import GraphError
+from bertc.ir.graph import TOKENS, Constant, Graph, Node, TensorType
+from bertc.ir.verifier import verify
+from bertc.lowering.pack import (
+    LANES,
+    PackedTensor,
+    column_sums,
+    pack_table,
+    pack_vector,
+    pack_weight,
+    round_up,
+)
+from bertc.lowering.plan_memory import PlannedStep, plan_memory
+
+Packer = Callable[[Constant], PackedTensor]
+
+_NORM: tuple[Packer | None, ...] = (None, pack_vector, pack_vector)
+_LINEAR: tuple[Packer | None, ...] = (None, pack_weight, pack_vector, None)
+_INT8: tuple[Packer | None, ...] = (None, None, None, pack_weight, pack_vector, pack_vector, None)
+_EMBED: tuple[Packer | None, ...] = (None, None, None, pack_table, pack_vector, pack_table, pack_table)
+
+PACKERS: Mapping[str, tuple[Packer | None, ...]] = {
+    "embed": _EMBED,
+    "layer_norm": _NORM,
+    "layer_norm_quantize": _NORM,
+    "layer_norm_bf16": _NORM,
+    "linear": _LINEAR,
+    "linear_bf16": _LINEAR,
+    "linear_int8": _INT8,
+    "attention_qkv": (None, None),
+    "quantize_rows": (None,),
+    "cast_bf16": (None,),
+    "pool": (None, None),
+    "normalize": (None,),
+}
+"""Op -> how each operand is packed; None for an activation or a model input."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredModel:
+    """What the artifact stores of a graph."""
+
+    program: Program
+    tensors: Mapping[str, PackedTensor]
+
+
+def lower(graph: Graph) -> LoweredModel:
+    """Lower a graph of stage "typed". Raises ``GraphError`` for an op without a kernel."""
+    types = verify(graph)
+    tensors: dict[str, PackedTensor] = {}
+    steps = tuple(_lower_node(node, graph, tensors) for node in graph.nodes)
+    values = [value for node in graph.nodes for value in node.outputs]
+    row_bytes = {value: _row_bytes(types[value]) for value in values}
+    planned = [PlannedStep(step.op, step.inputs, step.outputs) for step in steps]
+    plan = plan_memory(planned, row_bytes, tuple(graph.outputs.values()))
+    buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
+    return LoweredModel(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
+
+
+def _columns(kind: TensorType) -> int:
+    return int(kind.shape[1]) if len(kind.shape) == 2 else 0
+
+
+def _row_bytes(kind: TensorType) -> int:
+    return (round_up(_columns(kind), LANES) or 1) * kind.dtype.itemsize
+
+
+def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
+    rows = "tokens" if kind.shape[0] == TOKENS else "sequences"
+    return Buffer(value, kind.dtype.value, rows, _columns(kind), slot)
+
+
+def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor]) -> Step:
+    packers = PACKERS.get(node.op)
+    if packers is None:
+        raise GraphError(f"node {node.name!r}: the cpu target has no kernel for op {node.op!r}")
+    for value, packer in zip(node.inputs, packers, strict=False):
+        if packer is not None and value:
+            if value not in graph.constants:
+                raise GraphError(f"node {node.name!r}: operand {value!r} must be a constant")
+            if value not in tensors:
+                tensors[value] = packer(graph.constants[value])
+    inputs = list(node.inputs)
+    attributes: dict[str, Attribute] = dict(node.attributes)
+    # A buffer has a dtype of its own: the program need not say it twice.
+    attributes.pop("out_dtype", None)
+    if node.op == "linear_int8":
+        weight = node.inputs[3]
+        tensors[f"{weight}.column_sum"] = column_sums(graph.constants[weight])
+        inputs.insert(5, f"{weight}.column_sum")
+    if node.op == "embed":
+        # Padding added rows that no id may name.
+        for key, operand in (("word_rows", 3), ("position_rows", 5), ("token_type_rows", 6)):
+            attributes[key] = len(graph.constants[node.inputs[operand]].array)
+    return Step(node.op, node.name, tuple(inputs), node.outputs, attributes)

@@ -1,0 +1,84 @@
+"""The one packed layout, as ``native/src/kernels/gemm/kernel.h`` reads it.
+
+Every tensor is padded with zeros so that kernels have no tails and every tensor in the file takes a
+multiple of 64 bytes: a vector to 16 elements, a table to 16 columns (and as many rows as 64 bytes
+need), a weight to whole blocks of 16 output columns and whole groups of input elements.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc.ir.graph import Constant, DType
+
+LANES = 16
+ALIGNMENT = 64
+GROUP = {DType.F32: 1, DType.BF16: 2, DType.I8: 4}
+"""Consecutive input elements that one instruction multiplies, by weight dtype."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTensor:
+    """A tensor as the file holds it. bf16 is its bits, in uint16."""
+
+    dtype: DType
+    array: Array
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The next multiple of ``multiple`` that is not below ``value``."""
+    return -(-value // multiple) * multiple
+
+
+def _stored(constant: Constant) -> Array:
+    if constant.dtype == DType.BF16:
+        bits = np.ascontiguousarray(constant.array, dtype=np.float32).view(np.uint32)
+        return np.asarray(bits >> np.uint32(16), np.uint16)
+    return constant.array
+
+
+def _pad(array: Array, shape: tuple[int, ...]) -> Array:
+    widths = [(0, wanted - found) for wanted, found in zip(shape, array.shape, strict=True)]
+    return np.ascontiguousarray(np.pad(array, widths))
+
+
+def pack_vector(constant: Constant) -> PackedTensor:
+    """[n] -> [n rounded up to 16]."""
+    array = _stored(constant)
+    return PackedTensor(constant.dtype, _pad(array, (round_up(len(array), LANES),)))
+
+
+def pack_table(constant: Constant) -> PackedTensor:
+    """[rows, columns] -> columns rounded up to 16, and rows so that 64 bytes divide the whole."""
+    array = _stored(constant)
+    columns = round_up(array.shape[1], LANES)
+    rows_per_line = ALIGNMENT // math.gcd(columns * constant.dtype.itemsize, ALIGNMENT)
+    return PackedTensor(constant.dtype, _pad(array, (round_up(array.shape[0], rows_per_line), columns)))
+
+
+def pack_weight(constant: Constant) -> PackedTensor:
+    """[out, in] -> [out / 16][in / group][16][group]."""
+    group = GROUP[constant.dtype]
+    array = _stored(constant)
+    out, inner = round_up(array.shape[0], LANES), round_up(array.shape[1], group)
+    blocks = _pad(array, (out, inner)).reshape(out // LANES, LANES, inner // group, group)
+    return PackedTensor(constant.dtype, np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)))
+
+
+def unpack_weight(packed: PackedTensor, out: int, inner: int) -> Array:
+    """Undo :func:`pack_weight`: [out, in] in the stored dtype."""
+    blocks, groups, lanes, group = packed.array.shape
+    full = packed.array.transpose(0, 2, 1, 3).reshape(blocks * lanes, groups * group)
+    return np.ascontiguousarray(full[:out, :inner])
+
+
+def column_sums(constant: Constant) -> PackedTensor:
+    """The sum of each output channel's 8-bit weights, int32: the zero point's share of a product."""
+    sums = constant.array.astype(np.int64).sum(axis=1).astype(np.int32)
+    return pack_vector(Constant(DType.I32, sums))

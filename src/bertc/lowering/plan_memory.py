@@ -1,0 +1,91 @@
+"""Buffer planning: which activations share an arena slot, so that a pass stays small enough for L2.
+
+Greedy by time, as register allocation on straight-line code is: a value takes the smallest free slot
+that holds it, or the largest free one grows. A value may also take over the slot of an operand that
+dies in the same step, where the kernel reads each element before it writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+IN_PLACE = {
+    "layer_norm": 0,
+    "layer_norm_quantize": 0,
+    "layer_norm_bf16": 0,
+    "linear": 3,
+    "linear_bf16": 3,
+    "linear_int8": 7,
+    "normalize": 0,
+}
+"""Op -> the operand (of the lowered step) whose memory the first output may take over."""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What planning needs of a step: its op and the values it reads and writes."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes per row of each slot, and the slot of each value."""
+
+    slots: tuple[int, ...]
+    slot_of: Mapping[str, int]
+
+
+def plan_memory(
+    steps: Sequence[PlannedStep], row_bytes: Mapping[str, int], outputs: Sequence[str]
+) -> MemoryPlan:
+    """Give every value in ``row_bytes`` (value -> bytes per row) a slot; ``outputs`` live to the end."""
+    last_use = _last_uses(steps, outputs)
+    slots: list[int] = []
+    free: set[int] = set()
+    slot_of: dict[str, int] = {}
+    for time, step in enumerate(steps):
+        reused = _reusable(step, time, last_use, row_bytes)
+        for position, value in enumerate(step.outputs):
+            if position == 0 and reused is not None:
+                slot_of[value] = slot_of[reused]
+            else:
+                slot_of[value] = _take(slots, free, row_bytes[value])
+        for value in {*step.inputs, *step.outputs} & slot_of.keys():
+            if last_use.get(value, time) == time and value != reused:
+                free.add(slot_of[value])
+    return MemoryPlan(tuple(slots), slot_of)
+
+
+def _last_uses(steps: Sequence[PlannedStep], outputs: Sequence[str]) -> dict[str, int]:
+    last_use = {value: time for time, step in enumerate(steps) for value in step.inputs}
+    return {**last_use, **dict.fromkeys(outputs, len(steps))}
+
+
+def _reusable(
+    step: PlannedStep, time: int, last_use: Mapping[str, int], row_bytes: Mapping[str, int]
+) -> str | None:
+    operand = IN_PLACE.get(step.op)
+    if operand is None or operand >= len(step.inputs):
+        return None
+    value = step.inputs[operand]
+    if value not in row_bytes or last_use[value] != time:
+        return None
+    return value if row_bytes[value] == row_bytes[step.outputs[0]] else None
+
+
+def _take(slots: list[int], free: set[int], size: int) -> int:
+    fitting = [slot for slot in free if slots[slot] >= size]
+    if fitting:
+        slot = min(fitting, key=lambda candidate: (slots[candidate], candidate))
+    elif free:
+        slot = max(free, key=lambda candidate: (slots[candidate], candidate))
+        slots[slot] = size
+    else:
+        slots.append(size)
+        return len(slots) - 1
+    free.discard(slot)
+    return slot

@@ -1,0 +1,63 @@
+"""Every environment variable that the run half reads, and what this process may use of the machine.
+
+The list with explanations is in ``docs/environment.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+
+def isa() -> str:
+    """``BERTC_ISA``: the instruction set to use, or "" for the best one there is."""
+    return os.environ.get("BERTC_ISA", "")
+
+
+def verbose() -> bool:
+    """``BERTC_VERBOSE=1``: say on stderr what a session chose."""
+    return os.environ.get("BERTC_VERBOSE", "0") not in ("", "0")
+
+
+def default_num_threads() -> int:
+    """As many threads as the affinity mask, the cgroup's CPU quota and OMP_NUM_THREADS allow."""
+    limits = [_affinity(), *_cgroup_quota()]
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        limits.append(int(wanted))
+    return max(1, min(limits))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cgroup_quota() -> list[int]:
+    """CPUs that the cgroup (v2, else v1) grants, rounded up; empty without a quota.
+
+    A container sees its own group at the root of /sys/fs/cgroup; elsewhere /proc/self/cgroup says
+    which group this process is in, and every group above it limits it too.
+    """
+    root = Path("/sys/fs/cgroup")
+    groups = [root]
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        if line.startswith("0::/"):
+            group = root / line[4:]
+            groups += [group, *(parent for parent in group.parents if root in parent.parents)]
+    quotas = [_read(group / "cpu.max").split() for group in groups]
+    quotas.append([_read(root / "cpu" / f"cpu.cfs_{part}_us").strip() for part in ("quota", "period")])
+    return [
+        max(1, math.ceil(int(quota[0]) / int(quota[1])))
+        for quota in quotas
+        if len(quota) == 2 and quota[0].isdecimal() and quota[1].isdecimal() and int(quota[1]) > 0
+    ]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
