@@ -17,7 +17,7 @@ NATIVE := $(shell git ls-files 'native/*.cc' 'native/*.h' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-isa lint format bench wheel clean
+.PHONY: help demo test test-isa asan lint format bench wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,8 +28,19 @@ demo: $(VENV)/.demo  ## compile all-MiniLM-L6-v2 to fp32, bf16, int8; measure an
 test: $(VENV)/.test  ## run all tests
 	$(RUN) -m pytest $(TESTS)
 
-test-isa: $(VENV)/.test  ## run the tests that execute native code, once for each lower instruction set
-	$(RUN) tests/each_isa.py $(TESTS)
+test-isa: $(VENV)/.test  ## run the tests again, once for each lower instruction set of this processor
+	@for isa in $$($(RUN) -c "from bertc import _native; print(*_native.supported_isas()[:-1])"); do \
+	  echo "BERTC_ISA=$$isa"; BERTC_ISA=$$isa $(RUN) -m pytest -q $(TESTS) || exit 1; \
+	done
+
+asan: $(VENV)/.test  ## run the tests of native code under AddressSanitizer and UBSan (GCC)
+	$(VENV)/bin/cmake -S native -B build/asan -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBERTC_SANITIZE=ON \
+	  -DPython_EXECUTABLE=$(abspath $(RUN)) -Dnanobind_DIR=$$($(RUN) -m nanobind --cmake_dir)
+	$(VENV)/bin/cmake --build build/asan
+	rm -rf build/asan/site && mkdir build/asan/site && cp -r src/bertc build/asan/site
+	cp build/asan/_native*.so build/asan/site/bertc
+	PYTHONPATH=build/asan/site ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+	  $(RUN) -m pytest -q $(TESTS)
 
 lint: $(VENV)/.lint  ## check style and types, change nothing
 	$(RUN) -m ruff check .
@@ -42,8 +53,11 @@ format: $(VENV)/.lint  ## put the sources into the house style
 	$(RUN) -m ruff format .
 	$(VENV)/bin/clang-format -i $(NATIVE)
 
-bench: $(VENV)/.demo  ## time the int8 model of the demo
-	$(RUN) benchmarks/demo.py --bench
+bench: demo-output/all-MiniLM-L6-v2.int8.bertc  ## time the int8 model of the demo
+	$(VENV)/bin/bertc bench $<
+
+demo-output/all-MiniLM-L6-v2.int8.bertc: $(VENV)/.demo
+	$(RUN) benchmarks/demo.py
 
 wheel: $(VENV)/.build  ## build a wheel for this machine into dist/
 	$(RUN) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
