@@ -43,7 +43,9 @@ LADDER: dict[str, set[str]] = {
     "runtime": {"errors", "artifact", "artifact.schema", "_native"},
     "tasks": {"errors", "artifact", "artifact.schema", "runtime"},
     "encoder": {"errors", "artifact", "artifact.schema", "runtime", "tasks"},
-    "evaluation": {"errors", "artifact", "artifact.schema", "runtime", "tasks", "encoder"},
+    "files": {"errors"},
+    "evaluation": {"errors", "artifact", "artifact.schema", "files", "runtime", "tasks", "encoder"},
+    "bench": {"errors", "artifact", "artifact.schema", "runtime", "tasks", "encoder"},
 }
 """Part of the package -> the other parts that it may import. The longest matching name counts."""
 

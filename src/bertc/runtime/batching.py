@@ -1,0 +1,171 @@
+"""Packed batches, windows of bounded size, and the adapter to the padded form.
+
+The core knows no padding and no mask: a batch is a list of tokens and ``cu_seqlens``, as in
+FlashAttention's varlen interface. Whoever comes with ``[batch, seq]`` arrays and an attention mask
+passes through :class:`PaddedLayout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bertc.errors import InputError
+
+IntArray = NDArray[np.int32]
+FloatArray = NDArray[np.float32]
+T = TypeVar("T")
+
+WINDOW_ITEMS = 1024
+WINDOW_CHARACTERS = 256 * 1024
+"""A window ends at whichever comes first. 256k characters are some 60k tokens; at 3 kB of results
+per token (hidden size 768) a window stays below 200 MB even where every token has an output."""
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Sequences back to back: int32 arrays [tokens] and ``cu_seqlens`` [sequences + 1]."""
+
+    input_ids: IntArray
+    cu_seqlens: IntArray
+    token_type_ids: IntArray | None = None
+    position_ids: IntArray | None = None
+
+
+def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> PackedBatch:
+    """Concatenate token ids and token types of several sequences."""
+    lengths = [len(sequence) for sequence in ids]
+    cu_seqlens = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=cu_seqlens[1:])
+    return PackedBatch(_concatenate(ids, cu_seqlens), cu_seqlens, _concatenate(type_ids, cu_seqlens))
+
+
+def _concatenate(rows: Sequence[Sequence[int]], cu_seqlens: IntArray) -> IntArray:
+    flat = (number for row in rows for number in row)
+    return np.fromiter(flat, np.int32, count=int(cu_seqlens[-1]))
+
+
+def windows(items: Sequence[T], min_items: int = 1) -> Iterator[Sequence[T]]:
+    """Consecutive slices of ``items``, small enough that memory stays bounded.
+
+    A window has at most ``WINDOW_ITEMS`` items and about ``WINDOW_CHARACTERS`` characters, but at
+    least ``min_items`` items where so many are left. Where the cuts fall changes no result.
+    """
+    start = characters = 0
+    most = max(WINDOW_ITEMS, min_items)
+    for index, item in enumerate(items):
+        size = _characters(item)
+        count = index - start
+        if count >= most or (count >= min_items and characters + size > WINDOW_CHARACTERS):
+            yield items[start:index]
+            start, characters = index, 0
+        characters += size
+    if start < len(items):
+        yield items[start:]
+
+
+def _characters(item: Any) -> int:
+    if isinstance(item, str):
+        return len(item)
+    if isinstance(item, (list, tuple)):
+        return sum(_characters(part) for part in item)
+    return 0
+
+
+@dataclass(frozen=True)
+class PaddedLayout:
+    """Where the tokens of a packed batch sit in a padded one."""
+
+    packed: PackedBatch
+    shape: tuple[int, int]
+    """Batch and sequence length of the padded form."""
+    rows: NDArray[np.intp]
+    """Row of each sequence: rows without a single token have no sequence."""
+    cells: NDArray[np.intp]
+    """Flat index, row * seq + column, of each token."""
+
+    def spread_tokens(self, values: FloatArray) -> FloatArray:
+        """[tokens, n] -> [batch, seq, n], zero where the mask is zero."""
+        batch, length = self.shape
+        out = np.zeros((batch * length, values.shape[1]), np.float32)
+        out[self.cells] = values
+        return out.reshape(batch, length, values.shape[1])
+
+    def spread_sequences(self, values: FloatArray) -> FloatArray:
+        """[sequences, n] -> [batch, n], zero for rows without a token."""
+        out = np.zeros((self.shape[0], values.shape[1]), np.float32)
+        out[self.rows] = values
+        return out
+
+
+def unpad(
+    input_ids: ArrayLike,
+    attention_mask: ArrayLike | None = None,
+    token_type_ids: ArrayLike | None = None,
+    position_ids: ArrayLike | None = None,
+) -> PaddedLayout:
+    """Pack padded [batch, seq] arrays, for any mask (nonzero: a token).
+
+    Without ``position_ids`` each token keeps its own column as its position, so left padding and
+    holes mean what they mean in ``transformers``. ``position_ids`` may also be [1, seq] or [seq].
+    Raises ``InputError`` that names the array that does not fit.
+    """
+    ids = _integers(input_ids, "input_ids")
+    if ids.ndim != 2:
+        raise InputError(f"input_ids have shape {ids.shape}: expected [batch, seq]")
+    mask = _mask(attention_mask, ids.shape)
+    columns = np.arange(ids.shape[1], dtype=np.int32)
+    positions = columns if position_ids is None else _integers(position_ids, "position_ids")
+    if positions.shape not in (ids.shape, (1, ids.shape[1]), (ids.shape[1],)):
+        raise InputError(f"position_ids have shape {positions.shape}, input_ids {ids.shape}")
+    types = None
+    if token_type_ids is not None:
+        types = _same_shape(_integers(token_type_ids, "token_type_ids"), ids.shape, "token_type_ids")
+    lengths = mask.sum(axis=1)
+    rows = np.flatnonzero(lengths)
+    cu_seqlens = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum(lengths[rows], out=cu_seqlens[1:])
+    packed = PackedBatch(
+        _int32(ids[mask], "input_ids"),
+        cu_seqlens,
+        None if types is None else _int32(types[mask], "token_type_ids"),
+        _int32(np.broadcast_to(positions, ids.shape)[mask], "position_ids"),
+    )
+    return PaddedLayout(packed, (ids.shape[0], ids.shape[1]), rows, np.flatnonzero(mask))
+
+
+def _mask(attention_mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if attention_mask is None:
+        return np.ones(shape, np.bool_)
+    mask = np.asarray(attention_mask)
+    if mask.dtype.kind not in "biuf":
+        raise InputError(f"attention_mask has dtype {mask.dtype}: expected numbers or booleans")
+    return _same_shape(mask, shape, "attention_mask").astype(np.bool_)
+
+
+def _same_shape(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}, input_ids {shape}: they must be the same")
+    return array
+
+
+def _integers(values: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        raise InputError(f"{name} is ragged: pad its rows to one length, or use session.run") from None
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{name} has dtype {array.dtype}: expected integers")
+    return array
+
+
+def _int32(values: NDArray[Any], name: str) -> IntArray:
+    """Narrow to int32 where nothing is lost: a huge id must not wrap around to a valid one."""
+    limits = np.iinfo(np.int32)
+    if values.size and (values.min() < limits.min or values.max() > limits.max):
+        raise InputError(f"{name} holds a number that does not fit 32 bits")
+    return values.astype(np.int32)

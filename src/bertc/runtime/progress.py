@@ -1,0 +1,64 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log. Standard error only."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[int], None]
+"""Call it with the number of items that have just been done."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def progress(total: int, what: str, *, enabled: bool) -> Iterator[Advance]:
+    """Show how many of ``total`` items are done while the block runs.
+
+    On a terminal a bar, if rich is installed; else a line on standard error every ten seconds and
+    one at the end.
+    """
+    if not enabled:
+        yield lambda _: None
+    elif sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
+        with _bar(total, what) as advance:
+            yield advance
+    else:
+        with _lines(total, what) as advance:
+            yield advance
+
+
+@contextmanager
+def _bar(total: int, what: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def _lines(total: int, what: str) -> Iterator[Advance]:
+    done = 0
+    start = last = time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            _line(f"{what}: {done} of {total}")
+
+    yield advance
+    _line(f"{what}: {done} of {total} in {time.monotonic() - start:.1f} s")
+
+
+def _line(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

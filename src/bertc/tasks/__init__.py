@@ -1,0 +1,1 @@
+"""From inputs to answers, one file per task. ``registry.py`` lists them."""

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertc.errors import ArtifactError, InputError
+from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items, count_tokens
+from tests.support.tiny_models import make_tokenizer
+
+LIMIT = 16
+JSON = make_tokenizer().to_str()
+CLS, SEP = 2, 3
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    return Tokenizer(JSON, LIMIT)
+
+
+def ids(tokenizer: Tokenizer, items: list[Any]) -> list[list[int]]:
+    return [each.ids for each in tokenizer(items).encodings]
+
+
+def test_texts_are_packed_without_padding(tokenizer: Tokenizer) -> None:
+    batch = tokenizer(["the man", "a good dog plays"])
+    assert batch.packed.cu_seqlens.tolist() == [0, 4, 10]
+    assert batch.packed.input_ids[[0, 3, 4, 9]].tolist() == [CLS, SEP, CLS, SEP]
+    assert batch.packed.token_type_ids is not None and not batch.packed.token_type_ids.any()
+    assert batch.truncated == 0
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t ", "\u200b\ufeff", "\ud800\udfff"])
+def test_text_without_words_is_cls_and_sep(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer([text]).packed.input_ids.tolist() == [CLS, SEP]
+    assert tokenizer([[text]]).packed.input_ids.tolist() == [CLS, SEP]
+
+
+def test_no_words_is_cls_and_sep(tokenizer: Tokenizer) -> None:
+    assert tokenizer([[]]).packed.input_ids.tolist() == [CLS, SEP]
+
+
+def test_a_pair_has_two_token_types(tokenizer: Tokenizer) -> None:
+    batch = tokenizer([("good", "bad"), "good"])
+    assert batch.packed.token_type_ids is not None
+    assert batch.packed.token_type_ids.tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
+
+
+def test_padding_and_truncation_of_the_file_are_ignored() -> None:
+    native = make_tokenizer()
+    native.enable_padding(length=12)
+    native.enable_truncation(4)
+    batch = Tokenizer(native.to_str(), LIMIT)(["one two three four five", "one"])
+    assert batch.packed.cu_seqlens.tolist() == [0, 7, 10]
+
+
+def test_words_keep_their_ids(tokenizer: Tokenizer) -> None:
+    (encoding,) = tokenizer([["playing", "unseen1", "the"]], offsets=True).encodings
+    words = [word for word in encoding.word_ids if word is not None]
+    assert sorted(set(words)) == [0, 1, 2] and words == sorted(words)
+
+
+def test_surrogates_are_replaced_one_for_one(tokenizer: Tokenizer) -> None:
+    text = "dog \ud83d\ude00 cat \udfff!"
+    (encoding,) = tokenizer([text], offsets=True).encodings
+    start, end = encoding.offsets[encoding.tokens.index("cat")]
+    assert text[start:end] == "cat"
+    assert ids(tokenizer, [("a \ud800", "dog")]) == ids(tokenizer, [("a", "dog")])
+    assert ids(tokenizer, [["x\udc00", "dog"]]) == ids(tokenizer, [["x", "dog"]])
+
+
+def test_long_text_is_cut_and_warned_of_once(tokenizer: Tokenizer) -> None:
+    long = "dog " * 25_000
+    assert len(long) == 100_000
+    with pytest.warns(UserWarning, match="more than 16 tokens"):
+        batch = tokenizer([long, "cat", long])
+    assert batch.truncated == 2
+    assert batch.packed.cu_seqlens.tolist() == [0, 16, 19, 35]
+    assert batch.packed.input_ids[15] == SEP
+    assert tokenizer([long]).truncated == 1  # and no second warning: they are errors here
+
+
+def test_text_of_exactly_the_limit_is_not_truncated(tokenizer: Tokenizer) -> None:
+    assert tokenizer(["dog " * (LIMIT - 2)]).truncated == 0
+
+
+def test_long_pair_is_counted(tokenizer: Tokenizer) -> None:
+    with pytest.warns(UserWarning):
+        batch = tokenizer([("dog " * 20, "cat")])
+    assert batch.truncated == 1
+    assert len(batch.packed.input_ids) == LIMIT
+
+
+def test_one_warning_even_from_many_threads(tokenizer: Tokenizer) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=tokenizer, args=(["dog " * 50],)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(caught) == 1
+
+
+def test_chunks_lose_no_token(tokenizer: Tokenizer) -> None:
+    words = ["dog"] * (2 * (LIMIT - 2) + 3)
+    batch, owners = tokenizer.chunks([["cat"], words])
+    assert owners == [0, 1, 1, 1]
+    assert batch.packed.cu_seqlens.tolist() == [0, 3, 19, 35, 40]
+    assert batch.truncated == 0
+    seen = [word for each in batch.encodings[1:] for word in each.word_ids if word is not None]
+    assert seen == list(range(len(words)))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (["a", None], r"inputs\[8\] is NoneType"),
+        (["a", 3], r"inputs\[8\] is int"),
+        ([b"a"], r"inputs\[7\] is bytes"),
+        (["a", ("b", 3)], r"inputs\[8\] is a tuple that holds int"),
+        ([("a", "b", "c")], r"inputs\[7\] is a tuple of 3 strings"),
+        ([["a", 1.5]], r"inputs\[7\] is a list that holds float"),
+        (["a", ["b"]], r"inputs\[8\] is a list, inputs before it are texts"),
+        ([["b"], "a"], r"inputs\[8\] is text, inputs before it are lists of words"),
+    ],
+)
+def test_wrong_item_is_named(tokenizer: Tokenizer, items: list[Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tokenizer(items, first=7)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "null", ""])
+def test_damaged_tokenizer_is_an_artifact_error(text: str) -> None:
+    with pytest.raises(ArtifactError, match="tokenizer"):
+        Tokenizer(text, LIMIT)
+
+
+def test_single_and_batch_are_told_apart() -> None:
+    assert as_items("a") == (["a"], True)
+    assert as_items(("a", "b")) == ([("a", "b")], True)
+    assert as_items(["a"]) == (["a"], False)
+    assert as_items(text for text in "ab") == (["a", "b"], False)
+    for wrong in (None, 3, b"a", {"text": "a"}):
+        with pytest.raises(InputError, match=type(wrong).__name__):
+            as_items(wrong)
+
+
+def test_tokens_are_counted_with_special_ones(tokenizer: Tokenizer) -> None:
+    with pytest.warns(UserWarning):
+        counts = count_tokens(tokenizer, [["dog", "dog cat"], ["dog " * 30]])
+    assert counts == TokenCounts(tokens=3 + 4 + 16, truncated=1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=())), max_size=5))
+def test_any_text_tokenizes_alone_as_in_a_batch(texts: list[str]) -> None:
+    tokenizer = Tokenizer(JSON, LIMIT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert ids(tokenizer, texts) == [ids(tokenizer, [text])[0] for text in texts]

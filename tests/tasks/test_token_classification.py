@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertc.errors import InputError
+from bertc.tasks.token_classification import TokenClassification
+from tests.support.fake_session import TableSession, make_info, make_model, tagging_table
+
+LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+TAGS = {
+    "john": "B-PER",
+    "smith": "I-PER",
+    "paris": "B-LOC",
+    "london": "I-LOC",
+    "##ing": "I-PER",
+    "的": "B-LOC",
+}
+SURE = float(np.exp(4) / (np.exp(4) + 4))
+
+
+def make_task(labels: tuple[str, ...] = LABELS, tags: dict[str, str] = TAGS) -> TokenClassification:
+    table = tagging_table(labels, tags)
+    session = TableSession(table, "logits", per_token=True)
+    return TokenClassification(make_model(session, make_info("token_classification", id2label=labels)))
+
+
+@pytest.fixture
+def task() -> TokenClassification:
+    return make_task()
+
+
+def spans(entities: Any) -> list[tuple[str, str, int, int]]:
+    return [(e["entity_group"], e["word"], e["start"], e["end"]) for e in entities]
+
+
+def test_adjacent_tokens_join(task: TokenClassification) -> None:
+    assert task.tag("Mr John  Smith lives in Paris.") == [
+        {"entity_group": "PER", "score": pytest.approx(SURE), "word": "John  Smith", "start": 3, "end": 14},
+        {"entity_group": "LOC", "score": pytest.approx(SURE), "word": "Paris", "start": 24, "end": 29},
+    ]
+
+
+def test_word_is_the_text_as_written(task: TokenClassification) -> None:
+    text = "JOHN \ud800 SMİTH Paris"
+    for entity in task.tag(text):
+        assert entity["word"] == text[entity["start"] : entity["end"]]
+    assert spans(task.tag("的的")) == [("LOC", "的", 0, 1), ("LOC", "的", 1, 2)]
+
+
+def test_b_opens_a_new_entity_and_another_kind_does_too(task: TokenClassification) -> None:
+    assert [s[:2] for s in spans(task.tag("john john paris london smith"))] == [
+        ("PER", "john"),
+        ("PER", "john"),
+        ("LOC", "paris london"),
+        ("PER", "smith"),
+    ]
+
+
+def test_o_between_keeps_entities_apart(task: TokenClassification) -> None:
+    assert [s[1] for s in spans(task.tag("london the london"))] == ["london", "london"]
+
+
+def test_labels_without_b_and_i_join_too() -> None:
+    task = make_task(("O", "NAME", "A-B-C"), {"john": "NAME", "smith": "NAME", "paris": "A-B-C"})
+    assert [s[:2] for s in spans(task.tag("john smith paris"))] == [("NAME", "john smith"), ("B-C", "paris")]
+
+
+def test_o_can_be_asked_for(task: TokenClassification) -> None:
+    assert [s[0] for s in spans(task.tag("the john is", ignore_labels=("PER",)))] == ["O", "O"]
+
+
+def test_tokens_one_by_one(task: TokenClassification) -> None:
+    assert task.tag("in Paris", aggregation_strategy="none") == [
+        {
+            "entity": "B-LOC",
+            "score": pytest.approx(SURE),
+            "index": 2,
+            "word": "Paris",
+            "start": 3,
+            "end": 8,
+        }
+    ]
+
+
+def test_a_list_gives_lists(task: TokenClassification) -> None:
+    assert task.tag([]) == []
+    answers = task.tag(["", "paris", "the"])
+    assert [len(each) for each in answers] == [0, 1, 0]
+
+
+def test_offsets_of_words_count_words(task: TokenClassification) -> None:
+    answers = task.tag([["the", "john", "smith", "in"], ["paris"], []])
+    assert [spans(each) for each in answers] == [
+        [("PER", "john smith", 1, 3)],
+        [("LOC", "paris", 0, 1)],
+        [],
+    ]
+
+
+def test_pairs_and_unknown_strategies_are_refused(task: TokenClassification) -> None:
+    with pytest.raises(InputError, match="is a tuple"):
+        task.tag(("john", "smith"))
+    with pytest.raises(InputError, match="aggregation_strategy"):
+        task.tag("john", aggregation_strategy="average")
+
+
+def test_first_token_labels_the_word(task: TokenClassification) -> None:
+    words = ["the", "john", "dog##ing", "playsing"]
+    assert task.predict_tags(words) == ["O", "B-PER", "O", "O"]
+    assert task.predict_tags([words, ["paris"]]) == [["O", "B-PER", "O", "O"], ["B-LOC"]]
+
+
+def test_words_without_tokens_are_outside(task: TokenClassification) -> None:
+    assert task.predict_tags([[" ", "paris", ""], [], ["\u200b"]]) == [["O", "B-LOC", "O"], [], ["O"]]
+    assert task.predict_tags([]) == []
+
+
+def test_no_label_is_lost_in_a_long_text(task: TokenClassification) -> None:
+    words = ["paris" if i % 13 == 0 else "the" for i in range(1000)]
+    expected = ["B-LOC" if i % 13 == 0 else "O" for i in range(1000)]
+    assert task.predict_tags([["john"], words, ["smith"]]) == [["B-PER"], expected, ["I-PER"]]
+
+
+def test_a_word_cut_in_two_keeps_the_label_of_its_first_token() -> None:
+    task = make_task(tags={"dog": "B-LOC", "##ing": "I-PER"})
+    words = ["the"] * 13 + ["doging", "the"]  # the limit of 14 tokens falls inside "dog ##ing"
+    assert task.predict_tags(words) == ["O"] * 13 + ["B-LOC", "O"]
+
+
+@pytest.mark.parametrize("words", [[3], [["a"], "b"], [("a", "b")]])
+def test_wrong_words_are_refused(task: TokenClassification, words: Any) -> None:
+    with pytest.raises(InputError):
+        task.predict_tags(words)
