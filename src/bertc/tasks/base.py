@@ -18,8 +18,6 @@ from bertc.runtime.tokenization import TokenizedBatch, Tokenizer
 class Runner(Protocol):
     """What a task needs of a session: run a packed batch."""
 
-    output_names: tuple[str, ...]
-
     def run(
         self,
         input_ids: IntArray,
