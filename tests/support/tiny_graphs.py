@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from bertc.architectures import FAMILIES
+from bertc.architectures.base import Head
+from bertc.ir import interpreter
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
 
 Array = np.ndarray[Any, Any]
 
@@ -51,3 +56,26 @@ def small_inputs() -> dict[str, Array]:
         "position_ids": np.array([0, 1, 2, 0], np.int32),
         "cu_seqlens": np.array([0, 3, 4], np.int32),
     }
+
+
+def bert_graph(head: str = "embedding", *, seed: int = 0, pooling: str = "mean", **config: Any) -> Graph:
+    """The imported graph of a tiny BERT, without files."""
+    full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS[head])), **config}
+    family = FAMILIES["bert"]
+    pooler = head != "token_classification"
+    layout = Head(head, len(full["id2label"]), with_pooler=pooler, pooling=pooling)
+    sizes = family.read_config(full)
+    return family.build(sizes, layout, bert_tensors(full, head, seed=seed, prefix=""))
+
+
+def ops(graph: Graph) -> list[str]:
+    """The graph's op names, in order."""
+    return [each.op for each in graph.nodes]
+
+
+def assert_same_results(before: Graph, after: Graph, inputs: Mapping[str, Array], atol: float) -> None:
+    """Both graphs give outputs of the same names, equal within ``atol``."""
+    expected, found = interpreter.run(before, inputs), interpreter.run(after, inputs)
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=atol, err_msg=name)

@@ -1,0 +1,29 @@
+"""A sum after a linear layer moves into the layer's epilogue, as its residual."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bertc.ir.graph import Graph, Node
+from bertc.passes.rewrite import count_uses, rewrite
+
+
+def fuse_linear_residual(graph: Graph) -> Graph:
+    """``add(linear(x), r)`` -> ``linear(x, residual=r)``, with the operands in either order."""
+    producers, uses = graph.producers(), count_uses(graph)
+    replaced: dict[str, tuple[Node, ...]] = {}
+    renamed: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op != "add":
+            continue
+        for value, residual in (node.inputs, node.inputs[::-1]):
+            linear = producers.get(value)
+            if linear is None or linear.op != "linear" or linear.inputs[3] or uses[value] > 1:
+                continue
+            fused = dataclasses.replace(linear, inputs=(*linear.inputs[:3], residual))
+            # At the place of the sum: the residual may be computed after the linear layer.
+            replaced[linear.name] = ()
+            replaced[node.name] = (fused,)
+            renamed[node.outputs[0]] = linear.outputs[0]
+            break
+    return rewrite(graph, replaced, renamed=renamed)

@@ -1,0 +1,54 @@
+"""What passes share: replacing nodes of an immutable graph, and asking who uses a value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from bertc.ir.graph import Attribute, Constant, Graph, Node
+
+
+def rewrite(
+    graph: Graph,
+    replaced: Mapping[str, Sequence[Node]],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    constants: Mapping[str, Constant] | None = None,
+) -> Graph:
+    """A graph with nodes replaced by others (or by none), in place.
+
+    ``replaced`` goes by node name; ``renamed`` maps values that lost their producer to those that
+    stand for them; ``constants`` are added, or take the place of those of the same name.
+    """
+    names = renamed or {}
+    nodes = [
+        dataclasses.replace(node, inputs=tuple(names.get(value, value) for value in node.inputs))
+        for original in graph.nodes
+        for node in replaced.get(original.name, (original,))
+    ]
+    outputs = {public: names.get(value, value) for public, value in graph.outputs.items()}
+    return graph.with_nodes(nodes, outputs=outputs, constants={**graph.constants, **(constants or {})})
+
+
+def count_uses(graph: Graph) -> dict[str, int]:
+    """Value name -> how many node inputs and graph outputs read it; at least one."""
+    uses: dict[str, int] = {}
+    for value in (*(v for node in graph.nodes for v in node.inputs), *graph.outputs.values()):
+        uses[value] = uses.get(value, 0) + 1
+    return uses
+
+
+def with_attributes(node: Node, **attributes: Attribute) -> Node:
+    """The node with some attributes changed."""
+    return dataclasses.replace(node, attributes=MappingProxyType({**node.attributes, **attributes}))
+
+
+def common_parent(names: Sequence[str]) -> str:
+    """The module that has all these: ``a.b`` for ``a.b.query`` and ``a.b.key``; "" if there is none."""
+    parts: list[str] = []
+    for level in zip(*(name.split(".") for name in names), strict=False):
+        if len(set(level)) > 1:
+            break
+        parts.append(level[0])
+    return ".".join(parts)

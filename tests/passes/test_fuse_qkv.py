@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from bertc.passes.fuse_qkv import fuse_qkv
+from tests.support.tiny_graphs import assert_same_results, bert_graph, ops
+from tests.support.tiny_models import packed_inputs
+
+QKV = "encoder.layer.0.attention.self.qkv"
+
+
+def test_projections_are_stacked_in_the_order_query_key_value() -> None:
+    graph = bert_graph(num_hidden_layers=1)
+    fused = fuse_qkv(graph)
+    assert_same_results(graph, fused, packed_inputs([1, 9]), atol=5e-6)
+    parts = [f"encoder.layer.0.attention.self.{name}" for name in ("query", "key", "value")]
+    for kind in ("weight", "bias"):
+        stacked = np.concatenate([graph.constants[f"{part}.{kind}"].array for part in parts])
+        np.testing.assert_array_equal(fused.constants[f"{QKV}.{kind}"].array, stacked)
+    attention = next(node for node in fused.nodes if node.op == "attention_qkv")
+    assert attention.attributes == {
+        "num_attention_heads": 2,
+        "scale": 0.25,
+        "compute_dtype": "f32",
+        "out_dtype": "f32",
+    }
+
+
+def test_a_projection_that_something_else_reads_is_left() -> None:
+    graph = bert_graph(num_hidden_layers=1)
+    outputs = {**graph.outputs, "key": "encoder.layer.0.attention.self.key"}
+    graph = dataclasses.replace(graph, outputs=outputs)
+    assert ops(fuse_qkv(graph)) == ops(graph)
+
+
+def test_projections_of_different_values_are_left() -> None:
+    graph = bert_graph(num_hidden_layers=1)
+    key = "encoder.layer.0.attention.self.key"
+    nodes = [
+        dataclasses.replace(n, inputs=("embeddings.add_position", *n.inputs[1:])) if n.name == key else n
+        for n in graph.nodes
+    ]
+    graph = graph.with_nodes(nodes)
+    assert ops(fuse_qkv(graph)) == ops(graph)
