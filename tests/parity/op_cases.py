@@ -1,0 +1,222 @@
+"""A graph around each op of the table: an activation from an embedding table, the op, its outputs.
+
+Every row of ``bertc.ir.ops`` that has a kernel has a function here; ``test_ops.py`` fails for one
+that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.quantize import primitives
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a case draws: sizes are no multiples of anything."""
+
+    lengths: tuple[int, ...]
+    columns: int
+    out: int
+    heads: int
+    choice: int
+    """Picks among an op's attribute values."""
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+
+@dataclass
+class Builder:
+    """Collects constants and nodes; ``activation`` gives a float32 value with chosen rows."""
+
+    shape: Shape
+    rng: np.random.Generator
+    constants: dict[str, Constant] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def constant(self, name: str, array: Array, dtype: DType = DType.F32) -> str:
+        self.constants[name] = Constant(dtype, array)
+        return name
+
+    def normal(self, name: str, *shape: int) -> str:
+        return self.constant(name, self.rng.standard_normal(shape).astype(np.float32))
+
+    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Attribute) -> list[str]:
+        self.nodes.append(Node(f"node.{outputs[0]}", op, tuple(inputs), tuple(outputs), attributes))
+        return outputs
+
+    def activation(self, name: str, columns: int, spread: float = 3.0) -> str:
+        """A [tokens, columns] value: word row t is token t's, the other tables are zero.
+
+        Rows differ in size by up to exp(2 * spread).
+        """
+        scale = np.exp(self.rng.uniform(-spread, spread, (self.shape.tokens, 1)))
+        rows = (self.rng.standard_normal((self.shape.tokens, columns)) * scale).astype(np.float32)
+        word = self.constant(f"{name}.rows", rows)
+        zero = self.constant(f"{name}.zero", np.zeros((512, columns), np.float32))
+        inputs = ["input_ids", "token_type_ids", "position_ids", word, "", zero, zero]
+        return self.node("embed", inputs, [name])[0]
+
+    def result(self, *values: str) -> None:
+        self.outputs.update({value: value for value in values})
+
+    def graph(self) -> Graph:
+        return Graph(MODEL_INPUTS, self.constants, tuple(self.nodes), self.outputs, "typed")
+
+
+ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
+
+
+def _norm(builder: Builder, op: str, outputs: list[str]) -> None:
+    columns = builder.shape.columns
+    inputs = [builder.activation("x", columns), builder.normal("gamma", columns), builder.normal("beta", columns)]
+    builder.result(*(v for v in builder.node(op, inputs, outputs, epsilon=1e-12) if _is_comparable(v)))
+
+
+def _is_comparable(value: str) -> bool:
+    """Scales and zero points are vectors, and bf16 has no NumPy dtype: consumers show them."""
+    return value not in ("scale", "zero_point", "half")
+
+
+def _linear_operands(builder: Builder) -> tuple[str, str, str]:
+    shape = builder.shape
+    residual = builder.activation("residual", shape.out) if shape.choice % 2 else ""
+    return builder.normal("bias", shape.out), residual, ACTIVATIONS[shape.choice % len(ACTIVATIONS)]
+
+
+def layer_norm(builder: Builder) -> None:
+    _norm(builder, "layer_norm", ["y"])
+
+
+def layer_norm_quantize(builder: Builder) -> None:
+    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"])
+    _int8_product(builder, ["q", "scale", "zero_point"])
+
+
+def layer_norm_bf16(builder: Builder) -> None:
+    _norm(builder, "layer_norm_bf16", ["y", "half"])
+    _bf16_product(builder, "half")
+
+
+def quantize_rows(builder: Builder) -> None:
+    quantized = ["q", "scale", "zero_point"]
+    builder.node("quantize_rows", [builder.activation("x", builder.shape.columns)], quantized)
+    builder.result("q")
+    _int8_product(builder, quantized)
+
+
+def cast_bf16(builder: Builder) -> None:
+    builder.node("cast_bf16", [builder.activation("x", builder.shape.columns)], ["half"])
+    _bf16_product(builder, "half")
+
+
+def linear(builder: Builder) -> None:
+    shape = builder.shape
+    bias, residual, activation = _linear_operands(builder)
+    weight = builder.normal("weight", shape.out, shape.columns)
+    inputs = [builder.activation("x", shape.columns), weight, bias, residual]
+    builder.result(*builder.node("linear", inputs, ["y"], activation=activation))
+
+
+def linear_bf16(builder: Builder) -> None:
+    cast_bf16(builder)
+
+
+def _bf16_product(builder: Builder, half: str) -> None:
+    shape = builder.shape
+    bias, residual, activation = _linear_operands(builder)
+    weight = primitives.round_to_bf16(builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32))
+    inputs = [half, builder.constant("weight", weight, DType.BF16), bias, residual]
+    builder.result(*builder.node("linear_bf16", inputs, ["product"], activation=activation, out_dtype="f32"))
+
+
+def linear_int8(builder: Builder) -> None:
+    quantize_rows(builder)
+
+
+def _int8_product(builder: Builder, quantized: list[str]) -> None:
+    shape = builder.shape
+    bias, residual, activation = _linear_operands(builder)
+    weight, scale = primitives.quantize_per_channel(
+        builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
+    )
+    inputs = [
+        *quantized,
+        builder.constant("weight", weight, DType.I8),
+        builder.constant("weight.scale", scale),
+        bias,
+        residual,
+    ]
+    builder.result(*builder.node("linear_int8", inputs, ["product"], activation=activation))
+
+
+def attention_qkv(builder: Builder) -> None:
+    width = builder.shape.heads * 16
+    builder.node(
+        "attention_qkv",
+        [builder.activation("qkv", 3 * width, spread=0.0), "cu_seqlens"],
+        ["y"],
+        num_attention_heads=builder.shape.heads,
+        scale=0.25,
+        compute_dtype=("f32", "bf16")[builder.shape.choice % 2],
+        out_dtype="f32",
+    )
+    builder.result("y")
+
+
+def embed(builder: Builder) -> None:
+    shape, rng = builder.shape, builder.rng
+    tables = []
+    for name, rows in (("position", 512), ("token_type", 2)):
+        table = rng.standard_normal((rows, shape.columns)).astype(np.float16)
+        tables.append(builder.constant(name, table, DType.F16))
+    scale = ""
+    words = rng.standard_normal((shape.tokens, shape.columns)).astype(np.float32)
+    dtype = (DType.F32, DType.F16, DType.I8)[shape.choice % 3]
+    if dtype == DType.I8:
+        words, row_scale = primitives.quantize_per_channel(words)
+        scale = builder.constant("word.scale", row_scale)
+    elif dtype == DType.F16:
+        words = words.astype(np.float16)
+    word = builder.constant("word", words, dtype)
+    inputs = ["input_ids", "token_type_ids", "position_ids", word, scale, *tables]
+    builder.result(*builder.node("embed", inputs, ["y"]))
+
+
+def pool(builder: Builder) -> None:
+    mode = ("cls", "mean", "max")[builder.shape.choice % 3]
+    x = builder.activation("x", builder.shape.columns)
+    builder.result(*builder.node("pool", [x, "cu_seqlens"], ["y"], mode=mode))
+
+
+def normalize(builder: Builder) -> None:
+    builder.result(*builder.node("normalize", [builder.activation("x", builder.shape.columns)], ["y"]))
+
+
+CASES: dict[str, Callable[[Builder], None]] = {
+    function.__name__: function
+    for function in (
+        layer_norm,
+        layer_norm_quantize,
+        layer_norm_bf16,
+        quantize_rows,
+        cast_bf16,
+        linear,
+        linear_bf16,
+        linear_int8,
+        attention_qkv,
+        embed,
+        pool,
+        normalize,
+    )
+}

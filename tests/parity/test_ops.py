@@ -1,0 +1,78 @@
+"""Every native op against its NumPy twin, over random shapes, on every instruction set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertc import _native
+from bertc.ir import interpreter
+from bertc.ir.graph import Graph
+from bertc.ir.ops import OPS
+from tests.parity.op_cases import CASES, Builder, Shape
+from tests.support.native import ISAS, run_native
+
+shapes = st.builds(
+    Shape,
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4).map(tuple),
+    columns=st.integers(1, 150),
+    out=st.integers(1, 90),
+    heads=st.integers(1, 4),
+    choice=st.integers(0, 29),
+)
+
+
+def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
+    bounds = np.cumsum((0, *shape.lengths)).astype(np.int32)
+    return {
+        "input_ids": np.arange(shape.tokens, dtype=np.int32),
+        "token_type_ids": rng.integers(0, 2, shape.tokens).astype(np.int32),
+        "position_ids": rng.integers(0, 512, shape.tokens).astype(np.int32),
+        "cu_seqlens": bounds,
+    }
+
+
+def test_native_table_and_ir_table_name_the_same_ops() -> None:
+    with_kernel = {name for name, op in OPS.items() if "typed" in op.stages}
+    assert set(_native.op_names()) == with_kernel
+
+
+def test_every_native_op_has_a_parity_case() -> None:
+    assert set(CASES) == set(_native.op_names())
+
+
+# Sums of n products in another order differ by some roundings of their largest terms. Where an op
+# rounds to fewer bits, a value on the edge may fall to the other side: one step of bf16 or 8 bits.
+TOLERANCE = {"attention_qkv": 1e-2, "layer_norm_bf16": 4e-3, "layer_norm_quantize": 4e-3}
+ROUNDINGS = 2e-6
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", sorted(CASES))
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(shape=shapes, seed=st.integers(0, 2**16), threads=st.integers(1, 2))
+def test_native_op_agrees_with_its_numpy_twin(op: str, isa: str, shape: Shape, seed: int, threads: int) -> None:
+    rng = np.random.default_rng(seed)
+    builder = Builder(shape, rng)
+    CASES[op](builder)
+    graph, inputs = builder.graph(), _inputs(shape, rng)
+    expected = interpreter.run(graph, inputs)
+    found = run_native(graph, inputs, isa, threads=threads)
+    for name, reference in expected.items():
+        if reference.dtype != np.float32:
+            steps = np.abs(found[name].astype(np.int32) - reference.astype(np.int32))
+            assert steps.max() <= (1 if op in TOLERANCE else 0), name
+            continue
+        largest = np.abs(reference).max(axis=1, keepdims=True)
+        tolerance = TOLERANCE.get(op, ROUNDINGS) * (np.maximum(largest, 1) + _largest_terms(graph))
+        assert (np.abs(found[name] - reference) <= tolerance).all(), name
+
+
+def _largest_terms(graph: Graph) -> float:
+    """Where the terms of a product cancel, its rounding error is that of the terms, not of the sum."""
+    rows = [constant.array for name, constant in graph.constants.items() if name.endswith(".rows")]
+    return max((float(np.linalg.norm(array, axis=1).max()) for array in rows), default=1.0)
