@@ -1,0 +1,154 @@
+"""The pass that gives a fused graph its dtypes: fused -> typed.
+
+A linear layer in bf16 or int8 wants its input in that form. Whoever produces the input makes the
+form as a by-product where it can (layer norm writes it beside the plain result, attention and
+linear layers write bf16 instead of float32 when nobody wants float32); else a conversion follows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from types import MappingProxyType
+
+from bertc.errors import GraphError
+from bertc.ir.graph import Attribute, Graph, Node
+from bertc.ir.verifier import verify
+from bertc.quantize.constants import TypedConstants
+from bertc.quantize.precisions import choose_precisions
+from bertc.recipe import Recipe
+
+_EITHER = "bf16 or fp32"
+"""What attention takes as its input."""
+
+
+def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
+    """The typed graph of a fused one.
+
+    Raises ``RecipeError`` if the recipe does not fit the graph, ``GraphError`` if it is not fused.
+    """
+    if graph.stage != "fused":
+        raise GraphError(f"a recipe applies to a fused graph, this one is {graph.stage}")
+    typer = _Typer(graph, choose_precisions(graph, recipe))
+    for node in graph.nodes:
+        typer.emit(node)
+    typed = graph.with_nodes(typer.nodes, constants=typer.constants.made, stage="typed")
+    verify(typed)
+    return typed
+
+
+class _Typer:
+    """Walks the fused nodes in order, and writes the typed ones."""
+
+    def __init__(self, graph: Graph, precisions: dict[str, str]) -> None:
+        self.nodes: list[Node] = []
+        self.constants = TypedConstants(graph, precisions)
+        self._graph = graph
+        self._precisions = precisions
+        self._consumers = graph.consumers()
+        self._outputs = set(graph.outputs.values())
+        self._bf16: dict[str, str] = {}
+        """Value -> the value that is its bf16 form; itself, if it has no other."""
+        self._quantized: dict[str, tuple[str, str, str]] = {}
+        """Value -> its 8-bit form: numbers, scales, zero points."""
+
+    def emit(self, node: Node) -> None:
+        """Write the typed form of a node, then the conversions that its result still needs."""
+        rules = {
+            "embed": self._embed,
+            "layer_norm": self._layer_norm,
+            "linear": self._linear,
+            "attention_qkv": self._attention,
+        }
+        rules.get(node.op, self._plain)(node)
+        for value in node.outputs:
+            wanted = self._wanted(value)
+            if "bf16" in wanted and value not in self._bf16:
+                self._convert(value, "cast_bf16", self._bf16_form(value))
+            if "int8" in wanted and value not in self._quantized:
+                self._convert(value, "quantize_rows", *self._int8_form(value))
+
+    def _wanted(self, value: str) -> set[str]:
+        """The forms in which consumers of ``value`` take it."""
+        wanted = {"fp32"} if value in self._outputs else set()
+        for node in self._consumers.get(value, ()):
+            precision = self._precisions.get(node.name, "fp32")
+            if node.op == "linear":
+                wanted.update({precision} if node.inputs[0] == value else ())
+                wanted.update({"fp32"} if node.inputs[3] == value else ())
+            elif node.op == "attention_qkv" and precision != "fp32":
+                wanted.add(_EITHER)
+            else:
+                wanted.add("fp32")
+        return wanted
+
+    def _plain(self, node: Node) -> None:
+        """The node as it is, its constants in fp32."""
+        for value in node.inputs:
+            if value in self._graph.constants:
+                self.constants.f32(value)
+        self.nodes.append(node)
+
+    def _layer_norm(self, node: Node) -> None:
+        (value,) = node.outputs
+        wanted = self._wanted(value)
+        if "int8" in wanted:
+            form = self._int8_form(value)
+            node = dataclasses.replace(node, op="layer_norm_quantize", outputs=(value, *form))
+        elif "bf16" in wanted:
+            node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
+        self._plain(node)
+
+    def _linear(self, node: Node) -> None:
+        precision = self._precisions[node.name]
+        x, weight, bias, residual = node.inputs
+        if precision == "fp32":
+            self._plain(node)
+        elif precision == "bf16":
+            rest = (self.constants.bf16(weight), self.constants.f32(bias), residual)
+            out_dtype = "f32" if residual else self._out_dtype(node)
+            self._append(node, "linear_bf16", (self._bf16[x], *rest), out_dtype=out_dtype)
+        else:
+            weights = (*self.constants.int8(weight), self.constants.f32(bias), residual)
+            self._append(node, "linear_int8", (*self._quantized[x], *weights))
+
+    def _attention(self, node: Node) -> None:
+        if self._precisions[node.name] == "fp32":
+            self._plain(node)
+            return
+        out_dtype = self._out_dtype(node)
+        self._append(node, "attention_qkv", node.inputs, compute_dtype="bf16", out_dtype=out_dtype)
+
+    def _embed(self, node: Node) -> None:
+        precision = self._precisions[node.name]
+        if precision == "fp32":
+            self._plain(node)
+            return
+        *ids, word, _, position, token_type = node.inputs
+        words = self.constants.int8(word) if precision == "int8" else (self.constants.f16(word), "")
+        self._append(
+            node, "embed", (*ids, *words, self.constants.f16(position), self.constants.f16(token_type))
+        )
+
+    def _out_dtype(self, node: Node) -> str:
+        """The dtype of the result: "bf16" if all consumers take it, which is noted, else "f32"."""
+        (value,) = node.outputs
+        wanted = self._wanted(value)
+        if not wanted or not wanted <= {"bf16", _EITHER}:
+            return "f32"
+        self._bf16[value] = value
+        return "bf16"
+
+    def _bf16_form(self, value: str) -> str:
+        self._bf16[value] = f"{value}.bf16"
+        return self._bf16[value]
+
+    def _int8_form(self, value: str) -> tuple[str, str, str]:
+        self._quantized[value] = (f"{value}.q", f"{value}.scale", f"{value}.zero_point")
+        return self._quantized[value]
+
+    def _convert(self, value: str, op: str, *outputs: str) -> None:
+        self.nodes.append(Node(f"{value}.{op}", op, (value,), outputs))
+
+    def _append(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
+        changed = MappingProxyType({**node.attributes, **attributes})
+        self.nodes.append(dataclasses.replace(node, op=op, inputs=inputs, attributes=changed))

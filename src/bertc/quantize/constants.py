@@ -1,0 +1,59 @@
+"""Gives weights and tables the dtypes of the nodes that read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bertc.errors import RecipeError
+from bertc.ir.graph import Constant, DType, Graph
+from bertc.quantize import primitives
+
+Array = np.ndarray[Any, Any]
+
+
+class TypedConstants:
+    """The constants of a typed graph, made on request from those of a fused one.
+
+    A constant keeps its name, unless nodes of several precisions share it: then each form but the
+    fp32 one gets a suffix. A scale is called as its tensor, and ``.scale``.
+    """
+
+    def __init__(self, graph: Graph, precisions: dict[str, str]) -> None:
+        self._graph = graph
+        self._forms: dict[str, set[str]] = {}
+        for node in graph.nodes:
+            for value in node.inputs:
+                if value in graph.constants:
+                    self._forms.setdefault(value, set()).add(precisions.get(node.name, "fp32"))
+        self.made: dict[str, Constant] = {}
+
+    def f32(self, name: str) -> str:
+        """As it is. Returns the name."""
+        self.made[name] = self._graph.constants[name]
+        return name
+
+    def bf16(self, name: str) -> str:
+        """Rounded to bf16."""
+        array = self._graph.constants[name].array
+        return self._add(name, "bf16", Constant(DType.BF16, primitives.round_to_bf16(array)))
+
+    def f16(self, name: str) -> str:
+        """Rounded to fp16. Raises ``RecipeError`` if a number is too large for it."""
+        array = self._graph.constants[name].array
+        if np.abs(array).max() > np.finfo(np.float16).max:
+            raise RecipeError(f"{name} holds numbers beyond fp16: compile with embeddings: fp32")
+        return self._add(name, "fp16", Constant(DType.F16, array.astype(np.float16)))
+
+    def int8(self, name: str) -> tuple[str, str]:
+        """Quantized with one scale per row. Returns the names of numbers and scales."""
+        q, scale = primitives.quantize_per_channel(self._graph.constants[name].array)
+        quantized = self._add(name, "int8", Constant(DType.I8, q))
+        self.made[f"{quantized}.scale"] = Constant(DType.F32, scale)
+        return quantized, f"{quantized}.scale"
+
+    def _add(self, name: str, form: str, constant: Constant) -> str:
+        typed = name if len(self._forms[name]) == 1 else f"{name}.{form}"
+        self.made[typed] = constant
+        return typed

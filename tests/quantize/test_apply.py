@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bertc import fidelity
+from bertc.errors import GraphError, RecipeError
+from bertc.ir import interpreter
+from bertc.ir.graph import Constant, DType, Graph
+from bertc.passes import fuse
+from bertc.quantize.apply import apply_recipe
+from bertc.quantize.primitives import quantize_per_channel, round_to_bf16
+from bertc.recipe import Recipe
+from tests.support.tiny_graphs import assert_same_results, bert_graph, ops
+from tests.support.tiny_models import packed_inputs
+
+INPUTS = packed_inputs([1, 5, 30])
+LAYER = "encoder.layer.0"
+
+TYPED_OPS = {
+    "fp32": {
+        "layer": ["linear", "attention_qkv", "linear", "layer_norm", "linear", "linear"],
+        "norm": "layer_norm",
+        "pooler": ["linear"],
+    },
+    "bf16": {
+        "layer": ["linear_bf16", "attention_qkv", "linear_bf16", "layer_norm_bf16", *["linear_bf16"] * 2],
+        "norm": "layer_norm_bf16",
+        "pooler": ["cast_bf16", "linear_bf16"],
+    },
+    "int8": {
+        "layer": [
+            *("linear_int8", "attention_qkv", "quantize_rows", "linear_int8"),
+            *("layer_norm_quantize", "linear_int8", "quantize_rows", "linear_int8"),
+        ],
+        "norm": "layer_norm_quantize",
+        "pooler": ["quantize_rows", "linear_int8"],
+    },
+}
+
+
+def _typed(head: str, **recipe: object) -> Graph:
+    return apply_recipe(fuse(bert_graph(head)), Recipe(**recipe))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", TYPED_OPS)
+@pytest.mark.parametrize("head", ["embedding", "classification", "token_classification"])
+def test_typed_ops_are_exactly_those_that_kernels_run(head: str, dtype: str) -> None:
+    rows = TYPED_OPS[dtype]
+    tails = {
+        "embedding": ["pool", *rows["pooler"], "pool"],
+        "classification": ["pool", *rows["pooler"], "linear"],
+        "token_classification": ["linear"],
+    }
+    layers = [*rows["layer"], rows["norm"], *rows["layer"], "layer_norm"]
+    typed = _typed(head, dtype=dtype)
+    assert typed.stage == "typed"
+    assert ops(typed) == ["embed", rows["norm"], *layers, *tails[head]]
+
+
+def test_fp32_changes_nothing() -> None:
+    fused = fuse(bert_graph())
+    typed = apply_recipe(fused, Recipe(dtype="fp32"))
+    assert typed.nodes == fused.nodes
+    assert_same_results(fused, typed, INPUTS, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+@pytest.mark.parametrize("head", ["embedding", "classification", "token_classification"])
+def test_typed_graphs_stay_close_to_fp32(head: str, dtype: str) -> None:
+    fused = fuse(bert_graph(head))
+    expected = interpreter.run(fused, INPUTS)
+    found = interpreter.run(apply_recipe(fused, Recipe(dtype=dtype)), INPUTS)
+    # Tiny models are worse than real ones: 32 columns average out less noise than 384 do.
+    lowest = {"bf16": 35, "int8": 25}[dtype]
+    for name, array in expected.items():
+        assert lowest < fidelity.sqnr_db(array, found[name]) < float("inf"), name
+
+
+def test_bf16_flows_from_layer_to_layer_without_casts() -> None:
+    nodes = {node.name: node for node in _typed("token_classification", dtype="bf16").nodes}
+    qkv, attention = nodes[f"{LAYER}.attention.self.qkv"], nodes[f"{LAYER}.attention.self"]
+    assert qkv.inputs[0] == "embeddings.LayerNorm.bf16"
+    assert qkv.attributes["out_dtype"] == "bf16"
+    assert (attention.attributes["compute_dtype"], attention.attributes["out_dtype"]) == ("bf16", "bf16")
+    dense = nodes[f"{LAYER}.attention.output.dense"]
+    assert (dense.inputs[0], dense.inputs[3]) == (f"{LAYER}.attention.self", "embeddings.LayerNorm")
+    assert dense.attributes["out_dtype"] == "f32"
+    assert nodes[f"{LAYER}.intermediate.dense"].attributes["out_dtype"] == "bf16"
+
+
+def test_int8_attention_computes_in_bf16_and_gives_f32() -> None:
+    nodes = {node.name: node for node in _typed("embedding", dtype="int8").nodes}
+    attention = nodes[f"{LAYER}.attention.self"]
+    assert (attention.attributes["compute_dtype"], attention.attributes["out_dtype"]) == ("bf16", "f32")
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "word", "small"),
+    [("fp32", DType.F32, DType.F32), ("fp16", DType.F16, DType.F16), ("int8", DType.I8, DType.F16)],
+)
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_tables_are_stored_as_the_recipe_says(dtype: str, embeddings: str, word: DType, small: DType) -> None:
+    typed = _typed("embedding", dtype=dtype, embeddings=embeddings)
+    assert typed.constants["embeddings.word_embeddings.weight"].dtype == word
+    assert typed.constants["embeddings.position_embeddings.weight"].dtype == small
+    assert typed.constants["embeddings.token_type_embeddings.weight"].dtype == small
+    assert ("embeddings.word_embeddings.weight.scale" in typed.constants) == (embeddings == "int8")
+
+
+def test_weights_are_quantized_per_channel_under_their_own_names() -> None:
+    fused = fuse(bert_graph())
+    name = f"{LAYER}.intermediate.dense.weight"
+    q, scale = quantize_per_channel(fused.constants[name].array)
+    int8 = apply_recipe(fused, Recipe()).constants
+    np.testing.assert_array_equal(int8[name].array, q)
+    np.testing.assert_array_equal(int8[f"{name}.scale"].array, scale)
+    bf16 = apply_recipe(fused, Recipe(dtype="bf16")).constants[name]
+    assert bf16.dtype == DType.BF16
+    np.testing.assert_array_equal(bf16.array, round_to_bf16(fused.constants[name].array))
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_the_classifier_stays_in_fp32(dtype: str) -> None:
+    typed = _typed("classification", dtype=dtype)
+    assert (typed.nodes[-1].name, typed.nodes[-1].op) == ("classifier", "linear")
+    assert typed.constants["classifier.weight"].dtype == DType.F32
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_excluded_nodes_stay_in_fp32_and_others_do_not(dtype: str) -> None:
+    typed = _typed("embedding", dtype=dtype, exclude=("*.intermediate.dense", "pooler.*", "*.0.attention.*"))
+    found = {node.name: node.op for node in typed.nodes}
+    assert found["encoder.layer.1.intermediate.dense"] == found["pooler.dense"] == "linear"
+    assert found[f"{LAYER}.attention.self.qkv"] == found[f"{LAYER}.attention.output.dense"] == "linear"
+    assert found["encoder.layer.1.output.dense"] == f"linear_{dtype}"
+    attention = next(node for node in typed.nodes if node.name == f"{LAYER}.attention.self")
+    assert (attention.attributes["compute_dtype"], attention.attributes["out_dtype"]) == ("f32", "f32")
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_excluding_everything_gives_the_fp32_graph(dtype: str) -> None:
+    fused = fuse(bert_graph())
+    assert apply_recipe(fused, Recipe(dtype=dtype, exclude=("*",))).nodes == fused.nodes
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+@pytest.mark.parametrize("excluded", ["*.output.dense", "*.self.qkv", "*.self", "*.intermediate.dense"])
+def test_any_mixture_verifies_and_runs(dtype: str, excluded: str) -> None:
+    fused = fuse(bert_graph())
+    typed = apply_recipe(fused, Recipe(dtype=dtype, exclude=(excluded,)))
+    expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
+    assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
+
+
+def test_patterns_that_match_nothing_are_refused_all_at_once() -> None:
+    with pytest.raises(
+        RecipeError, match=r"'poler.dense' matches no node, the nearest is 'pooler.dense'; .*'x'"
+    ):
+        _typed("embedding", exclude=("poler.dense", "x"))
+
+
+def test_tables_beyond_fp16_are_refused_by_name() -> None:
+    fused = fuse(bert_graph())
+    name = "embeddings.position_embeddings.weight"
+    large = Constant(DType.F32, np.full_like(fused.constants[name].array, 1e5))
+    fused = dataclasses.replace(fused, constants={**fused.constants, name: large})
+    with pytest.raises(RecipeError, match=f"{name} holds numbers beyond fp16"):
+        apply_recipe(fused, Recipe())
+
+
+def test_a_weight_that_nodes_of_two_precisions_share_keeps_both_forms() -> None:
+    fused = fuse(bert_graph(num_hidden_layers=2))
+    shared, other = (f"encoder.layer.{i}.output.dense" for i in range(2))
+    nodes = [
+        dataclasses.replace(n, inputs=(n.inputs[0], f"{shared}.weight", *n.inputs[2:]))
+        if n.name == other
+        else n
+        for n in fused.nodes
+    ]
+    fused = fused.with_nodes(nodes)
+    typed = apply_recipe(fused, Recipe(exclude=(other,)))
+    assert typed.constants[f"{shared}.weight"].dtype == DType.F32
+    assert typed.constants[f"{shared}.weight.int8"].dtype == DType.I8
+    interpreter.run(typed, INPUTS)
+
+
+def test_only_a_fused_graph_is_taken() -> None:
+    with pytest.raises(GraphError, match="applies to a fused graph, this one is imported"):
+        apply_recipe(bert_graph(), Recipe())

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertc.errors import MissingExtraError, RecipeError
+from bertc.recipe import Recipe
+
+CUSTOM = Recipe(dtype="bf16", embeddings="fp32", exclude=("pooler.*", "encoder.layer.0.*"))
+
+
+def test_the_default_recipe_is_int8_throughout() -> None:
+    assert Recipe() == Recipe(version=1, dtype="int8", embeddings=None, exclude=())
+
+
+@pytest.mark.parametrize(("dtype", "embeddings"), [("fp32", "fp32"), ("bf16", "fp16"), ("int8", "int8")])
+def test_embeddings_follow_the_dtype_unless_they_are_given(dtype: str, embeddings: str) -> None:
+    assert Recipe(dtype=dtype).embedding_dtype == embeddings
+    assert Recipe(dtype=dtype, embeddings="fp32").embedding_dtype == "fp32"
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), CUSTOM])
+def test_round_trips(recipe: Recipe) -> None:
+    yaml = pytest.importorskip("yaml")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert Recipe.from_yaml(yaml.safe_dump(recipe.to_dict())) == recipe
+
+
+def test_load_takes_files_mappings_recipes_and_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    (tmp_path / "r.json").write_text(CUSTOM.to_json())
+    (tmp_path / "r.yaml").write_text(
+        "dtype: bf16\nembeddings: fp32\nexclude: ['pooler.*', 'encoder.layer.0.*']\n"
+    )
+    (tmp_path / "empty.yml").write_text("# all defaults\n")
+    assert Recipe.load(tmp_path / "r.json") == CUSTOM
+    assert Recipe.load(str(tmp_path / "r.yaml")) == CUSTOM
+    assert Recipe.load(tmp_path / "empty.yml") == Recipe()
+    assert Recipe.load({"dtype": "fp32"}) == Recipe(dtype="fp32")
+    assert Recipe.load(CUSTOM) is CUSTOM
+    assert Recipe.load(None) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"dtype": "int4"}, "dtype is 'int4', expected one of fp32, bf16, int8"),
+        ({"dtype": ["int8"]}, r"dtype is \['int8'\]"),
+        ({"embeddings": "bf16"}, "embeddings is 'bf16', expected one of fp32, fp16, int8"),
+        ({"exclude": "pooler"}, "exclude is 'pooler', expected a list"),
+        ({"exclude": [1]}, r"exclude is \[1\]"),
+        ({"version": 2}, "version 2 is newer .* upgrade"),
+        ({"version": "1"}, "version is '1', expected 1"),
+        ({"excludes": []}, "unknown key 'excludes', did you mean 'exclude'"),
+        ({"dtpye": "int8", "embeddings": 3}, "unknown key 'dtpye', did you mean 'dtype'.*; embeddings is 3"),
+        ([], "must be a mapping"),
+    ],
+)
+def test_every_problem_is_listed(data: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_dict(data)
+
+
+def test_the_constructor_validates_too() -> None:
+    with pytest.raises(RecipeError, match=r"dtype is 'x'.*; embeddings is 'y'"):
+        Recipe(dtype="x", embeddings="y")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("r.json", b"{", "r.json: the recipe is not valid JSON"),
+        ("r.yaml", b"a: [", "r.yaml: the recipe is not valid YAML"),
+        ("r.yaml", b"- a", "r.yaml: a recipe must be a mapping"),
+        ("r.toml", b"", "a recipe file ends in .json, .yaml, .yml"),
+        ("r.json", b"\xff", "cannot be read"),
+        ("r.json", None, "cannot be read"),
+    ],
+)
+def test_files_that_are_no_recipes_are_refused(
+    name: str, content: bytes | None, message: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("yaml")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        Recipe.load(tmp_path / name)
+
+
+def test_without_the_yaml_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "bertc\[yaml\]"'):
+        Recipe.from_yaml("dtype: int8")
