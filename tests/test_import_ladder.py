@@ -43,7 +43,7 @@ LADDER: dict[str, set[str]] = {
     "runtime": {"errors", "artifact", "artifact.schema", "_native"},
     "tasks": {"errors", "artifact", "artifact.schema", "runtime"},
     "encoder": {"errors", "artifact", "artifact.schema", "runtime", "tasks"},
-    "files": {"errors"},
+    "files": {"errors", "artifact"},
     "evaluation": {"errors", "artifact", "artifact.schema", "files", "runtime", "tasks", "encoder"},
     "bench": {"errors", "artifact", "artifact.schema", "runtime", "tasks", "encoder"},
 }

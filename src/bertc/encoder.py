@@ -140,9 +140,13 @@ class Encoder:
             words, show_progress_bar=show_progress_bar
         )
 
-    def count_tokens(self, inputs: Any) -> TokenCounts:
-        """How many tokens the model sees of ``inputs``, and how many of them are truncated."""
-        return count_tokens(self.tokenizer, windows(as_items(inputs)[0]))
+    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:
+        """How many tokens the model sees of ``inputs``, and how many of these are truncated.
+
+        With ``truncate=False``, which is for lists of words, counted as :meth:`predict_tags` sees
+        them: cut into pieces, each with its special tokens.
+        """
+        return count_tokens(self.tokenizer, windows(as_items(inputs)[0]), truncate=truncate)
 
     def __call__(
         self,

@@ -123,11 +123,13 @@ def as_items(inputs: Any) -> tuple[list[Any], bool]:
     return list(inputs), False
 
 
-def count_tokens(tokenizer: Tokenizer, batches: Iterable[Sequence[Item]]) -> TokenCounts:
-    """Totals over ``batches``."""
+def count_tokens(
+    tokenizer: Tokenizer, batches: Iterable[Sequence[Any]], *, truncate: bool = True
+) -> TokenCounts:
+    """Totals over ``batches``, truncated or (word lists only) cut into chunks."""
     tokens = truncated = 0
     for batch in batches:
-        tokenized = tokenizer(batch)
+        tokenized = tokenizer(batch) if truncate else tokenizer.chunks(batch)[0]
         tokens += len(tokenized.packed.input_ids)
         truncated += tokenized.truncated
     return TokenCounts(tokens, truncated)

@@ -1,0 +1,1 @@
+"""Scores on labelled data, by one evaluator for every engine."""

@@ -1,0 +1,62 @@
+"""What an evaluator needs of an engine, and what it gives back.
+
+``bertc.Encoder`` is such an engine; a peer needs one method with the same shape of answers, and is
+then scored by the same code on the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+
+class Embedder(Protocol):
+    """Gives a matrix, one row per text."""
+
+    def encode(self, inputs: Any) -> Any:
+        """``inputs``: a list of texts."""
+
+
+class Classifier(Protocol):
+    """Gives a list of ``{"label": ..., "score": ...}``."""
+
+    def classify(self, inputs: Any) -> Any:
+        """``inputs``: a list of texts, or of tuples (pairs)."""
+
+
+class Tagger(Protocol):
+    """Gives a list of lists of labels, one per word."""
+
+    def predict_tags(self, words: Any) -> Any:
+        """``words``: a list of lists of words."""
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """An engine that can say how many tokens it sees. Others are scored without these counts."""
+
+    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> Any:
+        """An object with ``tokens`` and ``truncated``."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A score, and what it was measured on."""
+
+    metrics: Mapping[str, float]
+    """On a scale of 0 to 100."""
+    counts: Mapping[str, int]
+    """What was scored: samples, tokens, pairs or entities, and how many inputs were truncated."""
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """``{"metrics": {...}, "counts": {...}}`` of plain numbers."""
+        return asdict(self)
+
+
+def token_counts(engine: Any, inputs: Sequence[Any], *, truncate: bool = True) -> dict[str, int]:
+    """Tokens and truncated inputs, as far as the engine can tell."""
+    if not isinstance(engine, CountsTokens):
+        return {}
+    counts = engine.count_tokens(inputs, truncate=truncate)
+    return {"tokens": counts.tokens, "truncated": counts.truncated}

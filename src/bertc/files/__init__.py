@@ -1,0 +1,1 @@
+"""Data files: lines, texts in and vectors out. No model and no metric here."""

@@ -1,0 +1,115 @@
+"""Vectors to a file, a slice at a time: ``.npy``, ``.jsonl`` or ``.parquet``.
+
+A file appears at its destination complete or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertc.artifact.writer import replace_atomically
+from bertc.errors import InputError, MissingExtraError
+from bertc.files.texts import Record
+
+FloatArray = NDArray[np.float32]
+Write = Callable[[Sequence[Record], FloatArray], None]
+"""Append the vectors [records, width] of these records."""
+
+
+@contextmanager
+def vector_writer(path: Path, width: int) -> Iterator[Write]:
+    """Open ``path`` for vectors of ``width`` numbers; the suffix says which format.
+
+    Raises ``InputError`` where the disk refuses.
+    """
+    check_suffix(path)
+    try:
+        with replace_atomically(path) as file, WRITERS[path.suffix.lower()](file, width) as write:
+            yield write
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; nothing was left there") from None
+
+
+def check_suffix(path: Path) -> None:
+    """Raise ``InputError`` if no writer goes with the name of the file."""
+    if path.suffix.lower() not in WRITERS:
+        raise InputError(f"{path}: cannot write {path.suffix or 'without suffix'}: use {', '.join(WRITERS)}")
+
+
+def to_json_line(record: Record, vector: FloatArray) -> str:
+    """``{"id": ..., "text": ..., "embedding": [...]}``, the numbers with all digits that float32 has."""
+    head = json.dumps({"id": record.id, "text": record.text})
+    numbers = ", ".join(map("{:.9g}".format, vector.tolist()))
+    return f'{head[:-1]}, "embedding": [{numbers}]}}'
+
+
+@contextmanager
+def _npy(file: IO[bytes], width: int) -> Iterator[Write]:
+    """NumPy's header leaves room for its first dimension to grow, so it is written twice."""
+    count = 0
+    _npy_header(file, count, width)
+    start = file.tell()
+
+    def write(_: Sequence[Record], vectors: FloatArray) -> None:
+        nonlocal count
+        count += len(vectors)
+        file.write(np.ascontiguousarray(vectors, "<f4").data)
+
+    yield write
+    file.seek(0)
+    _npy_header(file, count, width)
+    if file.tell() != start:
+        raise OSError("the header of the .npy file has outgrown its room")
+
+
+def _npy_header(file: IO[bytes], rows: int, width: int) -> None:
+    header: dict[str, Any] = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+@contextmanager
+def _jsonl(file: IO[bytes], _: int) -> Iterator[Write]:
+    def write(records: Sequence[Record], vectors: FloatArray) -> None:
+        for record, vector in zip(records, vectors, strict=True):
+            file.write(to_json_line(record, vector).encode() + b"\n")
+
+    yield write
+
+
+@contextmanager
+def _parquet(file: IO[bytes], width: int) -> Iterator[Write]:
+    """Columns id (string), text, embedding (a list of ``width`` floats); a row group per slice."""
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtraError("pyarrow", "parquet", "writing .parquet") from None
+    fields = {"id": arrow.string(), "text": arrow.string(), "embedding": arrow.list_(arrow.float32(), width)}
+    schema = arrow.schema(list(fields.items()))
+    with parquet.ParquetWriter(file, schema) as writer:
+
+        def write(records: Sequence[Record], vectors: FloatArray) -> None:
+            flat = arrow.array(vectors.reshape(-1), arrow.float32())
+            columns = [
+                arrow.array([str(record.id) for record in records], arrow.string()),
+                arrow.array([record.text for record in records], arrow.string()),
+                arrow.FixedSizeListArray.from_arrays(flat, width),
+            ]
+            writer.write_table(arrow.table(columns, schema=schema))
+
+        yield write
+
+
+WRITERS: Mapping[str, Callable[[IO[bytes], int], AbstractContextManager[Write]]] = {
+    ".npy": _npy,
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+}
+"""File suffix -> writer."""
