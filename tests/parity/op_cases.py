@@ -79,7 +79,11 @@ ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
 
 def _norm(builder: Builder, op: str, outputs: list[str]) -> None:
     columns = builder.shape.columns
-    inputs = [builder.activation("x", columns), builder.normal("gamma", columns), builder.normal("beta", columns)]
+    inputs = [
+        builder.activation("x", columns),
+        builder.normal("gamma", columns),
+        builder.normal("beta", columns),
+    ]
     builder.result(*(v for v in builder.node(op, inputs, outputs, epsilon=1e-12) if _is_comparable(v)))
 
 
@@ -135,7 +139,9 @@ def linear_bf16(builder: Builder) -> None:
 def _bf16_product(builder: Builder, half: str) -> None:
     shape = builder.shape
     bias, residual, activation = _linear_operands(builder)
-    weight = primitives.round_to_bf16(builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32))
+    weight = primitives.round_to_bf16(
+        builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
+    )
     inputs = [half, builder.constant("weight", weight, DType.BF16), bias, residual]
     builder.result(*builder.node("linear_bf16", inputs, ["product"], activation=activation, out_dtype="f32"))
 

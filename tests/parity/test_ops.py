@@ -55,7 +55,9 @@ ROUNDINGS = 2e-6
 @pytest.mark.parametrize("op", sorted(CASES))
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(shape=shapes, seed=st.integers(0, 2**16), threads=st.integers(1, 2))
-def test_native_op_agrees_with_its_numpy_twin(op: str, isa: str, shape: Shape, seed: int, threads: int) -> None:
+def test_native_op_agrees_with_its_numpy_twin(
+    op: str, isa: str, shape: Shape, seed: int, threads: int
+) -> None:
     rng = np.random.default_rng(seed)
     builder = Builder(shape, rng)
     CASES[op](builder)

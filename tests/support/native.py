@@ -46,7 +46,10 @@ def build_program(lowered: LoweredModel, isa: str) -> _native.Program:
 def run_program(program: _native.Program, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, Array]:
     session = _native.Session(program, threads)
     rows = {"tokens": len(inputs["input_ids"]), "sequences": len(inputs["cu_seqlens"]) - 1}
-    results = {name: np.empty((rows[kind], columns), _DTYPES[dtype]) for name, dtype, kind, columns in session.outputs}
+    results = {
+        name: np.empty((rows[kind], columns), _DTYPES[dtype])
+        for name, dtype, kind, columns in session.outputs
+    }
     session.run(
         inputs["input_ids"],
         inputs["cu_seqlens"],

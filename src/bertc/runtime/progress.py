@@ -15,8 +15,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(total: int, what: str, *, enabled: bool) -> Iterator[Advance]:
-    """Show how many of ``total`` items are done while the block runs.
+def progress(total: int | None, what: str, *, enabled: bool) -> Iterator[Advance]:
+    """Show how many of ``total`` items (None: unknown) are done while the block runs.
 
     On a terminal a bar, if rich is installed; else a line on standard error every ten seconds and
     one at the end.
@@ -32,7 +32,7 @@ def progress(total: int, what: str, *, enabled: bool) -> Iterator[Advance]:
 
 
 @contextmanager
-def _bar(total: int, what: str) -> Iterator[Advance]:
+def _bar(total: int | None, what: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -43,8 +43,9 @@ def _bar(total: int, what: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def _lines(total: int, what: str) -> Iterator[Advance]:
+def _lines(total: int | None, what: str) -> Iterator[Advance]:
     done = 0
+    of_total = "" if total is None else f" of {total}"
     start = last = time.monotonic()
 
     def advance(count: int) -> None:
@@ -53,10 +54,10 @@ def _lines(total: int, what: str) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            _line(f"{what}: {done} of {total}")
+            _line(f"{what}: {done}{of_total}")
 
     yield advance
-    _line(f"{what}: {done} of {total} in {time.monotonic() - start:.1f} s")
+    _line(f"{what}: {done}{of_total} in {time.monotonic() - start:.1f} s")
 
 
 def _line(text: str) -> None:

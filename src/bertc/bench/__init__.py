@@ -1,0 +1,1 @@
+"""How fast a file is on this machine: kernels on fixed shapes, whole calls on text, start-up."""

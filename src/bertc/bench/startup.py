@@ -1,0 +1,67 @@
+"""From nothing to the first answer, phase by phase, each time in a fresh process.
+
+``python -m bertc.bench.startup FILE START`` is that process: it prints one JSON object. START is
+``time.time()`` in the parent, just before it starts the child.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bertc.errors import BertcError
+
+PHASES = ("interpreter", "import", "open", "session", "tokenizer", "first_run")
+TEXT = "The first sentence of a fresh process."
+
+
+def measure_startup(path: Path, repeats: int = 3) -> dict[str, float]:
+    """Milliseconds of each of ``PHASES`` and their ``total``: of the run with the median total.
+
+    One more run goes first, to fill the disk cache.
+    """
+    runs = sorted((_start(path) for _ in range(repeats + 1)), key=lambda run: run["total"])
+    return runs[len(runs) // 2]
+
+
+def _start(path: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "bertc.bench.startup", str(path), repr(time.time())]
+    child = subprocess.run(command, capture_output=True, text=True)
+    if child.returncode:
+        lines = child.stderr.strip().splitlines() or ["no message"]
+        raise BertcError(f"measuring the start failed: {lines[-1]}")
+    result: dict[str, float] = json.loads(child.stdout)
+    return result
+
+
+def _child(path: str, started: float) -> dict[str, float]:
+    """Do what ``bertc.load`` and a first call do, and time each part."""
+    born = time.time()
+    marks = [time.perf_counter()]
+
+    import bertc.encoder  # noqa: F401  (what loading a model imports)
+    from bertc.artifact.reader import open_artifact
+    from bertc.runtime.session import Session
+    from bertc.runtime.tokenization import Tokenizer
+
+    marks.append(time.perf_counter())
+    artifact = open_artifact(path)
+    marks.append(time.perf_counter())
+    session = Session(artifact)
+    marks.append(time.perf_counter())
+    tokenizer = Tokenizer(artifact.tokenizer_json, artifact.manifest.model.max_seq_length)
+    marks.append(time.perf_counter())
+    packed = tokenizer([TEXT]).packed
+    session.run(packed.input_ids, packed.cu_seqlens, packed.token_type_ids)
+    marks.append(time.perf_counter())
+    seconds = [born - started, *(after - before for before, after in itertools.pairwise(marks))]
+    times = {phase: 1000 * value for phase, value in zip(PHASES, seconds, strict=True)}
+    return {**times, "total": sum(times.values())}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_child(sys.argv[1], float(sys.argv[2]))) + "\n")

@@ -1,0 +1,51 @@
+"""``bertc compile``: a checkpoint to a file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bertc.cli.console import AsJson, DTypeName, print_json, print_table, status
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A Hugging Face model folder, or a hub id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    dtype: Annotated[
+        DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A recipe, .json or .yaml.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compile a Hugging Face BERT checkpoint to one .bertc file."""
+    import bertc
+
+    start = time.perf_counter()
+    with status(f"compiling {model}"):
+        artifact = bertc.compile(model, output, recipe, dtype=None if dtype is None else dtype.value)
+    seconds = time.perf_counter() - start
+    manifest = artifact.manifest
+    facts = {
+        "output": str(output),
+        "model": manifest.model.name,
+        "task": manifest.model.task,
+        "dtype": manifest.recipe.get("dtype"),
+        "bytes": artifact.size,
+        "seconds": seconds,
+        "certificate": dict(manifest.certificate),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    certificate = [(f"certificate: {key}", value) for key, value in manifest.certificate.items()]
+    rows = [(key, value) for key, value in facts.items() if key != "certificate"] + certificate
+    print_table("compiled", ("", ""), [(key, _text(value)) for key, value in rows])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,67 @@
+"""What the commands share: options, tables on standard output, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_IN_A_FILE = 160
+"""Columns where standard output is no terminal: rich would cut tables at 80."""
+
+ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .bertc file.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+class DTypeName(str, Enum):
+    """What the weights of a compiled model are stored and multiplied in."""
+
+    INT8 = "int8"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table; numbers, and whatever is no text, go to the right."""
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        texts = all(isinstance(row[index], str) for row in rows)
+        table.add_column(name, justify="left" if texts else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_spell(cell)) for cell in row))
+    _console().print(table)
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner on standard error while the block runs, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(text):
+        yield

@@ -1,0 +1,73 @@
+"""``bertc eval``: scores on labelled data."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertc.cli.console import AsJson, ModelFile, Threads, print_json, print_table
+
+if TYPE_CHECKING:
+    from bertc.encoder import Encoder
+    from bertc.evaluation.engine import Result
+
+app = typer.Typer(help="Score a file on labelled data (extra: eval).", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option("--data", "-d", help="The labelled file.")]
+
+
+@app.command("sts")
+def sts_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+    """Sentence similarity: Pearson and Spearman correlation, on the STS benchmark's format."""
+    from bertc.evaluation import sts
+
+    _report(sts.evaluate(_load(file, threads), data), as_json)
+
+
+@app.command("classify")
+def classify_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+    """Classification: accuracy, precision, recall and F1, on tab-separated files as GLUE has them."""
+    from bertc.evaluation import classification
+
+    engine = _load(file, threads)
+    _report(classification.evaluate(engine, data, engine.encoder.info.id2label), as_json)
+
+
+@app.command("ner")
+def ner_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+    """Named entities: entity F1 and label accuracy, on files with a word and its label per line."""
+    from bertc.evaluation import ner
+
+    _report(ner.evaluate(_load(file, threads), data), as_json)
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """An encoder that shows its progress on a terminal."""
+
+    encoder: Encoder
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.encoder, name)
+        if name == "count_tokens":
+            return method
+        return partial(method, show_progress_bar=sys.stderr.isatty())
+
+
+def _load(file: Path, threads: int | None) -> _Engine:
+    from bertc.encoder import load
+
+    return _Engine(load(file, num_threads=threads))
+
+
+def _report(result: Result, as_json: bool) -> None:
+    if as_json:
+        print_json(result.to_dict())
+        return
+    rows = [*result.metrics.items(), *result.counts.items()]
+    print_table("score", ("", "value"), rows)

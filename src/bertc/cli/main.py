@@ -1,0 +1,73 @@
+"""``bertc``: the list of commands, and what happens to errors.
+
+Exit codes: 0, 1 for a failure (one line on standard error), 2 for misuse, 130 for an interrupt.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from bertc.cli import bench, compile, embed, evaluate, show  # noqa: A004
+from bertc.errors import BertcError
+from bertc.version import __version__
+
+app = typer.Typer(
+    name="bertc",
+    help="The BERT compiler: a checkpoint in, one file out, fast on ordinary processors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compile")(compile.command)
+app.command("embed")(embed.command)
+app.add_typer(evaluate.app, name="eval")
+app.command("show")(show.command)
+app.command("bench")(bench.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bertc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The BERT compiler: a checkpoint in, one file out, fast on ordinary processors."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    warnings.formatwarning = _format_warning
+    try:
+        app()
+    except BertcError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+    except MemoryError:
+        _fail("out of memory")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
+    return f"bertc: warning: {message}\n"
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"bertc: error: {' '.join(message.split())}\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""``bertc show``: what a file holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertc.cli.console import AsJson, ModelFile, print_json, print_table
+
+if TYPE_CHECKING:
+    from bertc.artifact.reader import Artifact
+
+
+def command(
+    file: ModelFile,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the SHA-256 of the weights.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a .bertc file holds: model, sizes, recipe, certificate, hashes, versions."""
+    from bertc.artifact.reader import open_artifact
+
+    artifact = open_artifact(file, verify=verify)
+    facts = _facts(artifact, verify)
+    if as_json:
+        print_json(facts)
+        return
+    tensors = facts.pop("tensors")
+    for title, part in facts.items():
+        print_table(title, ("", ""), [(key, str(value)) for key, value in _flatten(part)])
+    columns = ("dtype", "tensors", "bytes")
+    print_table("tensors", columns, [tuple(row[name] for name in columns) for row in tensors])
+
+
+def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
+    manifest = artifact.manifest
+    return {
+        "file": {
+            "path": str(artifact.path),
+            "bytes": artifact.size,
+            "format_version": artifact.format_version,
+            "header_sha256": artifact.header_sha256,
+            "weights_sha256": artifact.weights_sha256,
+            "weights_verified": verified,
+        },
+        "model": asdict(manifest.model),
+        "recipe": _plain(manifest.recipe),
+        "certificate": _plain(manifest.certificate),
+        "provenance": _plain(manifest.provenance),
+        "program": {
+            "steps": len(manifest.program.steps),
+            "operations": dict(Counter(step.op for step in manifest.program.steps)),
+            "outputs": list(manifest.program.outputs),
+            "activation_bytes_per_row": sum(manifest.program.slots),
+        },
+        "tensors": _tensors(artifact),
+    }
+
+
+def _tensors(artifact: Artifact) -> list[dict[str, Any]]:
+    """Count and bytes by dtype."""
+    dtypes = sorted({entry.dtype for entry in artifact.tensors.values()})
+    rows = []
+    for dtype in dtypes:
+        sizes = [entry.nbytes for entry in artifact.tensors.values() if entry.dtype == dtype]
+        rows.append({"dtype": dtype, "tensors": len(sizes), "bytes": sum(sizes)})
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """Mapping proxies as dicts: JSON knows no others."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys; a list as its items, comma-separated."""
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flatten(item, f"{prefix}{key}.")
+        elif isinstance(item, (list, tuple)):
+            yield f"{prefix}{key}", ", ".join(map(str, item))
+        else:
+            yield f"{prefix}{key}", f"{item:,}" if key == "bytes" else item
