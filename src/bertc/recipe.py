@@ -71,14 +71,7 @@ class Recipe:
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
         """From YAML text (extra "yaml"). An empty document is the default recipe."""
-        try:
-            import yaml
-        except ImportError:
-            raise MissingExtraError("pyyaml", "yaml", "reading a YAML recipe") from None
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"the recipe is not valid YAML: {error}") from None
+        data = _parse_yaml(text)
         return cls.from_dict({} if data is None else data)
 
     @classmethod
@@ -102,6 +95,17 @@ class Recipe:
             return readers[path.suffix](text)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtraError("pyyaml", "yaml", "reading a YAML recipe") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the recipe is not valid YAML: {error}") from None
 
 
 def _problems(values: Mapping[str, Any]) -> list[str]:
