@@ -12,8 +12,8 @@ import sys
 import numpy as np
 from numpy.polynomial import chebyshev
 
-GELU_LIMIT = 4.9
-GELU_DEGREE = 11
+GELU_LIMIT = 5.4
+GELU_DEGREE = 14
 EXP_DEGREE = 5
 
 HEADER = """\

@@ -5,21 +5,24 @@
 namespace bertc::simd {
 
 // x * P(2 x^2 / limit^2 - 1) + 1/2 is the normal distribution function on |x| <= limit.
-// Largest error of x * Phi(x), divided by max(1, |x|): 4.8e-07.
-inline constexpr float kGeluLimit = 4.9f;
+// Largest error of x * Phi(x), divided by max(1, |x|): 2.4e-08.
+inline constexpr float kGeluLimit = 5.4f;
 inline constexpr float kNormalCdf[] = {
-    0.14423081f,
-    -0.07162298f,
-    0.0522464f,
-    -0.04055384f,
-    0.03092427f,
-    -0.022686888f,
-    0.015992764f,
-    -0.009615985f,
-    0.0044293646f,
-    -0.0029634433f,
-    0.0026651684f,
-    -0.0010050202f,
+    0.13092811f,
+    -0.06532804f,
+    0.04849956f,
+    -0.039207343f,
+    0.03211738f,
+    -0.025741149f,
+    0.019638315f,
+    -0.013985591f,
+    0.009677789f,
+    -0.0066706436f,
+    0.003607906f,
+    -0.0012288806f,
+    0.0009220009f,
+    -0.0010130283f,
+    0.0003762014f,
 };
 
 // exp(r) on |r| <= ln(2) / 2. Largest relative error: 7.5e-08.
