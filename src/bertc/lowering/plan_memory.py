@@ -72,7 +72,7 @@ def _reusable(
     if operand is None or operand >= len(step.inputs):
         return None
     value = step.inputs[operand]
-    if value not in row_bytes or last_use[value] != time:
+    if value not in row_bytes or last_use[value] != time or step.inputs.count(value) > 1:
         return None
     return value if row_bytes[value] == row_bytes[step.outputs[0]] else None
 

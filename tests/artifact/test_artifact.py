@@ -1,0 +1,132 @@
+"""The file: what is written is read back, in place, and safetensors' own library agrees."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from bertc.artifact.reader import open_artifact
+from bertc.artifact.schema import Buffer, Manifest, ModelInfo, Program, Step
+from bertc.artifact.writer import replace_atomically, write_artifact
+from bertc.errors import ArtifactError
+from bertc.ir.graph import DType
+from bertc.lowering.pack import PackedTensor
+
+INFO = ModelInfo("tiny-名", "BertModel", "embedding", 16, 1, 1, 32, 100, 64, 2, 64, "mean", True, ("a", "ü"))
+PROGRAM = Program(
+    (Buffer("x", "f32", "tokens", 16, 0),),
+    (64,),
+    (Step("embed", "embeddings", ("input_ids", ""), ("x",), {"rows": 3, "e": 0.5, "s": "t", "b": True}),),
+    {"last_hidden_state": "x"},
+)
+MANIFEST = Manifest(INFO, PROGRAM, {"dtype": "int8"}, {}, {"bertc": "0"})
+TENSORS = {
+    "a": PackedTensor(DType.F32, np.arange(32, dtype=np.float32)),
+    "b": PackedTensor(DType.BF16, np.arange(64, dtype=np.uint16).reshape(2, 32)),
+    "c": PackedTensor(DType.I8, np.arange(64, dtype=np.int8)),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.bertc"
+    write_artifact(file, MANIFEST, '{"tokenizer": "é"}', TENSORS)
+    return file
+
+
+def test_what_is_written_is_read_back(path: Path) -> None:
+    artifact = open_artifact(path, verify=True)
+    assert artifact.manifest == MANIFEST
+    assert artifact.tokenizer_json == '{"tokenizer": "é"}'
+    assert artifact.size == path.stat().st_size
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(artifact.bytes_of(name), tensor.array.reshape(-1).view(np.uint8))
+
+
+def test_tensors_are_views_of_mapped_memory_on_64_bytes(path: Path) -> None:
+    artifact = open_artifact(path)
+    for name in TENSORS:
+        view = artifact.bytes_of(name)
+        assert view.base is not None
+        assert view.ctypes.data % 64 == 0
+        assert not view.flags.writeable
+
+
+def test_the_safetensors_library_reads_the_file(path: Path) -> None:
+    with safe_open(path, framework="numpy") as file:
+        assert set(file.keys()) == set(TENSORS)
+        assert file.metadata()["format"] == "bertc"
+        np.testing.assert_array_equal(file.get_tensor("a"), TENSORS["a"].array)
+
+
+def test_writing_the_same_twice_gives_the_same_bytes(path: Path) -> None:
+    first = path.read_bytes()
+    write_artifact(path, MANIFEST, '{"tokenizer": "é"}', TENSORS)
+    assert path.read_bytes() == first
+
+
+def test_a_file_is_as_readable_as_any_new_file(path: Path) -> None:
+    other = path.with_name("other")
+    other.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError), replace_atomically(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_newer_format_version_says_to_update(path: Path) -> None:
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b'"format_version":"1"', b'"format_version":"2"'))
+    with pytest.raises(ArtifactError, match="update bertc"):
+        open_artifact(path)
+
+
+def test_another_safetensors_file_is_refused_by_name(tmp_path: Path) -> None:
+    header = json.dumps({"x": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ArtifactError, match="bertc compile"):
+        open_artifact(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"nowhere\.bertc: No such file"):
+        open_artifact(tmp_path / "nowhere.bertc")
+
+
+def test_damaged_weights_are_found_by_verify_only(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    open_artifact(path)
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        open_artifact(path, verify=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("model", None), ("model", {"name": 3}), ("program", []), ("recipe", "x")],
+)
+def test_a_manifest_with_a_wrong_type_names_the_key(key: str, value: object) -> None:
+    data = json.loads(MANIFEST.to_json())
+    data[key] = value
+    with pytest.raises(ArtifactError, match=f"manifest.{key}"):
+        Manifest.from_json(json.dumps(data))
+
+
+def test_a_manifest_without_a_key_names_it() -> None:
+    data = json.loads(MANIFEST.to_json())
+    del data["program"]["slots"]
+    with pytest.raises(ArtifactError, match=r"manifest\.program\.slots is missing"):
+        Manifest.from_json(json.dumps(data))

@@ -1,0 +1,54 @@
+"""Packing: the layout that kernels read, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertc.ir.graph import Constant, DType
+from bertc.lowering import pack
+from bertc.quantize import primitives
+
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@given(sizes, st.sampled_from([DType.F32, DType.BF16, DType.I8]))
+def test_packed_weights_unpack_to_what_they_were(shape: tuple[int, int], dtype: DType) -> None:
+    values = np.arange(shape[0] * shape[1]).reshape(shape) % 120
+    array = values.astype(np.int8 if dtype == DType.I8 else np.float32)
+    packed = pack.pack_weight(Constant(dtype, array))
+    unpacked = pack.unpack_weight(packed, *shape)
+    if dtype == DType.BF16:
+        unpacked = (unpacked.astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_array_equal(unpacked, array)
+
+
+@given(sizes, st.sampled_from([DType.F32, DType.BF16, DType.I8]))
+def test_every_packed_tensor_takes_whole_cache_lines(shape: tuple[int, int], dtype: DType) -> None:
+    array = np.ones(shape, np.int8 if dtype == DType.I8 else np.float32)
+    constant = Constant(dtype, array)
+    for packed in (pack.pack_weight(constant), pack.pack_table(constant)):
+        assert packed.array.nbytes % pack.ALIGNMENT == 0
+        assert np.count_nonzero(packed.array) == array.size
+
+
+def test_weight_layout_is_blocks_groups_columns_elements() -> None:
+    weight = np.arange(20 * 6).reshape(20, 6).astype(np.int8)
+    packed = pack.pack_weight(Constant(DType.I8, weight)).array
+    assert packed.shape == (2, 2, 16, 4)
+    assert packed[1, 0, 3, 2] == weight[19, 2]
+    assert packed[1, 1, 3, 2] == 0
+
+
+def test_bf16_is_stored_as_the_upper_half_of_its_bits() -> None:
+    array = primitives.round_to_bf16(np.array([1.0, -2.5, 3e38], np.float32))
+    stored = pack.pack_vector(Constant(DType.BF16, array)).array
+    np.testing.assert_array_equal(stored[:3], array.view(np.uint32) >> 16)
+
+
+@pytest.mark.parametrize("value", [-127, 127])
+def test_column_sums_are_exact_for_the_largest_weights(value: int) -> None:
+    weight = Constant(DType.I8, np.full((5, 4096), value, np.int8))
+    np.testing.assert_array_equal(pack.column_sums(weight).array[:5], value * 4096)

@@ -1,0 +1,79 @@
+"""Buffer planning: no two values that live at the same time share memory, unless one replaces the other."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertc.lowering.plan_memory import IN_PLACE, MemoryPlan, PlannedStep, plan_memory
+
+
+def _lives(steps: list[PlannedStep], outputs: list[str]) -> dict[str, tuple[int, int]]:
+    lives: dict[str, tuple[int, int]] = {}
+    for time, step in enumerate(steps):
+        for value in step.inputs:
+            lives[value] = (lives[value][0], time)
+        for value in step.outputs:
+            lives[value] = (time, time)
+    return {value: (first, len(steps) if value in outputs else last) for value, (first, last) in lives.items()}
+
+
+def _assert_sound(steps: list[PlannedStep], sizes: dict[str, int], outputs: list[str], plan: MemoryPlan) -> None:
+    lives = _lives(steps, outputs)
+    for a in lives:
+        assert plan.slots[plan.slot_of[a]] >= sizes[a]
+        for b in lives:
+            if a < b and plan.slot_of[a] == plan.slot_of[b]:
+                (first_a, last_a), (first_b, last_b) = lives[a], lives[b]
+                touching = last_a == first_b or last_b == first_a
+                assert last_a < first_b or last_b < first_a or touching
+                if touching:
+                    step = steps[first_b if last_a == first_b else first_a]
+                    assert step.op in IN_PLACE
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[list[PlannedStep], dict[str, int], list[str]]:
+    steps: list[PlannedStep] = []
+    values: list[str] = []
+    sizes: dict[str, int] = {}
+    for index in range(draw(st.integers(1, 12))):
+        op = draw(st.sampled_from(["layer_norm", "quantize_rows", "attention_qkv"]))
+        count = 1 if op == "layer_norm" else draw(st.integers(0, 2))
+        inputs = tuple(draw(st.sampled_from(values)) for _ in range(count)) if values else ()
+        outputs = tuple(f"v{index}.{i}" for i in range(draw(st.integers(1, 2))))
+        steps.append(PlannedStep(op, inputs, outputs))
+        values += outputs
+        sizes.update({value: draw(st.sampled_from([64, 128, 512])) for value in outputs})
+    return steps, sizes, draw(st.lists(st.sampled_from(values), max_size=3))
+
+
+@given(programs())
+def test_values_that_live_together_never_share_a_slot(
+    program: tuple[list[PlannedStep], dict[str, int], list[str]],
+) -> None:
+    steps, sizes, outputs = program
+    _assert_sound(steps, sizes, outputs, plan_memory(steps, sizes, outputs))
+
+
+def test_a_chain_of_layer_norms_stays_in_one_slot() -> None:
+    steps = [PlannedStep("embed", (), ("a",))]
+    steps += [PlannedStep("layer_norm", (before,), (after,)) for before, after in ("ab", "bc", "cd")]
+    plan = plan_memory(steps, dict.fromkeys("abcd", 64), ["d"])
+    assert plan.slots == (64,)
+
+
+def test_a_residual_that_is_read_again_keeps_its_memory() -> None:
+    steps = [
+        PlannedStep("embed", (), ("x",)),
+        PlannedStep("linear", ("x", "weight", "bias", "x"), ("y",)),
+        PlannedStep("linear", ("y", "weight", "bias", "x"), ("z",)),
+    ]
+    plan = plan_memory(steps, dict.fromkeys("xyz", 64), ["z"])
+    assert plan.slot_of["x"] != plan.slot_of["y"]
+
+
+def test_a_residual_that_is_also_the_product_s_input_keeps_its_memory() -> None:
+    steps = [PlannedStep("embed", (), ("x",)), PlannedStep("linear", ("x", "weight", "bias", "x"), ("y",))]
+    plan = plan_memory(steps, dict.fromkeys("xy", 64), ["y"])
+    assert plan.slot_of["x"] != plan.slot_of["y"]

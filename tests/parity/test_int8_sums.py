@@ -1,0 +1,71 @@
+"""The integer part of int8 products: the same bits on every instruction set, equal to NumPy's int64."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertc.ir import reference
+from bertc.ir.graph import DType
+from bertc.lowering.lower import LoweredModel, lower
+from bertc.quantize import primitives
+from tests.parity.op_cases import Builder, Shape
+from tests.support.native import ISAS, build_program, run_program
+
+
+def _sums_program(activations: np.ndarray, weight: np.ndarray) -> LoweredModel:  # type: ignore[type-arg]
+    """quantize_rows, linear_int8, and the product's buffer as int32: the kernel then stores its sums."""
+    tokens, columns = activations.shape
+    builder = Builder(Shape((tokens,), columns, len(weight), 1, 0), np.random.default_rng(0))
+    x = builder.activation("x", columns)
+    builder.constant("x.rows", activations)
+    builder.node("quantize_rows", [x], ["q", "scale", "zero_point"])
+    operands = ["q", "scale", "zero_point", builder.constant("weight", weight, DType.I8)]
+    operands += [builder.normal("weight.scale", len(weight)), builder.normal("bias", len(weight)), ""]
+    builder.node("linear_int8", operands, ["sums"], activation="none")
+    builder.result("sums")
+    lowered = lower(builder.graph())
+    buffers = tuple(
+        dataclasses.replace(buffer, dtype="i32") if buffer.name == "sums" else buffer
+        for buffer in lowered.program.buffers
+    )
+    return dataclasses.replace(lowered, program=dataclasses.replace(lowered.program, buffers=buffers))
+
+
+def _assert_exact(activations: np.ndarray, weight: np.ndarray) -> None:  # type: ignore[type-arg]
+    q, _, zero_point = primitives.quantize_rows(activations)
+    expected = reference.linear_int8_accumulate(q, zero_point, weight)
+    tokens = len(activations)
+    inputs = {
+        "input_ids": np.arange(tokens, dtype=np.int32),
+        "cu_seqlens": np.array([0, tokens], np.int32),
+    }
+    for isa in ISAS:
+        program = build_program(_sums_program(activations, weight), isa)
+        np.testing.assert_array_equal(run_program(program, inputs)["sums"], expected, err_msg=isa)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    tokens=st.integers(1, 60),
+    columns=st.integers(1, 400),
+    out=st.integers(1, 90),
+    seed=st.integers(0, 2**16),
+)
+def test_sums_are_exact_for_random_shapes(tokens: int, columns: int, out: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-127, 128, (out, columns)).astype(np.int8)
+    _assert_exact(rng.standard_normal((tokens, columns)).astype(np.float32), weight)
+
+
+@pytest.mark.parametrize("value", [-127, 127])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_sums_are_exact_at_the_extremes(value: int, sign: float) -> None:
+    """All activations at 255 (or 0 with zero point 255) against the largest weights: nothing saturates."""
+    columns = 3072
+    activations = np.full((7, columns), sign, np.float32)
+    _assert_exact(activations, np.full((33, columns), value, np.int8))
