@@ -172,9 +172,7 @@ def _positions(cu_seqlens: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(np.arange(cu_seqlens[-1]) - starts, np.int32)
 
 
-def _compare(
-    expected: np.ndarray[Any, Any], found: np.ndarray[Any, Any], name: str
-) -> dict[str, float]:
+def _compare(expected: np.ndarray[Any, Any], found: np.ndarray[Any, Any], name: str) -> dict[str, float]:
     if name == "logits":
         difference = float(np.abs(expected - found).max())
         return {

@@ -15,10 +15,14 @@ def _lives(steps: list[PlannedStep], outputs: list[str]) -> dict[str, tuple[int,
             lives[value] = (lives[value][0], time)
         for value in step.outputs:
             lives[value] = (time, time)
-    return {value: (first, len(steps) if value in outputs else last) for value, (first, last) in lives.items()}
+    return {
+        value: (first, len(steps) if value in outputs else last) for value, (first, last) in lives.items()
+    }
 
 
-def _assert_sound(steps: list[PlannedStep], sizes: dict[str, int], outputs: list[str], plan: MemoryPlan) -> None:
+def _assert_sound(
+    steps: list[PlannedStep], sizes: dict[str, int], outputs: list[str], plan: MemoryPlan
+) -> None:
     lives = _lives(steps, outputs)
     for a in lives:
         assert plan.slots[plan.slot_of[a]] >= sizes[a]
