@@ -10,6 +10,7 @@ from bertc.architectures import FAMILIES
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from bertc.ir import interpreter
+from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import DEFAULT_CONFIG, make_bert_checkpoint, packed_inputs
 from tests.support.transformers_model import run_transformers
 
@@ -75,6 +76,11 @@ def test_sentence_embedding_is_the_pooled_last_hidden_state(pooling: str, tmp_pa
     np.testing.assert_allclose(
         result["sentence_embedding"][1], pooled / np.linalg.norm(pooled), rtol=0, atol=1e-6
     )
+
+
+def test_pooler_pooling_is_the_pooler_output() -> None:
+    result = interpreter.run(bert_graph(pooling="pooler"), packed_inputs([4, 6]))
+    np.testing.assert_array_equal(result["sentence_embedding"], result["pooler_output"])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bertc.errors import CheckpointError
 from bertc.frontends.checkpoint import read_tensors
@@ -92,6 +94,26 @@ def test_a_damaged_file_is_refused(content: bytes, message: str, tmp_path: Path)
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         _read(tmp_path)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_random_damage_gives_numbers_or_a_checkpoint_error(data: st.DataObject, tmp_path: Path) -> None:
+    content = bytearray(_file(_entry(), np.arange(4, dtype=np.float32).tobytes()))
+    position = data.draw(st.integers(0, len(content) - 1))
+    content[position] ^= data.draw(st.integers(1, 255))
+    length = data.draw(st.integers(0, len(content)) | st.just(len(content)))
+    (tmp_path / "model.safetensors").write_bytes(content[:length])
+    try:
+        tensors = _read(tmp_path)
+    except CheckpointError:
+        return
+    assert all(tensor.dtype == np.float32 for tensor in tensors.values())
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_the_hubs_cache_is_used_offline(tmp_path: Path, monkeypatch: pytest.Monk
 def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        MissingExtraError, match=r'downloading .owner/name. needs.*pip install "bertc\[hub\]"'
+        MissingExtraError,
+        match=r'no folder .owner/name. here, and downloading it needs.*pip install "bertc\[hub\]"',
     ):
         import_model("owner/name")

@@ -130,7 +130,10 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "config is a list": (lambda p: (p / "config.json").write_text("[]"), "config.json must hold an object"),
     "no tokenizer": (lambda p: (p / "tokenizer.json").unlink(), "tokenizer.json is missing.*AutoTokenizer"),
     "damaged tokenizer": (lambda p: write_json(p / "tokenizer.json", {}), "is not a tokenizer"),
-    "no weights": (lambda p: (p / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "no weights": (
+        lambda p: (p / "model.safetensors").unlink(),
+        "model.safetensors is missing.*pytorch_model.bin only is converted",
+    ),
     "pickle only": (_as_pickle, r"pickle \(pytorch_model.bin\).*BertModel.from_pretrained.*save_pretrained"),
     "missing tensors": (
         _drop_tensors,
@@ -154,6 +157,10 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "bad length": (
         lambda p: _edit_json(p / "tokenizer_config.json", model_max_length="long"),
         "model_max_length is 'long'",
+    ),
+    "length not a number": (
+        lambda p: _edit_json(p / "tokenizer_config.json", model_max_length=float("nan")),
+        "model_max_length is nan",
     ),
 }
 

@@ -68,14 +68,26 @@ def read_tensors(
     if folder.has(index):
         return _sharded(folder, subfolder, index)
     pickles = [subfolder + file for file in PICKLES if folder.has(subfolder + file)]
+    problem = f"{single} is missing in {folder.path}"
     if pickles:
-        raise CheckpointError(
-            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when it is "
-            "opened. Convert it where PyTorch is installed: "
-            f'python -c "import transformers as t; t.{model_class}.from_pretrained({str(folder.path)!r})'
-            f'.save_pretrained({str(folder.path)!r}, safe_serialization=True)"'
+        problem = (
+            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when opened"
         )
-    raise CheckpointError(f"{single} is missing in {folder.path}: no weights to compile")
+    raise CheckpointError(f"{problem}. {_conversion_advice(folder, subfolder, model_class)}")
+
+
+def _conversion_advice(folder: CheckpointFolder, subfolder: str, model_class: str) -> str:
+    """How to make safetensors of a pickle; a model of the hub goes into a folder of its own."""
+    path = str(folder.path / subfolder)
+    source, target = (path, path) if folder.revision is None else (folder.name, "converted")
+    commands = (
+        f"t.{name}.from_pretrained({source!r}).save_pretrained({target!r})"
+        for name in (model_class, "AutoTokenizer")
+    )
+    return (
+        "A checkpoint with pytorch_model.bin only is converted where PyTorch is installed: "
+        f'python -c "import transformers as t; {"; ".join(commands)}"'
+    )
 
 
 def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, StoredTensor]:

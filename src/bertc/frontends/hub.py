@@ -11,7 +11,7 @@ from pathlib import Path
 from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.folder import CheckpointFolder
 
-_FILES = ("*.json", "*.safetensors")
+_FILES = ("*.json", "model*.safetensors", "*/model*.safetensors")
 _OTHER_FORMATS = ("onnx/*", "openvino/*")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
 
@@ -30,7 +30,9 @@ def download(hub_id: str) -> CheckpointFolder:
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise MissingExtraError("huggingface_hub", "hub", f"downloading {hub_id!r}") from None
+        raise MissingExtraError(
+            "huggingface_hub", "hub", f"there is no folder {hub_id!r} here, and downloading it"
+        ) from None
     candidates = [hub_id] if "/" in hub_id else [hub_id, f"sentence-transformers/{hub_id}"]
     problems = []
     for candidate in candidates:
@@ -39,7 +41,8 @@ def download(hub_id: str) -> CheckpointFolder:
                 candidate, allow_patterns=list(_FILES), ignore_patterns=list(_OTHER_FORMATS)
             )
         except Exception as error:  # the client raises a wide family: HTTP, offline, disk
-            problems.append(f"{candidate}: {type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            problems.append(f"{candidate}: {reason}")
         else:
             return CheckpointFolder(Path(path), candidate, Path(path).name)
     raise CheckpointError(

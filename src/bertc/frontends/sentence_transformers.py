@@ -89,7 +89,7 @@ def max_seq_length(
         limit = config.get(key)
         if limit is None:
             continue
-        if type(limit) not in (int, float) or limit < 1:
+        if type(limit) not in (int, float) or not limit >= 1:
             raise CheckpointError(f"{key} is {limit!r}, expected a positive number")
         return int(min(limit, max_position_embeddings))
     return max_position_embeddings
