@@ -112,7 +112,40 @@ class Manifest:
             raise ArtifactError(
                 f"the manifest is not valid JSON ({error}): compile the model again"
             ) from None
-        return _build(cls, data, "manifest")
+        manifest: Manifest = _build(cls, data, "manifest")
+        _check_facts(manifest)
+        return manifest
+
+
+_TASK_OUTPUT = {
+    "embedding": "sentence_embedding",
+    "classification": "logits",
+    "token_classification": "logits",
+}
+
+
+def _check_facts(manifest: Manifest) -> None:
+    """What is said of the model must fit the program: tasks size arrays and look up labels by it."""
+    info, program = manifest.model, manifest.program
+    for entry in dataclasses.fields(info):
+        value = getattr(info, entry.name)
+        if type(value) is int and value < 1:
+            raise ArtifactError(f"manifest.model.{entry.name} is {value}: compile the model again")
+    if not info.max_seq_length <= info.max_position_embeddings:
+        raise ArtifactError(
+            f"manifest.model.max_seq_length is {info.max_seq_length}, beyond the position table "
+            f"({info.max_position_embeddings} rows): compile the model again"
+        )
+    output = _TASK_OUTPUT.get(info.task)
+    if output is None:  # of a newer version: the registry of tasks says so
+        return
+    expected = info.hidden_size if info.task == "embedding" else len(info.id2label)
+    columns = [buffer.columns for buffer in program.buffers if buffer.name == program.outputs.get(output)]
+    if columns != [expected]:
+        raise ArtifactError(
+            f"the program's output {output!r} does not fit manifest.model (columns {columns}, expected "
+            f"{expected}): compile the model again"
+        )
 
 
 def _plain(value: Any) -> Any:

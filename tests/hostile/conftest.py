@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import bertc
+from tests.support.tiny_models import make_bert_checkpoint
+
+Attack = Callable[..., dict[str, str]]
+
+TIMEOUT = 300
+"""Seconds that a child may take; an attack on one file takes milliseconds."""
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile") / "tiny"
+    make_bert_checkpoint(folder, "embedding")
+    return folder
+
+
+@pytest.fixture(scope="session", params=["fp32", "bf16", "int8"])
+def artifact(request: pytest.FixtureRequest, checkpoint: Path) -> Path:
+    path = checkpoint.parent / f"{request.param}.bertc"
+    bertc.compile(checkpoint, path, dtype=request.param)
+    return path
+
+
+@pytest.fixture
+def attack(tmp_path: Path) -> Attack:
+    """Runs an attack of ``attacks.py`` in a child process; gives its outcomes by the name of the damage.
+
+    A crash or a hang of the child fails the test, and the message holds the damage that did it.
+    """
+
+    def run(kind: str, artifact: Path) -> dict[str, str]:
+        command = [sys.executable, "-m", "tests.hostile.attacks", kind, str(artifact), str(tmp_path)]
+        child = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT, cwd=Path(__file__).parent.parent.parent
+        )
+        lines = child.stdout.splitlines()
+        assert child.returncode == 0, f"{kind}: died of {lines[-1:]}\n{child.stderr[-4000:]}"
+        return {name: outcome for name, outcome in map(json.loads, lines) if outcome}
+
+    return run

@@ -1,0 +1,71 @@
+"""A damaged or hostile file gives an exception or other numbers; nothing ever crashes or hangs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import bertc
+from tests.hostile.conftest import Attack
+
+
+def kinds(outcomes: dict[str, str]) -> set[str]:
+    return {outcome.split(":")[0] for outcome in outcomes.values()}
+
+
+@pytest.mark.parametrize("kind", ["truncated", "extended", "noise", "header_bits"])
+def test_visible_damage_is_an_artifact_error(kind: str, artifact: Path, attack: Attack) -> None:
+    assert kinds(attack(kind, artifact)) == {"ArtifactError"}
+
+
+def test_damaged_weights_may_change_numbers_and_nothing_else(artifact: Path, attack: Attack) -> None:
+    assert kinds(attack("weight_bits", artifact)) == {"fine"}
+
+
+@pytest.mark.parametrize("kind", ["header_fields", "integers", "wiring", "tokenizers"])
+def test_forged_headers_are_refused_or_harmless(kind: str, artifact: Path, attack: Attack) -> None:
+    """The hash of these headers is right: what they say is checked, in Python and in the native core."""
+    outcomes = attack(kind, artifact)
+    unexpected = {
+        name: outcome
+        for name, outcome in outcomes.items()
+        if outcome.split(":")[0] not in ("fine", "ArtifactError", "InputError", "MemoryError")
+    }
+    assert not unexpected
+    assert "ArtifactError" in kinds(outcomes)
+
+
+def test_verify_finds_every_flipped_bit_of_the_weights(artifact: Path, tmp_path: Path) -> None:
+    data = bytearray(artifact.read_bytes())
+    damaged = tmp_path / "damaged.bertc"
+    start = 8 + int.from_bytes(data[:8], "little")
+    for at in range(start, len(data), max(1, (len(data) - start) // 50)):
+        data[at] ^= 4
+        damaged.write_bytes(data)
+        data[at] ^= 4
+        with pytest.raises(bertc.ArtifactError, match="SHA-256"):
+            bertc.load(damaged, verify=True)
+    damaged.write_bytes(data)
+    bertc.load(damaged, verify=True)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0", b"PK\3\4 a zip file, or so it says"], ids=["empty", "zero", "zip"]
+)
+def test_other_files_get_a_clear_message(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.bertc"
+    path.write_bytes(content)
+    with pytest.raises(bertc.ArtifactError, match="no bertc artifact"):
+        bertc.load(path)
+
+
+def test_missing_file_and_folder_get_a_clear_message(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.bertc", tmp_path):
+        with pytest.raises(bertc.ArtifactError, match="cannot open"):
+            bertc.load(path)
+
+
+def test_plain_safetensors_file_is_told_from_an_artifact(tmp_path: Path, checkpoint: Path) -> None:
+    with pytest.raises(bertc.ArtifactError, match="no bertc artifact"):
+        bertc.load(checkpoint / "model.safetensors")
