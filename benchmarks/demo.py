@@ -12,10 +12,7 @@ import importlib.util
 import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import bertc
+from bertc.bench.latency import Effort, time_texts
+from bertc.bench.startup import measure_startup
 from bertc.evaluation import sts
 from bertc.fidelity import cosine
 
@@ -36,16 +35,9 @@ NAME = "all-MiniLM-L6-v2"
 DTYPES = ("fp32", "bf16", "int8")
 
 STARTS = 5
-"""Fresh processes per start-up time; the median is reported. One more goes before, to warm the disk cache."""
-SECONDS = 2.0
-"""At least this long, and at least three passes over all sentences, for a speed; the median is reported."""
-
-FIRST_EMBEDDING = """
-import sys, time
-import bertc
-bertc.load(sys.argv[1]).encode("The first sentence of a fresh process.")
-print(time.time())
-"""
+"""Fresh processes per start-up time; the median is reported."""
+EFFORT = Effort(warmup=1, repeats=9, seconds=3.0)
+"""Passes over all sentences per speed, as many as fit the time and at least three; the median is reported."""
 
 
 @dataclass(frozen=True)
@@ -82,28 +74,6 @@ def data_file(given: Path | None) -> Path:
     return path
 
 
-def sentences_per_second(encoder: bertc.Encoder, sentences: Sequence[str]) -> float:
-    """Whole calls on all sentences, in the order of the file, tokenizing included."""
-    seconds: list[float] = []
-    while len(seconds) < 3 or sum(seconds) < SECONDS:
-        start = time.perf_counter()
-        encoder.encode(sentences)
-        seconds.append(time.perf_counter() - start)
-    return len(sentences) / statistics.median(seconds)
-
-
-def startup_seconds(path: Path) -> float:
-    """From starting Python to the first embedding, in a fresh process."""
-    seconds: list[float] = []
-    for _ in range(1 + STARTS):
-        start = time.time()
-        child = subprocess.run(
-            [sys.executable, "-c", FIRST_EMBEDDING, str(path)], check=True, capture_output=True, text=True
-        )
-        seconds.append(float(child.stdout) - start)
-    return statistics.median(seconds[1:])
-
-
 def measure(
     dtype: str, path: Path, data: Path, sentences: Sequence[str], truth: np.ndarray[Any, Any] | None
 ) -> tuple[Row, np.ndarray[Any, Any], dict[str, int]]:
@@ -118,8 +88,8 @@ def measure(
         pearson=result.metrics["pearson"],
         spearman=result.metrics["spearman"],
         cosine_to_fp32=float(np.mean(cosine(embeddings, embeddings if truth is None else truth))),
-        sentences_per_second=sentences_per_second(encoder, sentences),
-        startup_seconds=startup_seconds(path),
+        sentences_per_second=time_texts(encoder, sentences, EFFORT).sequences_per_second,
+        startup_seconds=measure_startup(path, STARTS)["total"] / 1000,
     )
     return row, embeddings, dict(result.counts)
 
@@ -192,7 +162,7 @@ def main() -> None:
     source, data, output = model_folder(), data_file(options.sts), options.output
     output.mkdir(parents=True, exist_ok=True)
     pairs = sts.read(data)
-    sentences = [text for pair in pairs for text in (pair.sentence1, pair.sentence2)]
+    sentences = [text for pair in pairs for text in (pair.first, pair.second)]
 
     rows: list[Row] = []
     truth: np.ndarray[Any, Any] | None = None

@@ -66,6 +66,6 @@ def test_missing_file_and_folder_get_a_clear_message(tmp_path: Path) -> None:
             bertc.load(path)
 
 
-def test_plain_safetensors_file_is_told_from_an_artifact(tmp_path: Path, checkpoint: Path) -> None:
+def test_plain_safetensors_file_is_told_from_an_artifact(checkpoint: Path) -> None:
     with pytest.raises(bertc.ArtifactError, match="no bertc artifact"):
         bertc.load(checkpoint / "model.safetensors")

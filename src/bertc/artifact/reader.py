@@ -28,7 +28,7 @@ from bertc.artifact.format import (
     MAX_HEADER_BYTES,
     header_hash,
 )
-from bertc.artifact.schema import FORMAT_VERSION, Manifest
+from bertc.artifact.schema import FORMAT_VERSION, Manifest, is_unicode
 from bertc.errors import ArtifactError
 
 _METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256", "manifest", "tokenizer")
@@ -138,7 +138,7 @@ class _Header:
             raise ArtifactError(f"{path}: no bertc artifact (make one with: bertc compile MODEL -o FILE)")
         self.version = self._check_version(metadata.get("format_version"))
         for key in _METADATA_KEYS:
-            if not isinstance(metadata.get(key), str):
+            if not isinstance(metadata.get(key), str) or not is_unicode(metadata[key]):
                 raise ArtifactError(f"{path}: the header lacks {key!r}: compile the model again")
         self.metadata: dict[str, str] = metadata
         stored = metadata["header_sha256"]

@@ -112,9 +112,21 @@ class Manifest:
             raise ArtifactError(
                 f"the manifest is not valid JSON ({error}): compile the model again"
             ) from None
+        # JSON can spell half of a surrogate pair, which no terminal and no file can take.
+        if "\\u" in text and not is_unicode(json.dumps(data, ensure_ascii=False)):
+            raise ArtifactError("the manifest holds text that is no Unicode: compile the model again")
         manifest: Manifest = _build(cls, data, "manifest")
         _check_facts(manifest)
         return manifest
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _TASK_OUTPUT = {
