@@ -48,8 +48,9 @@ void add_buffer(PyProgram& self, const std::string& name, const std::string& dty
   self.program->add_buffer({name, bertc::parse_dtype(dtype), kind, columns, slot});
 }
 
-void add_step(PyProgram& self, const std::string& op, const std::string& name, std::vector<std::string> inputs,
-              std::vector<std::string> outputs, std::map<std::string, bertc::Attribute> attributes) {
+void add_step(PyProgram& self, const std::string& op, const std::string& name,
+              std::vector<std::string> inputs, std::vector<std::string> outputs,
+              std::map<std::string, bertc::Attribute> attributes) {
   self.program->add_step({op, name, std::move(inputs), std::move(outputs), std::move(attributes)});
 }
 
@@ -69,8 +70,9 @@ std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outp
 }
 
 // `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
-void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens, const std::optional<Ids>& token_type_ids,
-         const std::optional<Ids>& position_ids, const std::vector<std::optional<OutputBytes>>& outputs) {
+void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+         const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+         const std::vector<std::optional<OutputBytes>>& outputs) {
   const auto fail = [](const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); };
   bertc::RunRequest request{};
   request.input_ids = input_ids.data();
@@ -78,7 +80,8 @@ void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens, con
   request.cu_seqlens = cu_seqlens.data();
   request.sequences = cu_seqlens.size() == 0 ? 0 : cu_seqlens.size() - 1;
   for (const auto* ids : {&token_type_ids, &position_ids}) {
-    if (ids->has_value() && (*ids)->size() != request.tokens) fail("all id arrays must have one element per token");
+    if (ids->has_value() && (*ids)->size() != request.tokens)
+      fail("all id arrays must have one element per token");
   }
   if (token_type_ids) request.token_type_ids = token_type_ids->data();
   if (position_ids) request.position_ids = position_ids->data();
@@ -135,13 +138,13 @@ NB_MODULE(_native, m) {
             new (self) PyProgram{std::make_shared<bertc::Program>(kernels), {}};
           },
           "isa"_a = "")
-      .def("add_slot", [](PyProgram& self, std::size_t bytes_per_row) { self.program->add_slot(bytes_per_row); })
+      .def("add_slot",
+           [](PyProgram& self, std::size_t bytes_per_row) { self.program->add_slot(bytes_per_row); })
       .def("add_tensor", add_tensor, "name"_a, "dtype"_a, "shape"_a, "bytes"_a)
       .def("add_buffer", add_buffer, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "slot"_a)
       .def("add_step", add_step, "op"_a, "name"_a, "inputs"_a, "outputs"_a, "attributes"_a)
-      .def("add_output", [](PyProgram& self, const std::string& name, const std::string& buffer) {
-        self.program->add_output(name, buffer);
-      })
+      .def("add_output", [](PyProgram& self, const std::string& name,
+                            const std::string& buffer) { self.program->add_output(name, buffer); })
       .def("finish", [](PyProgram& self) { self.program->finish(); });
 
   nb::class_<PySession>(m, "Session")
@@ -155,7 +158,8 @@ NB_MODULE(_native, m) {
                 PySession{std::make_shared<bertc::Session>(program.program, num_threads), program.memory};
           },
           "program"_a, "num_threads"_a)
-      .def_prop_ro("isa", [](const PySession& self) { return std::string(isa_name(self.session->program().isa())); })
+      .def_prop_ro("isa",
+                   [](const PySession& self) { return std::string(isa_name(self.session->program().isa())); })
       .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })
       .def_prop_ro("outputs", outputs)
       .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),

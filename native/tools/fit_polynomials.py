@@ -21,6 +21,7 @@ HEADER = """\
 // Made by native/tools/fit_polynomials.py; do not edit by hand.
 #pragma once
 
+// clang-format off
 namespace bertc::simd {
 """
 

@@ -22,7 +22,7 @@ PROGRAM = Program(
     (Buffer("x", "f32", "tokens", 16, 0),),
     (64,),
     (Step("embed", "embeddings", ("input_ids", ""), ("x",), {"rows": 3, "e": 0.5, "s": "t", "b": True}),),
-    {"last_hidden_state": "x"},
+    {"sentence_embedding": "x"},
 )
 MANIFEST = Manifest(INFO, PROGRAM, {"dtype": "int8"}, {}, {"bertc": "0"})
 TENSORS = {

@@ -14,7 +14,8 @@ struct DTypeRow {
 };
 
 // In the order of the enum.
-constexpr std::array<DTypeRow, 6> kDTypes = {{{"f32", 4}, {"f16", 2}, {"bf16", 2}, {"i8", 1}, {"u8", 1}, {"i32", 4}}};
+constexpr std::array<DTypeRow, 6> kDTypes = {
+    {{"f32", 4}, {"f16", 2}, {"bf16", 2}, {"i8", 1}, {"u8", 1}, {"i32", 4}}};
 
 }  // namespace
 

@@ -46,8 +46,8 @@ Isa choose_isa(std::string_view name) {
     if (isa_name(isa) == name) return isa;
     known += (known.empty() ? "" : ", ") + std::string(isa_name(isa));
   }
-  throw Error(ErrorKind::kInput,
-              "instruction set '" + std::string(name) + "' is unknown or not on this processor: choose one of " + known);
+  throw Error(ErrorKind::kInput, "instruction set '" + std::string(name) +
+                                     "' is unknown or not on this processor: choose one of " + known);
 }
 
 }  // namespace bertc

@@ -34,7 +34,8 @@ class AttentionOp final : public Op {
     attention.value = row + 2 * width * size;
     attention.in_stride = qkv_.padded_columns();
     attention.bf16_in = qkv_.dtype == DType::kBf16;
-    attention.out = frame.data<std::byte>(out_) + first * out_.row_bytes() + head * head_dim_ * dtype_size(out_.dtype);
+    attention.out =
+        frame.data<std::byte>(out_) + first * out_.row_bytes() + head * head_dim_ * dtype_size(out_.dtype);
     attention.out_stride = out_.padded_columns();
     attention.bf16_out = out_.dtype == DType::kBf16;
     attention.length = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence + 1]) - first;

@@ -9,7 +9,8 @@ void Binder::fail(const std::string& message) const {
 }
 
 const std::string& Binder::operand(const std::vector<std::string>& operands, std::size_t index) const {
-  if (index >= operands.size() || operands[index].empty()) fail("operand " + std::to_string(index) + " is missing");
+  if (index >= operands.size() || operands[index].empty())
+    fail("operand " + std::to_string(index) + " is missing");
   return operands[index];
 }
 
@@ -69,7 +70,8 @@ const Attribute& Binder::attribute(const std::string& name) const {
 int64_t Binder::integer(const std::string& name, int64_t low, int64_t high) const {
   const auto* value = std::get_if<int64_t>(&attribute(name));
   require(value != nullptr && *value >= low && *value <= high,
-          "attribute '" + name + "' must be an integer from " + std::to_string(low) + " to " + std::to_string(high));
+          "attribute '" + name + "' must be an integer from " + std::to_string(low) + " to " +
+              std::to_string(high));
   return *value;
 }
 

@@ -14,8 +14,8 @@ struct BoundTable {
 };
 
 // The file pads tables with rows that no id may name: the attribute `rows` says how many are real.
-BoundTable bind_table(const Binder& binder, std::size_t index, const std::string& rows, std::size_t padded_columns,
-                      const Tensor* scale) {
+BoundTable bind_table(const Binder& binder, std::size_t index, const std::string& rows,
+                      std::size_t padded_columns, const Tensor* scale) {
   const Tensor& tensor = binder.tensor_any(index);
   binder.require(tensor.shape.size() == 2 && tensor.shape[1] == padded_columns && tensor.shape[0] > 0,
                  "tensor '" + tensor.name + "' has the wrong shape");
@@ -82,8 +82,9 @@ std::unique_ptr<Op> make_embed(Binder& binder, const Kernels& kernels) {
     const Tensor& word = binder.tensor_any(3);
     binder.require(!word.shape.empty(), "tensor '" + word.name + "' has the wrong shape");
     scale = &binder.tensor_any(4);
-    binder.require(scale->dtype == DType::kF32 && scale->shape.size() == 1 && scale->shape[0] >= word.shape[0],
-                   "tensor '" + scale->name + "' must be f32 with an element for each word row");
+    binder.require(
+        scale->dtype == DType::kF32 && scale->shape.size() == 1 && scale->shape[0] >= word.shape[0],
+        "tensor '" + scale->name + "' must be f32 with an element for each word row");
   }
   return std::make_unique<EmbedOp>(kernels.embed, out, bind_table(binder, 3, "word_rows", columns, scale),
                                    bind_table(binder, 6, "token_type_rows", columns, nullptr),

@@ -35,7 +35,9 @@ class Linear final : public Op {
     kernel_(gemm, part.begin(blocks_), part.end(blocks_));
   }
 
-  std::size_t scratch_bytes(std::size_t) const override { return gemm_scratch_bytes(operands_.x->padded_columns()); }
+  std::size_t scratch_bytes(std::size_t) const override {
+    return gemm_scratch_bytes(operands_.x->padded_columns());
+  }
 
  private:
   Operands operands_;
@@ -55,9 +57,11 @@ Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weigh
                  Linear::Operands& operands, std::size_t& blocks) {
   const std::size_t depth = operands.x->columns;
   const Buffer& out = binder.output_any(0);
-  binder.require(out.columns > 0 && out.rows == operands.x->rows, "output '" + out.name + "' has the wrong form");
+  binder.require(out.columns > 0 && out.rows == operands.x->rows,
+                 "output '" + out.name + "' has the wrong form");
   const bool exact_sums = out.dtype == DType::kI32 && kind.dtype == DType::kI8;
-  binder.require(out.dtype == DType::kF32 || out.dtype == DType::kBf16 || exact_sums, "output must be f32 or bf16");
+  binder.require(out.dtype == DType::kF32 || out.dtype == DType::kBf16 || exact_sums,
+                 "output must be f32 or bf16");
   blocks = out.padded_columns() / kBlockColumns;
   const std::size_t groups = (depth + kind.depth - 1) / kind.depth;
   operands.out = &out;
@@ -70,7 +74,8 @@ Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weigh
   gemm.activation =
       static_cast<Activation>(binder.choice("activation", {"none", "gelu", "gelu_tanh", "relu", "tanh"}));
   gemm.out_stride = out.padded_columns();
-  gemm.output = exact_sums ? GemmOutput::kI32 : (out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32);
+  gemm.output =
+      exact_sums ? GemmOutput::kI32 : (out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32);
   if (binder.has_input(bias + 1)) {
     operands.residual = &binder.input(bias + 1, DType::kF32, out.columns);
     binder.require(operands.residual->rows == out.rows, "the residual has other rows than the output");

@@ -30,7 +30,8 @@ class PoolOp final : public Op {
 
 class NormalizeOp final : public Op {
  public:
-  NormalizeOp(const Buffer& x, const Buffer& out, NormalizeKernel kernel) : x_(x), out_(out), kernel_(kernel) {}
+  NormalizeOp(const Buffer& x, const Buffer& out, NormalizeKernel kernel)
+      : x_(x), out_(out), kernel_(kernel) {}
 
   void run(const Frame& frame, Part part) const override {
     const std::size_t first = part.begin(frame.rows(x_));
@@ -52,12 +53,14 @@ std::unique_ptr<Op> make_pool(Binder& binder, const Kernels& kernels) {
   binder.require(x.rows == Rows::kTokens, "x must have a row per token");
   binder.model_input(1, "cu_seqlens");
   const auto mode = static_cast<Pooling>(binder.choice("mode", {"cls", "mean", "max"}));
-  return std::make_unique<PoolOp>(x, binder.output(0, DType::kF32, x.columns, Rows::kSequences), mode, kernels.pool);
+  return std::make_unique<PoolOp>(x, binder.output(0, DType::kF32, x.columns, Rows::kSequences), mode,
+                                  kernels.pool);
 }
 
 std::unique_ptr<Op> make_normalize(Binder& binder, const Kernels& kernels) {
   const Buffer& x = binder.input(0, DType::kF32);
-  return std::make_unique<NormalizeOp>(x, binder.output(0, DType::kF32, x.columns, x.rows), kernels.normalize);
+  return std::make_unique<NormalizeOp>(x, binder.output(0, DType::kF32, x.columns, x.rows),
+                                       kernels.normalize);
 }
 
 }  // namespace bertc

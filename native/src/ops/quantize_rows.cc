@@ -44,7 +44,8 @@ class CastBf16Op final : public Op {
     const std::size_t columns = x_.padded_columns();
     const std::size_t first = part.begin(frame.rows(x_));
     const std::size_t count = part.end(frame.rows(x_)) - first;
-    kernel_(frame.data<float>(x_) + first * columns, count * columns, frame.data<uint16_t>(out_) + first * columns);
+    kernel_(frame.data<float>(x_) + first * columns, count * columns,
+            frame.data<uint16_t>(out_) + first * columns);
   }
 
  private:

@@ -27,7 +27,8 @@ void Program::add_slot(std::size_t bytes_per_row) {
 void Program::add_tensor(Tensor tensor, std::size_t bytes) {
   std::size_t expected = dtype_size(tensor.dtype);
   for (const std::size_t size : tensor.shape) {
-    if (size == 0 || size > kMaxElements / expected) fail("tensor '" + tensor.name + "' has an impossible shape");
+    if (size == 0 || size > kMaxElements / expected)
+      fail("tensor '" + tensor.name + "' has an impossible shape");
     expected *= size;
   }
   if (bytes < expected) fail("tensor '" + tensor.name + "' holds fewer bytes than its shape needs");
@@ -50,7 +51,8 @@ void Program::add_buffer(Buffer buffer) {
 void Program::add_step(StepSpec spec) {
   if (steps_.size() == kMaxSteps) fail("the program has too many steps");
   const auto& table = op_table();
-  const auto row = std::find_if(table.begin(), table.end(), [&](const OpRow& r) { return spec.op == r.name; });
+  const auto row =
+      std::find_if(table.begin(), table.end(), [&](const OpRow& r) { return spec.op == r.name; });
   if (row == table.end()) fail("step '" + spec.name + "': there is no op '" + spec.op + "'");
   for (const std::string& input : spec.inputs) {
     if (buffers_.count(input) != 0 && !written_[input]) {

@@ -31,8 +31,8 @@ void reserve(Context& context) {
   if (context.workspaces.size() < context.threads) context.workspaces.resize(context.threads);
   for (std::size_t i = 0; i < context.threads; ++i) {
     const bool own_arena = i == 0 || !schedule.cooperative;
-    context.workspaces[i].reserve(*context.program, own_arena ? schedule.max_tokens : 0, schedule.max_sequences,
-                                  scratch);
+    context.workspaces[i].reserve(*context.program, own_arena ? schedule.max_tokens : 0,
+                                  schedule.max_sequences, scratch);
   }
 }
 

@@ -19,7 +19,9 @@ struct Avx2 {
     __m256i low, high;
   };
 
-  static BERTC_INLINE F32 load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
+  static BERTC_INLINE F32 load(const float* from) {
+    return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
+  }
   static BERTC_INLINE void store(float* to, F32 a) {
     _mm256_storeu_ps(to, a.low);
     _mm256_storeu_ps(to + 8, a.high);
@@ -89,7 +91,9 @@ struct Avx2 {
     const auto* halves = reinterpret_cast<const __m256i*>(from);
     return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
   }
-  static BERTC_INLINE I32 set_int(int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
+  static BERTC_INLINE I32 set_int(int32_t value) {
+    return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)};
+  }
   static BERTC_INLINE I32 sub_int(I32 a, I32 b) {
     return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
   }
@@ -100,7 +104,8 @@ struct Avx2 {
   static BERTC_INLINE void store_u8(uint8_t* to, I32 a) {
     const __m256i words = _mm256_packs_epi32(a.low, a.high);  // interleaved by 128-bit halves
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
-    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    const __m128i bytes =
+        _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
   }
   static BERTC_INLINE F32 load_i8(const int8_t* from) {
@@ -156,7 +161,9 @@ struct Avx2 {
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
       return _mm256_loadu_ps(b + 8 * part);
     }
-    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) { return _mm256_fmadd_ps(a, b, sum); }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      return _mm256_fmadd_ps(a, b, sum);
+    }
     static BERTC_INLINE void store_sums(Sum* to, Register sum) { _mm256_storeu_ps(to, sum); }
   };
 

@@ -93,7 +93,9 @@ struct Avx512 {
     static BERTC_INLINE Register zero() { return _mm512_setzero_ps(); }
     static BERTC_INLINE Broadcast broadcast(const Active* a) { return _mm512_set1_ps(*a); }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) { return _mm512_loadu_ps(b); }
-    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) { return _mm512_fmadd_ps(a, b, sum); }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      return _mm512_fmadd_ps(a, b, sum);
+    }
     static BERTC_INLINE void store_sums(Sum* to, Register sum) { _mm512_storeu_ps(to, sum); }
   };
 
@@ -117,7 +119,9 @@ struct Avx512 {
       return _mm512_set1_epi32(pair);
     }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) { return _mm512_loadu_si512(b); }
-    static BERTC_INLINE __m512 even(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+    static BERTC_INLINE __m512 even(__m512i pairs) {
+      return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+    }
     static BERTC_INLINE __m512 odd(__m512i pairs) {
       return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(~0xFFFF)));
     }

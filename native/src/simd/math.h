@@ -32,7 +32,7 @@ BERTC_INLINE typename V::F32 tanh(typename V::F32 x) {
   return V::sub(V::set(1.0f), V::div(V::set(2.0f), V::add(e, V::set(1.0f))));
 }
 
-// x Phi(x) with Phi by a polynomial in x^2; beyond the limit Phi is constant.
+// x Phi(x) with Phi by a polynomial in x^2 (simd/polynomials.h); beyond the limit Phi is constant.
 template <class V>
 BERTC_INLINE typename V::F32 gelu(typename V::F32 x) {
   constexpr float kLimit = kGeluLimit;

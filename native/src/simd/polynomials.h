@@ -2,6 +2,7 @@
 // Made by native/tools/fit_polynomials.py; do not edit by hand.
 #pragma once
 
+// clang-format off
 namespace bertc::simd {
 
 // x * P(2 x^2 / limit^2 - 1) + 1/2 is the normal distribution function on |x| <= limit.

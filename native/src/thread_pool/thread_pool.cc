@@ -70,7 +70,8 @@ void ThreadPool::work(std::size_t thread) {
   uint32_t seen = 0;
   for (;;) {
     // Calls often follow each other at once: spin a little before sleeping.
-    for (int spins = 0; spins < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spins) relax();
+    for (int spins = 0; spins < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spins)
+      relax();
     generation_.wait(seen, std::memory_order_acquire);
     ++seen;
     if (stop_.load()) return;

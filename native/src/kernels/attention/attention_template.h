@@ -30,7 +30,8 @@ struct Packer<V, uint16_t> {
 };
 
 template <class V>
-BERTC_INLINE typename V::F32 load_input(const Attention& in, const void* base, std::size_t row, std::size_t column) {
+BERTC_INLINE typename V::F32 load_input(const Attention& in, const void* base, std::size_t row,
+                                        std::size_t column) {
   const std::size_t at = row * in.in_stride + column;
   return in.bf16_in ? V::load_bf16(static_cast<const uint16_t*>(base) + at)
                     : V::load(static_cast<const float*>(base) + at);
@@ -78,7 +79,8 @@ void pack_queries(const Attention& in, std::size_t first, std::size_t count, Ele
 
 // [rows, depth] times packed columns, any number of rows and blocks.
 template <class Dot>
-void multiply_all(Operands<Dot> in, std::size_t rows, std::size_t blocks, float* out, std::size_t out_stride) {
+void multiply_all(Operands<Dot> in, std::size_t rows, std::size_t blocks, float* out,
+                  std::size_t out_stride) {
   for (std::size_t block = 0; block < blocks;) {
     const std::size_t panel = gemm::panel_blocks<Dot>(blocks - block);
     for (std::size_t row = 0; row < rows; row += Dot::kRows) {
@@ -115,7 +117,8 @@ float exponentiate(const float* scores, std::size_t length, float scale, Element
 }
 
 template <class V>
-void write_rows(const Attention& in, std::size_t first, std::size_t count, const float* mixed, const float* sums) {
+void write_rows(const Attention& in, std::size_t first, std::size_t count, const float* mixed,
+                const float* sums) {
   for (std::size_t row = 0; row < count; ++row) {
     const typename V::F32 inverse = V::set(1.0f / sums[row]);
     const std::size_t at = (first + row) * in.out_stride;
@@ -148,8 +151,8 @@ void run(const Attention& in) {
   for (std::size_t first = 0; first < in.length; first += kQueryBlock) {
     const std::size_t count = in.length - first < kQueryBlock ? in.length - first : kQueryBlock;
     pack_queries<V>(in, first, count, queries);
-    multiply_all<Dot>({queries, in.head_dim, packed_keys, in.head_dim / Dot::kDepth}, count, keys / 16, scores,
-                      keys);
+    multiply_all<Dot>({queries, in.head_dim, packed_keys, in.head_dim / Dot::kDepth}, count, keys / 16,
+                      scores, keys);
     float sums[kQueryBlock];
     for (std::size_t row = 0; row < count; ++row) {
       sums[row] = exponentiate<V>(scores + row * keys, in.length, in.scale, weights + row * keys);

@@ -33,7 +33,7 @@ struct Attention {
 
 constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t head_dim) {
   const std::size_t keys = (length + 15) / 16 * 16;
-  const std::size_t floats = 2 * keys * head_dim                      // packed K and V
+  const std::size_t floats = 2 * keys * head_dim                         // packed K and V
                              + kQueryBlock * (2 * keys + 2 * head_dim);  // scores, weights, Q, out
   return floats * sizeof(float);
 }

@@ -7,7 +7,8 @@
 namespace bertc::embed {
 
 template <class V>
-BERTC_INLINE typename V::F32 load_row(const Table& table, std::size_t row, std::size_t columns, std::size_t at) {
+BERTC_INLINE typename V::F32 load_row(const Table& table, std::size_t row, std::size_t columns,
+                                      std::size_t at) {
   const std::size_t index = row * columns + at;
   switch (table.type) {
     case TableType::kF32:

@@ -33,7 +33,9 @@ void multiply_tile(const Operands<Dot>& in, typename Dot::Sum* out, std::size_t 
   const typename Dot::Active* a = in.a;
   const typename Dot::Weight* b = in.b;
   for (std::size_t group = 0; group < in.groups; ++group) {
-    const auto weights = [&](auto c) { return Dot::load_weights(b + (c / kParts) * block_stride, c % kParts); };
+    const auto weights = [&](auto c) {
+      return Dot::load_weights(b + (c / kParts) * block_stride, c % kParts);
+    };
     if constexpr (Dot::kHoldsWeights) {
       typename Dot::Loaded held[kRegisters];
       unroll<kRegisters>([&](auto c) { held[c] = weights(c); });
@@ -44,9 +46,8 @@ void multiply_tile(const Operands<Dot>& in, typename Dot::Sum* out, std::size_t 
     } else {
       unroll<kRegisters>([&](auto c) {
         const typename Dot::Loaded column = weights(c);
-        unroll<kRows>([&](auto r) {
-          sums[r][c] = Dot::dot(sums[r][c], Dot::broadcast(a + r * a_stride), column);
-        });
+        unroll<kRows>(
+            [&](auto r) { sums[r][c] = Dot::dot(sums[r][c], Dot::broadcast(a + r * a_stride), column); });
       });
     }
     a += Dot::kDepth;
@@ -54,9 +55,8 @@ void multiply_tile(const Operands<Dot>& in, typename Dot::Sum* out, std::size_t 
   }
 
   unroll<kRows>([&](auto r) {
-    unroll<kRegisters>([&](auto c) {
-      Dot::store_sums(out + r * out_stride + c * (kBlockColumns / kParts), sums[r][c]);
-    });
+    unroll<kRegisters>(
+        [&](auto c) { Dot::store_sums(out + r * out_stride + c * (kBlockColumns / kParts), sums[r][c]); });
   });
 }
 
@@ -92,13 +92,15 @@ BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const float* sums, std::si
 }
 
 template <class V>
-BERTC_INLINE typename V::I32 centered(const Gemm& gemm, const int32_t* sums, std::size_t row, std::size_t column) {
+BERTC_INLINE typename V::I32 centered(const Gemm& gemm, const int32_t* sums, std::size_t row,
+                                      std::size_t column) {
   const typename V::I32 zero_point = V::set_int(gemm.row_zero_point[row]);
   return V::sub_int(V::load_int(sums), V::mul_int(zero_point, V::load_int(gemm.column_sum + column)));
 }
 
 template <class V>
-BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const int32_t* sums, std::size_t row, std::size_t column) {
+BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const int32_t* sums, std::size_t row,
+                                    std::size_t column) {
   const typename V::F32 scale = V::mul(V::set(gemm.row_scale[row]), V::load(gemm.column_scale + column));
   return V::fma(V::to_float(centered<V>(gemm, sums, row, column)), scale, V::load(gemm.bias + column));
 }

@@ -17,11 +17,11 @@ struct LayerNorm {
   const float* gamma;
   const float* beta;
   float epsilon;
-  float* y;               // may be x
-  uint16_t* bf16;         // null, or where the row goes in bf16
-  uint8_t* quantized;     // null, or where the row goes in 8 bits (kernels/quantize_rows), with:
-  float* scale;           // [rows]
-  int32_t* zero_point;    // [rows]
+  float* y;             // may be x
+  uint16_t* bf16;       // null, or where the row goes in bf16
+  uint8_t* quantized;   // null, or where the row goes in 8 bits (kernels/quantize_rows), with:
+  float* scale;         // [rows]
+  int32_t* zero_point;  // [rows]
 };
 
 using LayerNormKernel = void (*)(const LayerNorm& layer_norm);

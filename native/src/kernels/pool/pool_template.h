@@ -20,7 +20,8 @@ void run(const Pool& in) {
         const F32 next = V::load(in.x + token * in.padded_columns + i);
         value = in.mode == Pooling::kMean ? V::add(value, next) : V::max(value, next);
       }
-      V::store(in.out + s * in.padded_columns + i, in.mode == Pooling::kMean ? V::mul(value, inverse) : value);
+      V::store(in.out + s * in.padded_columns + i,
+               in.mode == Pooling::kMean ? V::mul(value, inverse) : value);
     }
   }
 }
