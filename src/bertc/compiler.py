@@ -134,7 +134,8 @@ def _certify(
         path = Path(folder) / "draft.bertc"
         write_artifact(path, draft, model.tokenizer_json, lowered.tensors)
         session = Session(open_artifact(path))
-        batch, samples = _sample_batch(Tokenizer(model.tokenizer_json, model.info.max_seq_length))
+        tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length, warn_truncation=False)
+        batch, samples = _sample_batch(tokenizer)
         inputs = {
             "input_ids": batch.input_ids,
             "token_type_ids": np.zeros_like(batch.input_ids),

@@ -48,9 +48,12 @@ class TokenCounts:
 
 
 class Tokenizer:
-    """The tokenizer of one artifact. Safe to share between threads."""
+    """The tokenizer of one artifact. Safe to share between threads.
 
-    def __init__(self, tokenizer_json: str, max_seq_length: int) -> None:
+    The first text that is truncated gives a warning, unless ``warn_truncation`` is False.
+    """
+
+    def __init__(self, tokenizer_json: str, max_seq_length: int, *, warn_truncation: bool = True) -> None:
         try:
             self._native = NativeTokenizer.from_str(tokenizer_json)
         except Exception as error:  # the tokenizers library raises bare Exception
@@ -60,7 +63,7 @@ class Tokenizer:
         self._native.no_padding()
         self._native.enable_truncation(max_seq_length)
         self.max_seq_length = max_seq_length
-        self._warnings_left = [None]
+        self._warnings_left = [None] if warn_truncation else []
 
     def __call__(self, items: Sequence[Item], *, offsets: bool = False, first: int = 0) -> TokenizedBatch:
         """Tokenize a batch of texts and pairs, or a batch of word lists.
