@@ -61,31 +61,63 @@ HOSTILE_VALUES: tuple[Any, ...] = (
 )
 
 
-def split(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The header, its manifest parsed in place, and the tensor data."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    header["__metadata__"]["manifest"] = json.loads(header["__metadata__"]["manifest"])
-    return header, data[8 + length :]
+class Forger:
+    """Makes files whose header has a right hash, whatever it says: only checks of meaning can refuse them."""
+
+    def __init__(self, data: bytes) -> None:
+        length = int.from_bytes(data[:8], "little")
+        self.weights = data[8 + length :]
+        self.header: Any = json.loads(data[8 : 8 + length])
+        self.header["__metadata__"]["manifest"] = json.loads(self.header["__metadata__"]["manifest"])
+
+    def file(self, header: Any) -> bytes:
+        header = dict(header)
+        if isinstance(header.get("__metadata__"), dict):
+            metadata = header["__metadata__"] = dict(header["__metadata__"])
+            if "manifest" in metadata and not isinstance(metadata["manifest"], str):
+                metadata["manifest"] = json.dumps(metadata["manifest"])
+            hash_ = metadata.get("header_sha256")
+            if isinstance(hash_, str) and len(hash_) == len(EMPTY_HASH):
+                metadata["header_sha256"] = EMPTY_HASH
+        raw = json.dumps(header).encode()
+        raw += b" " * (-(len(raw) + 8) % 64)
+        raw = raw.replace(EMPTY_HASH.encode(), header_hash(raw).encode(), 1)
+        return prefix(len(raw)) + raw + self.weights
+
+    def places(self) -> Iterator[Place]:
+        """The path of everything in the header, containers included."""
+        yield from places(self.header)
+
+    def at(self, place: Place) -> Any:
+        value = self.header
+        for key in place:
+            value = value[key]
+        return value
+
+    def replaced(self, place: Place, value: Any) -> bytes:
+        """The file with this value in that place."""
+        container, before = self.at(place[:-1]), self.at(place)
+        container[place[-1]] = value
+        try:
+            return self.file(self.header)
+        finally:
+            container[place[-1]] = before
+
+    def removed(self, place: Place) -> bytes:
+        """The file without that place."""
+        parent = self.at(place[:-1])
+        if isinstance(parent, dict):
+            shorter: Any = {key: item for key, item in parent.items() if key != place[-1]}
+        else:
+            shorter = [item for index, item in enumerate(parent) if index != place[-1]]
+        return self.replaced(place[:-1], shorter) if len(place) > 1 else self.file(shorter)
 
 
-def is_hash(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == len(EMPTY_HASH)
-
-
-def join(header: dict[str, Any], weights: bytes) -> bytes:
-    """A file with a header whose hash is right, whatever it says: only checks of meaning can catch it."""
-    header = copy.deepcopy(header)
-    metadata = header.get("__metadata__")
-    if isinstance(metadata, dict):
-        if "manifest" in metadata and not isinstance(metadata["manifest"], str):
-            metadata["manifest"] = json.dumps(metadata["manifest"])
-        if is_hash(metadata.get("header_sha256")):
-            metadata["header_sha256"] = EMPTY_HASH
-    raw = json.dumps(header).encode()
-    raw += b" " * (-(len(raw) + 8) % 64)
-    raw = raw.replace(EMPTY_HASH.encode(), header_hash(raw).encode(), 1)
-    return prefix(len(raw)) + raw + weights
+def places(value: Any, place: Place = ()) -> Iterator[Place]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in list(items):
+        yield (*place, key)
+        yield from places(item, (*place, key))
 
 
 def truncated(data: bytes) -> Damage:
@@ -145,110 +177,80 @@ def weight_bits(data: bytes) -> Damage:
     yield "all ones", data[:header] + b"\xff" * (len(data) - header)
 
 
-def leaves(value: Any, path: Place = ()) -> Iterator[Place]:
-    """The path of everything in nested dicts and lists, containers included."""
-    if path:
-        yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield from leaves(item, (*path, key))
-
-
-def edited(header: dict[str, Any], path: Place, edit: Callable[[Any, Any], None]) -> dict[str, Any]:
-    """A copy of the header where ``edit(container, key)`` was applied to the place at the path."""
-    header = copy.deepcopy(header)
-    place: Any = header
-    for key in path[:-1]:
-        place = place[key]
-    edit(place, path[-1])
-    return header
-
-
 def header_fields(data: bytes) -> Damage:
-    """Every field of the header removed, and replaced by hostile values, under a correct hash."""
+    """Fields removed and replaced by hostile values: those near the top by all of them."""
     generator = random.Random(SEED)
-    header, weights = split(data)
-    for path in leaves(header):
-
-        def remove(place: Any, key: Any) -> None:
-            del place[key]
-
-        yield f"{path} removed", join(edited(header, path, remove), weights)
-        near_the_top = len(path) <= 2
-        for value in HOSTILE_VALUES if near_the_top else generator.sample(HOSTILE_VALUES, 3):
-
-            def put(place: Any, key: Any, value: Any = value) -> None:
-                place[key] = value
-
-            yield f"{path} = {value!r}", join(edited(header, path, put), weights)
+    forger = Forger(data)
+    for place in list(forger.places()):
+        near_the_top = len(place) <= 4 and place[0] == "__metadata__"
+        if near_the_top or generator.random() < 0.3:
+            yield f"{place} removed", forger.removed(place)
+        for value in HOSTILE_VALUES if near_the_top else generator.sample(HOSTILE_VALUES, 1):
+            yield f"{place} = {value!r}", forger.replaced(place, value)
 
 
 def integers(data: bytes) -> Damage:
-    """Every number in the header moved a little and a lot, under a correct hash."""
-    header, weights = split(data)
-    for path in leaves(header):
-        place: Any = header
-        for key in path:
-            place = place[key]
-        if type(place) is not int:
+    """Every number in the header moved a little or a lot."""
+    generator = random.Random(SEED)
+    forger = Forger(data)
+    for place in list(forger.places()):
+        number = forger.at(place)
+        if type(number) is not int:
             continue
-        for value in (place - 1, place + 1, place + 16, 2 * place, place // 2, -place, place + 2**32):
-
-            def put(container: Any, key: Any, value: Any = value) -> None:
-                container[key] = value
-
-            yield f"{path} = {value}", join(edited(header, path, put), weights)
+        variants = (number - 1, number + 1, number + 16, 2 * number, number // 2, -number, number + 2**32)
+        for value in generator.sample(variants, 3):
+            yield f"{place} = {value}", forger.replaced(place, value)
 
 
 def wiring(data: bytes) -> Damage:
-    """Operands, buffers and steps exchanged at random, under a correct hash."""
+    """Operands, buffers, steps and tensors exchanged at random."""
     generator = random.Random(SEED)
-    header, weights = split(data)
-    program = header["__metadata__"]["manifest"]["program"]
-    names = [name for name in header if name != "__metadata__"]
-    names += [buffer["name"] for buffer in program["buffers"]]
-    names += ["input_ids", "cu_seqlens", "position_ids", "token_type_ids", ""]
-    for attempt in range(400):
-        changed = copy.deepcopy(header)
+    forger = Forger(data)
+    tensors = [name for name in forger.header if name != "__metadata__"]
+    buffers = [buffer["name"] for buffer in forger.at(("__metadata__", "manifest", "program", "buffers"))]
+    names = [*tensors, *buffers, "input_ids", "cu_seqlens", "position_ids", "token_type_ids", ""]
+    for attempt in range(300):
+        changed = copy.deepcopy(forger.header)
         program = changed["__metadata__"]["manifest"]["program"]
         step = generator.choice(program["steps"])
-        kind = generator.randrange(6)
-        if kind == 0:
+        kind = generator.choice(["input", "output", "slot", "op", "order", "tensors"])
+        if kind == "input":
             step["inputs"][generator.randrange(len(step["inputs"]))] = generator.choice(names)
-        elif kind == 1:
+        elif kind == "output":
             step["outputs"][generator.randrange(len(step["outputs"]))] = generator.choice(names)
-        elif kind == 2:
+        elif kind == "slot":
             generator.choice(program["buffers"])["slot"] = generator.randrange(len(program["slots"]))
-        elif kind == 3:
+        elif kind == "op":
             step["op"] = generator.choice(program["steps"])["op"]
-        elif kind == 4:
+        elif kind == "order":
             generator.shuffle(program["steps"])
         else:
-            first, second = generator.choices([name for name in changed if name != "__metadata__"], k=2)
-            for key in ("dtype", "shape"):
-                changed[first][key], changed[second][key] = changed[second][key], changed[first][key]
-        yield f"wiring {attempt}, kind {kind}, {step['name']}", join(changed, weights)
+            first, second = generator.sample(tensors, 2)
+            changed[first], changed[second] = (
+                {**changed[first], "dtype": changed[second]["dtype"], "shape": changed[second]["shape"]},
+                {**changed[second], "dtype": changed[first]["dtype"], "shape": changed[first]["shape"]},
+            )
+        yield f"wiring {attempt}: {kind} of {step['name']}", forger.file(changed)
 
 
 def tokenizers(data: bytes) -> Damage:
-    """Tokenizers that are damaged, or fit another model, under a correct hash."""
+    """Tokenizers that are damaged, or fit another model."""
     generator = random.Random(SEED)
-    header, weights = split(data)
-    text = header["__metadata__"]["tokenizer"]
+    forger = Forger(data)
+    place = ("__metadata__", "tokenizer")
+    text = forger.at(place)
     variants = ["", "{}", "null", "[]", "0", "\ud800", text[: len(text) // 2], text + text]
-    for _ in range(100):
+    for _ in range(80):
         at = generator.randrange(len(text))
         variants.append(text[:at] + generator.choice('0{}[],:"\\x') + text[at + 1 :])
     parsed = json.loads(text)
-    for word in list(parsed["model"]["vocab"])[:20]:
-        for number in (-1, 10**6, 2**31, 2**32, 2**40):
-            changed = copy.deepcopy(parsed)
-            changed["model"]["vocab"][word] = number
-            variants.append(json.dumps(changed))
+    for word, number in list(parsed["model"]["vocab"].items())[:12]:
+        for other in (-1, 10**6, 2**31, 2**32, 2**40):
+            parsed["model"]["vocab"][word] = other
+            variants.append(json.dumps(parsed))
+        parsed["model"]["vocab"][word] = number
     for index, variant in enumerate(variants):
-        changed = copy.deepcopy(header)
-        changed["__metadata__"]["tokenizer"] = variant
-        yield f"tokenizer {index}: {variant[:40]!r}", join(changed, weights)
+        yield f"tokenizer {index}: {variant[:40]!r}", forger.replaced(place, variant)
 
 
 ATTACKS: dict[str, Callable[[bytes], Damage]] = {

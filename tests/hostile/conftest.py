@@ -17,6 +17,10 @@ TIMEOUT = 300
 """Seconds that a child may take; an attack on one file takes milliseconds."""
 
 
+VARIANTS = {"embedding": "int8", "classification": "fp32", "token_classification": "bf16"}
+"""Every task and every dtype once."""
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "tiny"
@@ -24,11 +28,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=["fp32", "bf16", "int8"])
-def artifact(request: pytest.FixtureRequest, checkpoint: Path) -> Path:
-    path = checkpoint.parent / f"{request.param}.bertc"
-    bertc.compile(checkpoint, path, dtype=request.param)
-    return path
+@pytest.fixture(scope="session", params=VARIANTS)
+def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    make_bert_checkpoint(folder / "tiny", request.param)
+    bertc.compile(folder / "tiny", folder / "tiny.bertc", dtype=VARIANTS[request.param])
+    return folder / "tiny.bertc"
 
 
 @pytest.fixture

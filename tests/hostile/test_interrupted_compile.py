@@ -23,12 +23,18 @@ bertc.compile(sys.argv[1], sys.argv[2])
 FULL_DISK = """
 import resource, sys
 import bertc
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+from bertc.compiler import run_pipeline
+
+def fill_up(step, seconds):
+    if step == sys.argv[4]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+
 try:
-    bertc.compile(sys.argv[1], sys.argv[2])
+    run_pipeline(sys.argv[1], sys.argv[2], on_step=fill_up)
 except bertc.BertcError as error:
     sys.exit(f"refused: {error}")
 """
+LAST_STEP_BEFORE_WRITING = "certify"
 
 COMPILE = [sys.executable, "-m", "bertc.cli.main", "compile"]
 
@@ -73,10 +79,16 @@ def test_kill_at_any_time_leaves_a_whole_file_or_none(checkpoint: Path, tmp_path
 @pytest.mark.parametrize("room", [0, 1, 4096, 40_000])
 def test_full_disk_leaves_nothing(checkpoint: Path, tmp_path: Path, room: int) -> None:
     output = tmp_path / "model.bertc"
-    child = run(FULL_DISK, checkpoint, output, room)
+    child = run(FULL_DISK, checkpoint, output, room, LAST_STEP_BEFORE_WRITING)
     assert child.returncode == 1
-    assert "refused" in child.stderr
-    assert str(output) in child.stderr
+    assert f"refused: cannot write {output}" in child.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_disk_without_room_for_the_draft_is_a_clear_error(checkpoint: Path, tmp_path: Path) -> None:
+    child = run(FULL_DISK, checkpoint, tmp_path / "model.bertc", 4096, "lower")
+    assert child.returncode == 1
+    assert "refused: cannot write" in child.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -84,7 +96,7 @@ def test_full_disk_keeps_the_file_that_was_there(checkpoint: Path, tmp_path: Pat
     output = tmp_path / "model.bertc"
     bertc.compile(checkpoint, output, dtype="fp32")
     before = output.read_bytes()
-    assert run(FULL_DISK, checkpoint, output, 4096).returncode == 1
+    assert run(FULL_DISK, checkpoint, output, 4096, LAST_STEP_BEFORE_WRITING).returncode == 1
     assert output.read_bytes() == before
     assert list(tmp_path.iterdir()) == [output]
 
