@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, Threads, print_json, print_table, status
+from bertc.cli.console import AsJson, ModelFile, Threads, print_facts, print_json, print_table, status
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -102,7 +102,7 @@ def _numbers(text: str, name: str) -> list[int]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    print_table("machine", ("", ""), [(key, str(value)) for key, value in report["machine"].items()])
+    print_facts("machine", {key: str(value) for key, value in report["machine"].items()})
     rows = [[shape[key] for key in COLUMNS] for shape in report["shapes"]]
     print_table("fixed shapes, random ids, without tokenizing", list(COLUMNS.values()), rows)
     if "texts" in report:

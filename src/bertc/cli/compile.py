@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, print_json, print_table, status
+from bertc.cli.console import AsJson, DTypeName, print_facts, print_json, status
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
         artifact = bertc.compile(model, output, recipe, dtype=None if dtype is None else dtype.value)
     seconds = time.perf_counter() - start
     manifest = artifact.manifest
-    facts = {
+    facts: dict[str, Any] = {
         "output": str(output),
         "model": manifest.model.name,
         "task": manifest.model.task,
@@ -40,9 +40,9 @@ def command(
     if as_json:
         print_json(facts)
         return
-    certificate = [(f"certificate: {key}", value) for key, value in manifest.certificate.items()]
-    rows = [(key, value) for key, value in facts.items() if key != "certificate"] + certificate
-    print_table("compiled", ("", ""), [(key, _text(value)) for key, value in rows])
+    certificate = facts.pop("certificate")
+    print_facts("compiled", {key: _text(value) for key, value in facts.items()})
+    print_facts("certificate", {key: _text(value) for key, value in certificate.items()})
 
 
 def _text(value: object) -> str:

@@ -38,13 +38,18 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table; numbers, and whatever is no text, go to the right."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_header=any(columns))
     for index, name in enumerate(columns):
         texts = all(isinstance(row[index], str) for row in rows)
         table.add_column(name, justify="left" if texts else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_spell(cell)) for cell in row))
     _console().print(table)
+
+
+def print_facts(title: str, facts: Mapping[str, Any]) -> None:
+    """A table of names and values, without a heading."""
+    print_table(title, ("", ""), list(facts.items()))
 
 
 def _spell(value: Any) -> str:

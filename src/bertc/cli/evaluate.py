@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, Threads, print_json, print_table
+from bertc.cli.console import AsJson, ModelFile, Threads, print_facts, print_json
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -69,5 +69,4 @@ def _report(result: Result, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
-    rows = [*result.metrics.items(), *result.counts.items()]
-    print_table("score", ("", "value"), rows)
+    print_facts("score", {**result.metrics, **result.counts})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, print_json, print_table
+from bertc.cli.console import AsJson, ModelFile, print_facts, print_json, print_table
 
 if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
@@ -30,7 +30,8 @@ def command(
         return
     tensors = facts.pop("tensors")
     for title, part in facts.items():
-        print_table(title, ("", ""), [(key, str(value)) for key, value in _flatten(part)])
+        if part:
+            print_facts(title, {key: str(value) for key, value in _flatten(part)})
     columns = ("dtype", "tensors", "bytes")
     print_table("tensors", columns, [tuple(row[name] for name in columns) for row in tensors])
 

@@ -1,0 +1,235 @@
+"""The command line as a process sees it: arguments in, standard output, standard error, exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import bertc
+from bertc.cli import main as module
+from tests.conftest import MakeArtifact
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Run:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> Outcome:
+        self.monkeypatch.setattr(sys, "argv", ["bertc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            module.main()
+        code = stop.value.code
+        return Outcome(code if isinstance(code, int) else 0, *self.capsys.readouterr())
+
+    def json(self, *arguments: object) -> Any:
+        outcome = self(*arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.err == ""
+        return json.loads(outcome.out)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setattr("warnings.formatwarning", None)  # main sets it: put it back afterwards
+    monkeypatch.setenv("TERM", "dumb")
+    return Run(monkeypatch, capsys)
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"bertc {bertc.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nonsense"],
+        ["nonsense"],
+        ["embed", "a.bertc"],
+        ["embed", "a.bertc", "text", "--input", "a.txt"],
+        ["embed", "a.bertc", "text", "-o", "a.csv"],
+        ["embed", "a.bertc", "text", "--json"],
+        ["compile", "model"],
+        ["compile", "model", "-o", "a.bertc", "--dtype", "int3"],
+        ["eval", "sts", "a.bertc"],
+        ["bench", "a.bertc", "--batch", "1,x"],
+        ["show", "a.bertc", "--threads", "0"],
+    ],
+)
+def test_misuse_is_exit_code_2(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert outcome.out == "" and outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "none.bertc"],
+        ["embed", "none.bertc", "text"],
+        ["eval", "sts", "none.bertc", "--data", "none.csv", "--json"],
+        ["bench", "none.bertc"],
+        ["compile", "none/model", "-o", "a.bertc"],
+    ],
+)
+def test_failure_is_one_line_and_exit_code_1(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert outcome.err.startswith("bertc: error: ") and outcome.err.count("\n") == 1
+    assert "none" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (MemoryError(), 1, "bertc: error: out of memory\n"),
+        (
+            OSError(28, "No space left on device", "a.npy"),
+            1,
+            "bertc: error: a.npy: No space left on device\n",
+        ),
+    ],
+)
+def test_other_endings(run: Run, error: BaseException, code: int, message: str) -> None:
+    def fail() -> None:
+        raise error
+
+    run.monkeypatch.setattr(module, "app", fail)
+    assert run() == (code, "", message)
+
+
+def test_compile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.bertc"
+    facts = run.json("compile", checkpoint(), "-o", path, "--dtype", "bf16")
+    assert facts["dtype"] == "bf16" and facts["bytes"] == path.stat().st_size
+    assert facts["task"] == "embedding" and facts["output"] == str(path)
+    outcome = run("compile", checkpoint(), "-o", path)
+    assert outcome.code == 0 and "int8" in outcome.out
+
+
+def test_embed_prints_json_lines(run: Run, artifact: MakeArtifact) -> None:
+    outcome = run("embed", artifact(), "the cat", "", "--truncate-dim", 3, "--normalize")
+    assert outcome.code == 0 and outcome.err == ""
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    expected = bertc.load(artifact()).encode(["the cat", ""], truncate_dim=3, normalize_embeddings=True)
+    assert [(row["id"], row["text"]) for row in rows] == [(0, "the cat"), (1, "")]
+    assert np.array_equal(np.array([row["embedding"] for row in rows], np.float32), expected)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".jsonl", ".parquet"])
+def test_embed_a_file(run: Run, artifact: MakeArtifact, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "texts.txt").write_text("one two\n\nthe cat\n")
+    output = tmp_path / f"out{suffix}"
+    summary = run.json("embed", artifact(), "--input", tmp_path / "texts.txt", "-o", output)
+    assert summary["samples"] == 3
+    expected = bertc.load(artifact()).encode(["one two", "", "the cat"])
+    if suffix == ".npy":
+        found = np.load(output)
+    elif suffix == ".jsonl":
+        found = np.array([json.loads(line)["embedding"] for line in output.read_text().splitlines()])
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        found = np.array(parquet.read_table(output).column("embedding").to_pylist())
+    assert np.array_equal(found.astype(np.float32), expected)
+
+
+def test_a_bad_line_leaves_no_output(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('"fine"\n{')
+    outcome = run("embed", artifact(), "-i", tmp_path / "texts.jsonl", "-o", tmp_path / "out.npy")
+    assert outcome.code == 1 and "texts.jsonl, line 2" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.jsonl"]
+
+
+def test_truncation_is_a_warning_on_stderr(run: Run, artifact: MakeArtifact) -> None:
+    run.monkeypatch.setattr("warnings.filters", [])
+    outcome = run("embed", artifact(), "cat " * 100)
+    assert outcome.code == 0
+    assert outcome.err.startswith("bertc: warning: a text has more than 64 tokens")
+    assert outcome.err.count("\n") == 1
+
+
+def test_eval_sts(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    rows = [("the cat", "a dog", 1), ("good film", "good movie", 4), ("one two", "one two", 5)]
+    data = tmp_path / "sts.csv"
+    data.write_text("".join(f"g\tf\ty\t{i}\t{row[2]}\t{row[0]}\t{row[1]}\n" for i, row in enumerate(rows)))
+    result = run.json("eval", "sts", artifact(), "--data", data)
+    assert set(result["metrics"]) == {"pearson", "spearman"}
+    assert result["counts"] == {"samples": 3, "pairs": 3, "tokens": 24, "truncated": 0}
+    outcome = run("eval", "sts", artifact(), "--data", data)
+    assert outcome.code == 0 and "spearman" in outcome.out
+
+
+def test_eval_classify(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    data = tmp_path / "dev.tsv"
+    data.write_text("label\tsentence\n1\tgood film\nnegative\tbad\n")
+    result = run.json("eval", "classify", artifact("classification"), "--data", data)
+    assert set(result["metrics"]) == {"accuracy", "f1", "precision", "recall"}
+    assert result["counts"] == {"samples": 2, "tokens": 7, "truncated": 0}
+
+
+def test_eval_ner(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    data = tmp_path / "test.txt"
+    data.write_text("john B-PER\nlives O\n\n" + "paris B-LOC\n" * 100)
+    result = run.json("eval", "ner", artifact("token_classification"), "--data", data, "--threads", 1)
+    assert set(result["metrics"]) == {"accuracy", "f1", "precision", "recall"}
+    counts = {"samples": 2, "words": 102, "entities": 101, "tokens": 4 + 64 + 40, "truncated": 0}
+    assert result["counts"] == counts
+
+
+def test_eval_with_the_wrong_model_fails(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    data = tmp_path / "dev.tsv"
+    data.write_text("label\tsentence\n1\tgood film\n")
+    outcome = run("eval", "classify", artifact(), "--data", data)
+    assert outcome.code == 1 and outcome.err.count("\n") == 1
+
+
+def test_show(run: Run, artifact: MakeArtifact) -> None:
+    path = artifact("token_classification", "int8")
+    facts = run.json("show", path, "--verify")
+    assert facts["file"]["weights_verified"] is True and facts["file"]["bytes"] == path.stat().st_size
+    assert facts["model"]["task"] == "token_classification" and facts["recipe"]["dtype"] == "int8"
+    assert {row["dtype"] for row in facts["tensors"]} >= {"i8", "f32"}
+    assert {"certificate", "provenance", "program"} <= set(facts)
+    outcome = run("show", path)
+    assert outcome.code == 0
+    assert all(
+        word in outcome.out for word in ("int8", "B-PER", "weights_sha256", facts["file"]["weights_sha256"])
+    )
+
+
+def test_show_verify_finds_damage(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.bertc"
+    shutil.copy(artifact(), path)
+    with path.open("r+b") as file:
+        file.seek(-1000, 2)
+        file.write(b"\xff" * 10)
+    assert run("show", path).code == 0
+    outcome = run("show", path, "--verify")
+    assert outcome.code == 1 and "damaged" in outcome.err
+
+
+def test_bench(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("one\ntwo three\n")
+    quick = ("--batch", "1,2", "--length", 4, "--warmup", 0, "--repeats", 3, "--threads", 1)
+    report = run.json("bench", artifact(), *quick, "--input", tmp_path / "texts.txt", "--no-startup")
+    assert [(row["batch"], row["length"], row["repeats"]) for row in report["shapes"]] == [
+        (1, 4, 3),
+        (2, 4, 3),
+    ]
+    assert report["texts"]["tokens"] == 7 and report["machine"]["threads"] == 1
+    assert "startup_ms" not in report
+    outcome = run("bench", artifact(), *quick)
+    assert outcome.code == 0 and "tokens/s" in outcome.out and "first_run" in outcome.out

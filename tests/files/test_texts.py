@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertc.errors import InputError
+from bertc.files import texts
+from bertc.files.texts import Record, read_texts, slices
+
+
+def write(tmp_path: Path, name: str, content: str) -> Path:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def write_parquet(tmp_path: Path, columns: dict[str, list[Any]]) -> Path:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "texts.parquet"
+    parquet.write_table(arrow.table(columns), path)
+    return path
+
+
+def test_a_text_per_line_blank_ones_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", "one\n\nthree\n")
+    assert list(read_texts(path)) == [Record(0, "one"), Record(1, ""), Record(2, "three")]
+
+
+def test_json_lines_hold_strings_or_objects(tmp_path: Path) -> None:
+    lines = [json.dumps(value) for value in ("one", {"text": "two", "id": "b"}, {"id": 7, "text": ""})]
+    path = write(tmp_path, "a.jsonl", "\n".join([*lines[:2], "", lines[2]]))
+    assert list(read_texts(path)) == [Record(0, "one"), Record("b", "two"), Record(7, "")]
+    path = write(tmp_path, "b.jsonl", '{"body": "x"}')
+    assert list(read_texts(path, column="body")) == [Record(0, "x")]
+
+
+def test_parquet_columns(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path, {"id": ["a", "b"], "text": ["one", "two"], "n": [1, 2]})
+    assert list(read_texts(path)) == [Record("a", "one"), Record("b", "two")]
+    path = write_parquet(tmp_path, {"body": ["one", "two"]})
+    assert list(read_texts(path, column="body")) == [Record(0, "one"), Record(1, "two")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '"x"\n{"text"', "a.jsonl, line 2: not JSON"),
+        ("a.jsonl", "3", "line 1: 'text' is int"),
+        ("a.jsonl", '{"body": "x"}', "line 1: no 'text'"),
+        ("a.jsonl", '{"text": "x", "id": [1]}', "line 1: 'id' is list"),
+        ("a.csv", "x", r"cannot read .csv: use .txt, .jsonl, .parquet"),
+        ("a", "x", "a file without suffix"),
+        ("a.parquet", "x", "cannot read .*a.parquet"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(read_texts(write(tmp_path, name, content)))
+
+
+def test_bad_parquet_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no column 'text', it has body"):
+        list(read_texts(write_parquet(tmp_path, {"body": ["x"]})))
+    with pytest.raises(InputError, match="row 1: 'text' is NoneType"):
+        list(read_texts(write_parquet(tmp_path, {"text": ["x", None]})))
+
+
+def test_slices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "SLICE_RECORDS", 3)
+    monkeypatch.setattr(texts, "SLICE_CHARACTERS", 10)
+    records = [Record(i, text) for i, text in enumerate(["a", "b", "c", "d", "e" * 9, "f", "g" * 99])]
+    assert [len(part) for part in slices(iter(records))] == [3, 2, 2]
+    assert list(slices(iter([]))) == []
