@@ -119,9 +119,26 @@ def test_a_method_of_another_task_is_refused(
 def test_tokens_are_counted(artifact: MakeArtifact) -> None:
     encoder = bertc.load(artifact("token_classification"))
     assert encoder.count_tokens(["cat", "dog cat"]) == TokenCounts(7, 0)
-    with pytest.warns(UserWarning, match="64"):
-        assert encoder.count_tokens([["cat"] * 70]) == TokenCounts(64, 1)
+    assert encoder.count_tokens([["cat"] * 70]) == TokenCounts(64, 1)
     assert encoder.count_tokens([["cat"] * 70], truncate=False) == TokenCounts(74, 0)
+
+
+@pytest.mark.parametrize(
+    ("head", "method"),
+    [("embedding", "encode"), ("classification", "classify"), ("token_classification", "tag")],
+)
+def test_truncation_is_warned_of_once_where_it_was_asked_for(
+    artifact: MakeArtifact, head: str, method: str
+) -> None:
+    ask = getattr(bertc.load(artifact(head)), method)
+    with pytest.warns(UserWarning, match="more than 64 tokens") as caught:
+        ask(["cat " * 70] * 2)
+    assert [warning.filename for warning in caught] == [__file__]
+    ask("cat " * 70)  # no second warning: it would be an error here
+
+
+def test_labels_of_long_word_lists_need_no_truncation(artifact: MakeArtifact) -> None:
+    assert len(bertc.load(artifact("token_classification")).predict_tags(["cat"] * 1000)) == 1000
 
 
 def test_pickles_by_path(artifact: MakeArtifact) -> None:

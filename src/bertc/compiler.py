@@ -134,7 +134,7 @@ def _certify(
         path = Path(folder) / "draft.bertc"
         write_artifact(path, draft, model.tokenizer_json, lowered.tensors)
         session = Session(open_artifact(path))
-        tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length, warn_truncation=False)
+        tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
         batch, samples = _sample_batch(tokenizer)
         inputs = {
             "input_ids": batch.input_ids,

@@ -5,16 +5,17 @@ It is thin: the answers come from ``tasks/``, one file per task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from bertc.artifact.reader import Artifact, open_artifact
-from bertc.artifact.schema import ModelInfo
+from bertc.artifact.schema import Buffer, ModelInfo
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.session import Session
@@ -162,21 +163,27 @@ class Encoder:
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         layout = unpad(input_ids, attention_mask, token_type_ids, position_ids)
-        wanted = [name for name in self.session.output_names if name in ModelOutput.__dataclass_fields__]
+        outputs = self._padded_outputs()
         packed = layout.packed
-        results = self.session.run(
-            packed.input_ids, packed.cu_seqlens, packed.token_type_ids, packed.position_ids, outputs=wanted
-        )
-        per_token = self._per_token()
-        spread: dict[str, Callable[[FloatArray], FloatArray]] = {
-            name: layout.spread_tokens if name in per_token else layout.spread_sequences for name in wanted
-        }
-        return ModelOutput(**{name: spread[name](results[name]) for name in wanted})
+        if len(packed.input_ids):
+            results = self.session.run(
+                packed.input_ids,
+                packed.cu_seqlens,
+                packed.token_type_ids,
+                packed.position_ids,
+                outputs=tuple(outputs),
+            )
+        else:
+            results = {name: np.empty((0, buffer.columns), np.float32) for name, buffer in outputs.items()}
+        spread = {"tokens": layout.spread_tokens, "sequences": layout.spread_sequences}
+        return ModelOutput(**{name: spread[outputs[name].rows](rows) for name, rows in results.items()})
 
-    def _per_token(self) -> frozenset[str]:
-        """The outputs that have a row per token."""
-        tagger = isinstance(self._task, TokenClassification)
-        return frozenset({"last_hidden_state"} | ({"logits"} if tagger else set()))
+    def _padded_outputs(self) -> dict[str, Buffer]:
+        """The model's outputs that :class:`ModelOutput` has a place for."""
+        program = self.artifact.manifest.program
+        buffers = {buffer.name: buffer for buffer in program.buffers}
+        places = ModelOutput.__dataclass_fields__
+        return {name: buffers[buffer] for name, buffer in program.outputs.items() if name in places}
 
     def _as(self, kind: type[SomeTask], method: str) -> SomeTask:
         if isinstance(self._task, kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,12 +154,23 @@ def test_a_bad_line_leaves_no_output(run: Run, artifact: MakeArtifact, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["texts.jsonl"]
 
 
-def test_truncation_is_a_warning_on_stderr(run: Run, artifact: MakeArtifact) -> None:
-    run.monkeypatch.setattr("warnings.filters", [])
-    outcome = run("embed", artifact(), "cat " * 100)
-    assert outcome.code == 0
-    assert outcome.err.startswith("bertc: warning: a text has more than 64 tokens")
-    assert outcome.err.count("\n") == 1
+def test_truncation_is_a_warning_on_stderr(artifact: MakeArtifact) -> None:
+    command = [sys.executable, "-m", "bertc.cli.main", "embed", str(artifact()), "cat " * 100]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)  # pytest holds warnings back
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    assert done.stderr.startswith("bertc: warning: a text has more than 64 tokens")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_leaves_early_is_no_error(artifact: MakeArtifact, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("cat\n" * 20_000)
+    arguments = ["embed", str(artifact()), "-i", str(tmp_path / "texts.txt")]
+    command = [sys.executable, "-m", "bertc.cli.main", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stderr is not None
+        assert child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b""
 
 
 def test_eval_sts(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:

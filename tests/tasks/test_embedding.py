@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -80,6 +82,17 @@ def test_batch_size_changes_nothing(
     session.calls.clear()
     assert np.array_equal(task.encode(TEXTS, batch_size=1), expected)
     assert session.calls == [2, 2, 1]
+
+
+def test_one_warning_even_from_many_threads(task: Embedding) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=task.encode, args=("dog " * 50,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(caught) == 1
 
 
 def test_progress_is_shown_on_request(task: Embedding, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,6 @@ used: the limit is the model's ``max_seq_length``, special tokens included.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -48,12 +47,9 @@ class TokenCounts:
 
 
 class Tokenizer:
-    """The tokenizer of one artifact. Safe to share between threads.
+    """The tokenizer of one artifact. Safe to share between threads."""
 
-    The first text that is truncated gives a warning, unless ``warn_truncation`` is False.
-    """
-
-    def __init__(self, tokenizer_json: str, max_seq_length: int, *, warn_truncation: bool = True) -> None:
+    def __init__(self, tokenizer_json: str, max_seq_length: int) -> None:
         try:
             self._native = NativeTokenizer.from_str(tokenizer_json)
         except Exception as error:  # the tokenizers library raises bare Exception
@@ -63,7 +59,6 @@ class Tokenizer:
         self._native.no_padding()
         self._native.enable_truncation(max_seq_length)
         self.max_seq_length = max_seq_length
-        self._warnings_left = [None] if warn_truncation else []
 
     def __call__(self, items: Sequence[Item], *, offsets: bool = False, first: int = 0) -> TokenizedBatch:
         """Tokenize a batch of texts and pairs, or a batch of word lists.
@@ -76,8 +71,6 @@ class Tokenizer:
         truncated = sum(
             1 for each in encodings if len(each) >= self.max_seq_length and len(each.overflowing) > 0
         )
-        if truncated:
-            self._warn_once()
         return TokenizedBatch(_pack_encodings(encodings), encodings, truncated)
 
     def chunks(self, items: Sequence[Words], *, first: int = 0) -> tuple[TokenizedBatch, list[int]]:
@@ -99,17 +92,6 @@ class Tokenizer:
         if offsets:
             return self._native.encode_batch(clean, is_pretokenized=split)
         return self._native.encode_batch_fast(clean, is_pretokenized=split)
-
-    def _warn_once(self) -> None:
-        try:
-            self._warnings_left.pop()  # atomic: of several threads, one gets it
-        except IndexError:
-            return
-        warnings.warn(
-            f"a text has more than {self.max_seq_length} tokens, the limit of this model: what is longer "
-            "is cut off there (said once per loaded model)",
-            stacklevel=2,
-        )
 
 
 def as_items(inputs: Any) -> tuple[list[Any], bool]:

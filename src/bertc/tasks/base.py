@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -63,6 +64,7 @@ class Task:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self._warnings_left = [None]
 
     def windows(
         self,
@@ -86,9 +88,23 @@ class Task:
                 else:
                     batch = self.model.tokenizer(window, offsets=offsets, first=first)
                     owners = list(range(len(window)))
+                    if batch.truncated:
+                        self._warn_once()
                 yield Window(window, batch, self._run(batch.packed), owners)
                 first += len(window)
                 advance(len(window))
+
+    def _warn_once(self) -> None:
+        """Say, once per loaded model, that a text was cut."""
+        try:
+            self._warnings_left.pop()  # atomic: of several threads, one gets it
+        except IndexError:
+            return
+        warnings.warn(
+            f"a text has more than {self.model.info.max_seq_length} tokens, the limit of this model: what is "
+            "longer is cut off there (said once per loaded model)",
+            stacklevel=5,  # this, windows, the method of the task, that of Encoder: the caller's line
+        )
 
     def _run(self, packed: PackedBatch) -> FloatArray:
         results = self.model.session.run(
