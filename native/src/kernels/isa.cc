@@ -1,5 +1,9 @@
 #include "kernels/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <string>
 
 #include "common/error.h"
@@ -8,6 +12,14 @@ namespace bertc {
 namespace {
 
 constexpr std::string_view kNames[] = {"scalar", "avx2", "avx512_vnni", "avx512_bf16"};
+
+#if defined(__x86_64__)
+// Clang 15 does not know the name for __builtin_cpu_supports: leaf 7, subleaf 1, EAX bit 5.
+bool has_avx512_bf16() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 5)) != 0;
+}
+#endif
 
 bool supported([[maybe_unused]] Isa isa) {
   if (isa == Isa::kScalar) return true;
@@ -20,7 +32,7 @@ bool supported([[maybe_unused]] Isa isa) {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
   if (isa == Isa::kAvx512) return avx512;
-  return avx512 && __builtin_cpu_supports("avx512bf16");
+  return avx512 && has_avx512_bf16();
 #else
   return false;
 #endif
