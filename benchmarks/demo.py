@@ -98,7 +98,7 @@ def machine(path: Path) -> dict[str, Any]:
     """What a reader needs to know to compare figures with their own."""
     session = bertc.load(path).session
     return {
-        "processor": platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
         "bertc": bertc.__version__,
@@ -111,7 +111,14 @@ def table(rows: Sequence[Row]) -> Table:
     """The rows, for people."""
     out = Table(title=f"{NAME}, compiled by bertc {bertc.__version__}")
     out.add_column("dtype")
-    for heading in ("file, MB", "Pearson", "Spearman", "cosine to fp32", "sentences/s", "start-up, s"):
+    for heading in (
+        "file\nMB",
+        "Pearson",
+        "Spearman",
+        "cosine\nto fp32",
+        "sentences\nper second",
+        "start-up\nseconds",
+    ):
         out.add_column(heading, justify="right")
     for row in rows:
         out.add_row(

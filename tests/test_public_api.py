@@ -43,7 +43,7 @@ def test_public_names() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'compil'"):
-        bertc.compil  # type: ignore[attr-defined]  # noqa: B018
+        bertc.compil  # noqa: B018
 
 
 def test_every_error_is_a_bertc_error() -> None:

@@ -70,7 +70,7 @@ def main() -> None:
     exp, exp_error = fit_exp()
     out = sys.stdout
     out.write(HEADER)
-    out.write(f"\n// x * P(2 x^2 / limit^2 - 1) + 1/2 is the normal distribution function on |x| <= limit.\n")
+    out.write("\n// x * P(2 x^2 / limit^2 - 1) + 1/2 is the normal distribution function on |x| <= limit.\n")
     out.write(f"// Largest error of x * Phi(x), divided by max(1, |x|): {cdf_error:.1e}.\n")
     out.write(f"inline constexpr float kGeluLimit = {GELU_LIMIT}f;\n")
     out.write(array("kNormalCdf", cdf))
