@@ -6,7 +6,7 @@ PYTHON ?= python3
 STS ?=
 # More options for pytest: make test TESTS="tests/ir -x"
 TESTS ?=
-# Where PyTorch's CPU wheel is, on Linux: https://download.pytorch.org/whl/cpu (PyPI's brings CUDA along)
+# The index with PyTorch's CPU builds, on Linux: the default index's builds bring CUDA along
 TORCH_INDEX ?=
 
 VENV := .venv
