@@ -54,6 +54,12 @@ def test_binary_scores_are_those_of_label_1(tmp_path: Path) -> None:
     assert result.counts == {"samples": 5}
 
 
+def test_an_engine_with_other_labels_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "label\tsentence\n1\tgood\n")
+    with pytest.raises(InputError, match="answers 'positive', which is none of the labels a, b"):
+        classification.evaluate(Keyword(), path, ("a", "b"))
+
+
 def test_more_labels_give_macro_averages(tmp_path: Path) -> None:
     labels = ("negative", "positive", "never")
     path = write(tmp_path, "label\tsentence1\tsentence2\n1\tx\tgood\n0\tx\tbad\n2\tx\tbad\n")

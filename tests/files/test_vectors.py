@@ -48,6 +48,15 @@ def test_parquet(tmp_path: Path) -> None:
     assert np.array_equal(np.array(table.column("embedding").to_pylist(), np.float32), VECTORS)
 
 
+def test_lone_surrogates_do_not_stop_a_file(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in ("a.parquet", "a.jsonl"):
+        with vector_writer(tmp_path / name, 2) as append:
+            append([Record("\ud800", "x\udfffy")], VECTORS[:1])
+    assert parquet.read_table(tmp_path / "a.parquet").column("text").to_pylist() == ["x?y"]
+    assert json.loads((tmp_path / "a.jsonl").read_text())["text"] == "x\udfffy"
+
+
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_failure_leaves_what_was_there(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

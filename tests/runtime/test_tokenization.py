@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -122,6 +123,17 @@ def test_wrong_item_is_named(tokenizer: Tokenizer, items: list[Any], message: st
 def test_damaged_tokenizer_is_an_artifact_error(text: str) -> None:
     with pytest.raises(ArtifactError, match="tokenizer"):
         Tokenizer(text, LIMIT)
+
+
+def test_a_tokenizer_that_fails_on_a_text_is_an_artifact_error() -> None:
+    broken = json.loads(JSON)
+    broken["model"]["unk_token"] = "[MISSING]"
+    with pytest.raises(ArtifactError, match="does not work"):
+        Tokenizer(json.dumps(broken), LIMIT)(["\u4e00\u4e01 zzz%"])
+    huge = json.loads(JSON)
+    huge["model"]["vocab"]["cat"] = 2**32 - 1
+    with pytest.raises(ArtifactError, match="does not work"):
+        Tokenizer(json.dumps(huge), LIMIT)(["cat"])
 
 
 def test_single_and_batch_are_told_apart() -> None:

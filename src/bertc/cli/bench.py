@@ -102,7 +102,7 @@ def _numbers(text: str, name: str) -> list[int]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    print_facts("machine", {key: str(value) for key, value in report["machine"].items()})
+    print_facts("machine", report["machine"])
     rows = [[shape[key] for key in COLUMNS] for shape in report["shapes"]]
     print_table("fixed shapes, random ids, without tokenizing", list(COLUMNS.values()), rows)
     if "texts" in report:

@@ -41,11 +41,5 @@ def command(
         print_json(facts)
         return
     certificate = facts.pop("certificate")
-    print_facts("compiled", {key: _text(value) for key, value in facts.items()})
-    print_facts("certificate", {key: _text(value) for key, value in certificate.items()})
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    print_facts("compiled", facts)
+    print_facts("certificate", certificate)

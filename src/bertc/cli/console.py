@@ -33,7 +33,7 @@ class DTypeName(str, Enum):
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -48,8 +48,19 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """A table of names and values, without a heading."""
-    print_table(title, ("", ""), list(facts.items()))
+    """A table of names and values, without a heading; nested facts get dotted names."""
+    if facts:
+        print_table(title, ("", ""), list(_flatten(facts)))
+
+
+def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)):
+            yield f"{prefix}{key}", ", ".join(map(str, value))
+        else:
+            yield f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else _spell(value)
 
 
 def _spell(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from bertc.cli.console import AsJson, ModelFile, Threads, print_facts, print_jso
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
     from bertc.evaluation.engine import Result
+    from bertc.runtime.tokenization import TokenCounts
 
 app = typer.Typer(help="Score a file on labelled data (extra: eval).", no_args_is_help=True)
 
@@ -52,11 +52,17 @@ class _Engine:
 
     encoder: Encoder
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.encoder, name)
-        if name == "count_tokens":
-            return method
-        return partial(method, show_progress_bar=sys.stderr.isatty())
+    def encode(self, inputs: Any) -> Any:
+        return self.encoder.encode(inputs, show_progress_bar=sys.stderr.isatty())
+
+    def classify(self, inputs: Any) -> Any:
+        return self.encoder.classify(inputs, show_progress_bar=sys.stderr.isatty())
+
+    def predict_tags(self, words: Any) -> Any:
+        return self.encoder.predict_tags(words, show_progress_bar=sys.stderr.isatty())
+
+    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:
+        return self.encoder.count_tokens(inputs, truncate=truncate)
 
 
 def _load(file: Path, threads: int | None) -> _Engine:

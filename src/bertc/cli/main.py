@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import bench, compile, embed, evaluate, show  # noqa: A004
+from bertc.cli import bench, embed, evaluate, show
+from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("compile")(compile.command)
+app.command("compile")(compile_.command)
 app.command("embed")(embed.command)
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)

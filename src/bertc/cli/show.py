@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,8 +30,7 @@ def command(
         return
     tensors = facts.pop("tensors")
     for title, part in facts.items():
-        if part:
-            print_facts(title, {key: str(value) for key, value in _flatten(part)})
+        print_facts(title, part)
     columns = ("dtype", "tensors", "bytes")
     print_table("tensors", columns, [tuple(row[name] for name in columns) for row in tensors])
 
@@ -76,14 +75,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted keys; a list as its items, comma-separated."""
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _flatten(item, f"{prefix}{key}.")
-        elif isinstance(item, (list, tuple)):
-            yield f"{prefix}{key}", ", ".join(map(str, item))
-        else:
-            yield f"{prefix}{key}", f"{item:,}" if key == "bytes" else item

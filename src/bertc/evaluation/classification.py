@@ -17,6 +17,8 @@ from bertc.errors import InputError
 from bertc.evaluation.engine import Classifier, Result, token_counts
 from bertc.files.lines import read_lines
 
+Array = np.ndarray[Any, Any]
+
 LABEL_COLUMNS = ("label", "gold_label", "Quality", "is_duplicate")
 TEXT_COLUMNS = (
     ("sentence1", "sentence2"),
@@ -89,6 +91,9 @@ def evaluate(engine: Classifier, path: str | PathLike[str], labels: Sequence[str
     texts = [sample.text for sample in samples]
     answers: Sequence[dict[str, Any]] = engine.classify(texts)
     numbers = {name: i for i, name in enumerate(labels)}
+    unknown = next((answer["label"] for answer in answers if answer["label"] not in numbers), None)
+    if unknown is not None:
+        raise InputError(f"the engine answers {unknown!r}, which is none of the labels {', '.join(labels)}")
     predicted = np.array([numbers[answer["label"]] for answer in answers])
     expected = np.array([sample.label for sample in samples])
     scores = np.array([_precision_recall_f1(predicted == i, expected == i) for i in range(len(labels))])
@@ -104,7 +109,7 @@ def evaluate(engine: Classifier, path: str | PathLike[str], labels: Sequence[str
     )
 
 
-def _precision_recall_f1(predicted: np.ndarray, expected: np.ndarray) -> tuple[float, float, float]:
+def _precision_recall_f1(predicted: Array, expected: Array) -> tuple[float, float, float]:
     """Of one class; 0 where nothing was predicted or expected, as is usual."""
     hits = float(np.sum(predicted & expected))
     precision = hits / max(1.0, float(predicted.sum()))

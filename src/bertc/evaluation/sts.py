@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertc.errors import InputError, MissingExtraError
 from bertc.evaluation.engine import Embedder, Result, token_counts
 from bertc.files.lines import read_lines
+
+Array = np.ndarray[Any, Any]
 
 _COLUMNS = {"score": 4, "sentence1": 5, "sentence2": 6}
 
@@ -81,6 +83,6 @@ def evaluate(engine: Embedder, path: str | PathLike[str]) -> Result:
     )
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _cosine(a: Array, b: Array) -> Array:
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.asarray((a * b).sum(axis=1) / np.maximum(norms, 1e-12))

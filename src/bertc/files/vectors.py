@@ -98,13 +98,18 @@ def _parquet(file: IO[bytes], width: int) -> Iterator[Write]:
         def write(records: Sequence[Record], vectors: FloatArray) -> None:
             flat = arrow.array(vectors.reshape(-1), arrow.float32())
             columns = [
-                arrow.array([str(record.id) for record in records], arrow.string()),
-                arrow.array([record.text for record in records], arrow.string()),
+                arrow.array([_unicode(str(record.id)) for record in records], arrow.string()),
+                arrow.array([_unicode(record.text) for record in records], arrow.string()),
                 arrow.FixedSizeListArray.from_arrays(flat, width),
             ]
             writer.write_table(arrow.table(columns, schema=schema))
 
         yield write
+
+
+def _unicode(text: str) -> str:
+    """``text`` with ? for lone surrogates, which no file in UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 WRITERS: Mapping[str, Callable[[IO[bytes], int], AbstractContextManager[Write]]] = {

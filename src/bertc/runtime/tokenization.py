@@ -7,7 +7,8 @@ used: the limit is the model's ``max_seq_length``, special tokens included.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -50,14 +51,10 @@ class Tokenizer:
     """The tokenizer of one artifact. Safe to share between threads."""
 
     def __init__(self, tokenizer_json: str, max_seq_length: int) -> None:
-        try:
+        with _blame_the_file():
             self._native = NativeTokenizer.from_str(tokenizer_json)
-        except Exception as error:  # the tokenizers library raises bare Exception
-            raise ArtifactError(
-                f"the tokenizer in the file cannot be read ({error}): compile it again"
-            ) from None
-        self._native.no_padding()
-        self._native.enable_truncation(max_seq_length)
+            self._native.no_padding()
+            self._native.enable_truncation(max_seq_length)
         self.max_seq_length = max_seq_length
 
     def __call__(self, items: Sequence[Item], *, offsets: bool = False, first: int = 0) -> TokenizedBatch:
@@ -89,9 +86,9 @@ class Tokenizer:
     def _encode(self, items: Sequence[Item], offsets: bool, first: int) -> list[Encoding]:
         split = bool(items) and isinstance(items[0], list)
         clean = [_clean(item, split, first + index) for index, item in enumerate(items)]
-        if offsets:
-            return self._native.encode_batch(clean, is_pretokenized=split)
-        return self._native.encode_batch_fast(clean, is_pretokenized=split)
+        encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
+        with _blame_the_file():
+            return encode(clean, is_pretokenized=split)
 
 
 def as_items(inputs: Any) -> tuple[list[Any], bool]:
@@ -121,7 +118,25 @@ def count_tokens(
 
 
 def _pack_encodings(encodings: Sequence[Encoding]) -> PackedBatch:
-    return pack([each.ids for each in encodings], [each.type_ids for each in encodings])
+    with _blame_the_file():  # an id may not fit 32 bits
+        return pack([each.ids for each in encodings], [each.type_ids for each in encodings])
+
+
+@contextmanager
+def _blame_the_file() -> Iterator[None]:
+    """Turn what the tokenizers library raises into ``ArtifactError``.
+
+    What it is given has been checked before, so the tokenizer in the file must be wrong. It raises
+    bare ``Exception``, and its panics are no ``Exception`` at all.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ArtifactError(
+            f"the tokenizer in the file does not work ({error}): compile the model again"
+        ) from None
 
 
 def _clean(item: Any, split: bool, index: int) -> Any:

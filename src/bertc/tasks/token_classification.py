@@ -99,13 +99,14 @@ class TokenClassification(Task):
         return OUTSIDE if OUTSIDE in labels else labels[0]
 
     def _tagged_tokens(self, encoding: Encoding, scores: FloatArray, words: bool) -> Iterator[_Tagged]:
-        spans = [(w, w + 1) if w is not None else (0, 0) for w in encoding.word_ids] if words else None
+        spans = encoding.offsets
+        if words:
+            spans = [(0, 0) if word is None else (word, word + 1) for word in encoding.word_ids]
         best = scores.argmax(axis=1)
         for index, special in enumerate(encoding.special_tokens_mask):
             if not special:
-                start, end = (spans or encoding.offsets)[index]
                 label = self.model.info.id2label[best[index]]
-                yield _Tagged(label, float(scores[index, best[index]]), index, start, end)
+                yield _Tagged(label, float(scores[index, best[index]]), index, *spans[index])
 
 
 def _refuse_pairs(items: Iterable[Any]) -> None:

@@ -1,0 +1,40 @@
+"""The real data sets, where they are: all of them is read, and the score is the one we must reach."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import bertc
+from bertc.evaluation import classification, ner, sts
+
+SHARED = Path(os.environ.get("BERTC_SHARED", Path(__file__).parents[3] / "shared"))
+
+
+def shared(name: str) -> Path:
+    path = SHARED / name
+    return path if path.exists() else pytest.skip(f"{path} is absent: set BERTC_SHARED")
+
+
+@pytest.mark.parametrize(("part", "count"), [("train", 5749), ("dev", 1500), ("test", 1379)])
+def test_every_pair_is_read(part: str, count: int) -> None:
+    assert len(sts.read(shared(f"data/stsbenchmark/sts-{part}.csv"))) == count
+
+
+def test_every_sentence_is_read() -> None:
+    sentences = ner.read(shared("data/peoples_daily/test.txt"))
+    assert len(sentences) == 4636
+    assert sum(len(sentence.words) for sentence in sentences) == 219_197
+    assert len(ner.read(shared("data/peoples_daily/dev.txt"))) == 2318
+
+
+def test_fp32_reaches_the_known_accuracy(tmp_path: Path) -> None:
+    data = shared("data/sst2/dev.tsv")
+    path = tmp_path / "sst2.bertc"
+    bertc.compile(shared("models/sst2-minilm-l6"), path, dtype="fp32")
+    encoder = bertc.load(path)
+    result = classification.evaluate(encoder, data, encoder.info.id2label)
+    assert result.metrics["accuracy"] == pytest.approx(100 * 783 / 872)
+    assert result.counts == {"samples": 872, "tokens": 22_213, "truncated": 0}
