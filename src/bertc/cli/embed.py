@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def command(
     file: ModelFile,
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to embed.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to embed.")] = None,
     source: Annotated[
         str | None,
         typer.Option("--input", "-i", help="A .txt, .jsonl or .parquet file; - reads lines from stdin."),
