@@ -86,46 +86,64 @@ constexpr std::size_t panel_blocks(std::size_t remaining) {
   return remaining >= Dot::kBlocks ? Dot::kBlocks : 1;
 }
 
-template <class V>
-BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const float* sums, std::size_t, std::size_t column) {
-  return V::add(V::load(sums), V::load(gemm.bias + column));
-}
-
-template <class V>
-BERTC_INLINE typename V::I32 centered(const Gemm& gemm, const int32_t* sums, std::size_t row,
-                                      std::size_t column) {
-  const typename V::I32 zero_point = V::set_int(gemm.row_zero_point[row]);
-  return V::sub_int(V::load_int(sums), V::mul_int(zero_point, V::load_int(gemm.column_sum + column)));
-}
-
-template <class V>
-BERTC_INLINE typename V::F32 scaled(const Gemm& gemm, const int32_t* sums, std::size_t row,
-                                    std::size_t column) {
-  const typename V::F32 scale = V::mul(V::set(gemm.row_scale[row]), V::load(gemm.column_scale + column));
-  return V::fma(V::to_float(centered<V>(gemm, sums, row, column)), scale, V::load(gemm.bias + column));
-}
-
 struct TileArea {
   std::size_t row, rows, column, columns;
 };
 
+// What turns the sums of 16 columns into float32: for floats a bias, for integers also a scale and
+// the share of the zero point. Loaded once for all rows of a tile.
+template <class V, class Sum>
+struct ColumnScale;
+
+template <class V>
+struct ColumnScale<V, float> {
+  typename V::F32 bias;
+
+  BERTC_INLINE ColumnScale(const Gemm& gemm, std::size_t column) : bias(V::load(gemm.bias + column)) {}
+  BERTC_INLINE typename V::F32 apply(const Gemm&, const float* sums, std::size_t) const {
+    return V::add(V::load(sums), bias);
+  }
+};
+
+template <class V>
+struct ColumnScale<V, int32_t> {
+  typename V::F32 bias, scale;
+  typename V::I32 column_sum;
+
+  BERTC_INLINE ColumnScale(const Gemm& gemm, std::size_t column)
+      : bias(V::load(gemm.bias + column)),
+        scale(V::load(gemm.column_scale + column)),
+        column_sum(V::load_int(gemm.column_sum + column)) {}
+  BERTC_INLINE typename V::F32 apply(const Gemm& gemm, const int32_t* sums, std::size_t row) const {
+    const typename V::I32 shift = V::mul_int(V::set_int(gemm.row_zero_point[row]), column_sum);
+    const typename V::F32 centered = V::to_float(V::sub_int(V::load_int(sums), shift));
+    return V::fma(centered, V::mul(V::set(gemm.row_scale[row]), scale), bias);
+  }
+};
+
+template <class V>
+BERTC_INLINE void store_output(const Gemm& gemm, std::size_t row, std::size_t column, typename V::F32 x) {
+  const std::size_t at = row * gemm.out_stride + column;
+  if (gemm.output == GemmOutput::kBf16) {
+    V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
+  } else {
+    V::store(static_cast<float*>(gemm.out) + at, x);
+  }
+}
+
 template <class V, class Sum, class Activate>
 void finish_tile_with(const Gemm& gemm, const Sum* sums, std::size_t stride, const TileArea& area,
                       Activate activate) {
-  for (std::size_t r = 0; r < area.rows; ++r) {
-    const std::size_t row = area.row + r;
-    for (std::size_t c = 0; c < area.columns; c += kBlockColumns) {
-      const std::size_t column = area.column + c;
-      typename V::F32 x = activate(scaled<V>(gemm, sums + r * stride + c, row, column));
+  for (std::size_t c = 0; c < area.columns; c += kBlockColumns) {
+    const std::size_t column = area.column + c;
+    const ColumnScale<V, Sum> scale(gemm, column);
+    for (std::size_t r = 0; r < area.rows; ++r) {
+      const std::size_t row = area.row + r;
+      typename V::F32 x = activate(scale.apply(gemm, sums + r * stride + c, row));
       if (gemm.residual != nullptr) {
         x = V::add(x, V::load(gemm.residual + row * gemm.residual_stride + column));
       }
-      const std::size_t at = row * gemm.out_stride + column;
-      if (gemm.output == GemmOutput::kBf16) {
-        V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
-      } else {
-        V::store(static_cast<float*>(gemm.out) + at, x);
-      }
+      store_output<V>(gemm, row, column, x);
     }
   }
 }
