@@ -101,6 +101,32 @@ void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
   self.session->run(request);
 }
 
+std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size_t iterations) {
+  const bertc::Kernels kernels = bertc::select_kernels(bertc::choose_isa(isa));
+  const nb::gil_scoped_release release;
+  switch (bertc::parse_dtype(dtype)) {
+    case bertc::DType::kF32:
+      return kernels.peak_f32(iterations);
+    case bertc::DType::kBf16:
+      return kernels.peak_bf16(iterations);
+    case bertc::DType::kI8:
+      return kernels.peak_int8(iterations);
+    default:
+      throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16 and i8 only");
+  }
+}
+
+// Reads the array once; the sum keeps the compiler from leaving that out.
+uint64_t read_memory(const Bytes& bytes) {
+  const nb::gil_scoped_release release;
+  const auto* words = reinterpret_cast<const uint64_t*>(bytes.data());
+  uint64_t sums[8] = {};
+  for (std::size_t i = 0; i + 8 <= bytes.size() / 8; i += 8) {
+    for (std::size_t j = 0; j < 8; ++j) sums[j] += words[i + j];
+  }
+  return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+}
+
 void translate(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);
@@ -129,6 +155,9 @@ NB_MODULE(_native, m) {
     for (const bertc::OpRow& row : bertc::op_table()) names.emplace_back(row.name);
     return names;
   });
+
+  m.def("run_peak", run_peak, "isa"_a, "dtype"_a, "iterations"_a);
+  m.def("read_memory", read_memory, "bytes"_a);
 
   nb::class_<PyProgram>(m, "Program")
       .def(

@@ -6,6 +6,7 @@
 #include "kernels/gemm/kernel.h"
 #include "kernels/isa.h"
 #include "kernels/layer_norm/kernel.h"
+#include "kernels/peak/kernel.h"
 #include "kernels/pool/kernel.h"
 #include "kernels/quantize_rows/kernel.h"
 
@@ -24,6 +25,9 @@ struct Kernels {
   EmbedKernel embed = nullptr;
   PoolKernel pool = nullptr;
   NormalizeKernel normalize = nullptr;
+  PeakKernel peak_f32 = nullptr;
+  PeakKernel peak_bf16 = nullptr;
+  PeakKernel peak_int8 = nullptr;
 };
 
 Kernels select_kernels(Isa isa);

@@ -1,0 +1,80 @@
+"""What this machine can do at best: products per second by dtype and instruction set, and bytes read.
+
+Native loops of the matrix kernels' own instruction on registers, and of loads over more memory than
+caches hold. Everything else is measured as a share of these.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertc import _native
+
+DTYPES = {"fp32": "f32", "bf16": "bf16", "int8": "i8"}
+"""Dtype as users name it -> as the native core does."""
+
+TRIALS = 7
+"""The best of them counts: a limit is what the machine reaches when nothing disturbs it."""
+SECONDS = 0.03
+MEMORY_BYTES = 256 * 2**20
+"""Per thread; several times the last-level cache of a core's share."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The limits of this machine with a number of threads."""
+
+    threads: int
+    gops: dict[str, dict[str, float]]
+    """Instruction set -> dtype -> 10^9 operations per second; a multiply-add counts as two."""
+    memory_gb_per_second: float
+    """10^9 bytes read per second."""
+
+
+def measure_peaks(threads: int) -> Peaks:
+    """Measure for about a second. Run it on an idle machine."""
+    gops = {
+        isa: {name: _peak(isa, dtype, threads) for name, dtype in DTYPES.items()}
+        for isa in _native.supported_isas()
+    }
+    return Peaks(threads, gops, _memory(threads))
+
+
+def _peak(isa: str, dtype: str, threads: int) -> float:
+    iterations = 1000
+    start = time.perf_counter()
+    operations = _native.run_peak(isa, dtype, iterations)
+    # Enough work that starting the threads does not show.
+    iterations = max(1, int(iterations * SECONDS / (time.perf_counter() - start)))
+    operations = operations * iterations // 1000
+    seconds = _best(lambda: _native.run_peak(isa, dtype, iterations), threads)
+    return threads * operations / seconds / 1e9
+
+
+def _memory(threads: int) -> float:
+    blocks = [np.ones(MEMORY_BYTES, np.uint8) for _ in range(threads)]
+    waiting = list(blocks)
+
+    def read() -> None:
+        _native.read_memory(waiting.pop())
+
+    seconds = _best(read, threads, before=lambda: waiting.__setitem__(slice(None), blocks))
+    return threads * MEMORY_BYTES / seconds / 1e9
+
+
+def _best(work: Callable[[], object], threads: int, before: Callable[[], None] = lambda: None) -> float:
+    """Seconds of the fastest trial, in which every thread does ``work`` once at the same time."""
+    seconds = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(TRIALS):
+            before()
+            start = time.perf_counter()
+            for future in [pool.submit(work) for _ in range(threads)]:
+                future.result()
+            seconds.append(time.perf_counter() - start)
+    return min(seconds)
