@@ -1,0 +1,105 @@
+"""The scores that the project promises, on all of the public data, by the evaluator that users have.
+
+They need the trained checkpoints and data sets of ``BERTC_SHARED`` and skip without them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bertc
+from bertc import fidelity
+from bertc.evaluation import classification, ner, sts
+from bertc.evaluation.engine import Result
+from tests.support.artifacts import Artifacts
+from tests.support.real_data import MINILM, shared_path, sts_sentences
+
+Array = np.ndarray[Any, Any]
+
+SST2 = "sst2-minilm-l6"
+NER = "ner-zh-small"
+
+
+@pytest.fixture(scope="module")
+def embeddings(artifacts: Artifacts) -> Any:
+    """``embeddings(dtype)``: of the 2758 sentences of the STS benchmark's test split, unsorted."""
+
+    @cache
+    def embed(dtype: str) -> Array:
+        return np.asarray(bertc.load(artifacts.real(MINILM, dtype)).encode(sts_sentences()))
+
+    return embed
+
+
+class Replay:
+    """An engine whose vectors are there already: a sentence is embedded once in this module."""
+
+    def __init__(self, vectors: Array) -> None:
+        self._vectors = vectors
+
+    def encode(self, inputs: Any) -> Array:
+        assert inputs == sts_sentences()
+        return self._vectors
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lowest", "highest"), [("fp32", 82.02, 82.04), ("bf16", 82.0, 82.1), ("int8", 81.8, 82.1)]
+)
+def test_sentence_similarity(embeddings: Any, dtype: str, lowest: float, highest: float) -> None:
+    result = sts.evaluate(Replay(embeddings(dtype)), shared_path("data/stsbenchmark/sts-test.csv"))
+    assert lowest <= result.metrics["spearman"] <= highest
+    assert result.counts["pairs"] == 1379
+
+
+def test_sentence_similarity_counts_every_token(artifacts: Artifacts) -> None:
+    counts = bertc.load(artifacts.real(MINILM, "int8")).count_tokens(sts_sentences())
+    assert (counts.tokens, counts.truncated) == (39_028, 0)
+
+
+@pytest.mark.parametrize(("dtype", "mean", "worst"), [("bf16", 0.9999, 0.999), ("int8", 0.9985, 0.99)])
+def test_embeddings_are_close_to_those_of_fp32(
+    embeddings: Any, dtype: str, mean: float, worst: float
+) -> None:
+    cosines = fidelity.cosine(embeddings("fp32"), embeddings(dtype))
+    assert len(cosines) == 2758
+    assert cosines.mean() >= mean
+    assert cosines.min() >= worst
+
+
+def classify_sst2(artifacts: Artifacts, dtype: str) -> Result:
+    model = bertc.load(artifacts.real(SST2, dtype))
+    return classification.evaluate(model, shared_path("data/sst2/dev.tsv"), model.info.id2label)
+
+
+def test_sentence_classification(artifacts: Artifacts) -> None:
+    fp32 = classify_sst2(artifacts, "fp32")
+    assert fp32.counts == {"samples": 872, "tokens": 22_213, "truncated": 0}
+    assert round(fp32.metrics["accuracy"] * 872 / 100, 6) == 783
+    int8 = classify_sst2(artifacts, "int8")
+    assert int8.counts == fp32.counts
+    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 1
+
+
+def test_named_entities(artifacts: Artifacts) -> None:
+    data = shared_path("data/peoples_daily/test.txt")
+    fp32 = ner.evaluate(bertc.load(artifacts.real(NER, "fp32")), data)
+    assert fp32.counts["samples"] == 4636
+    assert fp32.counts["words"] == 219_197
+    assert fp32.counts["entities"] == 7707
+    assert round(fp32.metrics["f1"], 2) == 60.74
+    assert round(fp32.metrics["accuracy"], 2) == 95.79
+    int8 = ner.evaluate(bertc.load(artifacts.real(NER, "int8")), data)
+    assert int8.counts == fp32.counts
+    assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 1
+    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 1
+
+
+def test_files_are_small(artifacts: Artifacts) -> None:
+    sizes = {dtype: artifacts.real(MINILM, dtype).stat().st_size / 1e6 for dtype in ("fp32", "bf16", "int8")}
+    assert sizes["int8"] <= 24
+    assert sizes["bf16"] <= 47
+    assert sizes["fp32"] <= 92
