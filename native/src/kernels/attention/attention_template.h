@@ -48,7 +48,7 @@ void pack_keys(const Attention& in, Element* packed) {
     for (std::size_t d = 0; d < in.head_dim; d += 16) {
       Packer<V, Element>::store(row, key < in.length ? load_input<V>(in, in.key, key, d) : V::set(0.0f));
       for (std::size_t i = 0; i < 16; i += kDepth) {
-        for (std::size_t j = 0; j < kDepth; ++j) block[(d + i) * 16 + j] = row[i + j];
+        __builtin_memcpy(block + (d + i) * 16, row + i, kDepth * sizeof(Element));
       }
     }
   }

@@ -70,20 +70,25 @@ Tile<Dot> choose_tile(std::size_t rows, std::index_sequence<kRow...>) {
   return kTiles[rows - 1];
 }
 
-// Sums of `rows` (at most Dot::kRows) rows and `blocks` (Dot::kBlocks, or 1) blocks.
+// Full panels first, then pairs (attention's values are often two blocks wide), then single blocks.
+template <class Dot>
+constexpr std::size_t panel_blocks(std::size_t remaining) {
+  if (remaining >= Dot::kBlocks) return Dot::kBlocks;
+  return Dot::kBlocks > 2 && remaining >= 2 ? 2 : 1;
+}
+
+// Sums of `rows` (at most Dot::kRows) rows and a panel of `blocks` blocks.
 template <class Dot>
 void multiply(const Operands<Dot>& in, std::size_t rows, std::size_t blocks, typename Dot::Sum* out,
               std::size_t out_stride) {
   constexpr auto kRowCounts = std::make_index_sequence<Dot::kRows>{};
-  const Tile<Dot> tile = blocks == Dot::kBlocks ? choose_tile<Dot, Dot::kBlocks>(rows, kRowCounts)
-                                                : choose_tile<Dot, 1>(rows, kRowCounts);
+  Tile<Dot> tile = choose_tile<Dot, 1>(rows, kRowCounts);
+  if (blocks == Dot::kBlocks) {
+    tile = choose_tile<Dot, Dot::kBlocks>(rows, kRowCounts);
+  } else if constexpr (Dot::kBlocks > 2) {
+    if (blocks == 2) tile = choose_tile<Dot, 2>(rows, kRowCounts);
+  }
   tile(in, out, out_stride);
-}
-
-// Full panels first, then single blocks.
-template <class Dot>
-constexpr std::size_t panel_blocks(std::size_t remaining) {
-  return remaining >= Dot::kBlocks ? Dot::kBlocks : 1;
 }
 
 struct TileArea {
