@@ -39,8 +39,9 @@ asan: $(VENV)/.test  ## run the tests of native code under AddressSanitizer and 
 	$(VENV)/bin/cmake --build build/asan
 	rm -rf build/asan/site && mkdir build/asan/site && cp -r src/bertc build/asan/site
 	cp build/asan/_native*.so build/asan/site/bertc
-	PYTHONPATH=build/asan/site ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
-	  $(RUN) -m pytest -q $(TESTS)
+	PYTHONPATH=build/asan/site ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+	  $(RUN) -m pytest -q --capture=sys $(TESTS)
 
 lint: $(VENV)/.lint  ## check style and types, change nothing
 	$(RUN) -m ruff check .
