@@ -1,0 +1,44 @@
+"""What a process takes that embeds with the int8 file: memory, by the script that reports it.
+
+Start-up time, by ``benchmarks/startup.py``, is not asserted: it is the machine's as much as ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.artifacts import Artifacts
+from tests.support.real_data import MINILM
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run_script(name: str, *arguments: str) -> Any:
+    """The JSON that a benchmark prints."""
+    command = [sys.executable, str(BENCHMARKS / name), *arguments, "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # memory grows with the threads
+    child = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert child.returncode == 0, child.stderr
+    return json.loads(child.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer takes memory")
+def test_a_process_that_embeds_takes_at_most_120_megabytes(artifacts: Artifacts) -> None:
+    answer = run_script("memory.py", str(artifacts.real(MINILM, "int8")), "--long", "20")
+    highest = {step: row["VmHWM"] for step, row in answer["megabytes"].items()}
+    assert len(highest) == 6
+    assert max(highest.values()) <= 120, highest
+
+
+def test_start_up_is_measured_in_parts(artifacts: Artifacts) -> None:
+    answer = run_script("startup.py", str(artifacts.tiny("int8")), "--repeats", "1")
+    assert {"whole", "import", "tokenizer"} <= answer["times"].keys()
+    assert all(row["median_ms"] >= row["least_ms"] >= 0 for row in answer["times"].values())
