@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import faulthandler
 import json
-import os
 import random
 import resource
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 import bertc
 from bertc.artifact.format import EMPTY_HASH, header_hash, prefix
+from tests.support.sanitizers import under_address_sanitizer
 
 SEED = 20
 HANG_SECONDS = 60
@@ -290,7 +290,7 @@ def limit_memory() -> None:
 
 def main() -> None:
     kind, artifact, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    if "libasan" not in os.environ.get("LD_PRELOAD", ""):  # whose shadow memory is terabytes of address space
+    if not under_address_sanitizer():  # whose shadow memory is terabytes of address space
         limit_memory()
     warnings.simplefilter("ignore")
     target = folder / "damaged.bertc"

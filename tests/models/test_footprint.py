@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.artifacts import Artifacts
 from tests.support.real_data import MINILM
+from tests.support.sanitizers import under_address_sanitizer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -30,7 +31,7 @@ def run_script(name: str, *arguments: str) -> Any:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer takes memory")
+@pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer takes memory")
 def test_a_process_that_embeds_takes_at_most_120_megabytes(artifacts: Artifacts) -> None:
     answer = run_script("memory.py", str(artifacts.real(MINILM, "int8")), "--long", "20")
     highest = {step: row["VmHWM"] for step, row in answer["megabytes"].items()}
