@@ -84,7 +84,7 @@ $(VENV)/.build: $(VENV)/.created constraints.txt pyproject.toml
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.build $(SOURCES) benchmarks/requirements.txt
-	$(INSTALL) --no-build-isolation ".[eval,plot]"
+	$(INSTALL) --no-build-isolation . --group demo
 	$(INSTALL) --no-deps --requirement benchmarks/requirements.txt
 	touch $@
 
