@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,16 @@ def test_verify_finds_every_flipped_bit_of_the_weights(artifact: Path, tmp_path:
             bertc.load(damaged, verify=True)
     damaged.write_bytes(data)
     bertc.load(damaged, verify=True)
+
+
+def test_show_verify_reports_damaged_weights(artifact: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.bertc"
+    damaged.write_bytes(artifact.read_bytes()[:-1] + b"\x55")
+    command = [sys.executable, "-m", "bertc.cli.main", "show", str(damaged)]
+    whole = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    verified = subprocess.run([*command, "--verify"], capture_output=True, text=True, timeout=60)
+    assert (whole.returncode, verified.returncode) == (0, 1)
+    assert "SHA-256" in verified.stderr
 
 
 @pytest.mark.parametrize(
