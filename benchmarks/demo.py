@@ -36,8 +36,9 @@ DTYPES = ("fp32", "bf16", "int8")
 
 STARTS = 5
 """Fresh processes per start-up time; the median is reported."""
-EFFORT = Effort(warmup=1, repeats=9, seconds=3.0)
-"""Passes over all sentences per speed, as many as fit the time and at least three; the median is reported."""
+EFFORT = Effort(warmup=0, repeats=9, seconds=3.0)
+"""Passes over all sentences per speed, as many as fit the time and at least three; the median is reported.
+Scoring came before: it warmed everything up."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,42 @@ def data_file(given: Path | None) -> Path:
     return path
 
 
+class Recorder:
+    """An engine to score that keeps the vectors it gave, so that cosines are of what was scored."""
+
+    def __init__(self, encoder: bertc.Encoder) -> None:
+        self.encoder = encoder
+        self.vectors = np.empty((0, 0), np.float32)
+
+    def encode(self, inputs: Any) -> np.ndarray[Any, Any]:
+        """As :meth:`bertc.Encoder.encode`."""
+        self.vectors = np.asarray(self.encoder.encode(inputs))
+        return self.vectors
+
+    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> Any:
+        """As :meth:`bertc.Encoder.count_tokens`."""
+        return self.encoder.count_tokens(inputs, truncate=truncate)
+
+
 def measure(
     dtype: str, path: Path, data: Path, sentences: Sequence[str], truth: np.ndarray[Any, Any] | None
 ) -> tuple[Row, np.ndarray[Any, Any], dict[str, int]]:
-    """One row of the table, the embeddings, and the counts of what was scored."""
+    """One row of the table, the vectors, and the counts of what was scored."""
     encoder = bertc.load(path)
-    result = sts.evaluate(encoder, data)
-    embeddings = np.asarray(encoder.encode(sentences))
+    recorder = Recorder(encoder)
+    result = sts.evaluate(recorder, data)
+    vectors = recorder.vectors
     row = Row(
         dtype=dtype,
         path=path.name,
         megabytes=path.stat().st_size / 1e6,
         pearson=result.metrics["pearson"],
         spearman=result.metrics["spearman"],
-        cosine_to_fp32=float(np.mean(cosine(embeddings, embeddings if truth is None else truth))),
+        cosine_to_fp32=float(np.mean(cosine(vectors, vectors if truth is None else truth))),
         sentences_per_second=time_texts(encoder, sentences, EFFORT).sequences_per_second,
         startup_seconds=measure_startup(path, STARTS)["total"] / 1000,
     )
-    return row, embeddings, dict(result.counts)
+    return row, vectors, dict(result.counts)
 
 
 def machine(path: Path) -> dict[str, Any]:
@@ -179,8 +198,8 @@ def main() -> None:
         with console.status(f"{dtype}: compiling"):
             bertc.compile(source, path, dtype=dtype)
         with console.status(f"{dtype}: measuring"):
-            row, embeddings, counts = measure(dtype, path, data, sentences, truth)
-        truth = embeddings if truth is None else truth
+            row, vectors, counts = measure(dtype, path, data, sentences, truth)
+        truth = vectors if truth is None else truth
         rows.append(row)
 
     facts = machine(path)
