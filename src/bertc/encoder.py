@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,6 +62,32 @@ class Encoder:
     def info(self) -> ModelInfo:
         """The facts about the model: sizes, labels, limits."""
         return self.artifact.manifest.model
+
+    @overload
+    def encode(
+        self,
+        inputs: Any = ...,
+        *,
+        sentences: Any = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool | None = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+        convert_to_numpy: Literal[True] = ...,
+    ) -> FloatArray: ...
+
+    @overload
+    def encode(
+        self,
+        inputs: Any = ...,
+        *,
+        sentences: Any = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool | None = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+        convert_to_numpy: bool,
+    ) -> FloatArray | list[FloatArray]: ...
 
     def encode(
         self,

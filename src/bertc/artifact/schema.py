@@ -194,7 +194,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _build(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is not None and issubclass_of_mapping(origin) and isinstance(value, dict):
+    if origin is not None and _is_mapping_type(origin) and isinstance(value, dict):
         return MappingProxyType(
             {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
         )
@@ -206,6 +206,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     raise ArtifactError(f"{where} has the wrong type ({type(value).__name__}): compile the model again")
 
 
-def issubclass_of_mapping(origin: Any) -> bool:
+def _is_mapping_type(origin: Any) -> bool:
     """Whether a generic's origin is a mapping type."""
     return isinstance(origin, type) and issubclass(origin, Mapping)
