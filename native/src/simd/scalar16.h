@@ -50,77 +50,49 @@ BERTC_INLINE float f16_to_float(uint16_t half) {
   return value;
 }
 
+// Vector types of the compiler (GCC's and Clang's extension): plain arithmetic on 16 lanes, which it
+// turns into whatever registers the target has.
 struct Scalar16 {
-  struct F32 {
-    float lane[16];
-  };
-  struct I32 {
-    int32_t lane[16];
-  };
+  typedef float F32 __attribute__((vector_size(64)));
+  typedef int32_t I32 __attribute__((vector_size(64)));
+  typedef uint32_t U32 __attribute__((vector_size(64)));
 
   template <class Body>
   static BERTC_INLINE F32 map(Body body) {
     F32 out;
-    for (int i = 0; i < 16; ++i) out.lane[i] = body(i);
-    return out;
-  }
-  template <class Body>
-  static BERTC_INLINE I32 map_int(Body body) {
-    I32 out;
-    for (int i = 0; i < 16; ++i) out.lane[i] = body(i);
+    for (int i = 0; i < 16; ++i) out[i] = body(i);
     return out;
   }
 
   static BERTC_INLINE F32 load(const float* from) {
-    return map([&](int i) { return from[i]; });
+    F32 a;
+    std::memcpy(&a, from, sizeof a);
+    return a;
   }
-  static BERTC_INLINE void store(float* to, F32 a) { std::memcpy(to, a.lane, sizeof a.lane); }
-  static BERTC_INLINE F32 set(float value) {
-    return map([&](int) { return value; });
-  }
-  static BERTC_INLINE F32 add(F32 a, F32 b) {
-    return map([&](int i) { return a.lane[i] + b.lane[i]; });
-  }
-  static BERTC_INLINE F32 sub(F32 a, F32 b) {
-    return map([&](int i) { return a.lane[i] - b.lane[i]; });
-  }
-  static BERTC_INLINE F32 mul(F32 a, F32 b) {
-    return map([&](int i) { return a.lane[i] * b.lane[i]; });
-  }
-  static BERTC_INLINE F32 div(F32 a, F32 b) {
-    return map([&](int i) { return a.lane[i] / b.lane[i]; });
-  }
+  static BERTC_INLINE void store(float* to, F32 a) { std::memcpy(to, &a, sizeof a); }
+  static BERTC_INLINE F32 set(float value) { return F32{} + value; }
+  static BERTC_INLINE F32 add(F32 a, F32 b) { return a + b; }
+  static BERTC_INLINE F32 sub(F32 a, F32 b) { return a - b; }
+  static BERTC_INLINE F32 mul(F32 a, F32 b) { return a * b; }
+  static BERTC_INLINE F32 div(F32 a, F32 b) { return a / b; }
   // a * b + c, rounded once or twice: results on different instruction sets differ by a rounding.
-  static BERTC_INLINE F32 fma(F32 a, F32 b, F32 c) {
-    return map([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
-  }
+  static BERTC_INLINE F32 fma(F32 a, F32 b, F32 c) { return a * b + c; }
   // As the instructions do: where a comparison fails (a NaN), the second operand.
-  static BERTC_INLINE F32 min(F32 a, F32 b) {
-    return map([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
-  }
-  static BERTC_INLINE F32 max(F32 a, F32 b) {
-    return map([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
-  }
+  static BERTC_INLINE F32 min(F32 a, F32 b) { return a < b ? a : b; }
+  static BERTC_INLINE F32 max(F32 a, F32 b) { return a > b ? a : b; }
   // To the nearest integer, ties to even, for |a| < 2^22: adding 1.5 * 2^23 leaves no fraction bits.
-  static BERTC_INLINE F32 round(F32 a) {
-    return map([&](int i) { return (a.lane[i] + 12582912.0f) - 12582912.0f; });
-  }
+  static BERTC_INLINE F32 round(F32 a) { return (a + 12582912.0f) - 12582912.0f; }
   // a * 2^n for an integral n in -126..127.
-  static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) {
-    return map([&](int i) {
-      const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n.lane[i]) + 127) << 23;
-      float power;
-      std::memcpy(&power, &bits, 4);
-      return a.lane[i] * power;
-    });
-  }
+  static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) { return a * (F32)((to_int(n) + 127) << 23); }
   // Horizontal words add in the order of the instructions: halves, quarters, pairs.
   template <class Body>
   static BERTC_INLINE float reduce(F32 a, Body body) {
+    float lane[16];
+    store(lane, a);
     for (int half = 8; half > 0; half /= 2) {
-      for (int i = 0; i < half; ++i) a.lane[i] = body(a.lane[i], a.lane[i + half]);
+      for (int i = 0; i < half; ++i) lane[i] = body(lane[i], lane[i + half]);
     }
-    return a.lane[0];
+    return lane[0];
   }
   static BERTC_INLINE float sum(F32 a) {
     return reduce(a, [](float x, float y) { return x + y; });
@@ -133,38 +105,25 @@ struct Scalar16 {
   }
   // The first count lanes of a, and fill in the others.
   static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
-    return map([&](int i) { return i < count ? a.lane[i] : fill; });
+    return map([&](int i) { return i < count ? a[i] : fill; });
   }
 
-  static BERTC_INLINE I32 to_int(F32 a) {
-    const F32 rounded = round(a);
-    return map_int([&](int i) { return static_cast<int32_t>(rounded.lane[i]); });
-  }
-  static BERTC_INLINE F32 to_float(I32 a) {
-    return map([&](int i) { return static_cast<float>(a.lane[i]); });
-  }
+  static BERTC_INLINE I32 to_int(F32 a) { return __builtin_convertvector(round(a), I32); }
+  static BERTC_INLINE F32 to_float(I32 a) { return __builtin_convertvector(a, F32); }
   static BERTC_INLINE I32 load_int(const int32_t* from) {
-    return map_int([&](int i) { return from[i]; });
+    I32 a;
+    std::memcpy(&a, from, sizeof a);
+    return a;
   }
-  static BERTC_INLINE I32 set_int(int32_t value) {
-    return map_int([&](int) { return value; });
-  }
+  static BERTC_INLINE I32 set_int(int32_t value) { return I32{} + value; }
   // Integer words wrap around, as the instructions do.
-  static BERTC_INLINE I32 sub_int(I32 a, I32 b) {
-    return map_int([&](int i) {
-      return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) - static_cast<uint32_t>(b.lane[i]));
-    });
-  }
-  static BERTC_INLINE I32 mul_int(I32 a, I32 b) {
-    return map_int([&](int i) {
-      return static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) * static_cast<uint32_t>(b.lane[i]));
-    });
-  }
+  static BERTC_INLINE I32 sub_int(I32 a, I32 b) { return (I32)((U32)a - (U32)b); }
+  static BERTC_INLINE I32 mul_int(I32 a, I32 b) { return (I32)((U32)a * (U32)b); }
 
   // Lanes outside 0..255 saturate.
   static BERTC_INLINE void store_u8(uint8_t* to, I32 a) {
     for (int i = 0; i < 16; ++i) {
-      const int32_t value = a.lane[i];
+      const int32_t value = a[i];
       to[i] = static_cast<uint8_t>(value < 0 ? 0 : (value > 255 ? 255 : value));
     }
   }
@@ -178,33 +137,43 @@ struct Scalar16 {
     return map([&](int i) { return bf16_to_float(from[i]); });
   }
   static BERTC_INLINE void store_bf16(uint16_t* to, F32 a) {
-    for (int i = 0; i < 16; ++i) to[i] = float_to_bf16(a.lane[i]);
+    for (int i = 0; i < 16; ++i) to[i] = float_to_bf16(a[i]);
   }
   // to[2 i] = even[i], to[2 i + 1] = odd[i].
   static BERTC_INLINE void interleave_bf16(uint16_t* to, F32 even, F32 odd) {
     for (int i = 0; i < 16; ++i) {
-      to[2 * i] = float_to_bf16(even.lane[i]);
-      to[2 * i + 1] = float_to_bf16(odd.lane[i]);
+      to[2 * i] = float_to_bf16(even[i]);
+      to[2 * i + 1] = float_to_bf16(odd[i]);
     }
   }
+
+  // The dot types work on vectors of 16 bytes, which nearly every processor has registers for: a block
+  // is 4 of them. 3 rows are 12 sums; rows x 4 + 4 weights + 1 broadcast fit 32 registers (NEON), and
+  // nearly fit 16 (SSE2).
+  typedef float Quad __attribute__((vector_size(16)));
+  typedef uint32_t QuadBits __attribute__((vector_size(16)));
 
   struct DotF32 {
     using Input = float;   // activations as stored
     using Active = float;  // activations as the loop reads them
     using Weight = float;
     using Sum = float;
-    using Register = F32;
-    using Broadcast = float;
-    using Loaded = F32;
+    using Register = Quad;
+    using Broadcast = Quad;
+    using Loaded = Quad;
     static constexpr bool kPrepares = false;     // Active differs from Input: convert rows first
     static constexpr bool kHoldsWeights = true;  // all weights of a step stay in registers, else one
-    static constexpr std::size_t kDepth = 1, kParts = 1, kRows = 4, kBlocks = 1;
+    static constexpr std::size_t kDepth = 1, kParts = 4, kRows = 3, kBlocks = 1;
 
-    static BERTC_INLINE Register zero() { return set(0.0f); }
-    static BERTC_INLINE Broadcast broadcast(const Active* a) { return *a; }
-    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) { return load(b); }
-    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) { return fma(set(a), b, sum); }
-    static BERTC_INLINE void store_sums(Sum* to, Register sum) { store(to, sum); }
+    static BERTC_INLINE Register zero() { return Quad{}; }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) { return Quad{*a, *a, *a, *a}; }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      Quad weights;
+      std::memcpy(&weights, b + 4 * part, sizeof weights);
+      return weights;
+    }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) { return a * b + sum; }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { std::memcpy(to, &sum, sizeof sum); }
   };
 
   struct DotBf16 {
@@ -212,29 +181,31 @@ struct Scalar16 {
     using Active = uint16_t;
     using Weight = uint16_t;
     using Sum = float;
-    using Register = F32;
+    using Register = Quad;
     struct Broadcast {
-      float even, odd;
+      Quad even, odd;
     };
     struct Loaded {
-      F32 even, odd;
+      Quad even, odd;
     };
     static constexpr bool kPrepares = false;
-    static constexpr bool kHoldsWeights = true;
-    static constexpr std::size_t kDepth = 2, kParts = 1, kRows = 4, kBlocks = 1;
+    static constexpr bool kHoldsWeights = false;
+    static constexpr std::size_t kDepth = 2, kParts = 4, kRows = 3, kBlocks = 1;
 
-    static BERTC_INLINE Register zero() { return set(0.0f); }
+    static BERTC_INLINE Register zero() { return Quad{}; }
     static BERTC_INLINE Broadcast broadcast(const Active* a) {
-      return {bf16_to_float(a[0]), bf16_to_float(a[1])};
+      const float even = bf16_to_float(a[0]), odd = bf16_to_float(a[1]);
+      return {Quad{even, even, even, even}, Quad{odd, odd, odd, odd}};
     }
-    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) {
-      return {map([&](int i) { return bf16_to_float(b[2 * i]); }),
-              map([&](int i) { return bf16_to_float(b[2 * i + 1]); })};
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      QuadBits pairs;
+      std::memcpy(&pairs, b + 8 * part, sizeof pairs);
+      return {(Quad)(pairs << 16), (Quad)(pairs & 0xFFFF0000u)};
     }
     static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
-      return fma(set(a.odd), b.odd, fma(set(a.even), b.even, sum));
+      return a.odd * b.odd + (a.even * b.even + sum);
     }
-    static BERTC_INLINE void store_sums(Sum* to, Register sum) { store(to, sum); }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) { std::memcpy(to, &sum, sizeof sum); }
   };
 
   struct DotInt8 {
@@ -242,14 +213,16 @@ struct Scalar16 {
     using Active = uint8_t;
     using Weight = int8_t;
     using Sum = int32_t;
-    using Register = I32;
+    struct Register {
+      int32_t lane[16];
+    };
     using Broadcast = const uint8_t*;
     using Loaded = const int8_t*;
     static constexpr bool kPrepares = false;
     static constexpr bool kHoldsWeights = true;
-    static constexpr std::size_t kDepth = 4, kParts = 1, kRows = 4, kBlocks = 1;
+    static constexpr std::size_t kDepth = 4, kParts = 1, kRows = 3, kBlocks = 1;
 
-    static BERTC_INLINE Register zero() { return set_int(0); }
+    static BERTC_INLINE Register zero() { return {}; }
     static BERTC_INLINE Broadcast broadcast(const Active* a) { return a; }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t) { return b; }
     static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
