@@ -30,7 +30,8 @@ class Recipe:
     """How embedding tables are stored: ``fp32``, ``fp16`` or ``int8`` (word rows with a scale each,
     the small tables in fp16). None follows ``dtype``: fp32, fp16 for bf16, int8."""
     exclude: tuple[str, ...] = ()
-    """Names of nodes to keep in fp32, with the wildcards of ``fnmatch``: ``encoder.layer.0.*``."""
+    """Names of nodes to keep in fp32, with the wildcards of ``fnmatch``: ``encoder.layer.0.*``. Query, key
+    and value are one layer after fusion: excluding one excludes all three."""
 
     def __post_init__(self) -> None:
         _raise(_problems({f.name: getattr(self, f.name) for f in dataclasses.fields(self)}))

@@ -146,6 +146,13 @@ def test_excluding_everything_gives_the_fp32_graph(dtype: str) -> None:
     assert apply_recipe(fused, Recipe(dtype=dtype, exclude=("*",))).nodes == fused.nodes
 
 
+def test_excluding_a_query_excludes_the_layer_it_was_fused_into() -> None:
+    fused = fuse(bert_graph("embedding"))
+    by_module = apply_recipe(fused, Recipe(exclude=("encoder.layer.0.attention.self.query",)))
+    by_node = apply_recipe(fused, Recipe(exclude=("encoder.layer.0.attention.self.qkv",)))
+    assert by_module.nodes == by_node.nodes
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "int8"])
 @pytest.mark.parametrize("excluded", ["*.output.dense", "*.self.qkv", "*.self", "*.intermediate.dense"])
 def test_any_mixture_verifies_and_runs(dtype: str, excluded: str) -> None:

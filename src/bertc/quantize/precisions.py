@@ -11,6 +11,8 @@ from bertc.recipe import Recipe
 
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
+_FUSED = {"qkv": ("query", "key", "value")}
+"""Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
 
 
 def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
@@ -27,17 +29,24 @@ def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
         if node.op not in _CHOOSABLE:
             continue
         is_head = graph.outputs.get(HEAD_OUTPUT) in node.outputs
-        if is_head or any(fnmatchcase(node.name, pattern) for pattern in recipe.exclude):
+        if is_head or any(_matches(node.name, pattern) for pattern in recipe.exclude):
             precisions[node.name] = "fp32"
         else:
             precisions[node.name] = recipe.embedding_dtype if node.op == "embed" else recipe.dtype
     return precisions
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a pattern names the node, or a module of the checkpoint that was fused into it."""
+    parent, _, last = name.rpartition(".")
+    parts = [f"{parent}.{part}" for part in _FUSED.get(last, ())]
+    return any(fnmatchcase(each, pattern) for each in (name, *parts))
+
+
 def _check_patterns(names: list[str], recipe: Recipe) -> None:
     problems = []
     for pattern in recipe.exclude:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(_matches(name, pattern) for name in names):
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
             hint = f", the nearest is {nearest[0]!r}" if nearest else ""
             problems.append(f"exclude {pattern!r} matches no node{hint}")
