@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 import bertc
-from bertc.bench.latency import Effort, time_texts
+from bertc.bench.ours import time_texts
 from bertc.bench.startup import measure_startup
+from bertc.bench.timing import Effort
 from bertc.evaluation import sts
 from bertc.fidelity import cosine
 

@@ -46,7 +46,18 @@ LADDER: dict[str, set[str]] = {
     "files": {"errors", "artifact"},
     "evaluation": {"errors", "artifact", "artifact.schema", "files", "runtime", "tasks", "encoder"},
     # It times the instructions of the native core itself, to compare kernels with.
-    "bench": {"errors", "artifact", "artifact.schema", "runtime", "tasks", "encoder", "_native"},
+    "bench": {
+        "errors",
+        "artifact",
+        "artifact.schema",
+        "_native",
+        "runtime",
+        "tasks",
+        "encoder",
+        "evaluation",
+        "fidelity",
+        "version",
+    },
 }
 """Part of the package -> the other parts that it may import. The longest matching name counts."""
 
@@ -102,14 +113,16 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 yield name if module in MODULES or module == NATIVE else str(node.module)
 
 
-def top_level(tree: ast.Module) -> list[ast.stmt]:
-    """The statements that run when the module is loaded; ``if TYPE_CHECKING`` does not."""
-    return [
-        node
-        for node in tree.body
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
+def top_level(tree: ast.Module | ast.ClassDef) -> Iterator[ast.stmt]:
+    """The statements that run when the module is loaded; ``if TYPE_CHECKING`` and methods do not."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from top_level(node)
+        elif not (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+        ):
+            yield node
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) not in DOORS])

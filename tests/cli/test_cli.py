@@ -235,13 +235,36 @@ def test_show_verify_finds_damage(run: Run, artifact: MakeArtifact, tmp_path: Pa
 
 def test_bench(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("one\ntwo three\n")
-    quick = ("--batch", "1,2", "--length", 4, "--warmup", 0, "--repeats", 3, "--threads", 1)
-    report = run.json("bench", artifact(), *quick, "--input", tmp_path / "texts.txt", "--no-startup")
+    quick = ("--batch", "1,2", "--length", 4, "--warmup", 0, "--repeats", 3, "--seconds", 0, "--threads", 1)
+    results, texts = tmp_path / "results.json", tmp_path / "texts.txt"
+    report = run.json(
+        "bench", artifact(), *quick, "--input", texts, "--no-startup", "--no-peaks", "--save", results
+    )
     assert [(row["batch"], row["length"], row["repeats"]) for row in report["shapes"]] == [
         (1, 4, 3),
         (2, 4, 3),
     ]
-    assert report["texts"]["tokens"] == 7 and report["machine"]["threads"] == 1
-    assert "startup_ms" not in report
-    outcome = run("bench", artifact(), *quick)
+    assert {row["tokens"] for row in report["texts"]} == {7} and report["settings"]["threads"] == 1
+    assert report["startup_ms"] == {} and report["peaks"] is None
+    assert json.loads(results.read_text())["reports"] == [report]
+    outcome = run("bench", artifact(), *quick, "--no-peaks")
     assert outcome.code == 0 and "tokens/s" in outcome.out and "first_run" in outcome.out
+
+
+def test_bench_of_the_machine_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertc.bench.peaks.SECONDS", 0.0005)
+    monkeypatch.setattr("bertc.bench.peaks.TRIALS", 1)
+    monkeypatch.setattr("bertc.bench.peaks.MEMORY_BYTES", 2**20)
+    report = run.json("bench", "--peaks", "--threads", 1)
+    assert report["peaks"]["threads"] == 1 and report["peaks"]["memory_gb_per_second"] > 0
+    outcome = run("bench")
+    assert outcome.code == 0 and "scalar" in outcome.out
+    assert run("bench", "--no-peaks").code == 2
+
+
+def test_bench_against_a_peer_needs_its_checkpoint(
+    run: Run, artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertc.bench.peers.openvino.OpenVinoPeer.packages", ())
+    outcome = run("bench", artifact(), "--against", "openvino", "--no-peaks")
+    assert outcome.code == 1 and "checkpoint" in outcome.err and outcome.err.count("\n") == 1

@@ -1,115 +1,156 @@
-"""``bertc bench``: how fast a file is on this machine."""
+"""``bertc bench``: how fast a file is on this machine, alone and next to other libraries."""
 
 from __future__ import annotations
 
-import platform
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, Threads, print_facts, print_json, print_table, status
+from bertc.cli.console import AsJson, Threads, print_json, status
 
 if TYPE_CHECKING:
-    from bertc.encoder import Encoder
+    from bertc.bench.plan import Settings
 
-COLUMNS = {
-    "batch": "batch",
-    "length": "length",
-    "p50_ms": "p50 ms",
-    "p90_ms": "p90 ms",
-    "p99_ms": "p99 ms",
-    "sequences_per_second": "sequences/s",
-    "tokens_per_second": "tokens/s",
-    "gops": "GOP/s",
-    "repeats": "repeats",
-}
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FILE...", help=".bertc files of one model.", show_default=False),
+]
 
 
 def command(
-    file: ModelFile,
-    batch: Annotated[str, typer.Option(help="Sequences per run, comma-separated.")] = "1,8,32",
-    length: Annotated[str, typer.Option(help="Tokens per sequence, comma-separated.")] = "16,128",
+    files: Files = None,
+    against: Annotated[
+        str, typer.Option(help="Also measure transformers, onnxruntime, openvino, ctranslate2.")
+    ] = "",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The folder that FILE was compiled from, for --against.")
+    ] = None,
+    dtypes: Annotated[str, typer.Option(help="Variants of --against.")] = "fp32,bf16,int8",
+    batch: Annotated[str, typer.Option(help="Sequences per run, comma-separated.")] = "1,4,8,16,32,64",
+    length: Annotated[str, typer.Option(help="Tokens per sequence, comma-separated.")] = "16,128,512",
     source: Annotated[
-        str | None, typer.Option("--input", "-i", help="Also time the texts of this file, in one call.")
+        str | None, typer.Option("--input", "-i", help="Also time the texts of this file.")
     ] = None,
     column: Annotated[str, typer.Option(help="Where .jsonl and .parquet have the text.")] = "text",
-    warmup: Annotated[int, typer.Option(min=0, help="Runs before measuring.")] = 3,
-    repeats: Annotated[int, typer.Option(min=1, help="Measured runs per shape, at most.")] = 50,
-    seconds: Annotated[float, typer.Option(min=0, help="Time per shape, about.")] = 2.0,
+    sts: Annotated[
+        Path | None, typer.Option(help="Score on this STS file; without --input, time its sentences.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Texts or STS file for peers that calibrate. Default: our samples.")
+    ] = None,
+    warmup: Annotated[int, typer.Option(min=0, help="Rounds before measuring.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Measured runs, at most.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=0, help="Per engine and shape, about.")] = 2.0,
     startup: Annotated[bool, typer.Option(help="Time the start of a process, by phase.")] = True,
+    peaks: Annotated[bool, typer.Option(help="Measure the machine's limits; alone, without a FILE.")] = True,
+    save: Annotated[Path | None, typer.Option(help="Add the report to this results file.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Draw plots into this folder.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Where converted checkpoints are kept.")] = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure latency and throughput on fixed shapes and on texts, and the time to start."""
-    from bertc.bench.latency import Effort, time_shape
-    from bertc.bench.startup import measure_startup
-    from bertc.encoder import load
+    """Measure latency, throughput and start-up, next to other libraries and the machine's limits."""
+    from bertc.bench.peers.source import default_cache
+    from bertc.bench.plan import Settings
+    from bertc.bench.timing import Effort
+    from bertc.runtime.environment import default_num_threads
 
-    batches, lengths = _numbers(batch, "--batch"), _numbers(length, "--length")
-    effort = Effort(warmup, repeats, seconds)
-    encoder = load(file, num_threads=threads)
-    report: dict[str, Any] = {"machine": _machine(file, encoder), "shapes": []}
-    for tokens in lengths:
-        for sequences in batches:
-            with status(f"{sequences} x {tokens}"):
-                timing = time_shape(encoder.session, sequences, tokens, effort)
-            report["shapes"].append({"batch": sequences, "length": tokens, **asdict(timing)})
-    if source is not None:
-        with status(source):
-            report["texts"] = {"source": source, **asdict(_time_file(encoder, source, column, effort))}
-    if startup:
-        with status("starting"):
-            report["startup_ms"] = measure_startup(file)
+    count = threads or default_num_threads()
+    if not files:
+        _only_peaks(count, peaks, as_json)
+        return
+    settings = Settings(
+        files=tuple(files),
+        threads=count,
+        against=_names(against),
+        dtypes=_names(dtypes),
+        checkpoint=checkpoint,
+        batches=_numbers(batch, "--batch"),
+        lengths=_numbers(length, "--length"),
+        texts=_texts(source, column, sts),
+        source=source or (str(sts) if sts else None),
+        sts=sts,
+        calibration=_calibration(calibration, column),
+        cache=cache or default_cache(),
+        effort=Effort(warmup, repeats, seconds),
+        startup=startup,
+        peaks=peaks,
+    )
+    _measure(settings, save, plots, as_json)
+
+
+def _measure(settings: Settings, save_to: Path | None, plots: Path | None, as_json: bool) -> None:
+    from bertc.bench.report import save
+    from bertc.bench.run import run_bench
+    from bertc.cli.bench_tables import print_report
+
+    with status("starting") as say:
+        report = run_bench(settings, say)
+    if save_to is not None:
+        save(save_to, report)
+    if plots is not None:
+        from bertc.bench.plots import save_plots
+
+        save_plots(report, plots)
     if as_json:
         print_json(report)
     else:
-        _print(report)
+        print_report(report)
 
 
-def _time_file(encoder: Encoder, source: str, column: str, effort: Any) -> Any:
-    from bertc.bench.latency import time_texts
+def _only_peaks(threads: int, wanted: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from bertc.bench.machine import machine_facts
+    from bertc.bench.peaks import measure_peaks
+    from bertc.cli.bench_tables import print_peaks
+
+    if not wanted:
+        raise typer.BadParameter("a FILE is needed with --no-peaks", param_hint="FILE")
+    with status("measuring the limits of this machine"):
+        report: dict[str, Any] = {"machine": machine_facts(), "peaks": asdict(measure_peaks(threads))}
+    if as_json:
+        print_json(report)
+    else:
+        print_peaks(report)
+
+
+def _texts(source: str | None, column: str, sts: Path | None) -> tuple[str, ...]:
+    """Of ``--input``, else the sentences of ``--sts``."""
     from bertc.files.texts import read_texts
 
-    return time_texts(encoder, [record.text for record in read_texts(source, column)], effort)
+    if source is not None:
+        return tuple(record.text for record in read_texts(source, column))
+    return () if sts is None else _sentences(sts)
 
 
-def _machine(file: Path, encoder: Encoder) -> dict[str, Any]:
-    """What a reader needs to know to compare figures."""
-    from bertc.version import __version__
+def _calibration(path: Path | None, column: str) -> tuple[str, ...]:
+    from bertc.data import sample_texts
+    from bertc.files.texts import READERS, read_texts
 
-    return {
-        "file": str(file),
-        "model": encoder.info.name,
-        "dtype": encoder.artifact.manifest.recipe.get("dtype"),
-        "isa": encoder.session.isa,
-        "threads": encoder.session.num_threads,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "bertc": __version__,
-    }
+    if path is None:
+        return tuple(sample_texts())
+    if path.suffix.lower() in READERS:
+        return tuple(record.text for record in read_texts(path, column))
+    return _sentences(path)
 
 
-def _numbers(text: str, name: str) -> list[int]:
+def _sentences(path: Path) -> tuple[str, ...]:
+    from bertc.evaluation import sts
+
+    return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str, name: str) -> tuple[int, ...]:
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        numbers = []
+        numbers = ()
     if not numbers or min(numbers) < 1:
         raise typer.BadParameter(f"{text!r}: expected whole numbers from 1, as in 1,8,32", param_hint=name)
     return numbers
-
-
-def _print(report: dict[str, Any]) -> None:
-    print_facts("machine", report["machine"])
-    rows = [[shape[key] for key in COLUMNS] for shape in report["shapes"]]
-    print_table("fixed shapes, random ids, without tokenizing", list(COLUMNS.values()), rows)
-    if "texts" in report:
-        texts = report["texts"]
-        keys = ("sequences", "tokens", *(key for key in COLUMNS if key in texts))
-        headings = [COLUMNS.get(key, key) for key in keys]
-        print_table(f"{texts['source']}, with tokenizing", headings, [[texts[key] for key in keys]])
-    if "startup_ms" in report:
-        phases = report["startup_ms"]
-        print_table("start of a process, ms", list(phases), [list(phases.values())])

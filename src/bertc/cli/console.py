@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -74,10 +74,13 @@ def _console() -> Console:
 
 
 @contextmanager
-def status(text: str) -> Iterator[None]:
-    """A spinner on standard error while the block runs, if that is a terminal."""
+def status(text: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on standard error while the block runs, if that is a terminal.
+
+    What comes back changes its text.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
-    with Console(stderr=True).status(text):
-        yield
+    with Console(stderr=True).status(text) as spinner:
+        yield spinner.update

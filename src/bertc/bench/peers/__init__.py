@@ -1,0 +1,14 @@
+"""THE list of peers: other libraries that run the same checkpoint. A line here, and a file beside it."""
+
+from __future__ import annotations
+
+from bertc.bench.peers.base import Peer
+from bertc.bench.peers.ctranslate2 import CTranslate2Peer
+from bertc.bench.peers.onnxruntime import OnnxRuntimePeer
+from bertc.bench.peers.openvino import OpenVinoPeer
+from bertc.bench.peers.transformers import TransformersPeer
+
+PEERS: dict[str, type[Peer]] = {
+    peer.library: peer for peer in (TransformersPeer, OnnxRuntimePeer, OpenVinoPeer, CTranslate2Peer)
+}
+"""Name, as ``--against`` takes it -> its class."""

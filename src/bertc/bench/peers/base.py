@@ -1,0 +1,99 @@
+"""What a peer is: a checkpoint converted as the library's own documentation advises, and run.
+
+All peers get the same tokenizer as ours, and everything around their model is done here, once: texts
+are sorted by tokens, batched, and padded to the longest of the batch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertc.bench.engine import Array, batches
+from bertc.bench.peers.source import Source
+from bertc.errors import MissingExtraError
+
+IntArray = NDArray[np.int64]
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""Of the exported graphs."""
+
+
+class Peer(ABC):
+    """A library that runs BERT. Its subclass is one small file."""
+
+    library: ClassVar[str]
+    """As ``--against`` names it: also the package's name."""
+    packages: ClassVar[tuple[str, ...]]
+    """That have to be importable to convert and to run."""
+    dtypes: ClassVar[tuple[str, ...]]
+    """The variants that the library offers on a CPU."""
+    isa: str | None = None
+
+    def __init__(self, source: Source) -> None:
+        self.info = source.info
+        self.version = metadata.version(self.library)
+        self.kernel_seconds = 0.0
+        self._tokenizer = source.tokenizer()
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls, source: Source, dtype: str) -> None:
+        """Convert, if the cache does not have it: in a process of its own, as it takes memory and time."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, source: Source, dtype: str, threads: int) -> Peer:
+        """Ready to run, with ``threads`` threads."""
+
+    @abstractmethod
+    def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
+        """See :class:`bertc.bench.engine.Engine`."""
+
+    def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Array:
+        """See :class:`bertc.bench.engine.Engine`. All texts are tokenized at once, which is fastest."""
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i])) if sort else range(len(rows))
+        parts = batches(texts, batch_size, order)
+        padded = [pad([rows[i] for i in part]) for part in parts]
+        start = time.perf_counter()
+        results = self.run_batches(padded)
+        self.kernel_seconds += time.perf_counter() - start
+        answers = np.empty((len(texts), results[0].shape[1]), np.float32)
+        for part, result in zip(parts, results, strict=True):
+            answers[part] = result
+        return answers
+
+    def run_batches(self, padded: Sequence[tuple[Array, Array]]) -> list[Array]:
+        """Token ids and masks [batch, seq] of several batches, one after the other."""
+        return [self.bind(ids, mask)() for ids, mask in padded]
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
+    """Token ids and mask [batch, longest], int64. Padding has id 0: the mask hides it."""
+    ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    mask = np.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+    return ids, mask
+
+
+def feed(input_ids: Array, attention_mask: Array) -> dict[str, Array]:
+    """The inputs of an exported graph, by name."""
+    arrays = (input_ids, attention_mask, np.zeros_like(input_ids))
+    return {name: np.ascontiguousarray(array) for name, array in zip(INPUTS, arrays, strict=True)}
+
+
+def check_installed(peer: type[Peer]) -> None:
+    """Raise ``MissingExtraError`` for the first package that is missing. Nothing is imported."""
+    for package in peer.packages:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "bench", f"comparing with {peer.library}")

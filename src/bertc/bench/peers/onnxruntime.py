@@ -1,0 +1,116 @@
+"""ONNX Runtime: its transformer optimizer fuses the exported graph, its dynamic quantization makes int8.
+
+As https://onnxruntime.ai/docs/performance/transformers-optimization.html and
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html advise for BERT. Its
+optimizer fuses attention only if the graph comes from plain products and the exporter that traces:
+with the newer exporter, or with scaled dot product attention, it finds none (1.31, transformers 5.23).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertc.bench.engine import Array
+from bertc.bench.peers.base import INPUTS, Peer, feed
+from bertc.bench.peers.source import Source
+from bertc.bench.peers.torch_model import build, example
+from bertc.errors import BertcError
+
+PACKAGES = ("onnxruntime", "onnx", "torch", "transformers")
+OPSET = 17
+
+
+class OnnxRuntimePeer(Peer):
+    """The CPU provider; int8: weights signed per channel, activations quantized per tensor on the fly."""
+
+    library = "onnxruntime"
+    packages = PACKAGES
+    dtypes = ("fp32", "int8")
+
+    def __init__(self, source: Source, session: Any) -> None:
+        super().__init__(source)
+        self._session = session
+        self._inputs = [each.name for each in session.get_inputs()]
+
+    @classmethod
+    def prepare(cls, source: Source, dtype: str) -> None:
+        """Export and fuse, and quantize."""
+        _model(source, dtype)
+
+    @classmethod
+    def load(cls, source: Source, dtype: str, threads: int) -> OnnxRuntimePeer:
+        """One request at a time, on all threads."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        path = str(_model(source, dtype))
+        return cls(source, onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+
+    def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
+        """See :class:`bertc.bench.engine.Engine`."""
+        arrays = feed(input_ids, attention_mask)
+        inputs = {name: arrays[name] for name in self._inputs}
+        return lambda: np.asarray(self._session.run(None, inputs)[0])
+
+
+def _model(source: Source, dtype: str) -> Path:
+    if dtype == "fp32":
+        folder = source.converted(dtype, PACKAGES, lambda folder: _export(source, folder))
+    else:
+        fused = _model(source, "fp32")
+        folder = source.converted(dtype, PACKAGES, lambda folder: _quantize(fused, folder))
+    return folder / "model.onnx"
+
+
+def _export(source: Source, folder: Path) -> None:
+    import torch
+    from onnxruntime.transformers import optimizer
+
+    module = build(source.checkpoint, source.info, attention="eager")
+    axes = {name: {0: "batch", 1: "sequence"} for name in INPUTS}
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = str(Path(scratch) / "raw.onnx")
+        torch.onnx.export(
+            module,
+            example(torch),
+            raw,
+            input_names=list(INPUTS),
+            output_names=["output"],
+            dynamic_axes={**axes, "output": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        fused = optimizer.optimize_model(
+            raw,
+            model_type="bert",
+            num_heads=source.info.num_attention_heads,
+            hidden_size=source.info.hidden_size,
+        )
+        found = fused.get_fused_operator_statistics()["Attention"]
+        layers = source.info.num_hidden_layers
+        if found != layers:
+            raise BertcError(f"onnxruntime's optimizer fused attention in {found} of {layers} layers")
+        fused.save_model_to_file(str(folder / "model.onnx"))
+
+
+def _quantize(fused: Path, folder: Path) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        fused,
+        folder / "model.onnx",
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        # Shape inference stops at the fused nodes; onnxruntime.transformers does the same.
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )

@@ -1,0 +1,129 @@
+"""OpenVINO: converted from PyTorch, int8 by NNCF with the transformer model type and calibration texts.
+
+As https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training.html
+advises, and run with the performance hint that it advises for the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertc.bench.engine import Array
+from bertc.bench.peers.base import INPUTS, Peer, feed, pad
+from bertc.bench.peers.source import Source
+from bertc.bench.peers.torch_model import build, example
+from bertc.errors import InputError
+
+PACKAGES = ("openvino", "nncf", "torch", "transformers")
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": None}
+"""The inference precision hint. With int8, what is not quantized runs in what the processor likes."""
+CALIBRATION_TEXTS = 300
+"""NNCF's own default, ``subset_size``."""
+
+
+class OpenVinoPeer(Peer):
+    """Single batches by the latency hint, many by the throughput hint and an asynchronous queue."""
+
+    library = "openvino"
+    packages = PACKAGES
+    dtypes = tuple(PRECISIONS)
+
+    def __init__(self, source: Source, compile_model: Callable[[str], Any]) -> None:
+        super().__init__(source)
+        self._compile = compile_model
+        compiled = compile_model("LATENCY")
+        self._request = compiled.create_infer_request()
+        self._queue: Any = None
+        requirements = str(compiled.get_property("RUNTIME_REQUIREMENTS"))
+        self.isa = dict(part.partition("=")[::2] for part in requirements.split(";")).get("isa")
+
+    @classmethod
+    def prepare(cls, source: Source, dtype: str) -> None:
+        """Convert, and quantize."""
+        _model(source, dtype)
+
+    @classmethod
+    def load(cls, source: Source, dtype: str, threads: int) -> OpenVinoPeer:
+        """Raises ``InputError`` where the processor does not run the precision."""
+        import openvino
+
+        core, precision = openvino.Core(), PRECISIONS[dtype]
+        model = core.read_model(_model(source, dtype))
+
+        def compile_model(hint: str) -> Any:
+            options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": hint}
+            if precision is not None:
+                options["INFERENCE_PRECISION_HINT"] = precision
+            compiled = core.compile_model(model, "CPU", options)
+            used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+            if precision not in (None, used):
+                raise InputError(f"openvino runs in {used} on this processor, not in {precision}")
+            return compiled
+
+        return cls(source, compile_model)
+
+    def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
+        """See :class:`bertc.bench.engine.Engine`."""
+        inputs = feed(input_ids, attention_mask)
+        request = self._request
+        # Shared with the request, not copied, in and out; the copy lets go of its output buffer.
+        return lambda: np.array(request.infer(inputs, share_inputs=True, share_outputs=True)[0])
+
+    def run_batches(self, padded: Sequence[tuple[Array, Array]]) -> list[Array]:
+        """Batches in parallel, a thread for each, as the throughput hint arranges."""
+        if len(padded) == 1:
+            return super().run_batches(padded)
+        results: list[Array] = [np.empty(0)] * len(padded)
+
+        def keep(request: Any, index: int) -> None:
+            results[index] = np.array(request.get_output_tensor(0).data)
+
+        if self._queue is None:
+            import openvino
+
+            self._queue = openvino.AsyncInferQueue(self._compile("THROUGHPUT"))
+        self._queue.set_callback(keep)
+        for index, (ids, mask) in enumerate(padded):
+            self._queue.start_async(feed(ids, mask), index)
+        self._queue.wait_all()
+        return results
+
+
+def _model(source: Source, dtype: str) -> Path:
+    if dtype != "int8":  # the precision hint alone makes bf16
+        folder = source.converted("fp32", PACKAGES, lambda folder: _convert(source, folder))
+    else:
+        plain = _model(source, "fp32")
+        texts = source.calibration[:CALIBRATION_TEXTS]
+        folder = source.converted(
+            dtype, PACKAGES, lambda folder: _quantize(source, texts, plain, folder), *texts
+        )
+    return folder / "model.xml"
+
+
+def _convert(source: Source, folder: Path) -> None:
+    import openvino
+    import torch
+
+    module = build(source.checkpoint, source.info)
+    inputs = dict(zip(INPUTS, example(torch), strict=True))
+    model = openvino.convert_model(module, example_input=inputs)
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+
+
+def _quantize(source: Source, texts: Sequence[str], plain: Path, folder: Path) -> None:
+    import nncf
+    import openvino
+
+    samples = [feed(*pad([encoding.ids])) for encoding in source.tokenizer().encode_batch_fast(list(texts))]
+    model = nncf.quantize(
+        openvino.Core().read_model(plain),
+        nncf.Dataset(samples),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(samples),
+    )
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)

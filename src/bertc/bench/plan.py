@@ -1,0 +1,99 @@
+"""What a run of the bench measures: settings, and the engines that follow from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from bertc.artifact.reader import Artifact, open_artifact
+from bertc.bench.peers import PEERS
+from bertc.bench.peers.base import check_installed
+from bertc.bench.process import EngineSpec
+from bertc.bench.timing import Effort
+from bertc.errors import InputError
+
+OURS = "bertc"
+DTYPES = ("fp32", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure, and how long."""
+
+    files: tuple[Path, ...]
+    """Compiled from one checkpoint; the first is the one that peers are compared with first."""
+    threads: int
+    against: tuple[str, ...] = ()
+    """Names of peers."""
+    dtypes: tuple[str, ...] = DTYPES
+    """Of the peers' variants: those that a peer has of these."""
+    checkpoint: Path | None = None
+    batches: tuple[int, ...] = (1, 4, 8, 16, 32, 64)
+    lengths: tuple[int, ...] = (16, 128, 512)
+    texts: tuple[str, ...] = ()
+    source: str | None = None
+    """Where the texts come from, for the report."""
+    sts: Path | None = None
+    """An STS file to score embeddings on."""
+    calibration: tuple[str, ...] = ()
+    cache: Path = Path()
+    effort: Effort = field(default_factory=Effort)
+    startup: bool = True
+    peaks: bool = True
+
+
+def plan(settings: Settings) -> list[EngineSpec]:
+    """Our files, then the peers. Raises ``InputError`` and ``MissingExtraError`` before anything runs."""
+    artifacts = [open_artifact(path) for path in settings.files]
+    _check_models(artifacts)
+    specs = [_spec(settings, OURS, _dtype(each), each.path) for each in artifacts]
+    specs = _unique(specs)
+    for library in settings.against:
+        if library not in PEERS:
+            nearest = get_close_matches(library, PEERS, 1, cutoff=0)[0]
+            raise InputError(f"no peer {library!r}: did you mean {nearest!r}? There are {', '.join(PEERS)}")
+        check_installed(PEERS[library])
+        dtypes = [dtype for dtype in PEERS[library].dtypes if dtype in settings.dtypes]
+        specs += [_spec(settings, library, dtype, settings.files[0]) for dtype in dtypes]
+    if settings.against and (settings.checkpoint is None or not settings.checkpoint.is_dir()):
+        raise InputError(
+            f"comparing with others needs the checkpoint folder that {settings.files[0]} was compiled from"
+        )
+    if settings.against and settings.texts and artifacts[0].manifest.model.task == "token_classification":
+        raise InputError("texts are compared for embedding and classification models alone: leave them out")
+    return specs
+
+
+def _check_models(artifacts: Sequence[Artifact]) -> None:
+    names = {artifact.manifest.model.name for artifact in artifacts}
+    if len(names) != 1:
+        raise InputError(f"the files are of different models: {', '.join(sorted(names))}")
+
+
+def _dtype(artifact: Artifact) -> str:
+    return str(artifact.manifest.recipe.get("dtype"))
+
+
+def _spec(settings: Settings, library: str, dtype: str, file: Path) -> EngineSpec:
+    return EngineSpec(
+        library=library,
+        dtype=dtype,
+        name=f"{library} {dtype}",
+        file=file,
+        checkpoint=settings.checkpoint,
+        cache=settings.cache,
+        calibration=settings.calibration,
+        threads=settings.threads,
+    )
+
+
+def _unique(specs: Sequence[EngineSpec]) -> list[EngineSpec]:
+    """Files of one dtype, such as two profiles, are told apart by their file names."""
+    counts = Counter(spec.name for spec in specs)
+    return [
+        replace(spec, name=f"{spec.name} {spec.file.stem}") if counts[spec.name] > 1 else spec
+        for spec in specs
+    ]

@@ -1,0 +1,212 @@
+"""Each engine in a process of its own, that does nothing while another has its turn.
+
+So libraries do not share thread pools, environment or memory, a peer that crashes takes no one along,
+and the peak memory of each can be told.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bertc.artifact.reader import open_artifact
+from bertc.bench.engine import Driver, Engine
+from bertc.bench.timing import Round
+from bertc.errors import BertcError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """How to make an engine, anywhere: it goes to another process."""
+
+    library: str
+    """``bertc``, or the name of a peer."""
+    dtype: str
+    name: str
+    """Unique in a run, for people."""
+    file: Path
+    """Ours; for a peer, the file that it is compared with: tokenizer and facts come from it."""
+    checkpoint: Path | None
+    """What a peer is converted from."""
+    cache: Path
+    calibration: tuple[str, ...]
+    threads: int
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine says of itself."""
+
+    name: str
+    library: str
+    dtype: str
+    version: str
+    isa: str | None
+    peak_mb: float | None
+    """Memory that its process has had at most, in 10^6 bytes; None where the system does not say."""
+
+
+class EngineError(BertcError):
+    """An engine could not be made, or failed at its work."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+
+
+class EngineProcess:
+    """A driver in another process. Close it."""
+
+    def __init__(self, spec: EngineSpec, texts: Sequence[str]) -> None:
+        """Convert if need be, and load. Raises ``EngineError`` with what the process said."""
+        self.spec = spec
+        self._log = Path(tempfile.mkstemp(prefix="bertc-bench-", suffix=".log")[1])
+        self._pool: ProcessPoolExecutor | None = None
+        try:
+            if spec.library != "bertc":
+                self._start()
+                self._do(_prepare, spec)
+            self._start()  # afresh: converting leaves memory behind
+            self._do(_load, spec, list(texts))
+        except BaseException:
+            self.close()
+            raise
+
+    def run_shape(self, batch: int, length: int, calls: int) -> Round:
+        """See :class:`Driver`."""
+        return self._do(_driven, "run_shape", batch, length, calls)
+
+    def run_texts(self, mode: str, calls: int) -> Round:
+        """See :class:`Driver`."""
+        return self._do(_driven, "run_texts", mode, calls)
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """Batches of 32, sorted by length: what libraries do by default."""
+        return self._do(_encode, list(texts))
+
+    def facts(self) -> EngineFacts:
+        """Version, instruction set, memory so far."""
+        return self._do(_facts, self.spec)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._log.unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        context = multiprocessing.get_context("spawn")
+        start = partial(_start_process, self._log, self.spec.threads)
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=start)
+
+    def _do(self, function: Callable[..., T], *arguments: Any) -> T:
+        assert self._pool is not None
+        try:
+            outcome = self._pool.submit(_guarded, function, *arguments).result()
+        except BrokenProcessPool:
+            raise EngineError(self.spec.name, f"its process died; {self._last_words()}") from None
+        if isinstance(outcome, _Failure):
+            raise EngineError(self.spec.name, outcome.message)
+        result: T = outcome
+        return result
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text("utf-8", errors="replace").strip().splitlines()
+        return f"it said: {lines[-1]}" if lines else "it said nothing"
+
+
+# What follows runs in the engine's process.
+
+_drivers: list[Driver] = []
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An exception that can travel: not every one survives pickling."""
+
+    message: str
+
+
+def _start_process(log: Path, threads: int) -> None:
+    """Bind to as many processors as threads are asked for; keep what libraries print out of the way."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[:threads])
+
+
+def _guarded(function: Callable[..., T], *arguments: Any) -> T | _Failure:
+    try:
+        return function(*arguments)
+    except BertcError as error:
+        return _Failure(str(error))
+    except Exception as error:
+        return _Failure(f"{type(error).__name__}: {error}")
+
+
+def _prepare(spec: EngineSpec) -> None:
+    from bertc.bench.peers import PEERS
+
+    PEERS[spec.library].prepare(_source(spec), spec.dtype)
+
+
+def _load(spec: EngineSpec, texts: list[str]) -> None:
+    from bertc.bench.ours import CompiledModel
+    from bertc.bench.peers import PEERS
+
+    engine: Engine
+    if spec.library == "bertc":
+        engine = CompiledModel.open(spec.file, spec.threads)
+    else:
+        engine = PEERS[spec.library].load(_source(spec), spec.dtype, spec.threads)
+    _drivers[:] = [Driver(engine, open_artifact(spec.file).manifest.model, texts)]
+
+
+def _source(spec: EngineSpec) -> Any:
+    from bertc.bench.peers.source import Source
+
+    assert spec.checkpoint is not None
+    artifact = open_artifact(spec.file)
+    return Source(
+        spec.checkpoint, artifact.manifest.model, artifact.tokenizer_json, spec.cache, spec.calibration
+    )
+
+
+def _driven(method: str, *arguments: Any) -> Round:
+    result: Round = getattr(_drivers[0], method)(*arguments)
+    return result
+
+
+def _encode(texts: list[str]) -> Any:
+    return _drivers[0].engine.encode(texts, batch_size=32, sort=True)
+
+
+def _facts(spec: EngineSpec) -> EngineFacts:
+    engine = _drivers[0].engine
+    return EngineFacts(spec.name, spec.library, spec.dtype, engine.version, engine.isa, peak_memory_mb())
+
+
+def peak_memory_mb() -> float | None:
+    """Resident memory of this process at its highest, in 10^6 bytes; None where it is not told."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(fields["VmHWM"].split()[0]) * 1024 / 1e6

@@ -1,0 +1,97 @@
+"""A report of the bench: what is put together from timings, and the file that keeps reports.
+
+A results file holds the reports of one kind of machine, one for each model: plots and tables in the
+README and the docs are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from bertc.bench.peaks import Peaks
+from bertc.bench.timing import Timing, faster
+from bertc.errors import InputError
+
+FORMAT = 1
+"""Of the report and of the results file. Raised when a reader of the old one would misread the new one."""
+
+TEXT_PAIRS = (
+    ("sorted", "sorted"),
+    ("unsorted", "unsorted"),
+    ("single", "single"),
+    ("one_call", "sorted"),
+    ("one_call", "unsorted"),
+)
+"""How we run texts, and how the peer does that is compared with it."""
+
+
+def best_peaks(measured: Sequence[Peaks]) -> Peaks | None:
+    """The highest value of each limit."""
+    if not measured:
+        return None
+    gops = {
+        isa: {dtype: max(each.gops[isa][dtype] for each in measured) for dtype in measured[0].gops[isa]}
+        for isa in measured[0].gops
+    }
+    return Peaks(measured[0].threads, gops, max(each.memory_gb_per_second for each in measured))
+
+
+def limit(peaks: Peaks | None, dtype: str) -> float | None:
+    """10^9 operations per second: the highest of all instruction sets for this dtype."""
+    if peaks is None:
+        return None
+    return max((row[dtype] for row in peaks.gops.values() if dtype in row), default=None)
+
+
+def rate(engine: str, dtype: str, timing: Timing, peaks: Peaks | None) -> dict[str, Any]:
+    """A row of the report: the timing, and its share of the machine's limit."""
+    best = limit(peaks, dtype)
+    share = None if best is None else 100 * timing.gops / best
+    return {"engine": engine, **asdict(timing), "percent_of_peak": share}
+
+
+def ratios(
+    shapes: Mapping[tuple[tuple[int, int], str], Timing],
+    texts: Mapping[tuple[str, str], Timing],
+    ours: Sequence[str],
+    peers: Sequence[str],
+) -> list[dict[str, Any]]:
+    """How many times faster each of ours is than each peer, for each shape and way to run texts."""
+    works = list(dict.fromkeys(shape for shape, _ in shapes))
+    pairs: list[tuple[str, Mapping[Any, Timing], Any, Any]] = [
+        (f"{batch}x{length}", shapes, (batch, length), (batch, length)) for batch, length in works
+    ]
+    pairs += [(a if a == b else f"{a}/{b}", texts, a, b) for a, b in TEXT_PAIRS]
+    rows = []
+    for (work, timings, mine, theirs), own, peer in product(pairs, ours, peers):
+        if (mine, own) in timings and (theirs, peer) in timings:
+            ratio = faster(timings[mine, own].round_ms, timings[theirs, peer].round_ms)
+            rows.append({"engine": own, "peer": peer, "work": work, **asdict(ratio)})
+    return rows
+
+
+def save(path: Path, report: Mapping[str, Any]) -> None:
+    """Put the report into a results file, in place of an older one of the same model."""
+    kept = load_results(path) if path.exists() else []
+    name = report["model"]["name"]
+    kept = [each for each in kept if each["model"]["name"] != name]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"format": FORMAT, "reports": [*kept, report]}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def load_results(path: Path) -> list[dict[str, Any]]:
+    """The reports in a results file. Raises ``InputError`` for anything else."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        version, reports = content["format"], content["reports"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is no results file of bertc bench") from None
+    if version != FORMAT:
+        raise InputError(f"{path} has format {version}, this version of bertc reads {FORMAT}")
+    return list(reports)

@@ -1,0 +1,129 @@
+"""Times of runs, and what follows from them: percentiles, rates, spread, ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertc.artifact.schema import ModelInfo
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: ``repeats`` calls, fewer if they take more than ``seconds``."""
+
+    warmup: int = 1
+    """Untimed turns before the first round."""
+    repeats: int = 1000
+    seconds: float = 2.0
+    """Of each engine, for each shape and each way to run the texts."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What one unit of work is: a run of a shape, or one pass over all texts."""
+
+    sequences: int
+    tokens: int
+    """Without padding, whoever pads."""
+    operations: int
+
+    @classmethod
+    def of(cls, info: ModelInfo, lengths: Sequence[int]) -> Amount:
+        """Of sequences with these numbers of tokens."""
+        return cls(len(lengths), sum(lengths), operations(info, lengths))
+
+
+@dataclass(frozen=True)
+class Round:
+    """What an engine did in one turn."""
+
+    calls_ms: tuple[float, ...]
+    """Each call: what a user waits for."""
+    unit_ms: float
+    """One unit of work, the median if there were several."""
+    kernel_ms: float
+    """Of the unit, the time in the model: without tokenizing, padding and sorting."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One unit of work, measured in several rounds."""
+
+    sequences: int
+    tokens: int
+    repeats: int
+    """Calls in all rounds."""
+    mean_ms: float
+    p50_ms: float
+    """Of the calls, as all percentiles. Where texts are run one by one, a call is one text."""
+    p90_ms: float
+    p99_ms: float
+    spread: float
+    """Of the unit's time from round to round: the distance of its quartiles as a share of its median."""
+    sequences_per_second: float
+    """From the unit's median time over the rounds, as all rates."""
+    tokens_per_second: float
+    gops: float
+    """10^9 operations per second; a multiplication and an addition count as two."""
+    kernel_sequences_per_second: float
+    """Without tokenizing, padding and sorting."""
+    kernel_gops: float
+    round_ms: tuple[float, ...]
+    """The unit's time in each round."""
+
+
+def summarize(rounds: Sequence[Round], amount: Amount) -> Timing:
+    """Percentiles over all calls, medians over rounds."""
+    calls = [call for each in rounds for call in each.calls_ms]
+    p50, p90, p99 = (float(value) for value in np.percentile(calls, [50, 90, 99]))
+    units = [each.unit_ms for each in rounds]
+    low, unit, high = (float(value) for value in np.percentile(units, [25, 50, 75]))
+    kernel = float(np.median([each.kernel_ms for each in rounds]))
+    return Timing(
+        sequences=amount.sequences,
+        tokens=amount.tokens,
+        repeats=len(calls),
+        mean_ms=float(np.mean(calls)),
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        spread=(high - low) / unit,
+        sequences_per_second=1000 * amount.sequences / unit,
+        tokens_per_second=1000 * amount.tokens / unit,
+        gops=amount.operations / unit / 1e6,
+        kernel_sequences_per_second=1000 * amount.sequences / kernel,
+        kernel_gops=amount.operations / kernel / 1e6,
+        round_ms=tuple(units),
+    )
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times faster one is than another: the median over pairs of neighboring rounds."""
+
+    median: float
+    low: float
+    """The lower quartile over the rounds."""
+    high: float
+
+
+def faster(round_ms: Sequence[float], others: Sequence[float]) -> Ratio:
+    """The other's time over one's own, round by round: what both suffer from at one time cancels."""
+    ratios = [other / own for own, other in zip(round_ms, others, strict=False)]
+    low, median, high = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
+    return Ratio(median, low, high)
+
+
+def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
+    """Of the encoder's matrix products: 2 per multiply-add, without embeddings, norms and heads.
+
+    Per token and layer 4 H*H for queries, keys, values and their output and 2 H*I for the feed
+    forward part; per sequence of n tokens 2 n*n*H for scores and mixed values.
+    """
+    hidden, inner = info.hidden_size, info.intermediate_size
+    dense = (4 * hidden * hidden + 2 * hidden * inner) * sum(lengths)
+    attention = 2 * hidden * sum(length * length for length in lengths)
+    return 2 * info.num_hidden_layers * (dense + attention)

@@ -1,0 +1,121 @@
+"""The tables of ``bertc bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bertc.cli.console import print_facts, print_table
+
+Report = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+TIMES = {"p50_ms": "p50 ms", "p90_ms": "p90 ms", "p99_ms": "p99 ms"}
+RATES = {"sequences_per_second": "sequences/s", "tokens_per_second": "tokens/s", "gops": "GOP/s"}
+MODES = {"sorted": "32, sorted", "unsorted": "32, unsorted", "single": "one by one", "one_call": "one call"}
+"""How texts are batched."""
+
+
+def print_report(report: Report) -> None:
+    """All that was measured."""
+    print_facts("machine", report["machine"])
+    if report["peaks"] is not None:
+        print_peaks(report, machine=False)
+    print_facts("versions", {**report["versions"], "commit": report["commit"]})
+    _print_engines(report)
+    _print_shapes(report)
+    _print_texts(report)
+    _print_accuracy(report)
+    _print_ratios(report)
+    _print_startup(report)
+    for message in report["failed"].values():
+        print_facts("not measured", {"": message})
+
+
+def print_peaks(report: Report, machine: bool = True) -> None:
+    """The machine's limits."""
+    peaks = report["peaks"]
+    if machine:
+        print_facts("machine", report["machine"])
+    dtypes = list(dict.fromkeys(dtype for row in peaks["gops"].values() for dtype in row))
+    rows = [[isa, *(row.get(dtype, "") for dtype in dtypes)] for isa, row in peaks["gops"].items()]
+    print_table(f"limits with {peaks['threads']} threads, GOP/s", ["instruction set", *dtypes], rows)
+    print_facts("", {"memory, GB/s": peaks["memory_gb_per_second"]})
+
+
+def _print_engines(report: Report) -> None:
+    columns = {"name": "engine", "version": "version", "isa": "runs on", "peak_mb": "peak memory, MB"}
+    rows = [["" if each[key] is None else each[key] for key in columns] for each in report["engines"]]
+    print_table("engines", list(columns.values()), rows)
+
+
+def _print_shapes(report: Report) -> None:
+    rows = [[f"{row['batch']}x{row['length']}", row["engine"], *_figures(row)] for row in report["shapes"]]
+    print_table("fixed shapes, random ids, without tokenizing", ["shape", "engine", *_headings()], rows)
+
+
+def _print_texts(report: Report) -> None:
+    rows = [
+        [MODES[row["mode"]], row["engine"], *_figures(row), row["kernel_sequences_per_second"]]
+        for row in report["texts"]
+    ]
+    if rows:
+        first = report["texts"][0]
+        amount = f"{first['sequences']} texts, {first['tokens']} tokens"
+        title = f"{report['settings']['source']}: {amount}, with tokenizing"
+        print_table(title, ["batches", "engine", *_headings(), "model alone"], rows)
+
+
+def _headings() -> list[str]:
+    return [*TIMES.values(), "spread %", *RATES.values(), "% of limit", "calls"]
+
+
+def _figures(row: Row) -> list[Any]:
+    share = row["percent_of_peak"]
+    return [
+        *(row[key] for key in TIMES),
+        100 * row["spread"],
+        *(row[key] for key in RATES),
+        "" if share is None else share,
+        row["repeats"],
+    ]
+
+
+def _print_accuracy(report: Report) -> None:
+    columns = {
+        "engine": "engine",
+        "spearman": "Spearman x 100",
+        "pearson": "Pearson x 100",
+        "mean_cosine": "mean cosine to fp32",
+        "worst_cosine": "worst",
+    }
+    rows = [[_exact(each[key]) for key in columns] for each in report["accuracy"]]
+    if rows:
+        print_table(f"accuracy on {report['settings']['sts']}", list(columns.values()), rows)
+
+
+def _exact(value: Any) -> Any:
+    if value is None:
+        return ""
+    return f"{value:.5f}" if isinstance(value, float) and abs(value) <= 1 else value
+
+
+def _print_ratios(report: Report) -> None:
+    """For each of ours: a line for each work, a column for each peer."""
+    for own in dict.fromkeys(row["engine"] for row in report["ratios"]):
+        mine = [row for row in report["ratios"] if row["engine"] == own]
+        peers = list(dict.fromkeys(row["peer"] for row in mine))
+        found = {(row["work"], row["peer"]): row["median"] for row in mine}
+        rows = []
+        for work in dict.fromkeys(row["work"] for row in mine):
+            cells: Sequence[float | None] = [found.get((work, peer)) for peer in peers]
+            least = min(cell for cell in cells if cell is not None)
+            rows.append([work, least, *("" if cell is None else cell for cell in cells)])
+        print_table(f"{own} is so many times faster than", ["", "the best", *peers], rows)
+
+
+def _print_startup(report: Report) -> None:
+    phases = list(next(iter(report["startup_ms"].values()), {}))
+    rows = [[name, *times.values()] for name, times in report["startup_ms"].items()]
+    if rows:
+        print_table("start of a process, ms", ["file", *phases], rows)

@@ -1,0 +1,115 @@
+"""Engines and turns whose times a test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bertc.bench.timing import Amount, Round, Timing, summarize
+
+Array = np.ndarray[Any, Any]
+
+
+class FakeEngine:
+    """Answers a text with its length, and remembers what it was asked."""
+
+    version = "1.0"
+    isa: str | None = "abacus"
+
+    def __init__(self) -> None:
+        self.kernel_seconds = 0.0
+        self.bound: list[tuple[int, ...]] = []
+        self.runs = 0
+        self.encoded: list[tuple[int, int | None, bool]] = []
+
+    def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
+        assert input_ids.dtype == attention_mask.dtype == np.int64
+        assert np.array_equal(attention_mask, np.ones(input_ids.shape))
+        self.bound.append(input_ids.shape)
+
+        def run() -> Array:
+            self.runs += 1
+            return np.zeros((len(input_ids), 2), np.float32)
+
+        return run
+
+    def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Array:
+        self.encoded.append((len(texts), batch_size, sort))
+        self.kernel_seconds += 0.25
+        return np.array([[len(text)] for text in texts], np.float32)
+
+
+class FakeTurn:
+    """Takes ``milliseconds`` per call, all of it in the kernel, and notes its name in ``log``."""
+
+    def __init__(self, name: str, milliseconds: float, log: list[str]) -> None:
+        self.name, self.milliseconds, self.log = name, milliseconds, log
+        self.calls: list[int] = []
+
+    def __call__(self, calls: int) -> Round:
+        self.log.append(self.name)
+        self.calls.append(calls)
+        return Round((self.milliseconds,) * calls, self.milliseconds, self.milliseconds)
+
+
+def timing(*units: float, sequences: int = 1) -> Timing:
+    """One call in each round, of so many milliseconds."""
+    rounds = [Round((unit,), unit, unit / 2) for unit in units]
+    return summarize(rounds, Amount(sequences, 10 * sequences, 1_000_000))
+
+
+def make_report() -> dict[str, Any]:
+    """A report as ``run_bench`` gives it, of made-up figures."""
+    from dataclasses import asdict
+
+    from bertc.bench.peaks import Peaks
+    from bertc.bench.report import FORMAT, rate, ratios
+
+    peaks = Peaks(2, {"avx2": {"fp32": 1.0, "int8": 4.0}}, 20.0)
+    engines = {"bertc int8": "int8", "openvino int8": "int8", "transformers fp32": "fp32"}
+    shapes = {
+        ((batch, 16), name): timing(float(batch * (place + 1)))
+        for batch in (1, 8)
+        for place, name in enumerate(engines)
+    }
+    texts = {
+        (mode, name): timing(10.0 * (place + 1), sequences=5)
+        for mode in ("sorted", "single", "one_call")
+        for place, name in enumerate(engines)
+        if mode != "one_call" or name == "bertc int8"
+    }
+    score = {"spearman": 82.0, "pearson": 81.0, "mean_cosine": 0.999, "worst_cosine": None}
+    return {
+        "format": FORMAT,
+        "date": "2026-01-01",
+        "commit": None,
+        "machine": {"processor": "Abacus", "isas": ["avx2"], "cores": 2},
+        "versions": {"bertc": "1.0"},
+        "model": {"name": "tiny"},
+        "settings": {"threads": 2, "source": "texts.txt", "sts": "sts.csv"},
+        "peaks": asdict(peaks),
+        "engines": [
+            {
+                "name": name,
+                "library": name.split()[0],
+                "dtype": dtype,
+                "version": "1.0",
+                "isa": None,
+                "peak_mb": 1.5,
+            }
+            for name, dtype in engines.items()
+        ],
+        "failed": {"ctranslate2 int8": "ctranslate2 int8: it has no heads"},
+        "shapes": [
+            {"batch": shape[0], "length": shape[1], **rate(name, engines[name], each, peaks)}
+            for (shape, name), each in shapes.items()
+        ],
+        "texts": [
+            {"mode": mode, **rate(name, engines[name], each, peaks)} for (mode, name), each in texts.items()
+        ],
+        "accuracy": [{"engine": name, **score} for name in engines],
+        "ratios": ratios(shapes, texts, ["bertc int8"], ["openvino int8", "transformers fp32"]),
+        "startup_ms": {"bertc int8": {"import": 1.0, "total": 2.0}},
+    }

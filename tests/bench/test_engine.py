@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bertc
+from bertc.bench import engine as module
+from bertc.bench.engine import TEXT_MODES, Driver, batches
+from bertc.bench.ours import CompiledModel, time_texts, token_lengths
+from bertc.bench.timing import Effort
+from bertc.errors import InputError
+from tests.bench.fakes import FakeEngine
+from tests.conftest import MakeArtifact
+from tests.support.fake_session import make_info
+
+INFO = make_info("embedding", max_position_embeddings=64)
+TEXTS = ["one", "dog cat", "", "a man playing the guitar"]
+
+
+def test_a_shape_is_run_as_often_as_asked_after_one_call_to_warm_up() -> None:
+    engine = FakeEngine()
+    result = Driver(engine, INFO).run_shape(batch=3, length=5, calls=4)
+    assert engine.bound == [(3, 5)] and engine.runs == 5
+    assert len(result.calls_ms) == 4 and result.unit_ms == result.kernel_ms > 0
+
+
+def test_a_slow_shape_needs_no_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.0)
+    engine = FakeEngine()
+    assert len(Driver(engine, INFO).run_shape(1, 2, calls=2).calls_ms) == engine.runs == 2
+
+
+def test_too_long_a_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="64 positions"):
+        Driver(FakeEngine(), INFO).run_shape(1, 65, 1)
+
+
+@pytest.mark.parametrize("mode", TEXT_MODES)
+def test_texts_are_run_in_the_way_of_the_mode(mode: str) -> None:
+    engine = FakeEngine()
+    result = Driver(engine, INFO, TEXTS).run_texts(mode, calls=2)
+    how = TEXT_MODES[mode]
+    size = 1 if mode == "single" else len(TEXTS)
+    calls = 2 * len(TEXTS) if mode == "single" else 2
+    assert engine.encoded[1:] == [(size, how.batch_size, how.sort)] * calls
+    assert len(result.calls_ms) == calls
+    assert result.kernel_ms == 250 * calls / 2
+
+
+def test_batches_cover_an_order() -> None:
+    assert batches("abcde", 2, [4, 3, 2, 1, 0]) == [[4, 3], [2, 1], [0]]
+    assert batches("abc", None, range(3)) == [[0, 1, 2]]
+    assert batches([], None, []) == []
+
+
+@pytest.mark.parametrize("mode", TEXT_MODES)
+def test_our_engine_gives_what_encode_gives(artifact: MakeArtifact, mode: str) -> None:
+    engine = CompiledModel.open(artifact(), 1)
+    how = TEXT_MODES[mode]
+    found = engine.encode(TEXTS, batch_size=how.batch_size, sort=how.sort)
+    assert np.array_equal(found, bertc.load(artifact()).encode(TEXTS))
+    assert engine.kernel_seconds > 0
+
+
+def test_our_engine_packs_padded_arrays(artifact: MakeArtifact) -> None:
+    encoder = bertc.load(artifact())
+    encodings = encoder.tokenizer(TEXTS).encodings
+    ids = np.zeros((len(TEXTS), max(len(each.ids) for each in encodings)), np.int64)
+    mask = np.zeros_like(ids)
+    for row, encoding in enumerate(encodings):
+        ids[row, : len(encoding.ids)] = encoding.ids
+        mask[row, : len(encoding.ids)] = 1
+    assert np.array_equal(CompiledModel(encoder).bind(ids, mask)(), encoder.encode(TEXTS))
+
+
+@pytest.mark.parametrize("head", ["embedding", "classification", "token_classification"])
+def test_texts_are_timed_for_every_task(artifact: MakeArtifact, head: str) -> None:
+    encoder = bertc.load(artifact(head))
+    timing = time_texts(encoder, ["cat", "dog cat"], Effort(warmup=0, repeats=4, seconds=60))
+    assert (timing.sequences, timing.tokens) == (2, 7)
+    assert timing.repeats >= 4
+    assert timing.kernel_sequences_per_second >= timing.sequences_per_second > 0
+    assert token_lengths(encoder, ["cat", "dog cat"]) == [3, 4]

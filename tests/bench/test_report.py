@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bertc.bench.peaks import Peaks
+from bertc.bench.plots import save_plots
+from bertc.bench.report import best_peaks, limit, load_results, rate, ratios, save
+from bertc.cli.bench_tables import print_peaks, print_report
+from bertc.errors import InputError
+from tests.bench.fakes import make_report, timing
+
+PEAKS = Peaks(2, {"avx2": {"fp32": 2.0, "int8": 3.0}, "avx512": {"fp32": 4.0, "int8": 10.0}}, 20.0)
+
+
+def test_the_limit_is_that_of_the_best_instruction_set() -> None:
+    assert limit(PEAKS, "int8") == 10.0
+    assert limit(PEAKS, "int3") is None and limit(None, "int8") is None
+
+
+def test_of_two_measurements_the_better_counts() -> None:
+    other = Peaks(2, {"avx2": {"fp32": 1.0, "int8": 4.0}, "avx512": {"fp32": 5.0, "int8": 9.0}}, 21.0)
+    best = best_peaks([PEAKS, other])
+    assert best is not None
+    assert best.gops == {"avx2": {"fp32": 2.0, "int8": 4.0}, "avx512": {"fp32": 5.0, "int8": 10.0}}
+    assert best.memory_gb_per_second == 21.0
+    assert best_peaks([]) is None
+
+
+def test_a_row_has_its_share_of_the_limit() -> None:
+    row = rate("bertc int8", "int8", timing(1.0), PEAKS)  # 10^6 operations in a millisecond: 1 GOP/s
+    assert row["engine"] == "bertc int8" and row["percent_of_peak"] == pytest.approx(10.0)
+    assert rate("bertc int8", "int8", timing(1.0), None)["percent_of_peak"] is None
+
+
+def test_ratios_are_given_for_each_shape_and_way_to_run_texts() -> None:
+    shapes = {((8, 128), "ours"): timing(2.0, 4.0), ((8, 128), "peer"): timing(3.0, 6.0)}
+    texts = {
+        ("sorted", "ours"): timing(2.0),
+        ("one_call", "ours"): timing(1.0),
+        ("sorted", "peer"): timing(2.0),
+        ("unsorted", "peer"): timing(5.0),
+    }
+    rows = ratios(shapes, texts, ["ours"], ["peer"])
+    assert {row["work"]: row["median"] for row in rows} == {
+        "8x128": 1.5,
+        "sorted": 1.0,
+        "one_call/sorted": 2.0,
+        "one_call/unsorted": 5.0,
+    }
+    assert all(row["engine"] == "ours" and row["peer"] == "peer" for row in rows)
+
+
+def test_a_results_file_keeps_one_report_for_each_model(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "machine.json"
+    first, second, again = make_report(), make_report(), make_report()
+    second["model"] = {"name": "other"}
+    again["date"] = "2026-02-02"
+    for report in (first, second, again):
+        save(path, report)
+    assert load_results(path) == json.loads(json.dumps([second, again]))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99, "reports": []}'])
+def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"other\.json"):
+        load_results(path)
+
+
+def test_tables_show_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    report = make_report()
+    print_report(report)
+    out = capsys.readouterr().out
+    for text in (
+        "Abacus",
+        "8x16",
+        "one call",
+        "openvino int8",
+        "82.00",
+        "0.99900",
+        "it has no heads",
+        "total",
+    ):
+        assert text in out
+    line = next(line for line in out.splitlines() if "one_call/sorted" in line)
+    assert [cell.strip() for cell in line.split("│")[2:5]] == ["2.00", "2.00", "3.00"]
+    print_peaks(report)
+    assert "20" in capsys.readouterr().out
+
+
+def test_tables_of_a_run_without_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    report = make_report()
+    for key in ("texts", "accuracy", "ratios"):
+        report[key] = []
+    report.update(peaks=None, failed={}, startup_ms={})
+    for row in report["shapes"]:
+        row["percent_of_peak"] = None
+    print_report(report)
+    assert "8x16" in capsys.readouterr().out
+
+
+def test_plots_are_written_for_what_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = make_report()
+    paths = save_plots(report, tmp_path / "plots", "tiny-")
+    assert [path.name for path in paths] == ["tiny-throughput.png", "tiny-texts.png", "tiny-accuracy.png"]
+    assert all(path.stat().st_size > 1000 for path in paths)
+    report["texts"] = []
+    assert [path.name for path in save_plots(report, tmp_path)] == ["throughput.png"]

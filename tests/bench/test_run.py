@@ -1,0 +1,150 @@
+"""Whole runs of the bench, with our own files: with several, each is in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertc.bench.machine import commit, machine_facts, versions
+from bertc.bench.peers import PEERS
+from bertc.bench.peers.base import Peer
+from bertc.bench.plan import Settings, plan
+from bertc.bench.process import EngineError, EngineProcess, EngineSpec
+from bertc.bench.run import run_bench
+from bertc.bench.timing import Effort
+from bertc.errors import InputError, MissingExtraError
+from tests.conftest import MakeArtifact
+
+QUICK = Effort(warmup=0, repeats=3, seconds=0.0)
+TEXTS = ("the cat", "a dog", "good film", "good movie", "one two", "one two three")
+
+
+def settings(*files: Path, **changes: Any) -> Settings:
+    quick: dict[str, Any] = {
+        "threads": 1,
+        "batches": (1, 2),
+        "lengths": (4,),
+        "effort": QUICK,
+        "startup": False,
+        "peaks": False,
+    }
+    return Settings(files=files, **{**quick, **changes})
+
+
+@pytest.fixture
+def sts(tmp_path: Path) -> Path:
+    path = tmp_path / "sts.csv"
+    pairs = zip(TEXTS[::2], TEXTS[1::2], strict=True)
+    path.write_text("".join(f"g\tf\ty\t{i}\t{i}\t{a}\t{b}\n" for i, (a, b) in enumerate(pairs)))
+    return path
+
+
+def test_one_file_alone(artifact: MakeArtifact) -> None:
+    said: list[str] = []
+    report = run_bench(settings(artifact("classification"), texts=TEXTS), said.append)
+    assert [(row["batch"], row["length"], row["engine"]) for row in report["shapes"]] == [
+        (1, 4, "bertc fp32"),
+        (2, 4, "bertc fp32"),
+    ]
+    assert [row["mode"] for row in report["texts"]] == ["sorted", "unsorted", "single", "one_call"]
+    assert report["ratios"] == report["accuracy"] == [] and report["peaks"] is None
+    assert json.loads(json.dumps(report))["settings"]["texts"] == len(TEXTS)
+    assert "1 x 4" in said
+
+
+def test_several_files_are_compared_and_scored_in_processes_of_their_own(
+    artifact: MakeArtifact, sts: Path
+) -> None:
+    pytest.importorskip("scipy")
+    files = (artifact("embedding", "int8"), artifact("embedding", "fp32"))
+    report = run_bench(settings(*files, texts=TEXTS, sts=sts, batches=(2,)))
+    engines = ["bertc int8", "bertc fp32"]
+    assert [engine["name"] for engine in report["engines"]] == engines
+    assert all(engine["isa"] for engine in report["engines"])
+    assert [row["engine"] for row in report["shapes"]] == engines
+    assert len(report["texts"]) == 8
+    scores = {row["engine"]: row for row in report["accuracy"]}
+    assert scores["bertc fp32"]["worst_cosine"] == pytest.approx(1)
+    assert 0.98 < scores["bertc int8"]["mean_cosine"] < 1
+
+
+def test_files_of_one_dtype_are_told_apart(artifact: MakeArtifact, tmp_path: Path) -> None:
+    copy = tmp_path / "seven-bit.bertc"
+    copy.write_bytes(artifact().read_bytes())
+    names = [spec.name for spec in plan(settings(artifact(), copy))]
+    assert names == ["bertc fp32 embedding.fp32", "bertc fp32 seven-bit"]
+
+
+def test_files_of_different_models_are_refused(artifact: MakeArtifact) -> None:
+    with pytest.raises(InputError, match="different models"):
+        plan(settings(artifact("embedding"), artifact("classification")))
+
+
+def test_a_peer_that_does_not_exist_is_refused_with_the_nearest_name(artifact: MakeArtifact) -> None:
+    with pytest.raises(InputError, match="did you mean 'onnxruntime'"):
+        plan(settings(artifact(), against=("onnx-runtime",)))
+
+
+def test_a_peer_that_is_not_installed_names_the_extra(
+    artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PEERS["openvino"], "packages", ("no_such_package",))
+    with pytest.raises(MissingExtraError, match=r"no_such_package.*bertc\[bench\]"):
+        plan(settings(artifact(), against=("openvino",)))
+
+
+def test_peers_need_the_checkpoint(artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PEERS["openvino"], "packages", ())
+    with pytest.raises(InputError, match="checkpoint folder"):
+        plan(settings(artifact(), against=("openvino",)))
+
+
+def test_only_the_variants_that_are_asked_for_take_part(
+    artifact: MakeArtifact, checkpoint: MakeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for peer in PEERS.values():
+        monkeypatch.setattr(peer, "packages", ())
+    chosen = settings(artifact(), against=tuple(PEERS), checkpoint=checkpoint(), dtypes=("int8",))
+    assert [spec.name for spec in plan(chosen)[1:]] == [
+        "onnxruntime int8",
+        "openvino int8",
+        "ctranslate2 int8",
+    ]
+
+
+def test_a_peer_that_fails_is_left_out_and_named(
+    artifact: MakeArtifact, checkpoint: MakeArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process finds no peer of this name: as good a failure as any."""
+    monkeypatch.setitem(PEERS, "abacus", Abacus)
+    report = run_bench(settings(artifact(), against=("abacus",), checkpoint=checkpoint(), batches=(1,)))
+    assert [engine["name"] for engine in report["engines"]] == ["bertc fp32"]
+    assert report["failed"] == {"abacus int8": "abacus int8: KeyError: 'abacus'"}
+
+
+class Abacus(Peer):
+    library = "abacus"
+    packages = ()
+    dtypes = ("int8",)
+
+
+def test_our_own_failure_is_an_error(tmp_path: Path) -> None:
+    spec = EngineSpec("bertc", "int8", "bertc int8", tmp_path / "none.bertc", None, tmp_path, (), 1)
+    with pytest.raises(EngineError, match=r"bertc int8: .*none\.bertc") as caught:
+        EngineProcess(spec, [])
+    assert caught.value.name == "bertc int8"
+
+
+def test_too_long_a_shape_is_refused_before_anything_runs(artifact: MakeArtifact) -> None:
+    with pytest.raises(InputError, match="64 positions"):
+        run_bench(settings(artifact(), lengths=(4, 65)))
+
+
+def test_the_machine_is_described() -> None:
+    facts = machine_facts()
+    assert facts["cores"] >= 1 and facts["isas"] and facts["processor"]
+    assert {"python", "bertc", "numpy"} <= set(versions())
+    assert commit() is None or len(str(commit()).rstrip("+")) >= 7
