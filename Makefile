@@ -6,6 +6,8 @@ PYTHON ?= python3
 STS ?=
 # More options for pytest: make test TESTS="tests/ir -x"
 TESTS ?=
+# The kind of machine that results are of: benchmarks/results/KIND.json
+KIND ?= this-machine
 # The index with PyTorch's CPU builds, on Linux: the default index's builds bring CUDA along
 TORCH_INDEX ?=
 
@@ -17,7 +19,7 @@ NATIVE := $(shell git ls-files 'native/*.cc' 'native/*.h' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-isa asan lint format bench wheel clean
+.PHONY: help demo test test-isa asan lint format compare plots bench wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +57,12 @@ format: $(VENV)/.lint  ## put the sources into the house style
 	$(RUN) -m ruff format .
 	$(VENV)/bin/clang-format -i $(NATIVE)
 
+compare: $(VENV)/.bench  ## measure next to other libraries: make compare KIND=avx512 (an hour, idle machine)
+	$(RUN) benchmarks/compare.py --output benchmarks/results/$(KIND).json $(if $(STS),--sts "$(STS)")
+
+plots: $(VENV)/.demo  ## plots and docs/results.md from benchmarks/results
+	$(RUN) benchmarks/plot_results.py
+
 bench: demo-output/all-MiniLM-L6-v2.int8.bertc  ## time the int8 model of the demo
 	$(VENV)/bin/bertc bench $<
 
@@ -90,6 +98,10 @@ $(VENV)/.demo: $(VENV)/.build $(SOURCES) benchmarks/requirements.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --group test
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.demo
+	$(INSTALL) --no-build-isolation $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,eval,plot]"
 	touch $@
 
 # mypy reads the types of our dependencies.

@@ -38,7 +38,7 @@ def machine_facts() -> dict[str, Any]:
         "flags": [flag for flag in FLAGS if flag in flags],
         "isas": _native.supported_isas(),
         "caches": _caches(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
     }
 
 

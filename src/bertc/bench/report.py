@@ -1,7 +1,7 @@
 """A report of the bench: what is put together from timings, and the file that keeps reports.
 
-A results file holds the reports of one kind of machine, one for each model: plots and tables in the
-README and the docs are made from it.
+A results file holds the reports of one kind of machine, one for each model and number of threads:
+plots and tables in the README and the docs are made from it.
 """
 
 from __future__ import annotations
@@ -75,14 +75,25 @@ def ratios(
     return rows
 
 
+def rivals(own_dtype: str, peer_dtype: str) -> bool:
+    """Whether a peer counts when ours in this dtype is compared with the best of them.
+
+    Int8 has to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
+    """
+    return own_dtype in ("int8", peer_dtype)
+
+
 def save(path: Path, report: Mapping[str, Any]) -> None:
-    """Put the report into a results file, in place of an older one of the same model."""
+    """Put the report into a results file, in place of an older one of the same model and threads."""
     kept = load_results(path) if path.exists() else []
-    name = report["model"]["name"]
-    kept = [each for each in kept if each["model"]["name"] != name]
+    kept = [each for each in kept if _subject(each) != _subject(report)]
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "reports": [*kept, report]}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def _subject(report: Mapping[str, Any]) -> tuple[str, int]:
+    return report["model"]["name"], report["settings"]["threads"]
 
 
 def load_results(path: Path) -> list[dict[str, Any]]:

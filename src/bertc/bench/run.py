@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from bertc.artifact.schema import ModelInfo
@@ -184,7 +185,8 @@ def _run_texts(
 ) -> dict[tuple[str, str], Timing]:
     say(settings.source or "texts")
     amount = Amount.of(encoder.info, token_lengths(encoder, settings.texts))
-    measured = contestants.measure(_text_turns, settings.effort)
+    # A turn warms up by itself, on some of the texts: no need for a whole pass before the first round.
+    measured = contestants.measure(_text_turns, replace(settings.effort, warmup=0))
     timings = {key: summarize(rounds, amount) for key, rounds in measured.items()}
     return {
         (mode, name): timings[mode, name]
@@ -228,7 +230,7 @@ def _settings_facts(settings: Settings) -> dict[str, Any]:
     return {
         "threads": settings.threads,
         "effort": asdict(settings.effort),
-        "source": settings.source,
+        "source": None if settings.source is None else Path(settings.source).name,
         "texts": len(settings.texts),
         "sts": None if settings.sts is None else settings.sts.name,
         "calibration_texts": len(settings.calibration),

