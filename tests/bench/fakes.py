@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from bertc.bench.peaks import Peaks
+from bertc.bench.process import EngineFacts
+from bertc.bench.report import FORMAT, rate, ratios
 from bertc.bench.timing import Amount, Round, Timing, summarize
 
 Array = np.ndarray[Any, Any]
@@ -60,15 +64,16 @@ def timing(*units: float, sequences: int = 1) -> Timing:
     return summarize(rounds, Amount(sequences, 10 * sequences, 1_000_000))
 
 
+def facts(name: str) -> EngineFacts:
+    """Of an engine that is called by its library and its dtype."""
+    library, dtype = name.split()
+    return EngineFacts(name, library, dtype, version="1.0", isa=None, peak_mb=1.5)
+
+
 def make_report() -> dict[str, Any]:
     """A report as ``run_bench`` gives it, of made-up figures."""
-    from dataclasses import asdict
-
-    from bertc.bench.peaks import Peaks
-    from bertc.bench.report import FORMAT, rate, ratios
-
     peaks = Peaks(2, {"avx2": {"fp32": 1.0, "int8": 4.0}}, 20.0)
-    engines = {"bertc int8": "int8", "openvino int8": "int8", "transformers fp32": "fp32"}
+    engines = {name: facts(name) for name in ("bertc int8", "openvino int8", "transformers fp32")}
     shapes = {
         ((batch, 16), name): timing(float(batch * (place + 1)))
         for batch in (1, 8)
@@ -96,25 +101,13 @@ def make_report() -> dict[str, Any]:
         "model": {"name": "tiny"},
         "settings": {"threads": 2, "source": "texts.txt", "sts": "sts.csv"},
         "peaks": asdict(peaks),
-        "engines": [
-            {
-                "name": name,
-                "library": name.split()[0],
-                "dtype": dtype,
-                "version": "1.0",
-                "isa": None,
-                "peak_mb": 1.5,
-            }
-            for name, dtype in engines.items()
-        ],
+        "engines": [asdict(each) for each in engines.values()],
         "failed": {"ctranslate2 int8": "ctranslate2 int8: it has no heads"},
         "shapes": [
-            {"batch": shape[0], "length": shape[1], **rate(name, engines[name], each, peaks)}
+            {"batch": shape[0], "length": shape[1], **rate(engines[name], each, peaks)}
             for (shape, name), each in shapes.items()
         ],
-        "texts": [
-            {"mode": mode, **rate(name, engines[name], each, peaks)} for (mode, name), each in texts.items()
-        ],
+        "texts": [{"mode": mode, **rate(engines[name], each, peaks)} for (mode, name), each in texts.items()],
         "accuracy": [{"engine": name, **score} for name in engines],
         "ratios": ratios(shapes, texts, ["bertc int8"], ["openvino int8", "transformers fp32"]),
         "startup_ms": {"bertc int8": {"import": 1.0, "total": 2.0}},

@@ -10,14 +10,18 @@ from bertc.bench.plots import save_plots
 from bertc.bench.report import best_peaks, limit, load_results, rate, ratios, save
 from bertc.cli.bench_tables import print_peaks, print_report
 from bertc.errors import InputError
-from tests.bench.fakes import make_report, timing
+from tests.bench.fakes import facts, make_report, timing
 
 PEAKS = Peaks(2, {"avx2": {"fp32": 2.0, "int8": 3.0}, "avx512": {"fp32": 4.0, "int8": 10.0}}, 20.0)
 
 
 def test_the_limit_is_that_of_the_best_instruction_set() -> None:
-    assert limit(PEAKS, "int8") == 10.0
-    assert limit(PEAKS, "int3") is None and limit(None, "int8") is None
+    assert limit(PEAKS, "int8", None) == limit(PEAKS, "int8", "what a peer calls it") == 10.0
+    assert limit(PEAKS, "int3", None) is None and limit(None, "int8", None) is None
+
+
+def test_an_engine_on_a_lower_instruction_set_is_held_against_that() -> None:
+    assert limit(PEAKS, "int8", "avx2") == 3.0 and limit(PEAKS, "int8", "avx512") == 10.0
 
 
 def test_of_two_measurements_the_better_counts() -> None:
@@ -30,9 +34,9 @@ def test_of_two_measurements_the_better_counts() -> None:
 
 
 def test_a_row_has_its_share_of_the_limit() -> None:
-    row = rate("bertc int8", "int8", timing(1.0), PEAKS)  # 10^6 operations in a millisecond: 1 GOP/s
+    row = rate(facts("bertc int8"), timing(1.0), PEAKS)  # 10^6 operations in a millisecond: 1 GOP/s
     assert row["engine"] == "bertc int8" and row["percent_of_peak"] == pytest.approx(10.0)
-    assert rate("bertc int8", "int8", timing(1.0), None)["percent_of_peak"] is None
+    assert rate(facts("bertc int8"), timing(1.0), None)["percent_of_peak"] is None
 
 
 def test_ratios_are_given_for_each_shape_and_way_to_run_texts() -> None:

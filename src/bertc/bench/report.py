@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertc.bench.peaks import Peaks
+from bertc.bench.process import EngineFacts
 from bertc.bench.timing import Timing, faster
 from bertc.errors import InputError
 
@@ -41,18 +42,23 @@ def best_peaks(measured: Sequence[Peaks]) -> Peaks | None:
     return Peaks(measured[0].threads, gops, max(each.memory_gb_per_second for each in measured))
 
 
-def limit(peaks: Peaks | None, dtype: str) -> float | None:
-    """10^9 operations per second: the highest of all instruction sets for this dtype."""
+def limit(peaks: Peaks | None, dtype: str, isa: str | None) -> float | None:
+    """10^9 operations per second: the highest of the instruction sets up to ``isa`` for this dtype.
+
+    Ours may be told to use a lower one than the processor has; what peers call theirs is not ours.
+    """
     if peaks is None:
         return None
-    return max((row[dtype] for row in peaks.gops.values() if dtype in row), default=None)
+    isas = list(peaks.gops)
+    usable = isas[: isas.index(isa) + 1] if isa in isas else isas
+    return max((peaks.gops[each][dtype] for each in usable if dtype in peaks.gops[each]), default=None)
 
 
-def rate(engine: str, dtype: str, timing: Timing, peaks: Peaks | None) -> dict[str, Any]:
+def rate(engine: EngineFacts, timing: Timing, peaks: Peaks | None) -> dict[str, Any]:
     """A row of the report: the timing, and its share of the machine's limit."""
-    best = limit(peaks, dtype)
+    best = limit(peaks, engine.dtype, engine.isa)
     share = None if best is None else 100 * timing.gops / best
-    return {"engine": engine, **asdict(timing), "percent_of_peak": share}
+    return {"engine": engine.name, **asdict(timing), "percent_of_peak": share}
 
 
 def ratios(

@@ -102,7 +102,7 @@ def run_bench(settings: Settings, say: Say = lambda _: None) -> dict[str, Any]:
         shapes = _run_shapes(field_, settings, info, say)
         texts = _run_texts(field_, settings, encoder, say) if settings.texts else {}
         accuracy = _accuracy(field_, settings, say) if settings.sts else {}
-        engines = [contestant.facts() for contestant in field_.live.values()]
+        engines = {name: contestant.facts() for name, contestant in field_.live.items()}
         failed = field_.failed
     startup = {}
     for spec in specs:
@@ -110,8 +110,7 @@ def run_bench(settings: Settings, say: Say = lambda _: None) -> dict[str, Any]:
             say(f"starting {spec.name}")
             startup[spec.name] = measure_startup(spec.file)
     limits = best_peaks([*peaks, *_peaks(settings, say)])
-    dtypes = {each.name: each.dtype for each in engines}
-    ours = [each.name for each in engines if each.library == OURS]
+    ours = [each.name for each in engines.values() if each.library == OURS]
     return {
         "format": FORMAT,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
@@ -121,18 +120,18 @@ def run_bench(settings: Settings, say: Say = lambda _: None) -> dict[str, Any]:
         "model": _model_facts(info),
         "settings": _settings_facts(settings),
         "peaks": None if limits is None else asdict(limits),
-        "engines": [asdict(each) for each in engines],
+        "engines": [asdict(each) for each in engines.values()],
         "failed": failed,
         "shapes": [
-            {"batch": batch, "length": length, **rate(engine, dtypes[engine], timing, limits)}
+            {"batch": batch, "length": length, **rate(engines[engine], timing, limits)}
             for ((batch, length), engine), timing in shapes.items()
         ],
         "texts": [
-            {"mode": mode, **rate(engine, dtypes[engine], timing, limits)}
+            {"mode": mode, **rate(engines[engine], timing, limits)}
             for (mode, engine), timing in texts.items()
         ],
         "accuracy": [{"engine": name, **asdict(score)} for name, score in accuracy.items()],
-        "ratios": ratios(shapes, texts, ours, [name for name in dtypes if name not in ours]),
+        "ratios": ratios(shapes, texts, ours, [name for name in engines if name not in ours]),
         "startup_ms": startup,
     }
 

@@ -93,12 +93,22 @@ class OpenVinoPeer(Peer):
         return results
 
 
+def evenly(texts: Sequence[str], count: int) -> list[str]:
+    """Texts from all over the list: files tend to be sorted by kind, and the first kind is not typical.
+
+    (The first 300 sentences of the STS benchmark's dev split are captions of videos: calibrated on
+    them, mean cosine to fp32 is .973 on the test split.)
+    """
+    step = max(1.0, len(texts) / count)
+    return [texts[int(index * step)] for index in range(min(count, len(texts)))]
+
+
 def _model(source: Source, dtype: str) -> Path:
     if dtype != "int8":  # the precision hint alone makes bf16
         folder = source.converted("fp32", PACKAGES, lambda folder: _convert(source, folder))
     else:
         plain = _model(source, "fp32")
-        texts = source.calibration[:CALIBRATION_TEXTS]
+        texts = evenly(source.calibration, CALIBRATION_TEXTS)
         folder = source.converted(
             dtype, PACKAGES, lambda folder: _quantize(source, texts, plain, folder), *texts
         )
