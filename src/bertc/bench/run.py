@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -184,8 +184,7 @@ def _run_texts(
 ) -> dict[tuple[str, str], Timing]:
     say(settings.source or "texts")
     amount = Amount.of(encoder.info, token_lengths(encoder, settings.texts))
-    # A turn warms up by itself, on some of the texts: no need for a whole pass before the first round.
-    measured = contestants.measure(_text_turns, replace(settings.effort, warmup=0))
+    measured = contestants.measure(_text_turns, settings.effort)
     timings = {key: summarize(rounds, amount) for key, rounds in measured.items()}
     return {
         (mode, name): timings[mode, name]

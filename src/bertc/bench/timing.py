@@ -15,7 +15,7 @@ class Effort:
     """How long to measure: ``repeats`` calls, fewer if they take more than ``seconds``."""
 
     warmup: int = 1
-    """Untimed turns before the first round."""
+    """Untimed turns before the first round: some libraries prepare for each shape that they meet."""
     repeats: int = 1000
     seconds: float = 2.0
     """Of each engine, for each shape and each way to run the texts."""

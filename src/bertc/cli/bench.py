@@ -16,37 +16,52 @@ Files = Annotated[
     list[Path] | None,
     typer.Argument(metavar="FILE...", help=".bertc files of one model.", show_default=False),
 ]
+Against = Annotated[
+    str, typer.Option(help="Also measure some of: transformers, onnxruntime, openvino, ctranslate2.")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="The folder that FILE was compiled from, for --against.")
+]
+DTypes = Annotated[str, typer.Option(help="Variants of --against, comma-separated.")]
+Batch = Annotated[str, typer.Option(help="Sequences per run, comma-separated.")]
+Length = Annotated[str, typer.Option(help="Tokens per sequence, comma-separated.")]
+Input = Annotated[str | None, typer.Option("--input", "-i", help="Also time the texts of this file.")]
+Column = Annotated[str, typer.Option(help="Where .jsonl and .parquet have the text.")]
+Sts = Annotated[
+    Path | None, typer.Option(help="Score on this STS file; without --input, time its sentences.")
+]
+Calibration = Annotated[
+    Path | None, typer.Option(help="Texts or STS file for peers that calibrate. Default: our samples.")
+]
+Warmup = Annotated[int, typer.Option(min=0, help="Rounds before measuring.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Measured runs, at most.")]
+Seconds = Annotated[float, typer.Option(min=0, help="Per engine and shape, about.")]
+Startup = Annotated[bool, typer.Option(help="Time the start of a process, by phase.")]
+MeasurePeaks = Annotated[bool, typer.Option(help="Measure the machine's limits; alone, without a FILE.")]
+Save = Annotated[Path | None, typer.Option(help="Add the report to this results file.")]
+Plots = Annotated[Path | None, typer.Option(help="Draw plots into this folder.")]
+Cache = Annotated[Path | None, typer.Option(help="Where converted checkpoints are kept.")]
 
 
 def command(
     files: Files = None,
-    against: Annotated[
-        str, typer.Option(help="Also measure transformers, onnxruntime, openvino, ctranslate2.")
-    ] = "",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="The folder that FILE was compiled from, for --against.")
-    ] = None,
-    dtypes: Annotated[str, typer.Option(help="Variants of --against.")] = "fp32,bf16,int8",
-    batch: Annotated[str, typer.Option(help="Sequences per run, comma-separated.")] = "1,4,8,16,32,64",
-    length: Annotated[str, typer.Option(help="Tokens per sequence, comma-separated.")] = "16,128,512",
-    source: Annotated[
-        str | None, typer.Option("--input", "-i", help="Also time the texts of this file.")
-    ] = None,
-    column: Annotated[str, typer.Option(help="Where .jsonl and .parquet have the text.")] = "text",
-    sts: Annotated[
-        Path | None, typer.Option(help="Score on this STS file; without --input, time its sentences.")
-    ] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Texts or STS file for peers that calibrate. Default: our samples.")
-    ] = None,
-    warmup: Annotated[int, typer.Option(min=0, help="Rounds before measuring.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Measured runs, at most.")] = 1000,
-    seconds: Annotated[float, typer.Option(min=0, help="Per engine and shape, about.")] = 2.0,
-    startup: Annotated[bool, typer.Option(help="Time the start of a process, by phase.")] = True,
-    peaks: Annotated[bool, typer.Option(help="Measure the machine's limits; alone, without a FILE.")] = True,
-    save: Annotated[Path | None, typer.Option(help="Add the report to this results file.")] = None,
-    plots: Annotated[Path | None, typer.Option(help="Draw plots into this folder.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Where converted checkpoints are kept.")] = None,
+    against: Against = "",
+    checkpoint: Checkpoint = None,
+    dtypes: DTypes = "fp32,bf16,int8",
+    batch: Batch = "1,4,8,16,32,64",
+    length: Length = "16,128,512",
+    source: Input = None,
+    column: Column = "text",
+    sts: Sts = None,
+    calibration: Calibration = None,
+    warmup: Warmup = 1,
+    repeats: Repeats = 1000,
+    seconds: Seconds = 2.0,
+    startup: Startup = True,
+    peaks: MeasurePeaks = True,
+    save: Save = None,
+    plots: Plots = None,
+    cache: Cache = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
