@@ -71,13 +71,6 @@ def pack_weight(constant: Constant) -> PackedTensor:
     return PackedTensor(constant.dtype, np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)))
 
 
-def unpack_weight(packed: PackedTensor, out: int, inner: int) -> Array:
-    """Undo :func:`pack_weight`: [out, in] in the stored dtype."""
-    blocks, groups, lanes, group = packed.array.shape
-    full = packed.array.transpose(0, 2, 1, 3).reshape(blocks * lanes, groups * group)
-    return np.ascontiguousarray(full[:out, :inner])
-
-
 def column_sums(constant: Constant) -> PackedTensor:
     """The sum of each output channel's 8-bit weights, int32: the zero point's share of a product."""
     sums = constant.array.astype(np.int64).sum(axis=1).astype(np.int32)
