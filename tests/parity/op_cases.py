@@ -77,13 +77,10 @@ class Builder:
 ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
 
 
-def _norm(builder: Builder, op: str, outputs: list[str]) -> None:
+def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None:
     columns = builder.shape.columns
-    inputs = [
-        builder.activation("x", columns),
-        builder.normal("gamma", columns),
-        builder.normal("beta", columns),
-    ]
+    inputs = [builder.activation("x", columns)]
+    inputs += [builder.normal(name, columns) if name else "" for name in ("gamma", "beta", *optional)]
     builder.result(*(v for v in builder.node(op, inputs, outputs, epsilon=1e-12) if _is_comparable(v)))
 
 
@@ -103,7 +100,8 @@ def layer_norm(builder: Builder) -> None:
 
 
 def layer_norm_quantize(builder: Builder) -> None:
-    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"])
+    vectors = ("multiplier", "offset") if builder.shape.choice % 2 else ("", "")
+    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *vectors)
     _int8_product(builder, ["q", "scale", "zero_point"])
 
 

@@ -13,7 +13,7 @@ from bertc.passes import fuse
 from bertc.quantize.apply import apply_recipe
 from bertc.quantize.primitives import quantize_per_channel, round_to_bf16
 from bertc.recipe import Recipe
-from tests.support.tiny_graphs import assert_same_results, bert_graph, ops
+from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops
 from tests.support.tiny_models import packed_inputs
 
 INPUTS = packed_inputs([1, 5, 30])
@@ -192,6 +192,48 @@ def test_a_weight_that_nodes_of_two_precisions_share_keeps_both_forms() -> None:
     assert typed.constants[f"{shared}.weight"].dtype == DType.F32
     assert typed.constants[f"{shared}.weight.int8"].dtype == DType.I8
     interpreter.run(typed, INPUTS)
+
+
+def _with_affine(graph: Graph, before: str) -> Graph:
+    """The graph with a ``channel_affine`` on the input of the linear node ``before``."""
+    rng = np.random.default_rng(0)
+    nodes = []
+    for each in graph.nodes:
+        if each.name == before:
+            source = each.inputs[0]
+            width = graph.constants[each.inputs[1]].array.shape[1]
+            nodes.append(node("channel_affine", "affine", source, "multiplier", "offset"))
+            nodes.append(dataclasses.replace(each, inputs=("affine", *each.inputs[1:])))
+        else:
+            nodes.append(each)
+    vectors = {
+        "multiplier": Constant(DType.F32, rng.uniform(0.5, 2, width).astype(np.float32)),
+        "offset": Constant(DType.F32, rng.normal(0, 1, width).astype(np.float32)),
+    }
+    return graph.with_nodes(nodes, constants={**graph.constants, **vectors})
+
+
+def test_a_channel_affine_becomes_part_of_the_layer_norm_before_it() -> None:
+    dense = f"{LAYER}.intermediate.dense"
+    fused = _with_affine(fuse(bert_graph()), dense)
+    typed = apply_recipe(fused, Recipe())
+    assert "channel_affine" not in ops(typed)
+    norm = next(n for n in typed.nodes if n.name == f"{LAYER}.attention.output.LayerNorm")
+    assert norm.inputs[3:] == ("multiplier", "offset")
+    nodes = {n.name: n for n in typed.nodes}
+    assert nodes[dense].inputs[:3] == norm.outputs[1:]
+    assert nodes[f"{LAYER}.output.dense"].inputs[-1] == norm.outputs[0]
+    expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
+    assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
+
+
+@pytest.mark.parametrize("before", [f"{LAYER}.output.dense", f"{LAYER}.intermediate.dense"])
+def test_a_channel_affine_elsewhere_is_refused(before: str) -> None:
+    """After no layer norm, or before a layer that is not in int8: no kernel does it."""
+    fused = _with_affine(fuse(bert_graph()), before)
+    exclude = (f"{LAYER}.intermediate.dense",) if "intermediate" in before else ()
+    with pytest.raises(GraphError, match="'affine': channel_affine stands between a layer norm and"):
+        apply_recipe(fused, Recipe(exclude=exclude))
 
 
 def test_only_a_fused_graph_is_taken() -> None:

@@ -65,11 +65,16 @@ std::unique_ptr<Op> make_layer_norm(Binder& binder, const Kernels& kernels) {
 
 std::unique_ptr<Op> make_layer_norm_quantize(Binder& binder, const Kernels& kernels) {
   LayerNormOp::Operands operands;
-  const LayerNorm in = bind_common(binder, operands);
+  LayerNorm in = bind_common(binder, operands);
   const Rows rows = operands.x->rows;
   operands.quantized = &binder.output(1, DType::kU8, in.columns, rows);
   operands.scale = &binder.output(2, DType::kF32, 0, rows);
   operands.zero_point = &binder.output(3, DType::kI32, 0, rows);
+  binder.require(binder.has_input(3) == binder.has_input(4), "multiplier and offset go together");
+  if (binder.has_input(3)) {
+    in.multiplier = binder.tensor(3, DType::kF32, {in.padded_columns}).as<float>();
+    in.offset = binder.tensor(4, DType::kF32, {in.padded_columns}).as<float>();
+  }
   return std::make_unique<LayerNormOp>(operands, kernels.layer_norm, in);
 }
 

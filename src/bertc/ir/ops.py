@@ -1,7 +1,8 @@
 """THE op table: for each op its inputs, outputs, attributes, legal stages, shape rule, reference.
 
 A row here, a kernel in ``native/src/ops`` and a row in ``native/src/ops/ops.inc`` make an op. Ops
-that only front ends emit (stage "imported") have no kernel: the passes fuse them away.
+that only front ends emit (stage "imported") have no kernel: the passes fuse them away. So does
+``channel_affine`` (stage "fused"): it becomes part of the layer norm before it.
 """
 
 from __future__ import annotations
@@ -130,8 +131,17 @@ def _quantized(x: TensorType) -> tuple[TensorType, ...]:
     )
 
 
+def _channel_affine(types: Types, _: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
+    x = _rows(types[0], "x")
+    for value, name in zip(types[1:], ("multiplier", "offset"), strict=True):
+        _same(_typed(value, (DType.F32,), 1, name).shape[0], x.shape[1], f"length of {name}")
+    return (x,)
+
+
 def _layer_norm_quantize(types: Types, attributes: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
-    (x,) = _layer_norm(types, attributes)
+    (x,) = _layer_norm(types[:3], attributes)
+    if types[3] is not None or types[4] is not None:
+        _channel_affine((x, *types[3:]), attributes)
     return (x, *_quantized(x))
 
 
@@ -225,6 +235,7 @@ _IMPORTED = frozenset({"imported"})
 _TYPED = frozenset({"typed"})
 _FUSED = frozenset({"fused", "typed"})
 _ANY = frozenset({"imported", "fused", "typed"})
+_BEFORE_TYPES = frozenset({"fused"})
 _NORM = ("x", "gamma", "beta")
 _Q = ("q", "scale", "zero_point")
 _FLOATS = ("f32", "bf16")
@@ -266,8 +277,16 @@ OPS: Mapping[str, Op] = {
             _QKV,
         ),
         Op(
+            "channel_affine",
+            ("x", "multiplier", "offset"),
+            ("y",),
+            _BEFORE_TYPES,
+            _channel_affine,
+            reference.channel_affine,
+        ),
+        Op(
             "layer_norm_quantize",
-            _NORM,
+            (*_NORM, "multiplier?", "offset?"),
             ("y", *_Q),
             _TYPED,
             _layer_norm_quantize,

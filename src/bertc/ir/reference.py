@@ -91,10 +91,28 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:
     return np.asarray(centered / np.sqrt(variance + epsilon) * gamma + beta, np.float32)
 
 
-def layer_norm_quantize(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, ...]:
-    """Layer norm, plain for the residual and quantized for the next linear layer."""
+def channel_affine(x: Array, multiplier: Array, offset: Array) -> Array:
+    """``x * multiplier + offset``, a number of each per column."""
+    return (x * multiplier + offset).astype(np.float32)
+
+
+def layer_norm_quantize(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    multiplier: Array | None = None,
+    offset: Array | None = None,
+    *,
+    epsilon: float,
+) -> tuple[Array, ...]:
+    """Layer norm, plain for the residual and quantized for the next linear layer.
+
+    With ``multiplier`` and ``offset`` the quantized one is of :func:`channel_affine` of the plain one.
+    """
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    return (plain, *primitives.quantize_rows(plain))
+    if multiplier is None or offset is None:
+        return (plain, *primitives.quantize_rows(plain))
+    return (plain, *primitives.quantize_rows(channel_affine(plain, multiplier, offset)))
 
 
 def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:

@@ -30,7 +30,7 @@ _EMBED: tuple[Packer | None, ...] = (None, None, None, pack_table, pack_vector, 
 PACKERS: Mapping[str, tuple[Packer | None, ...]] = {
     "embed": _EMBED,
     "layer_norm": _NORM,
-    "layer_norm_quantize": _NORM,
+    "layer_norm_quantize": (*_NORM, pack_vector, pack_vector),
     "layer_norm_bf16": _NORM,
     "linear": _LINEAR,
     "linear_bf16": _LINEAR,

@@ -56,6 +56,7 @@ class _Typer:
         rules = {
             "embed": self._embed,
             "layer_norm": self._layer_norm,
+            "channel_affine": self._channel_affine,
             "linear": self._linear,
             "attention_qkv": self._attention,
         }
@@ -77,7 +78,7 @@ class _Typer:
                 wanted.update({"fp32"} if node.inputs[3] == value else ())
             elif node.op == "attention_qkv" and precision != "fp32":
                 wanted.add(_EITHER)
-            else:
+            elif node.op != "channel_affine":
                 wanted.add("fp32")
         return wanted
 
@@ -91,12 +92,26 @@ class _Typer:
     def _layer_norm(self, node: Node) -> None:
         (value,) = node.outputs
         wanted = self._wanted(value)
-        if "int8" in wanted:
-            form = self._int8_form(value)
-            node = dataclasses.replace(node, op="layer_norm_quantize", outputs=(value, *form))
+        affine = next((n for n in self._consumers.get(value, ()) if n.op == "channel_affine"), None)
+        if affine is not None or "int8" in wanted:
+            quantized, *vectors = (*affine.outputs, *affine.inputs[1:]) if affine else (value, "", "")
+            node = dataclasses.replace(
+                node,
+                op="layer_norm_quantize",
+                inputs=(*node.inputs, *vectors),
+                outputs=(value, *self._int8_form(quantized)),
+            )
         elif "bf16" in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
+
+    def _channel_affine(self, node: Node) -> None:
+        """Part of the layer norm before it, which has written it in 8 bits."""
+        (value,) = node.outputs
+        if value not in self._quantized or self._wanted(value) != {"int8"}:
+            raise GraphError(
+                f"node {node.name!r}: channel_affine stands between a layer norm and int8 linear layers"
+            )
 
     def _linear(self, node: Node) -> None:
         precision = self._precisions[node.name]

@@ -1,7 +1,7 @@
 // Layer norm over rows, and its quantized or bf16 copy for the next matrix product.
 //
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, statistics in two passes over a row that
-// is in L1. Columns beyond `columns` are zero on the way in and out (gamma and beta are zero there).
+// is in L1. Columns beyond `columns` are zero on the way in and out (all vectors are zero there).
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,11 @@ struct LayerNorm {
   const float* gamma;
   const float* beta;
   float epsilon;
-  float* y;             // may be x
-  uint16_t* bf16;       // null, or where the row goes in bf16
+  float* y;        // may be x
+  uint16_t* bf16;  // null, or where the row goes in bf16
+  // Null, or what the quantized row is of: multiplier * y + offset, element by element.
+  const float* multiplier;
+  const float* offset;
   uint8_t* quantized;   // null, or where the row goes in 8 bits (kernels/quantize_rows), with:
   float* scale;         // [rows]
   int32_t* zero_point;  // [rows]

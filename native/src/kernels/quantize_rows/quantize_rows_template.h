@@ -6,14 +6,29 @@
 
 namespace bertc::quantize_rows {
 
+// What quantize_row takes as element i.. of a row: the row itself, or multiplier * row + offset.
 template <class V>
+struct Plain {
+  typename V::F32 operator()(const float* x, std::size_t i) const { return V::load(x + i); }
+};
+
+template <class V>
+struct Affine {
+  const float* multiplier;
+  const float* offset;
+  typename V::F32 operator()(const float* x, std::size_t i) const {
+    return V::fma(V::load(x + i), V::load(multiplier + i), V::load(offset + i));
+  }
+};
+
+template <class V, class Element = Plain<V>>
 void quantize_row(const float* x, std::size_t padded_columns, uint8_t* quantized, float* scale,
-                  int32_t* zero_point) {
+                  int32_t* zero_point, const Element& element = {}) {
   using F32 = typename V::F32;
   F32 lowest = V::set(0.0f);
   F32 highest = V::set(0.0f);
   for (std::size_t i = 0; i < padded_columns; i += 16) {
-    const F32 value = V::load(x + i);
+    const F32 value = element(x, i);
     lowest = V::min(value, lowest);
     highest = V::max(value, highest);
   }
@@ -27,7 +42,7 @@ void quantize_row(const float* x, std::size_t padded_columns, uint8_t* quantized
   const F32 factor = V::set(inverse);
   const F32 offset = V::set(shift);
   for (std::size_t i = 0; i < padded_columns; i += 16) {
-    V::store_u8(quantized + i, V::to_int(V::add(V::round(V::mul(V::load(x + i), factor)), offset)));
+    V::store_u8(quantized + i, V::to_int(V::add(V::round(V::mul(element(x, i), factor)), offset)));
   }
 }
 
