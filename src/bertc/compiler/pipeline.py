@@ -1,15 +1,13 @@
 """``bertc.compile``: the whole pipeline as one vertical list of named steps.
 
-One of the few places that may reach both halves of the house: it runs the draft artifact on the
-native core and compares it with the graph on the reference target, and puts what it measured into
-the file.
+It runs what it is about to write on the native core, compares it with the fp32 graph on the reference
+target, and puts what it measured into the file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from os import PathLike
@@ -22,6 +20,7 @@ from bertc import data, fidelity, passes
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
+from bertc.compiler.cpu_target import in_memory
 from bertc.errors import ArtifactError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
@@ -76,7 +75,7 @@ def run_pipeline(
     typed = step(f"quantize to {chosen.dtype}", lambda: apply_recipe(fused, chosen))
     lowered = step("lower", lambda: lower(typed))
     draft = _manifest(model, lowered, chosen)
-    certificate = step("certify", lambda: _certify(draft, model, lowered, fused))
+    certificate = step("certify", lambda: _certify(model, lowered, fused))
     final = dataclasses.replace(draft, certificate=certificate)
     step("write", lambda: write_artifact(path, final, model.tokenizer_json, lowered.tensors))
     return open_artifact(path)
@@ -126,24 +125,18 @@ def _manifest(model: ImportedModel, lowered: LoweredModel, recipe: Recipe) -> Ma
     return Manifest(model.info, lowered.program, recipe.to_dict(), {}, provenance)
 
 
-def _certify(
-    draft: Manifest, model: ImportedModel, lowered: LoweredModel, reference: Graph
-) -> dict[str, Any]:
-    """Run the draft on the native core and the fp32 graph on the reference target, and compare."""
-    with tempfile.TemporaryDirectory(prefix="bertc-") as folder:
-        path = Path(folder) / "draft.bertc"
-        write_artifact(path, draft, model.tokenizer_json, lowered.tensors)
-        session = Session(open_artifact(path))
-        tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
-        batch, samples = _sample_batch(tokenizer)
-        inputs = {
-            "input_ids": batch.input_ids,
-            "token_type_ids": np.zeros_like(batch.input_ids),
-            "position_ids": _positions(batch.cu_seqlens),
-            "cu_seqlens": batch.cu_seqlens,
-        }
-        expected = interpreter.run(reference, inputs)
-        found = session.run(batch.input_ids, batch.cu_seqlens)
+def _certify(model: ImportedModel, lowered: LoweredModel, reference: Graph) -> dict[str, Any]:
+    """Run what will be written on the native core and the fp32 graph on the reference target, and compare."""
+    session = Session(in_memory(model.info, lowered))
+    batch, samples = _sample_batch(Tokenizer(model.tokenizer_json, model.info.max_seq_length))
+    inputs = {
+        "input_ids": batch.input_ids,
+        "token_type_ids": np.zeros_like(batch.input_ids),
+        "position_ids": _positions(batch.cu_seqlens),
+        "cu_seqlens": batch.cu_seqlens,
+    }
+    expected = interpreter.run(reference, inputs)
+    found = session.run(batch.input_ids, batch.cu_seqlens)
     return {
         "reference": "the fp32 graph on the reference target",
         "data": "the sample texts that bertc ships",
