@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 
 from bertc.errors import MissingExtraError, RecipeError
-from bertc.recipe import Recipe
+from bertc.recipe import ActivationScheme, Budget, Observer, Parts, Recipe, WeightScheme
+from bertc.recipe.presets import PRESETS
 
 CUSTOM = Recipe(dtype="bf16", embeddings="fp32", exclude=("pooler.*", "encoder.layer.0.*"))
+RICH = Recipe(
+    weights=WeightScheme(bits=7),
+    activations=ActivationScheme(
+        mode="static", granularity="per_channel_group", observer=Observer(kind="topk")
+    ),
+    parts=Parts(ffn="bf16"),
+    nodes={"pooler.*": "fp32"},
+    budget=Budget(max_drop=0.001),
+)
 
 
 def test_the_default_recipe_is_int8_throughout() -> None:
     assert Recipe() == Recipe(version=1, dtype="int8", embeddings=None, exclude=())
+    assert Recipe().layer_dtype == "int8" and Recipe(weights=WeightScheme(bits=7)).layer_dtype == "int7"
 
 
 @pytest.mark.parametrize(("dtype", "embeddings"), [("fp32", "fp32"), ("bf16", "fp16"), ("int8", "int8")])
@@ -22,7 +33,7 @@ def test_embeddings_follow_the_dtype_unless_they_are_given(dtype: str, embedding
     assert Recipe(dtype=dtype, embeddings="fp32").embedding_dtype == "fp32"
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), CUSTOM])
+@pytest.mark.parametrize("recipe", [Recipe(), CUSTOM, RICH])
 def test_round_trips(recipe: Recipe) -> None:
     yaml = pytest.importorskip("yaml")
     assert Recipe.from_dict(recipe.to_dict()) == recipe
@@ -51,10 +62,18 @@ def test_load_takes_files_mappings_recipes_and_nothing(tmp_path: Path) -> None:
         ({"dtype": "int4"}, "dtype is 'int4', expected one of fp32, bf16, int8"),
         ({"dtype": ["int8"]}, r"dtype is \['int8'\]"),
         ({"embeddings": "bf16"}, "embeddings is 'bf16', expected one of fp32, fp16, int8"),
+        (
+            {"activations": {"mod": "static"}},
+            "unknown key 'activations.mod', did you mean 'activations.mode'",
+        ),
+        ({"weights": 8}, "weights is 8, expected a section with some of the keys granularity, bits"),
+        ({"weights": {"bits": 4}}, "weights.bits is 4, expected one of 8, 7"),
+        ({"budget": {"max_drop": "120%"}}, "budget.max_drop is '120%', expected a number from 0 to 1"),
+        ({"activations": {"observer": {}}}, "observer does not go with mode dynamic"),
         ({"exclude": "pooler"}, "exclude is 'pooler', expected a list"),
         ({"exclude": [1]}, r"exclude is \[1\]"),
         ({"version": 2}, "version 2 is newer .* upgrade"),
-        ({"version": "1"}, "version is '1', expected 1"),
+        ({"version": "1"}, "version is '1', expected a whole number"),
         ({"excludes": []}, "unknown key 'excludes', did you mean 'exclude'"),
         ({"dtpye": "int8", "embeddings": 3}, "unknown key 'dtpye', did you mean 'dtype'.*; embeddings is 3"),
         ([], "must be a mapping"),
@@ -63,6 +82,22 @@ def test_load_takes_files_mappings_recipes_and_nothing(tmp_path: Path) -> None:
 def test_every_problem_is_listed(data: Any, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Recipe.from_dict(data)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_recipes(name: str) -> None:
+    assert Recipe.load(name).to_dict() == Recipe.from_dict(Recipe.load(name).to_dict()).to_dict()
+
+
+def test_a_drop_may_be_given_in_percent() -> None:
+    assert Recipe.from_dict({"budget": {"max_drop": "0.1%"}}).budget == Budget(max_drop=0.001)
+
+
+def test_activations_follow_their_mode_unless_more_is_given() -> None:
+    assert ActivationScheme().granularity == "per_token" and ActivationScheme().observer is None
+    static = ActivationScheme(mode="static")
+    assert static.granularity == "per_tensor" and static.observer == Observer()
+    assert ActivationScheme(mode="static", granularity="per_channel_group").group_size == 64
 
 
 def test_the_constructor_validates_too() -> None:

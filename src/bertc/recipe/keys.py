@@ -1,0 +1,171 @@
+"""How a key of a recipe is declared: its default, what it accepts, and a line that explains it.
+
+The declarations (``schema.py``) are the one source of validation, of the commented file that ``bertc
+recipe init`` writes, and of nearest-key hints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bertc.errors import RecipeError
+
+Path = tuple[str, ...]
+"""Where a key is: the names of its sections, and its own."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with a recipe, and at which key."""
+
+    path: Path
+    message: str
+    reasons: tuple[Path, ...] = ()
+    """Other keys that make it wrong."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key accepts."""
+
+    accepts: Callable[[Any], bool]
+    expected: str
+    """Completes "expected ..."."""
+    section: type | None = None
+    """The dataclass of a nested section."""
+
+
+def setting(default: Any, rule: Rule, doc: str) -> Any:
+    """A field of a section: a default, or what makes it.
+
+    ``doc`` is the comment that ``bertc recipe init`` writes above it.
+    """
+    metadata = {"rule": rule, "doc": doc}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def one_of(*choices: Any) -> Rule:
+    """Exactly one of some values; None is spelled nothing."""
+    spelled = ", ".join(str(choice) for choice in choices if choice is not None)
+
+    def accepts(value: Any) -> bool:
+        return any(type(value) is type(choice) and value == choice for choice in choices)
+
+    return Rule(accepts, f"one of {spelled}{', or nothing' if None in choices else ''}")
+
+
+def whole(low: int, *, optional: bool = False) -> Rule:
+    """A whole number of at least ``low``."""
+
+    def accepts(value: Any) -> bool:
+        return (optional and value is None) or (type(value) is int and value >= low)
+
+    return Rule(accepts, f"a whole number from {low}{', or nothing' if optional else ''}")
+
+
+def number(low: float, high: float, *also: Any, above: bool = False, unit: str = "") -> Rule:
+    """A number from ``low`` (or above it, if so) to ``high``, or one of some other values."""
+
+    def accepts(value: Any) -> bool:
+        if any(type(value) is type(other) and value == other for other in also):
+            return True
+        return _is_number(value) and (low < value if above else low <= value) and value <= high
+
+    start = f"above {low:g} and up to {high:g}" if above else f"from {low:g} to {high:g}"
+    others = "".join(f", or {'nothing' if other is None else other}" for other in also)
+    return Rule(accepts, f"a number {start}{unit}{others}")
+
+
+def share() -> Rule:
+    """A number from 0 to 1, or a text such as "0.1%"."""
+
+    def accepts(value: Any) -> bool:
+        number = parse_share(value)
+        return _is_number(number) and 0 <= number <= 1
+
+    return Rule(accepts, 'a number from 0 to 1, or one of percent such as "0.1%"')
+
+
+def parse_share(value: Any) -> Any:
+    """A text such as "0.1%" as the number 0.001, anything else as it is."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError:
+            return value
+    return value
+
+
+def flag() -> Rule:
+    """True or false."""
+    return Rule(lambda value: isinstance(value, bool), "true or false")
+
+
+def text(*, optional: bool = True) -> Rule:
+    """A string that is not empty."""
+    return Rule(
+        lambda value: (optional and value is None) or (isinstance(value, str) and value != ""),
+        f"text{', or nothing' if optional else ''}",
+    )
+
+
+def patterns() -> Rule:
+    """A list of node names, perhaps with wildcards."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and all(isinstance(each, str) and each for each in value)
+
+    return Rule(accepts, "a list of node-name patterns")
+
+
+def choices_by_pattern(*choices: str) -> Rule:
+    """A mapping of node names, perhaps with wildcards, to choices."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, Mapping) and all(
+            isinstance(pattern, str) and pattern and choice in choices for pattern, choice in value.items()
+        )
+
+    return Rule(accepts, f"a mapping of node-name patterns to one of {', '.join(choices)}")
+
+
+def section(cls: type, *, optional: bool = False) -> Rule:
+    """A nested section: an instance of its dataclass, or a mapping of its keys."""
+    names = ", ".join(field.name for field in dataclasses.fields(cls))
+    expected = f"a section with some of the keys {names}{'; or nothing' if optional else ''}"
+    return Rule(
+        lambda value: isinstance(value, (cls, Mapping)) or (optional and value is None), expected, cls
+    )
+
+
+def rule_of(field: dataclasses.Field[Any]) -> Rule:
+    """What the field accepts."""
+    rule = field.metadata["rule"]
+    assert isinstance(rule, Rule)
+    return rule
+
+
+def wrong_values(cls: type, values: Mapping[str, Any], at: Path = ()) -> Iterator[Problem]:
+    """The keys of one section, and of the sections in it, whose values are not accepted."""
+    for field in dataclasses.fields(cls):
+        if field.name not in values:
+            continue
+        value, rule, path = values[field.name], rule_of(field), (*at, field.name)
+        if not rule.accepts(value):
+            yield Problem(path, f"{'.'.join(path)} is {value!r}, expected {rule.expected}")
+        elif rule.section is not None and isinstance(value, Mapping):
+            yield from wrong_values(rule.section, value, path)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def raise_problems(problems: list[Problem]) -> None:
+    """One ``RecipeError`` for all, or nothing if there are none."""
+    if problems:
+        raise RecipeError(f"invalid recipe: {'; '.join(problem.message for problem in problems)}")

@@ -1,0 +1,155 @@
+"""The recipe as a whole, as Python, JSON or YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bertc.errors import RecipeError
+from bertc.recipe import loading
+from bertc.recipe.combinations import impossible
+from bertc.recipe.keys import (
+    choices_by_pattern,
+    flag,
+    one_of,
+    patterns,
+    raise_problems,
+    rule_of,
+    section,
+    setting,
+    text,
+    whole,
+)
+from bertc.recipe.presets import PRESETS
+from bertc.recipe.schema import (
+    LAYER_DTYPES,
+    VERSION,
+    ActivationScheme,
+    Budget,
+    Calibration,
+    Parts,
+    Section,
+    Smoothing,
+    WeightScheme,
+)
+
+DTYPES = ("fp32", "bf16", "int8")
+EMBEDDING_DTYPES = ("fp32", "fp16", "int8")
+TASKS = ("embedding", "classification", "token_classification")
+_FOLLOWED = {"fp32": "fp32", "bf16": "fp16", "int8": "int8"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Section):
+    """How to compile a model. Sections may be given as mappings.
+
+    Raises ``RecipeError`` that lists every value that is not accepted, and what does not go together.
+    """
+
+    version: int = setting(VERSION, whole(1), "Of this format; a recipe from a newer bertc is refused.")
+    source: str | None = setting(
+        None, text(), "The model: a folder or a hub id. Nothing: what the command line or the call says."
+    )
+    task: str | None = setting(
+        None, one_of(*TASKS, None), "What the model must be for. Nothing: whatever it is for."
+    )
+    dtype: str = setting(
+        "int8", one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
+    )
+    embeddings: str | None = setting(
+        None,
+        one_of(*EMBEDDING_DTYPES, None),
+        "How tables are stored; int8 has a scale per word. Nothing follows dtype: fp32, fp16 for bf16, int8.",
+    )
+    weights: WeightScheme = setting(WeightScheme, section(WeightScheme), "Weights of int8 layers.")
+    activations: ActivationScheme = setting(
+        ActivationScheme, section(ActivationScheme), "Inputs of int8 layers."
+    )
+    smoothing: Smoothing = setting(
+        Smoothing, section(Smoothing), "What moves from activations into weights, exactly."
+    )
+    bias_correction: bool = setting(
+        True, flag(), "Add the mean error of each int8 layer's output to its bias, with opposite sign."
+    )
+    parts: Parts = setting(Parts, section(Parts), "What parts of the model compute in, where not in dtype.")
+    exclude: tuple[str, ...] = setting(
+        (),
+        patterns(),
+        "Nodes to keep in fp32, with the wildcards of fnmatch: encoder.layer.0.*, *.intermediate.dense",
+    )
+    nodes: Mapping[str, str] = setting(
+        dict,
+        choices_by_pattern(*LAYER_DTYPES),
+        "What single nodes compute in, by name or pattern; the last match counts.",
+    )
+    calibration: Calibration = setting(
+        Calibration, section(Calibration), "The data that ranges, scales and roundings are fitted to."
+    )
+    budget: Budget | None = setting(
+        None, section(Budget, optional=True), "How much may be lost before layers fall back. Nothing: any."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in dataclasses.fields(self):
+            nested, value = rule_of(field).section, getattr(self, field.name)
+            if nested is not None and isinstance(value, Mapping):
+                self._set(field.name, nested(**value))
+        self._set("exclude", tuple(self.exclude))
+        self._set("nodes", MappingProxyType(dict(self.nodes)))
+        raise_problems(list(impossible(self.fields())))
+
+    @property
+    def embedding_dtype(self) -> str:
+        """How tables are stored: ``fp32``, ``fp16`` or ``int8``."""
+        part = self.parts.embeddings
+        return self.embeddings or ("fp16" if part == "bf16" else part) or _FOLLOWED[self.dtype]
+
+    @property
+    def layer_dtype(self) -> str:
+        """What linear layers compute in where no part says otherwise: one of ``LAYER_DTYPES``."""
+        return "int7" if self.dtype == "int8" and self.weights.bits == 7 else self.dtype
+
+    def to_json(self) -> str:
+        """Indented JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """From plain values; an unknown key is refused, with the nearest known one."""
+        return loading.build(cls, loading.Document(data))
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """From JSON text."""
+        return loading.build(cls, loading.parse_json(text))
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Recipe:
+        """From YAML text (extra "yaml"). An empty document is the default recipe."""
+        return loading.build(cls, loading.parse_yaml(text))
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any] | Recipe | None) -> Recipe:
+        """From a ``.json``, ``.yaml`` or ``.yml`` file, a preset's name, a mapping, or a recipe.
+
+        None is the default recipe.
+        """
+        if source is None:
+            return cls()
+        if isinstance(source, Recipe):
+            return source
+        if isinstance(source, Mapping):
+            return cls.from_dict(source)
+        if source in PRESETS:
+            return cls.from_dict(PRESETS[str(source)])
+        path = Path(source).expanduser()
+        try:
+            return loading.build(cls, loading.read(path))
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None

@@ -1,0 +1,212 @@
+"""The sections of a recipe: frozen dataclasses that check their values. The whole: ``recipe.py``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bertc.recipe.keys import (
+    flag,
+    number,
+    one_of,
+    parse_share,
+    raise_problems,
+    section,
+    setting,
+    share,
+    text,
+    whole,
+    wrong_values,
+)
+
+VERSION = 1
+LAYER_DTYPES = ("int8", "int7", "bf16", "fp32")
+METRICS = ("auto", "cosine", "top1_agreement", "spearman", "accuracy", "entity_f1")
+FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet", "hub", "ids", "embeddings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A group of keys. Raises ``RecipeError`` that lists every value that is not accepted."""
+
+    def __post_init__(self) -> None:
+        raise_problems(list(wrong_values(type(self), self.fields())))
+
+    def fields(self) -> dict[str, Any]:
+        """Field name -> value, sections as they are."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and YAML have them."""
+        return {name: _plain(value) for name, value in self.fields().items()}
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightScheme(Section):
+    """How weights of int8 and int7 layers are quantized: signed, symmetric."""
+
+    granularity: str = setting(
+        "per_channel",
+        one_of("per_channel", "per_tensor"),
+        "One scale per output channel, or one for the whole matrix.",
+    )
+    bits: int = setting(
+        8,
+        one_of(8, 7),
+        "8, or 7: -63..63, exact in the faster byte instructions of processors with AVX2 and no VNNI.",
+    )
+    clip: str = setting(
+        "mse",
+        one_of("max", "mse"),
+        "max: scale from the largest weight. mse: from the clip that gives the least squared error.",
+    )
+    rounding: str = setting(
+        "gptq",
+        one_of("nearest", "gptq"),
+        "nearest, or gptq: later weights make up for what rounding the earlier ones lost. Calibrated.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer(Section):
+    """How a static range is chosen from what calibration saw."""
+
+    kind: str = setting(
+        "mse",
+        one_of("max", "percentile", "topk", "mse", "kl"),
+        "max: all that was seen. percentile: all but the outermost values. topk: the mean of the outermost"
+        " ones. mse: least squared error. kl: least divergence of the histograms.",
+    )
+    percentile: float = setting(
+        99.99,
+        number(50, 100, above=True, unit=" percent"),
+        "For percentile: how many percent of the values lie inside the range.",
+    )
+    topk_ratio: float = setting(
+        0.01, number(0, 1, above=True), "For topk: the share of the values that counts as outermost."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationScheme(Section):
+    """How inputs of int8 and int7 layers are quantized: unsigned 8 bits with a zero point."""
+
+    mode: str = setting(
+        "dynamic",
+        one_of("dynamic", "static", "mixed"),
+        "dynamic: ranges are found while the model runs. static: by calibration. mixed: static where the"
+        " producer can then write 8 bits at once (GELU, attention), dynamic elsewhere.",
+    )
+    granularity: str | None = setting(
+        None,
+        one_of("per_token", "per_tensor", "per_channel_group", None),
+        "per_token (dynamic), per_tensor or per_channel_group (the others). Nothing: the first that fits.",
+    )
+    group_size: int | None = setting(
+        None, whole(1, optional=True), "For per_channel_group: channels per group. Nothing: 64."
+    )
+    symmetric: bool = setting(
+        False, flag(), "Fix the zero point at 128, in the middle, instead of choosing it."
+    )
+    observer: Observer | None = setting(
+        None, section(Observer, optional=True), "How static ranges are chosen. Nothing if mode is dynamic."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.observer, Mapping):
+            self._set("observer", Observer(**self.observer))
+        if self.granularity is None:
+            self._set("granularity", "per_token" if self.mode == "dynamic" else "per_tensor")
+        if self.group_size is None and self.granularity == "per_channel_group":
+            self._set("group_size", 64)
+        if self.observer is None and self.mode != "dynamic":
+            self._set("observer", Observer())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoothing(Section):
+    """What moves out of activations before they are quantized, exactly made up for in the weights."""
+
+    migration: float | str | None = setting(
+        "auto",
+        number(0, 1, "auto", None),
+        "SmoothQuant: how much of each channel's range moves into the weights; auto searches it per layer.",
+    )
+    channel_shift: bool = setting(
+        True, flag(), "Outlier Suppression+: shift each channel to the middle of its calibrated range."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(Section):
+    """What each part of the model computes in. Nothing: what ``dtype`` and ``weights.bits`` say."""
+
+    query: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Query projections.")
+    key: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Key projections.")
+    value: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Value projections.")
+    output: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Output projections of attention.")
+    ffn: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Both matrices of the feed-forward blocks.")
+    embeddings: str | None = setting(
+        None, one_of("int8", "bf16", "fp32", None), "Tables. 16 bits are stored as fp16, which is finer."
+    )
+    head: str | None = setting(
+        None, one_of(*LAYER_DTYPES, None), "Pooler and classifier. Nothing: the layer of the logits in fp32."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Section):
+    """The data that ranges, scales and roundings are fitted to, and held-out data to measure on."""
+
+    data: str | None = setting(
+        None,
+        text(),
+        "File, folder, or hub:NAME for a data set of the hub. Nothing: the sample texts that bertc ships.",
+    )
+    format: str = setting("auto", one_of(*FORMATS), "What data is. auto: by the ending of its name.")
+    column: str = setting("text", text(optional=False), "Where tables have the text.")
+    pair_column: str | None = setting(None, text(), "Where tables have the second text, for models of pairs.")
+    subset: str | None = setting(None, text(), "Of a hub data set: its configuration.")
+    split: str = setting("train", text(optional=False), "Of a hub data set.")
+    samples: int = setting(256, whole(1), "How many samples calibrate.")
+    held_out: int = setting(128, whole(1), "How many others the certificate is measured on.")
+    seed: int = setting(0, whole(0), "Which samples those are.")
+    max_length: int | None = setting(
+        None,
+        whole(1, optional=True),
+        "Tokens per sample, longer ones are cut. Nothing: what the model takes.",
+    )
+    statistics: str | None = setting(
+        None, text(), "A file of collected statistics to use instead of collecting."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Section):
+    """How much may be lost; layers fall back to bf16 or fp32, cheapest first, until it is kept."""
+
+    max_drop: float = setting(0.001, share(), 'Of the metric, against fp32: 0.001, or "0.1%".')
+    metric: str = setting(
+        "auto",
+        one_of(*METRICS),
+        "auto: cosine of embeddings, top-1 agreement of logits, with eval_data the task's own metric.",
+    )
+    eval_data: str | None = setting(None, text(), "Labeled data for the task's metric.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("max_drop", parse_share(self.max_drop))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
