@@ -152,7 +152,7 @@ def _sample_batch(tokenizer: Tokenizer) -> tuple[PackedBatch, int]:
     texts = data.sample_texts()
     chosen: list[str] = []
     tokens = 0
-    # 5 and 64 have no common factor: strides of 5 visit every text once, all languages mixed.
+    # Strides of 5, which does not divide the number of texts, visit each once, all languages mixed.
     for index in range(len(texts)):
         if tokens >= CERTIFICATE_TOKENS:
             break

@@ -174,7 +174,7 @@ class Calibration(Section):
     pair_column: str | None = setting(None, text(), "Where tables have the second text, for models of pairs.")
     subset: str | None = setting(None, text(), "Of a hub data set: its configuration.")
     split: str = setting("train", text(optional=False), "Of a hub data set.")
-    samples: int = setting(256, whole(1), "How many samples calibrate.")
+    samples: int = setting(512, whole(1), "How many samples calibrate.")
     held_out: int = setting(128, whole(1), "How many others the certificate is measured on.")
     seed: int = setting(0, whole(0), "Which samples those are.")
     max_length: int | None = setting(
