@@ -38,6 +38,29 @@ def test_json_lines_hold_strings_or_objects(tmp_path: Path) -> None:
     assert list(read_texts(path, column="body")) == [Record(0, "x")]
 
 
+def test_tables_have_a_header_unless_the_column_is_a_number(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", 'id,text\n7,"one, ""two""\nthree"\n\n8,four\n')
+    assert list(read_texts(path)) == [Record("7", 'one, "two"\nthree'), Record("8", "four")]
+    path = write(tmp_path, "a.tsv", 'label\tsentence\n1\t"one\n0\ttwo "\n')
+    assert list(read_texts(path, column="sentence")) == [Record(0, '"one'), Record(1, 'two "')]
+    path = write(tmp_path, "a.csv", "x\tone\ttwo\textra\nx\tthree\tfour\n")
+    assert list(read_texts(path, column="1", pair_column="2", kind=".tsv")) == [
+        Record(0, "one", "two"),
+        Record(1, "three", "four"),
+    ]
+
+
+def test_pairs_come_from_two_columns(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"question": "a", "answer": "b"}')
+    assert list(read_texts(path, column="question", pair_column="answer")) == [Record(0, "a", "b")]
+    with pytest.raises(InputError, match="line 1: no 'other', expected a string"):
+        list(read_texts(path, column="question", pair_column="other"))
+    path = write_parquet(tmp_path, {"question": ["a"], "answer": ["b"]})
+    assert list(read_texts(path, column="question", pair_column="answer")) == [Record(0, "a", "b")]
+    with pytest.raises(InputError, match="no column 'other', it has question, answer"):
+        list(read_texts(path, column="question", pair_column="other"))
+
+
 def test_parquet_columns(tmp_path: Path) -> None:
     path = write_parquet(tmp_path, {"id": ["a", "b"], "text": ["one", "two"], "n": [1, 2]})
     assert list(read_texts(path)) == [Record("a", "one"), Record("b", "two")]
@@ -52,7 +75,11 @@ def test_parquet_columns(tmp_path: Path) -> None:
         ("a.jsonl", "3", "line 1: 'text' is int"),
         ("a.jsonl", '{"body": "x"}', "line 1: no 'text'"),
         ("a.jsonl", '{"text": "x", "id": [1]}', "line 1: 'id' is list"),
-        ("a.csv", "x", r"cannot read .csv: use .txt, .jsonl, .parquet"),
+        ("a.doc", "x", r"cannot read .doc: use .txt, .jsonl, .csv, .tsv, .parquet"),
+        ("a.csv", "body,id\nx,1\n", "a.csv: no column 'text', it has body, id"),
+        ("a.csv", 'text\n"x" y\n', "cannot read .*a.csv: "),
+        ("a.csv", "id,text\n1,x\n2\n", "a.csv, line 3: no 'text'"),
+        ("a.tsv", "", "a.tsv: no column 'text', it has "),
         ("a", "x", "a file without suffix"),
         ("a.parquet", "x", "cannot read .*a.parquet"),
     ],

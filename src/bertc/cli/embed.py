@@ -24,13 +24,15 @@ def command(
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to embed.")] = None,
     source: Annotated[
         str | None,
-        typer.Option("--input", "-i", help="A .txt, .jsonl or .parquet file; - reads lines from stdin."),
+        typer.Option(
+            "--input", "-i", help="A .txt, .jsonl, .csv, .tsv or .parquet file; - reads lines from stdin."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="A .npy, .jsonl or .parquet file; without it, JSON lines."),
     ] = None,
-    column: Annotated[str, typer.Option(help="Where .jsonl and .parquet have the text.")] = "text",
+    column: Annotated[str, typer.Option(help="Where tables and .jsonl have the text.")] = "text",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to length 1.")] = False,
     truncate_dim: Annotated[int | None, typer.Option(min=1, help="Keep only the first components.")] = None,
     threads: Threads = None,

@@ -1,7 +1,8 @@
-"""Texts from a file, one record at a time: ``.txt``, ``.jsonl`` or ``.parquet``."""
+"""Texts from a file, one record at a time: ``.txt``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
@@ -22,21 +23,47 @@ class Record(NamedTuple):
     id: int | str
     """What the file says, else the number of the record, from 0."""
     text: str
+    pair: str | None = None
+    """The second text, where one was asked for."""
 
 
-def read_texts(path: str | PathLike[str], column: str = "text") -> Iterator[Record]:
+class Row(NamedTuple):
+    """What one line or row of a file holds, by column."""
+
+    where: str
+    cells: Mapping[str, Any]
+
+
+def read_texts(
+    path: str | PathLike[str],
+    column: str = "text",
+    *,
+    pair_column: str | None = None,
+    kind: str | None = None,
+) -> Iterator[Record]:
     """The texts of a file, or of standard input for ``-`` (one per line).
 
     ``.txt``: a text per line, blank ones too. ``.jsonl``: per line a string, or an object with
-    ``column`` and perhaps ``id``. ``.parquet``: the same two columns. Raises ``InputError`` with
-    file and line for what is no text.
+    ``column`` and perhaps ``id``. ``.csv`` (quoted) and ``.tsv`` (never quoted): a header names the
+    columns; if ``column`` is a number there is none, and columns count from 0. ``.parquet``: columns.
+    ``pair_column`` has the second texts of pairs; ``kind`` is a suffix to go by instead of the file's.
+    Raises ``InputError`` with file and line for what is no text.
     """
-    suffix = Path(path).suffix.lower()
-    if str(path) == STDIN:
-        return _read_txt(path, column)
+    suffix = kind or (".txt" if str(path) == STDIN else Path(path).suffix.lower())
     if suffix not in READERS:
         raise InputError(f"{path}: cannot read {suffix or 'a file without suffix'}: use {', '.join(READERS)}")
-    return READERS[suffix](path, column)
+    columns = (column,) if pair_column is None else (column, pair_column)
+    for index, row in enumerate(READERS[suffix](path, columns)):
+        yield to_record(row, columns, index)
+
+
+def to_record(row: Row, columns: tuple[str, ...], index: int) -> Record:
+    """The texts of a row. Raises ``InputError`` where it has none."""
+    texts = [_text(row, column) for column in columns]
+    name = row.cells.get("id", index)
+    if not isinstance(name, (int, str)):
+        raise InputError(f"{row.where}: 'id' is {type(name).__name__}, expected a string or a whole number")
+    return Record(name, *texts)
 
 
 def slices(records: Iterator[Record]) -> Iterator[list[Record]]:
@@ -53,13 +80,12 @@ def slices(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield part
 
 
-def _read_txt(path: str | PathLike[str], _: str) -> Iterator[Record]:
+def _read_txt(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
     for number, line in read_lines(path):
-        yield Record(number - 1, line)
+        yield Row(f"{path}, line {number}", {columns[0]: line})
 
 
-def _read_jsonl(path: str | PathLike[str], column: str) -> Iterator[Record]:
-    index = 0
+def _read_jsonl(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
     for number, line in read_lines(path):
         if not line.strip():
             continue
@@ -68,11 +94,38 @@ def _read_jsonl(path: str | PathLike[str], column: str) -> Iterator[Record]:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: not JSON ({error})") from None
-        yield _record(value if isinstance(value, dict) else {column: value}, column, index, where)
-        index += 1
+        yield Row(where, value if isinstance(value, dict) else {columns[0]: value})
 
 
-def _read_parquet(path: str | PathLike[str], column: str) -> Iterator[Record]:
+def _read_tsv(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
+    lines = ((number, line.split("\t")) for number, line in read_lines(path) if line.strip())
+    yield from _table(path, columns, lines)
+
+
+def _read_csv(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            yield from _table(path, columns, ((reader.line_num, cells) for cells in reader if cells))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+
+
+def _table(
+    path: str | PathLike[str], columns: tuple[str, ...], lines: Iterator[tuple[int, list[str]]]
+) -> Iterator[Row]:
+    """Rows of cells by column name, or by number where the first column asked for is a number."""
+    numbered = columns[0].isdecimal()
+    header = [] if numbered else next(lines, (1, []))[1]
+    missing = [] if numbered else [column for column in columns if column not in header]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(header)}")
+    for number, cells in lines:
+        names = map(str, range(len(cells))) if numbered else header
+        yield Row(f"{path}, line {number}", dict(zip(names, cells, strict=False)))
+
+
+def _read_parquet(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -80,31 +133,33 @@ def _read_parquet(path: str | PathLike[str], column: str) -> Iterator[Record]:
         raise MissingExtraError("pyarrow", "parquet", f"reading {path}") from None
     try:
         with parquet.ParquetFile(path) as file:
-            names = [name for name in (column, "id") if name in file.schema_arrow.names]
-            if column not in names:
-                raise InputError(f"{path}: no column {column!r}, it has {', '.join(file.schema_arrow.names)}")
+            found = file.schema_arrow.names
+            missing = [column for column in columns if column not in found]
+            if missing:
+                raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(found)}")
+            wanted = [*columns, *({"id"} & set(found))]
             index = 0
-            for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=names):
-                for row in batch.to_pylist():
-                    yield _record(row, column, index, f"{path}, row {index}")
+            for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=wanted):
+                for cells in batch.to_pylist():
+                    yield Row(f"{path}, row {index}", cells)
                     index += 1
     except (arrow.ArrowException, OSError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
-def _record(row: Mapping[str, Any], column: str, index: int, where: str) -> Record:
-    text, name = row.get(column), row.get("id", index)
+def _text(row: Row, column: str) -> str:
+    text = row.cells.get(column)
     if not isinstance(text, str):
-        found = f"{column!r} is {type(text).__name__}" if column in row else f"no {column!r}"
-        raise InputError(f"{where}: {found}, expected a string")
-    if not isinstance(name, (int, str)):
-        raise InputError(f"{where}: 'id' is {type(name).__name__}, expected a string or a whole number")
-    return Record(name, text)
+        found = f"{column!r} is {type(text).__name__}" if column in row.cells else f"no {column!r}"
+        raise InputError(f"{row.where}: {found}, expected a string")
+    return text
 
 
-READERS: Mapping[str, Callable[[str | PathLike[str], str], Iterator[Record]]] = {
+READERS: Mapping[str, Callable[[str | PathLike[str], tuple[str, ...]], Iterator[Row]]] = {
     ".txt": _read_txt,
     ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
     ".parquet": _read_parquet,
 }
 """File suffix -> reader."""
