@@ -36,6 +36,49 @@ def test_top1_agreement_is_a_share() -> None:
     assert fidelity.top1_agreement(a, b) == 0.75
 
 
+def test_noise_over_batches_is_that_of_all_at_once() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.normal(0, 1, (40, 8)).astype(np.float32)
+    approximation = reference + rng.normal(0, 0.01, (40, 8)).astype(np.float32)
+    meter = fidelity.NoiseMeter()
+    for start in range(0, 40, 10):
+        meter.add(reference[start : start + 10], approximation[start : start + 10])
+    assert meter.db == pytest.approx(fidelity.sqnr_db(reference, approximation), abs=1e-3)
+
+
+def test_noise_is_always_a_number() -> None:
+    ones, zeros = np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32)
+    for reference, approximation, expected in (
+        (ones, ones, fidelity.LARGEST_DB),
+        (zeros, zeros, fidelity.LARGEST_DB),
+        (zeros, ones, -fidelity.LARGEST_DB),
+        (ones, ones * np.float32("inf"), -fidelity.LARGEST_DB),
+        (ones, ones * np.float32("nan"), -fidelity.LARGEST_DB),
+    ):
+        meter = fidelity.NoiseMeter()
+        meter.add(reference, approximation)
+        assert meter.db == expected
+
+
+def test_divergence_of_distributions() -> None:
+    a, b = np.log([[0.5, 0.5], [0.9, 0.1]]), np.log([[0.25, 0.75], [0.9, 0.1]])
+    expected = 0.5 * np.log(2) + 0.5 * np.log(2 / 3)
+    np.testing.assert_allclose(fidelity.kl_divergence(a, b), [expected, 0], atol=1e-12)
+    np.testing.assert_allclose(fidelity.kl_divergence(a + 5, b - 1000), [expected, 0], atol=1e-9)
+
+
+def test_divergence_of_independent_labels_is_a_sum() -> None:
+    logit = np.log(0.9 / 0.1)
+    a, b = np.array([[0.0, logit]]), np.array([[logit, logit]])
+    expected = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
+    np.testing.assert_allclose(fidelity.kl_divergence(a, b, independent=True), [expected])
+
+
+def test_independent_labels_agree_as_a_set() -> None:
+    a, b = np.array([[1.0, -1], [1, 2], [3, -1]]), np.array([[2.0, -2], [2, -1], [1, -5]])
+    assert fidelity.same_decisions(a, b, independent=True).tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize("shapes", [((2, 3), (3, 2)), ((3,), (3,)), ((0, 3), (0, 3))])
 def test_shapes_that_do_not_fit_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     a, b = (np.ones(shape) for shape in shapes)

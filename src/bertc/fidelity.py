@@ -23,6 +23,32 @@ def cosine(a: Array, b: Array) -> Array:
     return np.asarray(np.where(zero, norms_a == norms_b, similarity), np.float64)
 
 
+LARGEST_DB = 200.0
+"""float32 itself ends at about 150. JSON has no infinity, so equal results count as this much."""
+
+
+class NoiseMeter:
+    """Signal to quantization noise of one value over many batches."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+
+    def add(self, reference: Array, approximation: Array) -> None:
+        """Two arrays of one shape, float32; what is lost by summing in float32 is below 0.001 dB."""
+        difference = (approximation - reference).reshape(-1)
+        self._signal += float(np.vdot(reference, reference))
+        self._noise += float(np.vdot(difference, difference))
+
+    @property
+    def db(self) -> float:
+        """``10 log10(signal / noise)``, no more than ``LARGEST_DB`` and no less than its negative."""
+        if self._noise == 0 or self._signal == 0:
+            return LARGEST_DB if self._noise == 0 else -LARGEST_DB
+        if not np.isfinite(self._signal + self._noise):
+            return -LARGEST_DB
+        return float(np.clip(10 * np.log10(self._signal / self._noise), -LARGEST_DB, LARGEST_DB))
+
+
 def sqnr_db(reference: Array, approximation: Array) -> float:
     """Signal to quantization noise in decibels: ``10 log10(sum ref^2 / sum (ref - approx)^2)``.
 
@@ -36,10 +62,38 @@ def sqnr_db(reference: Array, approximation: Array) -> float:
     return float(10 * np.log10(signal / noise)) if signal else float("-inf")
 
 
+def kl_divergence(expected: Array, found: Array, *, independent: bool = False) -> Array:
+    """Divergence of the probabilities that two arrays of logits mean, in nats: [rows] float64.
+
+    ``sum p log(p / q)`` over the softmax of each row (Kullback and Leibler 1951); with
+    ``independent`` labels the sum of it over each label's sigmoid.
+    """
+    expected, found = _pair(expected, found)
+    if independent:
+        expected, found = (np.stack([array, np.zeros_like(array)], axis=-1) for array in (expected, found))
+    log_p, log_q = _log_softmax(expected), _log_softmax(found)
+    divergence = (np.exp(log_p) * (log_p - log_q)).sum(axis=-1)
+    # Never negative, but for rounding.
+    divergence = np.maximum(divergence, 0)
+    return np.asarray(divergence.sum(axis=-1) if independent else divergence, np.float64)
+
+
+def same_decisions(expected: Array, found: Array, *, independent: bool = False) -> Array:
+    """Which rows of logits give the same label, or the same set of ``independent`` labels: [rows] bool."""
+    expected, found = _pair(expected, found)
+    if independent:
+        return np.asarray(((expected > 0) == (found > 0)).all(axis=1))
+    return np.asarray(expected.argmax(axis=1) == found.argmax(axis=1))
+
+
 def top1_agreement(a: Array, b: Array) -> float:
     """The share of rows whose largest column is the same: 0 to 1, for [rows, classes]."""
-    a, b = _pair(a, b)
-    return float((a.argmax(axis=1) == b.argmax(axis=1)).mean())
+    return float(same_decisions(a, b).mean())
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def _pair(a: Array, b: Array) -> tuple[Array, Array]:

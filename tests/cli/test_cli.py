@@ -222,6 +222,23 @@ def test_show(run: Run, artifact: MakeArtifact) -> None:
     )
 
 
+def test_show_has_the_certificate_in_a_line(run: Run, artifact: MakeArtifact) -> None:
+    facts = run.json("show", artifact())
+    assert facts["certificate"]["summary"].startswith("cosine to fp32: 1.00000 on average")
+
+
+@pytest.mark.parametrize("head", ["embedding", "classification", "token_classification"])
+def test_show_certificate(run: Run, artifact: MakeArtifact, head: str) -> None:
+    path = artifact(head, "int8")
+    certificate = run.json("show", path, "--certificate")
+    assert certificate["data"]["samples"] == 64 and len(certificate["layers"]) > 10
+    outcome = run("show", path, "--certificate")
+    assert outcome.code == 0 and outcome.err == ""
+    text = {"embedding": "cosine"}.get(head, "divergence")
+    assert all(word in outcome.out for word in (text, "SQNR", "encoder.layer.1.output.dense", "held-out"))
+    assert all(word in outcome.out for word in (certificate["worst"][0]["text"], certificate["isa"]))
+
+
 def test_show_verify_finds_damage(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     path = tmp_path / "damaged.bertc"
     shutil.copy(artifact(), path)

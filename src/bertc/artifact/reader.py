@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bertc.artifact.certificate import Certificate
 from bertc.artifact.format import (
     ALIGNMENT,
     DTYPE_BYTES,
@@ -59,6 +60,14 @@ class Artifact:
     weights_sha256: str
     memory: np.ndarray[Any, Any]
     """The whole file, uint8, read-only, mapped."""
+
+    @property
+    def certificate(self) -> Certificate:
+        """The measured fidelity, read and checked now. Raises ``ArtifactError`` if it makes no sense."""
+        try:
+            return Certificate.from_json_value(self.manifest.certificate)
+        except ArtifactError as error:
+            raise ArtifactError(f"{self.path}: {error}") from None
 
     def bytes_of(self, name: str) -> np.ndarray[Any, Any]:
         """The bytes of a tensor as a read-only uint8 view, without a copy."""

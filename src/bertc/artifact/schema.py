@@ -10,9 +10,10 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Literal
 
+from bertc.artifact.json_form import from_json_value, to_json_value
 from bertc.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -97,11 +98,12 @@ class Manifest:
     program: Program
     recipe: Mapping[str, Any]
     certificate: Mapping[str, Any]
+    """The JSON form of ``certificate.Certificate``, not yet checked: running a model does not need it."""
     provenance: Mapping[str, Any]
 
     def to_json(self) -> str:
         """Compact JSON, keys in the order of the fields."""
-        return json.dumps(dataclasses.asdict(_plain(self)), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(to_json_value(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -115,7 +117,7 @@ class Manifest:
         # JSON can spell half of a surrogate pair, which no terminal and no file can take.
         if "\\u" in text and not is_unicode(json.dumps(data, ensure_ascii=False)):
             raise ArtifactError("the manifest holds text that is no Unicode: compile the model again")
-        manifest: Manifest = _build(cls, data, "manifest")
+        manifest = from_json_value(cls, data, "manifest")
         _check_facts(manifest)
         return manifest
 
@@ -158,54 +160,3 @@ def _check_facts(manifest: Manifest) -> None:
             f"the program's output {output!r} does not fit manifest.model (columns {columns}, expected "
             f"{expected}): compile the model again"
         )
-
-
-def _plain(value: Any) -> Any:
-    """``dataclasses.asdict`` cannot copy mapping proxies: make them dicts first."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **changes)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return tuple(_plain(item) for item in value)
-    return value
-
-
-T = TypeVar("T")
-
-
-def _build(kind: type[T], data: Any, where: str) -> T:
-    if not isinstance(data, dict):
-        raise ArtifactError(f"{where} must be an object, found {type(data).__name__}")
-    hints = get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for entry in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if entry.name in data:
-            values[entry.name] = _convert(hints[entry.name], data[entry.name], f"{where}.{entry.name}")
-        elif entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING:
-            raise ArtifactError(f"{where}.{entry.name} is missing: compile the model again")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)  # type: ignore[arg-type]
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is not None and _is_mapping_type(origin) and isinstance(value, dict):
-        return MappingProxyType(
-            {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-        )
-    if origin in (Union, UnionType):
-        if type(value) in arguments or (value is None and type(None) in arguments):
-            return value
-    elif hint is Any or type(value) is hint:
-        return value
-    raise ArtifactError(f"{where} has the wrong type ({type(value).__name__}): compile the model again")
-
-
-def _is_mapping_type(origin: Any) -> bool:
-    """Whether a generic's origin is a mapping type."""
-    return isinstance(origin, type) and issubclass(origin, Mapping)

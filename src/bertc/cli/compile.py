@@ -35,11 +35,9 @@ def command(
         "dtype": manifest.recipe.get("dtype"),
         "bytes": artifact.size,
         "seconds": seconds,
-        "certificate": dict(manifest.certificate),
+        "certificate": artifact.certificate.to_json_value() if as_json else artifact.certificate.summary,
     }
     if as_json:
         print_json(facts)
         return
-    certificate = facts.pop("certificate")
     print_facts("compiled", facts)
-    print_facts("certificate", certificate)

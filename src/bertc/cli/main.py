@@ -57,6 +57,8 @@ def main() -> None:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except MemoryError:
         _fail("out of memory")
+    except RecursionError:
+        _fail("the file is nested too deeply to be one that bertc wrote")
     except KeyboardInterrupt:
         sys.exit(130)
 

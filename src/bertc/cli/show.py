@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,12 +17,21 @@ if TYPE_CHECKING:
 def command(
     file: ModelFile,
     verify: Annotated[bool, typer.Option("--verify", help="Check the SHA-256 of the weights.")] = False,
+    certificate: Annotated[
+        bool,
+        typer.Option(
+            "--certificate", help="Show the certificate: how close to the fp32 model, and where not."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a .bertc file holds: model, sizes, recipe, certificate, hashes, versions."""
     from bertc.artifact.reader import open_artifact
 
     artifact = open_artifact(file, verify=verify)
+    if certificate:
+        _show_certificate(artifact, as_json)
+        return
     facts = _facts(artifact, verify)
     if as_json:
         print_json(facts)
@@ -35,7 +43,18 @@ def command(
     print_table("tensors", columns, [tuple(row[name] for name in columns) for row in tensors])
 
 
+def _show_certificate(artifact: Artifact, as_json: bool) -> None:
+    from bertc.cli.certificate import print_certificate
+
+    if as_json:
+        print_json(artifact.certificate.to_json_value())
+    else:
+        print_certificate(artifact.certificate)
+
+
 def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
+    from bertc.artifact.json_form import to_json_value
+
     manifest = artifact.manifest
     return {
         "file": {
@@ -47,9 +66,9 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
             "weights_verified": verified,
         },
         "model": asdict(manifest.model),
-        "recipe": _plain(manifest.recipe),
-        "certificate": _plain(manifest.certificate),
-        "provenance": _plain(manifest.provenance),
+        "recipe": to_json_value(manifest.recipe),
+        "certificate": {"summary": artifact.certificate.summary},
+        "provenance": to_json_value(manifest.provenance),
         "program": {
             "steps": len(manifest.program.steps),
             "operations": dict(Counter(step.op for step in manifest.program.steps)),
@@ -68,10 +87,3 @@ def _tensors(artifact: Artifact) -> list[dict[str, Any]]:
         sizes = [entry.nbytes for entry in artifact.tensors.values() if entry.dtype == dtype]
         rows.append({"dtype": dtype, "tensors": len(sizes), "bytes": sum(sizes)})
     return rows
-
-
-def _plain(value: Any) -> Any:
-    """Mapping proxies as dicts: JSON knows no others."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

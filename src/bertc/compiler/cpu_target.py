@@ -58,6 +58,11 @@ class CpuTarget:
             )
         return {name: _widen(results[name]) for name in graph.outputs}
 
+    @property
+    def isa(self) -> str:
+        """The instruction set of the last graph's program. Raises ``IndexError`` before the first run."""
+        return self._sessions[0].isa
+
     def _build(self, graph: Graph) -> Iterator[Session]:
         typed = graph if graph.stage == "typed" else graph.with_nodes(graph.nodes, stage="typed")
         artifact = in_memory(self.info, lower(typed))

@@ -1,7 +1,6 @@
 """``bertc.compile``: the whole pipeline as one vertical list of named steps.
 
-It runs what it is about to write on the native core, compares it with the fp32 graph on the reference
-target, and puts what it measured into the file.
+It runs what it is about to write, compares it with the fp32 model, and puts what it measured into the file.
 """
 
 from __future__ import annotations
@@ -16,26 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from bertc import data, fidelity, passes
+from bertc import passes
+from bertc.artifact.certificate import Certificate
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
-from bertc.compiler.cpu_target import in_memory
+from bertc.compiler.certify import Graphs, certify
+from bertc.compiler.samples import shipped_samples
 from bertc.errors import ArtifactError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
-from bertc.ir import interpreter
-from bertc.ir.graph import Graph
 from bertc.lowering.lower import LoweredModel, lower
 from bertc.quantize.apply import apply_recipe
 from bertc.recipe import Recipe
-from bertc.runtime.batching import PackedBatch
-from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
 from bertc.version import __version__
-
-CERTIFICATE_TOKENS = 512
-"""About as many tokens of sample text are compared: the reference target takes milliseconds a token."""
 
 OnStep = Callable[[str, float], None]
 """Called after each step with its name and the seconds it took."""
@@ -75,10 +69,15 @@ def run_pipeline(
     typed = step(f"quantize to {chosen.dtype}", lambda: apply_recipe(fused, chosen))
     lowered = step("lower", lambda: lower(typed))
     draft = _manifest(model, lowered, chosen)
-    certificate = step("certify", lambda: _certify(model, lowered, fused))
-    final = dataclasses.replace(draft, certificate=certificate)
+    certificate = step("certify", lambda: _certify(model, Graphs(model.graph, fused, typed)))
+    final = dataclasses.replace(draft, certificate=certificate.to_json_value())
     step("write", lambda: write_artifact(path, final, model.tokenizer_json, lowered.tensors))
     return open_artifact(path)
+
+
+def _certify(model: ImportedModel, graphs: Graphs) -> Certificate:
+    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
+    return certify(model.info, graphs, shipped_samples(tokenizer))
 
 
 class _Steps:
@@ -123,55 +122,3 @@ def _manifest(model: ImportedModel, lowered: LoweredModel, recipe: Recipe) -> Ma
         "numpy": np.__version__,
     }
     return Manifest(model.info, lowered.program, recipe.to_dict(), {}, provenance)
-
-
-def _certify(model: ImportedModel, lowered: LoweredModel, reference: Graph) -> dict[str, Any]:
-    """Run what will be written on the native core and the fp32 graph on the reference target, and compare."""
-    session = Session(in_memory(model.info, lowered))
-    batch, samples = _sample_batch(Tokenizer(model.tokenizer_json, model.info.max_seq_length))
-    inputs = {
-        "input_ids": batch.input_ids,
-        "token_type_ids": np.zeros_like(batch.input_ids),
-        "position_ids": _positions(batch.cu_seqlens),
-        "cu_seqlens": batch.cu_seqlens,
-    }
-    expected = interpreter.run(reference, inputs)
-    found = session.run(batch.input_ids, batch.cu_seqlens)
-    return {
-        "reference": "the fp32 graph on the reference target",
-        "data": "the sample texts that bertc ships",
-        "samples": samples,
-        "tokens": len(batch.input_ids),
-        "isa": session.isa,
-        "outputs": {name: _compare(expected[name], found[name], name) for name in expected},
-    }
-
-
-def _sample_batch(tokenizer: Tokenizer) -> tuple[PackedBatch, int]:
-    """Sample texts from all over the file, until there are enough tokens."""
-    texts = data.sample_texts()
-    chosen: list[str] = []
-    tokens = 0
-    # Strides of 5, which does not divide the number of texts, visit each once, all languages mixed.
-    for index in range(len(texts)):
-        if tokens >= CERTIFICATE_TOKENS:
-            break
-        chosen.append(texts[5 * index % len(texts)])
-        tokens += len(tokenizer([chosen[-1]]).packed.input_ids)
-    return tokenizer(chosen).packed, len(chosen)
-
-
-def _positions(cu_seqlens: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    starts = np.repeat(cu_seqlens[:-1], np.diff(cu_seqlens))
-    return np.asarray(np.arange(cu_seqlens[-1]) - starts, np.int32)
-
-
-def _compare(expected: np.ndarray[Any, Any], found: np.ndarray[Any, Any], name: str) -> dict[str, float]:
-    if name == "logits":
-        difference = float(np.abs(expected - found).max())
-        return {
-            "top1_agreement": fidelity.top1_agreement(expected, found),
-            "largest_difference": difference,
-        }
-    cosines = fidelity.cosine(expected, found)
-    return {"mean_cosine": float(cosines.mean()), "worst_cosine": float(cosines.min())}

@@ -1,0 +1,146 @@
+"""The certificate: how close the compiled program is to the fp32 model on samples that nothing was fitted to.
+
+Both run on the native core, the fp32 graph by the fp32 kernels; how far those are to be trusted is
+measured too, on a few samples, against the graph as it was imported, in NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc import fidelity
+from bertc.artifact.certificate import (
+    TEXT_CHARACTERS,
+    Agreement,
+    Certificate,
+    LogitFidelity,
+    WorstSample,
+)
+from bertc.artifact.schema import ModelInfo
+from bertc.bench.machine import machine_facts
+from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.measure import answers, compare_layers, compare_logits, compare_vectors
+from bertc.compiler.samples import Samples
+from bertc.ir import interpreter
+from bertc.ir.graph import Graph
+
+Array = np.ndarray[Any, Any]
+
+LOGITS = "logits"
+OUTPUTS = {"embedding": "sentence_embedding"}
+"""Task -> the output that matters to it, where that is not the logits."""
+
+CHECKED_TOKENS = 100
+"""About as many tokens are run in NumPy, which takes milliseconds each for a model of BERT-base's size."""
+
+WORST = 8
+POINTS = 240
+PAIRED = 400
+"""Samples whose similarity to each other is looked at: 80,000 pairs."""
+
+_REFERENCE = "the fp32 graph on the fp32 kernels, checked against NumPy on {tokens} tokens"
+
+
+@dataclass(frozen=True, eq=False)
+class Graphs:
+    """One model at three stages."""
+
+    imported: Graph
+    fused: Graph
+    typed: Graph
+
+
+def certify(info: ModelInfo, graphs: Graphs, samples: Samples) -> Certificate:
+    """Measure the typed graph against the fused one. Raises ``CheckpointError`` if either gives NaN."""
+    run_reference, run = CpuTarget(info), CpuTarget(info)
+    expected = answers(graphs.fused, samples, run_reference)
+    found = answers(graphs.typed, samples, run)
+    output = OUTPUTS.get(info.task, LOGITS)
+    checked, reference_db = _check_reference(graphs.imported, samples, expected[output], output)
+    return Certificate(
+        output=output,
+        reference=_REFERENCE.format(tokens=checked),
+        reference_db=reference_db,
+        isa=run.isa,
+        processor=str(machine_facts()["processor"]),
+        data=samples.facts,
+        vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
+        logits=_compare_logits(info, expected, found),
+        layers=compare_layers(graphs.fused, graphs.typed, samples, run_reference, run),
+        worst=_worst(samples, info, expected[output], found[output]),
+        agreement=_agreement(expected[output], found[output], output),
+    )
+
+
+def has_independent_labels(info: ModelInfo) -> bool:
+    """Whether each logit is an answer of its own, as the classification task has it."""
+    return info.problem_type == "multi_label_classification" or len(info.id2label) == 1
+
+
+def _compare_logits(
+    info: ModelInfo, expected: dict[str, Array], found: dict[str, Array]
+) -> LogitFidelity | None:
+    if LOGITS not in expected:
+        return None
+    return compare_logits(expected[LOGITS], found[LOGITS], independent=has_independent_labels(info))
+
+
+def _check_reference(imported: Graph, samples: Samples, expected: Array, output: str) -> tuple[int, float]:
+    """Tokens that were run in NumPy, and how close the fp32 kernels are to it."""
+    batch = samples.batches[0]
+    bounds = batch.inputs["cu_seqlens"]
+    count = max(1, int(np.searchsorted(bounds, CHECKED_TOKENS, side="right")) - 1)
+    tokens = int(bounds[count])
+    inputs = {name: array[:tokens] for name, array in batch.inputs.items() if name != "cu_seqlens"}
+    found = interpreter.run(imported, {**inputs, "cu_seqlens": bounds[: count + 1]})[output]
+    meter = fidelity.NoiseMeter()
+    meter.add(found, expected[: len(found)])
+    return tokens, round(meter.db, 2)
+
+
+def _worst(samples: Samples, info: ModelInfo, expected: Array, found: Array) -> tuple[WorstSample, ...]:
+    """The samples with the lowest cosine, or the largest divergence (of a token, if each has a row)."""
+    lengths, texts = samples.lengths, samples.texts
+    if info.task in OUTPUTS:
+        values = fidelity.cosine(expected, found)
+        order = np.argsort(values, kind="stable")
+    else:
+        values = fidelity.kl_divergence(expected, found, independent=has_independent_labels(info))
+        if len(values) != len(texts):
+            values = np.maximum.reduceat(values, np.cumsum(lengths) - lengths)
+        order = np.argsort(-values, kind="stable")
+    return tuple(
+        WorstSample(text=shorten(texts[i]), tokens=int(lengths[i]), value=float(values[i]))
+        for i in order[:WORST]
+    )
+
+
+def shorten(text: str) -> str:
+    """One line of at most ``TEXT_CHARACTERS`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= TEXT_CHARACTERS else line[: TEXT_CHARACTERS - 1] + "…"
+
+
+def _agreement(expected: Array, found: Array, output: str) -> Agreement:
+    """Numbers that users of the model see, by both: of many, those evenly spread over the fp32 ones."""
+    if output == LOGITS:
+        what, before, after = "logits", expected.reshape(-1), found.reshape(-1)
+    else:
+        what = "cosine similarities of two samples"
+        before, after = _similarities(expected), _similarities(found)
+    order = np.argsort(before, kind="stable")
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, POINTS).astype(int))] if len(order) else order
+    return Agreement(what=what, expected=_round(before[chosen]), found=_round(after[chosen]))
+
+
+def _similarities(vectors: Array) -> Array:
+    vectors = vectors[:PAIRED]
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray((unit @ unit.T)[np.triu_indices(len(unit), 1)])
+
+
+def _round(values: Array) -> tuple[float, ...]:
+    return tuple(float(f"{value:.4g}") for value in values)

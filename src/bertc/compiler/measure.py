@@ -1,0 +1,102 @@
+"""Runs graphs over samples and compares them: answers, every layer, single samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bertc import fidelity
+from bertc.artifact.certificate import LayerFidelity, LogitFidelity, VectorFidelity
+from bertc.compiler.samples import Samples
+from bertc.errors import CheckpointError
+from bertc.ir.graph import DType, Graph, Node
+from bertc.ir.verifier import verify
+
+Array = np.ndarray[Any, Any]
+Run = Callable[[Graph, Mapping[str, Array]], dict[str, Array]]
+"""A target: a graph and packed inputs to the graph's outputs by public name."""
+
+_OBSERVED = ("embed", "layer_norm", "linear", "attention_qkv")
+"""Ops of a fused graph whose first result is compared."""
+
+
+def answers(graph: Graph, samples: Samples, run: Run) -> dict[str, Array]:
+    """The public outputs for all samples, rows in their order.
+
+    Raises ``CheckpointError`` if a number of them is not finite.
+    """
+    parts = [run(graph, batch.inputs) for batch in samples.batches]
+    results = {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
+    for name, array in results.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(
+                f"the model's {name} holds numbers that are not finite: it cannot be certified"
+            )
+    return results
+
+
+def compare_vectors(expected: Array, found: Array) -> VectorFidelity:
+    """Cosine of each row."""
+    cosines = fidelity.cosine(expected, found)
+    return VectorFidelity(
+        rows=len(cosines), mean_cosine=float(cosines.mean()), worst_cosine=float(cosines.min())
+    )
+
+
+def compare_logits(expected: Array, found: Array, *, independent: bool) -> LogitFidelity:
+    """Decisions and probabilities of each row."""
+    divergence = fidelity.kl_divergence(expected, found, independent=independent)
+    return LogitFidelity(
+        rows=len(expected),
+        same_decisions=int(fidelity.same_decisions(expected, found, independent=independent).sum()),
+        mean_kl=float(divergence.mean()),
+        worst_kl=float(divergence.max()),
+        largest_difference=float(np.abs(expected - found).max()),
+    )
+
+
+def compare_layers(
+    reference: Graph, typed: Graph, samples: Samples, run_reference: Run, run_typed: Run
+) -> tuple[LayerFidelity, ...]:
+    """The error of each embedding, linear layer, attention and layer norm of the typed graph.
+
+    The result of a node is compared where both graphs have it under one name and in floats.
+    """
+    nodes = _comparable(reference, typed)
+    outputs = {node.name: node.outputs[0] for node in nodes}
+    reference = reference.with_nodes(reference.nodes, outputs=outputs)
+    typed = typed.with_nodes(typed.nodes, outputs=outputs)
+    meters = {name: fidelity.NoiseMeter() for name in outputs}
+    for batch in samples.batches:
+        expected, found = run_reference(reference, batch.inputs), run_typed(typed, batch.inputs)
+        for name, meter in meters.items():
+            meter.add(expected[name], found[name])
+    producers = typed.producers()
+    return tuple(
+        LayerFidelity(
+            name=node.name,
+            op=node.op,
+            precision=precision(producers[node.outputs[0]], typed),
+            sqnr_db=round(meters[node.name].db, 2),
+        )
+        for node in nodes
+    )
+
+
+def _comparable(reference: Graph, typed: Graph) -> list[Node]:
+    types = verify(typed)
+    floats = {name for name, kind in types.items() if kind.dtype in (DType.F32, DType.BF16)}
+    return [node for node in reference.nodes if node.op in _OBSERVED and node.outputs[0] in floats]
+
+
+def precision(node: Node, graph: Graph) -> str:
+    """What a node of a typed graph computes in; for an embedding, how its words are stored."""
+    if node.op == "embed":
+        stored = graph.constants[node.inputs[3]].dtype.value
+        return {"i8": "int8", "f16": "fp16"}.get(stored, "fp32")
+    computed = str(node.attributes.get("compute_dtype", ""))
+    return {"linear_int8": "int8", "linear_bf16": "bf16"}.get(
+        node.op, "bf16" if computed == "bf16" else "fp32"
+    )
