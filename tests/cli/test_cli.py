@@ -231,7 +231,7 @@ def test_show_has_the_certificate_in_a_line(run: Run, artifact: MakeArtifact) ->
 def test_show_certificate(run: Run, artifact: MakeArtifact, head: str) -> None:
     path = artifact(head, "int8")
     certificate = run.json("show", path, "--certificate")
-    assert certificate["data"]["samples"] == 64 and len(certificate["layers"]) > 10
+    assert certificate["data"]["samples"] == 128 and len(certificate["layers"]) > 10
     outcome = run("show", path, "--certificate")
     assert outcome.code == 0 and outcome.err == ""
     text = {"embedding": "cosine"}.get(head, "divergence")

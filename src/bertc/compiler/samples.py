@@ -53,9 +53,14 @@ class Samples:
         return np.concatenate([batch.lengths for batch in self.batches])
 
 
+HELD_OUT = 128
+
+
 def shipped_samples(tokenizer: Tokenizer) -> Samples:
-    """The texts that travel with the package."""
-    return tokenize(tokenizer, data.sample_texts(), "the sample texts that bertc ships")
+    """Some of the texts that travel with the package, from all over the file."""
+    texts = data.sample_texts()
+    chosen = texts[:: max(1, len(texts) // HELD_OUT)][:HELD_OUT]
+    return tokenize(tokenizer, chosen, "the sample texts that bertc ships")
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], name: str, seed: int | None = None) -> Samples:
