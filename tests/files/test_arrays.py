@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertc.errors import InputError
-from bertc.files.arrays import is_prepared, read_arrays
+from bertc.files.arrays import PreparedVectors, is_prepared, read_arrays
 
 IDS = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
 MASK = np.array([[1, 1, 1, 0], [1, 1, 0, 0]])
@@ -18,9 +18,9 @@ VECTORS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
 def read(path: Path) -> list[tuple[Any, ...]]:
     """Ids and types of each sample as lists, or its vectors."""
     return [
-        (each.ids.tolist(), None if each.type_ids is None else each.type_ids.tolist())
-        if each.ids is not None
-        else (each.vectors,)
+        (each.vectors,)
+        if isinstance(each, PreparedVectors)
+        else (each.ids.tolist(), None if each.type_ids is None else each.type_ids.tolist())
         for each in read_arrays(path)
     ]
 

@@ -23,7 +23,7 @@ class DataFacts:
 
     name: str
     sha256: str
-    """Of the texts, each followed by a newline."""
+    """Of the texts, each followed by a newline; of the numbers, where they were prepared."""
     samples: int
     tokens: int
     """Special tokens included, after truncation."""

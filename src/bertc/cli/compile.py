@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, print_facts, print_json, status
+from bertc.cli.console import AsJson, DTypeName, print_facts, print_json
 
 
 def command(
@@ -21,11 +22,17 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
-    import bertc
+    from bertc.compiler import run_pipeline
 
     start = time.perf_counter()
-    with status(f"compiling {model}"):
-        artifact = bertc.compile(model, output, recipe, dtype=None if dtype is None else dtype.value)
+    artifact = run_pipeline(
+        model,
+        output,
+        recipe,
+        dtype=None if dtype is None else dtype.value,
+        on_step=_print_step if sys.stderr.isatty() else None,
+        show_progress=sys.stderr.isatty(),
+    )
     seconds = time.perf_counter() - start
     manifest = artifact.manifest
     facts: dict[str, Any] = {
@@ -41,3 +48,7 @@ def command(
         print_json(facts)
         return
     print_facts("compiled", facts)
+
+
+def _print_step(name: str, seconds: float) -> None:
+    typer.secho(f"{seconds:7.1f} s  {name}", err=True, dim=True)

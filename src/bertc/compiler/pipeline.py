@@ -16,19 +16,17 @@ from typing import Any
 import numpy as np
 
 from bertc import passes
-from bertc.artifact.certificate import Certificate
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
+from bertc.compiler.calibration_data import read_calibration_data
 from bertc.compiler.certify import Graphs, certify
-from bertc.compiler.samples import shipped_samples
 from bertc.errors import ArtifactError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.lowering.lower import LoweredModel, lower
 from bertc.quantize.apply import apply_recipe
 from bertc.recipe import Recipe
-from bertc.runtime.tokenization import Tokenizer
 from bertc.version import __version__
 
 OnStep = Callable[[str, float], None]
@@ -59,25 +57,27 @@ def run_pipeline(
     *,
     dtype: str | None = None,
     on_step: OnStep | None = None,
+    show_progress: bool = False,
 ) -> Artifact:
-    """:func:`compile` that tells ``on_step`` about its progress."""
+    """:func:`compile` that tells ``on_step`` about its progress, and may show bars for long steps."""
     step = _Steps(on_step)
     chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype))
     path = step("check the destination", lambda: _check_destination(output))
     model = step("import the checkpoint", lambda: import_model(_as_source(source)))
     fused = step("fuse", lambda: passes.fuse(model.graph))
+    data = step(
+        "read calibration data",
+        lambda: read_calibration_data(chosen.calibration, model, show_progress=show_progress),
+    )
     typed = step(f"quantize to {chosen.dtype}", lambda: apply_recipe(fused, chosen))
     lowered = step("lower", lambda: lower(typed))
     draft = _manifest(model, lowered, chosen)
-    certificate = step("certify", lambda: _certify(model, Graphs(model.graph, fused, typed)))
+    certificate = step(
+        "certify", lambda: certify(model.info, Graphs(model.graph, fused, typed), data.held_out)
+    )
     final = dataclasses.replace(draft, certificate=certificate.to_json_value())
     step("write", lambda: write_artifact(path, final, model.tokenizer_json, lowered.tensors))
     return open_artifact(path)
-
-
-def _certify(model: ImportedModel, graphs: Graphs) -> Certificate:
-    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
-    return certify(model.info, graphs, shipped_samples(tokenizer))
 
 
 class _Steps:

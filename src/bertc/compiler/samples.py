@@ -1,24 +1,33 @@
-"""Texts as the batches that graphs are measured on, and the facts about them for the certificate."""
+"""Texts as the batches that graphs are run on, and the facts about them for the certificate."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bertc import data
 from bertc.artifact.certificate import DataFacts
-from bertc.runtime.batching import PackedBatch
-from bertc.runtime.tokenization import Tokenizer
+from bertc.runtime.tokenization import Pair, Text, Tokenizer
 
 Array = np.ndarray[Any, Any]
 
 BATCH_TOKENS = 512
 """About as many tokens are run at a time: 5 floats of each value for BERT-base's 150 are 1 MB a token."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sequence, as the model takes it."""
+
+    text: str
+    """For people: what it was made of, or where it comes from."""
+    input_ids: Array
+    """int32 [length]."""
+    token_type_ids: Array
+    """int32 [length]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,49 +62,45 @@ class Samples:
         return np.concatenate([batch.lengths for batch in self.batches])
 
 
-HELD_OUT = 128
+def tokenize(
+    tokenizer: Tokenizer, texts: Sequence[Text | Pair], name: str, seed: int | None = None
+) -> Samples:
+    """Texts or pairs of texts as batches; ``name`` and ``seed`` are for the facts."""
+    tokenized = tokenizer(texts)
+    spelled = [text if isinstance(text, str) else " / ".join(text) for text in texts]
+    samples = [
+        Sample(text, np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32))
+        for text, encoding in zip(spelled, tokenized.encodings, strict=True)
+    ]
+    digest = hashlib.sha256("".join(f"{text}\n" for text in spelled).encode(errors="replace")).hexdigest()
+    return in_batches(samples, name, digest, truncated=tokenized.truncated, seed=seed)
 
 
-def shipped_samples(tokenizer: Tokenizer) -> Samples:
-    """Some of the texts that travel with the package, from all over the file."""
-    texts = data.sample_texts()
-    chosen = texts[:: max(1, len(texts) // HELD_OUT)][:HELD_OUT]
-    return tokenize(tokenizer, chosen, "the sample texts that bertc ships")
-
-
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], name: str, seed: int | None = None) -> Samples:
-    """Texts as batches of about ``BATCH_TOKENS``; ``name`` and ``seed`` are for the facts."""
-    batches: list[Batch] = []
-    truncated = 0
-    for part in _slices(tokenizer, texts):
-        tokenized = tokenizer(part)
-        truncated += tokenized.truncated
-        batches.append(Batch(part, graph_inputs(tokenized.packed)))
-    digest = hashlib.sha256("".join(f"{text}\n" for text in texts).encode(errors="replace")).hexdigest()
-    tokens = sum(len(batch.inputs["input_ids"]) for batch in batches)
+def in_batches(
+    samples: Sequence[Sample], name: str, sha256: str, *, truncated: int, seed: int | None = None
+) -> Samples:
+    """At least one sample as batches of about ``BATCH_TOKENS``."""
+    ends = np.cumsum([len(sample.input_ids) for sample in samples])
+    groups: dict[int, list[Sample]] = {}
+    for sample, end in zip(samples, ends, strict=True):
+        groups.setdefault((int(end) - 1) // BATCH_TOKENS, []).append(sample)
     facts = DataFacts(
-        name=name, sha256=digest, samples=len(texts), tokens=tokens, truncated=truncated, seed=seed
+        name=name,
+        sha256=sha256,
+        samples=len(samples),
+        tokens=int(ends[-1]),
+        truncated=truncated,
+        seed=seed,
     )
-    return Samples(facts, tuple(batches))
+    return Samples(facts, tuple(_pack(group) for group in groups.values()))
 
 
-def _slices(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    lengths = np.diff(tokenizer(texts).packed.cu_seqlens)
-    batch_of = (np.cumsum(lengths) - 1) // BATCH_TOKENS
-    starts = [0, *(np.flatnonzero(np.diff(batch_of)) + 1).tolist(), len(texts)]
-    for start, stop in itertools.pairwise(starts):
-        yield texts[start:stop]
-
-
-def graph_inputs(packed: PackedBatch) -> dict[str, Array]:
-    """A packed batch as a graph takes it: every input there, int32."""
-    ids = packed.input_ids
-    starts = np.repeat(packed.cu_seqlens[:-1], np.diff(packed.cu_seqlens))
-    positions = np.arange(len(ids), dtype=np.int32) - starts.astype(np.int32)
-    types, given = packed.token_type_ids, packed.position_ids
-    return {
-        "input_ids": ids,
-        "token_type_ids": np.zeros_like(ids) if types is None else types,
-        "position_ids": positions if given is None else given,
-        "cu_seqlens": packed.cu_seqlens,
+def _pack(samples: Sequence[Sample]) -> Batch:
+    lengths = [len(sample.input_ids) for sample in samples]
+    inputs = {
+        "input_ids": np.concatenate([sample.input_ids for sample in samples]),
+        "token_type_ids": np.concatenate([sample.token_type_ids for sample in samples]),
+        "position_ids": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "cu_seqlens": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
     }
+    return Batch([sample.text for sample in samples], inputs)

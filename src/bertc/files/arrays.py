@@ -44,13 +44,22 @@ _NAMES = {
 """What an array is called, by us and by others -> what it is. Other names count as unnamed."""
 
 
-class PreparedSample(NamedTuple):
-    """One sequence: ids and token types int32 [length], or vectors float32 [length, hidden]."""
+class PreparedIds(NamedTuple):
+    """One sequence of token ids, and perhaps token types: int32 [length]."""
 
     where: str
-    ids: Array | None
+    ids: Array
     type_ids: Array | None
-    vectors: Array | None
+
+
+class PreparedVectors(NamedTuple):
+    """One sequence of vectors: float32 [length, hidden]."""
+
+    where: str
+    vectors: Array
+
+
+Prepared = PreparedIds | PreparedVectors
 
 
 def is_prepared(path: Path) -> bool:
@@ -62,7 +71,7 @@ def is_prepared(path: Path) -> bool:
     return path.suffix in SUFFIXES
 
 
-def read_arrays(path: str | PathLike[str]) -> Iterator[PreparedSample]:
+def read_arrays(path: str | PathLike[str]) -> Iterator[Prepared]:
     """The samples of a file, a list of files or a folder, one at a time, files in natural order.
 
     Raises ``InputError`` that names the file and what is wrong with it.
@@ -115,7 +124,7 @@ def _open(file: Path) -> Arrays:
         raise InputError(f"{file}: not an array file of numbers ({error})") from None
 
 
-def _samples(where: str, arrays: Arrays) -> Iterator[PreparedSample]:
+def _samples(where: str, arrays: Arrays) -> Iterator[Prepared]:
     named = {name: _batched(where, name, array) for name, array in _name(where, arrays).items()}
     shapes = {name: array.shape[:2] for name, array in named.items()}
     if len(set(shapes.values())) > 1:
@@ -123,10 +132,10 @@ def _samples(where: str, arrays: Arrays) -> Iterator[PreparedSample]:
     for row in range(len(next(iter(named.values())))):
         kept = named[_MASK][row].astype(bool) if _MASK in named else slice(None)
         if _VECTORS in named:
-            yield PreparedSample(where, None, None, _floats(where, named[_VECTORS][row][kept]))
+            yield PreparedVectors(where, _floats(where, named[_VECTORS][row][kept]))
         else:
             types = _integers(where, named[_TYPES][row][kept]) if _TYPES in named else None
-            yield PreparedSample(where, _integers(where, named[_IDS][row][kept]), types, None)
+            yield PreparedIds(where, _integers(where, named[_IDS][row][kept]), types)
 
 
 def _name(where: str, arrays: Arrays) -> dict[str, Array]:

@@ -1,0 +1,141 @@
+"""The samples that a model is calibrated on, and others that it is measured on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc.artifact.schema import ModelInfo
+from bertc.compiler.samples import Sample, Samples, in_batches, tokenize
+from bertc.compiler.sources import SHIPPED, Source, choose
+from bertc.compiler.vectors import enter_at_embeddings
+from bertc.errors import InputError
+from bertc.files.arrays import PreparedIds, PreparedVectors
+from bertc.files.texts import Record
+from bertc.frontends.imported_model import ImportedModel
+from bertc.ir.graph import Graph
+from bertc.recipe import Calibration
+from bertc.runtime.progress import progress
+from bertc.runtime.tokenization import Tokenizer
+
+Array = np.ndarray[Any, Any]
+
+FEW = 8
+"""Fewer samples than this are worth a warning: the vendors' own setting has ten."""
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationData:
+    """What was read of a recipe's data."""
+
+    samples: Samples
+    """To calibrate on."""
+    held_out: Samples
+    """Others, to measure on; the same one, and named so, if there is only one."""
+    read: int
+    """How many there were to choose from."""
+    vectors: Array | None = None
+    """float32 [tokens, hidden] if the data is prepared vectors: the ids of ``samples`` are row numbers."""
+
+    def enter(self, graph: Graph) -> Graph:
+        """The graph (fused or typed) that takes ``samples``: another one only for prepared vectors."""
+        return graph if self.vectors is None else enter_at_embeddings(graph, self.vectors)
+
+
+def read_calibration_data(
+    calibration: Calibration, model: ImportedModel, *, show_progress: bool = False
+) -> CalibrationData:
+    """Choose samples by the recipe's seed from all of its data, and tokenize them.
+
+    The data is streamed: memory holds the samples alone. With too little data for both parts, it is
+    shared in their ratio. Prepared vectors are for calibration alone; what is measured is the whole
+    model, on the shipped texts. Raises ``InputError`` for data that cannot be read or does not fit the
+    model, ``MissingExtraError``; warns where there is very little.
+    """
+    name = calibration.data or SHIPPED
+    wanted = calibration.samples + calibration.held_out
+    with progress(None, f"reading {name}", enabled=show_progress) as advance:
+        chosen, read = choose(calibration, wanted, advance)
+    if not chosen:
+        raise InputError(f"{name} holds no text: give other data, or none for {SHIPPED}")
+    encode = _Encoder(calibration, model, name)
+    if vectors := [each for each in chosen if isinstance(each, PreparedVectors)]:
+        samples, rows = encode.vectors(vectors[: calibration.samples])
+        texts = dataclasses.replace(calibration, data=None, format="auto", pair_column=None)
+        measured = read_calibration_data(texts, model).held_out
+        found = CalibrationData(samples, measured, read, rows)
+    else:
+        held_out = chosen[: max(1, len(chosen) * calibration.held_out // wanted)]
+        fitted = chosen[len(held_out) :] or held_out
+        found = CalibrationData(encode(fitted), encode(held_out), read)
+        if len(chosen) == 1:
+            facts = dataclasses.replace(found.held_out.facts, name=f"{name}, which it was calibrated on")
+            found = dataclasses.replace(found, held_out=dataclasses.replace(found.held_out, facts=facts))
+    if found.samples.facts.samples < FEW:
+        warnings.warn(
+            f"few calibration samples ({found.samples.facts.samples}) in {name}: ranges that fit them may fit"
+            " little else, give some hundred",
+            stacklevel=2,
+        )
+    return found
+
+
+class _Encoder:
+    """Chosen records as the model takes them."""
+
+    def __init__(self, calibration: Calibration, model: ImportedModel, name: str) -> None:
+        limit = model.info.max_seq_length
+        self._length = min(calibration.max_length or limit, limit)
+        self._info: ModelInfo = model.info
+        self._tokenizer = Tokenizer(model.tokenizer_json, self._length)
+        self._name = name
+        self._seed = calibration.seed
+
+    def __call__(self, records: Sequence[Source]) -> Samples:
+        """Texts, or prepared ids."""
+        if prepared := [each for each in records if isinstance(each, PreparedIds)]:
+            samples = [self._of_ids(each) for each in prepared]
+            arrays = [array for each in samples for array in (each.input_ids, each.token_type_ids)]
+            return self._in_batches(samples, arrays, [len(each.ids) for each in prepared])
+        texts = [each for each in records if isinstance(each, Record)]
+        items = [each.text if each.pair is None else (each.text, each.pair) for each in texts]
+        return tokenize(self._tokenizer, items, self._name, self._seed)
+
+    def vectors(self, records: Sequence[PreparedVectors]) -> tuple[Samples, Array]:
+        """Prepared vectors: samples whose ids are row numbers, and the rows."""
+        arrays = [each.vectors[: self._length] for each in records]
+        widths = sorted({array.shape[1] for array in arrays})
+        if len(widths) > 1:
+            raise InputError(f"the vectors in {self._name} differ in size: {', '.join(map(str, widths))}")
+        samples, start = [], 0
+        for each, array in zip(records, arrays, strict=True):
+            rows = np.arange(start, start + len(array), dtype=np.int32)
+            samples.append(Sample(each.where, rows, np.zeros_like(rows)))
+            start += len(array)
+        lengths = [len(each.vectors) for each in records]
+        return self._in_batches(samples, arrays, lengths), np.concatenate(arrays)
+
+    def _of_ids(self, prepared: PreparedIds) -> Sample:
+        ids = prepared.ids[: self._length]
+        types = np.zeros_like(ids) if prepared.type_ids is None else prepared.type_ids[: self._length]
+        sizes = {"id": (ids, self._info.vocab_size), "token type": (types, self._info.type_vocab_size)}
+        for name, (array, size) in sizes.items():
+            if array.max() >= max(size, 1):
+                raise InputError(
+                    f"{prepared.where}: {name} {array.max()}, the model has {size}: prepared for another?"
+                )
+        return Sample(prepared.where, ids, types)
+
+    def _in_batches(
+        self, samples: Sequence[Sample], arrays: Sequence[Array], lengths: Sequence[int]
+    ) -> Samples:
+        """``arrays`` are what the hash is of, ``lengths`` those before truncation."""
+        digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+        truncated = sum(length > self._length for length in lengths)
+        return in_batches(samples, self._name, digest, truncated=truncated, seed=self._seed)

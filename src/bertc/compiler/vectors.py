@@ -1,0 +1,62 @@
+"""Runs a graph on what an embedding layer gave, instead of on token ids.
+
+Other tool-chains run the embeddings apart from the model, and prepare calibration data as vectors.
+Here the embedding table is exchanged for one whose rows are those vectors, so that a sample's ids are
+row numbers, and the rest of the graph, native or not, stays as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from bertc.errors import InputError
+from bertc.ir.graph import Constant, DType, Graph, Node
+
+Array = np.ndarray[Any, Any]
+
+_TABLE = "embeddings.prepared"
+_TOLERANCE = 0.05
+"""On the variance of normalized rows. An epsilon of 1e-5 instead of 1e-12, which some scripts have,
+changes it by 0.4 % where the variance of the embeddings is 0.0025, as in BERT-base."""
+
+
+def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
+    """The graph (fused or typed) with ``vectors`` float32 [rows, hidden] in place of its word embeddings.
+
+    Vectors that the layer norm after the embeddings can have written come out of it unchanged; others
+    are taken for what goes into it. Raises ``InputError`` if their size is not that of the model.
+    """
+    embed = next(node for node in graph.nodes if node.op == "embed")
+    *ids, word, _, position, token_type = embed.inputs
+    hidden = graph.constants[word].array.shape[1]
+    if vectors.shape[1] != hidden:
+        raise InputError(
+            f"the prepared vectors have {vectors.shape[1]} components, the model's embeddings {hidden}"
+        )
+    constants = {name: each for name, each in graph.constants.items() if name not in embed.inputs}
+    names = [_TABLE, f"{_TABLE}.position", f"{_TABLE}.token_type"]
+    rows = len(graph.constants[position].array), len(graph.constants[token_type].array)
+    tables = [_before_norm(graph, embed, vectors), *(np.zeros((n, hidden), np.float32) for n in rows)]
+    constants.update((name, Constant(DType.F32, table)) for name, table in zip(names, tables, strict=True))
+    changed = dataclasses.replace(embed, inputs=(*ids, names[0], "", *names[1:]))
+    nodes = [changed if node is embed else node for node in graph.nodes]
+    return graph.with_nodes(nodes, constants=constants)
+
+
+def _before_norm(graph: Graph, embed: Node, vectors: Array) -> Array:
+    """What the layer norm makes ``vectors`` of; ``vectors`` themselves if it can make them of nothing."""
+    consumers = graph.consumers().get(embed.outputs[0], [])
+    norm = next((node for node in consumers if node.op.startswith("layer_norm")), None)
+    if norm is None:
+        return vectors
+    gamma, beta = (graph.constants[name].array for name in norm.inputs[1:3])
+    used = gamma != 0
+    rows = np.where(used, (vectors - beta) / np.where(used, gamma, 1), 0).astype(np.float32)
+    # Padding, if it was not masked, may be rows of any kind: the middle row decides.
+    is_normalized = (
+        abs(np.median(rows.mean(axis=1))) < _TOLERANCE and abs(np.median(rows.var(axis=1)) - 1) < _TOLERANCE
+    )
+    return rows if is_normalized else vectors

@@ -1,0 +1,55 @@
+"""A model that is given vectors instead of ids computes what it computes from the ids themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bertc.artifact.schema import ModelInfo
+from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.vectors import enter_at_embeddings
+from bertc.errors import InputError
+from bertc.ir import interpreter
+from bertc.ir.graph import Graph
+from bertc.ir.verifier import verify
+from bertc.passes import fuse
+from bertc.quantize.apply import apply_recipe
+from bertc.recipe import Recipe
+from tests.support.tiny_graphs import bert_graph
+from tests.support.tiny_models import packed_inputs
+
+INFO = ModelInfo("tiny", "BertModel", "embedding", 32, 2, 2, 64, 300, 64, 2, 64)
+INPUTS = packed_inputs([1, 7, 20])
+ROWS = {**INPUTS, "input_ids": np.arange(28, dtype=np.int32), "token_type_ids": np.zeros(28, np.int32)}
+
+
+def values_at(graph: Graph, op: str) -> np.ndarray:
+    """What the first node of this op gives."""
+    node = next(node for node in graph.nodes if node.op == op)
+    return interpreter.run(graph.with_nodes(graph.nodes, outputs={"y": node.outputs[0]}), INPUTS)["y"]
+
+
+@pytest.mark.parametrize("op", ["embed", "layer_norm"])
+def test_vectors_from_before_and_after_the_norm(op: str) -> None:
+    graph = fuse(bert_graph())
+    entered = enter_at_embeddings(graph, values_at(graph, op))
+    verify(entered)
+    expected = interpreter.run(graph, INPUTS)
+    for run in (interpreter.run, CpuTarget(INFO)):
+        for name, array in run(entered, ROWS).items():
+            np.testing.assert_allclose(array, expected[name], rtol=0, atol=2e-4, err_msg=name)
+
+
+def test_a_quantized_graph_takes_them_too() -> None:
+    graph = fuse(bert_graph())
+    typed = apply_recipe(graph, Recipe(embeddings="fp32"))
+    entered = enter_at_embeddings(typed, values_at(graph, "embed"))
+    verify(entered)
+    expected = interpreter.run(typed, INPUTS)
+    for name, array in interpreter.run(entered, ROWS).items():
+        np.testing.assert_allclose(array, expected[name], rtol=0, atol=1e-3, err_msg=name)
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="vectors have 16 components, the model's embeddings 32"):
+        enter_at_embeddings(fuse(bert_graph()), np.ones((4, 16), np.float32))
