@@ -1,4 +1,4 @@
-"""Which values of a recipe do not go together, each with the keys that it takes to see it."""
+"""Which values of a recipe do not go together: at which key it shows, and which other keys it depends on."""
 
 from __future__ import annotations
 
@@ -6,66 +6,156 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bertc.recipe.keys import Problem
-from bertc.recipe.schema import VERSION
+from bertc.recipe.schema import VERSION, Observer
 
 Values = Mapping[str, Any]
 """The fields of a recipe, its sections as dataclasses."""
 
-MODE = ("activations", "mode")
-GRANULARITY = ("activations", "granularity")
-OBSERVER = ("activations", "observer")
+NEED_LABELS = ("spearman", "accuracy", "entity_f1")
+METRIC_TASKS: Mapping[str, tuple[str, ...]] = {
+    "cosine": ("embedding",),
+    "spearman": ("embedding",),
+    "top1_agreement": ("classification", "token_classification"),
+    "accuracy": ("classification",),
+    "entity_f1": ("token_classification",),
+}
+"""Metric -> the tasks that have it."""
+
+_DEFAULT_OBSERVER = Observer()
 
 
 def impossible(values: Values) -> Iterator[Problem]:
     """What does not go together in a recipe whose single values are all accepted."""
-    for rule in RULES:
+    for rule in _RULES:
         yield from rule(values)
 
 
+def _clash(path: str, message: str, *reasons: str) -> Problem:
+    return Problem(tuple(path.split(".")), message, tuple(tuple(each.split(".")) for each in reasons))
+
+
 def _version(values: Values) -> Iterator[Problem]:
-    if values["version"] > VERSION:
-        yield Problem(
-            ("version",),
-            f"version {values['version']} is newer than this bertc reads ({VERSION}): upgrade bertc",
+    version = values["version"]
+    if version > VERSION:
+        yield _clash(
+            "version", f"version {version} is newer than this bertc reads ({VERSION}): upgrade bertc"
         )
 
 
 def _granularity(values: Values) -> Iterator[Problem]:
-    scheme = values["activations"]
-    per_token = scheme.granularity == "per_token"
-    if scheme.mode == "dynamic" and not per_token:
-        yield Problem(
-            GRANULARITY,
-            f"activations.granularity {scheme.granularity} does not go with mode dynamic: a range found"
-            " while the model runs belongs to one token, or results would depend on the rest of the batch;"
-            " use per_token, or mode static",
-            (MODE,),
+    scheme, key = values["activations"], "activations.granularity"
+    if scheme.mode == "dynamic" and scheme.granularity != "per_token":
+        yield _clash(
+            key,
+            f"{key} {scheme.granularity} does not go with mode dynamic: a range that is found while the model"
+            " runs is that of one token, or results would depend on the rest of the batch; use per_token, or"
+            " mode static",
+            "activations.mode",
         )
-    elif scheme.mode != "dynamic" and per_token:
-        yield Problem(
-            GRANULARITY,
-            f"activations.granularity per_token does not go with mode {scheme.mode}: tokens are not known in"
-            " advance; use per_tensor or per_channel_group, or mode dynamic",
-            (MODE,),
+    if scheme.mode != "dynamic" and scheme.granularity == "per_token":
+        yield _clash(
+            key,
+            f"{key} per_token does not go with mode {scheme.mode}: tokens are not known in advance; use"
+            " per_tensor or per_channel_group, or mode dynamic",
+            "activations.mode",
         )
     if scheme.group_size is not None and scheme.granularity != "per_channel_group":
-        yield Problem(
-            ("activations", "group_size"),
+        yield _clash(
+            "activations.group_size",
             f"activations.group_size does not go with granularity {scheme.granularity}: it is for"
             " per_channel_group",
-            (GRANULARITY, MODE),
+            key,
+            "activations.mode",
         )
 
 
 def _observer(values: Values) -> Iterator[Problem]:
-    scheme = values["activations"]
-    if scheme.observer is not None and scheme.mode == "dynamic":
-        yield Problem(
-            OBSERVER,
-            "activations.observer does not go with mode dynamic: nothing is observed in advance; use mode"
-            " static or mixed, or leave it out",
-            (MODE,),
+    scheme, key = values["activations"], "activations.observer"
+    observer = scheme.observer
+    if observer is None:
+        return
+    if scheme.mode == "dynamic":
+        yield _clash(
+            key,
+            f"{key} does not go with mode dynamic: nothing is observed in advance; use mode static or mixed,"
+            " or leave it out",
+            "activations.mode",
+        )
+    for name, kind in (("percentile", "percentile"), ("topk_ratio", "topk")):
+        if observer.kind != kind and getattr(observer, name) != getattr(_DEFAULT_OBSERVER, name):
+            yield _clash(
+                f"{key}.{name}",
+                f"{key}.{name} does not go with kind {observer.kind}: it is for {kind}",
+                f"{key}.kind",
+            )
+
+
+def _bits(values: Values) -> Iterator[Problem]:
+    bits, dtype = values["weights"].bits, values["dtype"]
+    if bits != 8 and dtype != "int8":
+        yield _clash(
+            "weights.bits",
+            f"weights.bits {bits} does not go with dtype {dtype}: it is for int8; use dtype int8, or int7 for"
+            " single parts or nodes",
+            "dtype",
         )
 
 
-RULES: tuple[Callable[[Values], Iterator[Problem]], ...] = (_version, _granularity, _observer)
+def _embeddings(values: Values) -> Iterator[Problem]:
+    whole, part = values["embeddings"], values["parts"].embeddings
+    if None not in (whole, part) and whole != {"bf16": "fp16"}.get(part, part):
+        yield _clash(
+            "parts.embeddings",
+            f"parts.embeddings {part} contradicts embeddings {whole}: they are one thing, remove one of them",
+            "embeddings",
+        )
+
+
+def _nodes(values: Values) -> Iterator[Problem]:
+    for pattern in values["nodes"]:
+        if pattern in values["exclude"]:
+            message = f"nodes has {pattern!r}, which exclude keeps in fp32: remove it from one of them"
+            yield Problem(("nodes", pattern), message, (("exclude",),))
+
+
+def _calibration(values: Values) -> Iterator[Problem]:
+    settings, key = values["calibration"], "calibration"
+    data, kind = settings.data, settings.format
+    from_hub = kind == "hub" or (data or "").startswith("hub:")
+    if data is None and kind != "auto":
+        yield _clash(f"{key}.format", f"{key}.format {kind} needs {key}.data", f"{key}.data")
+    if from_hub and kind not in ("auto", "hub"):
+        message = f"{key}.format {kind} does not go with data {data}: leave it out"
+        yield _clash(f"{key}.format", message, f"{key}.data")
+    if settings.subset is not None and not from_hub:
+        message = f"{key}.subset is for data sets of the hub: use data hub:NAME, or leave it out"
+        yield _clash(f"{key}.subset", message, f"{key}.data", f"{key}.format")
+    if settings.pair_column is not None and (data is None or kind in ("text", "ids", "embeddings")):
+        found = "the shipped texts" if data is None else f"format {kind}"
+        message = f"{key}.pair_column does not go with {found}: there are no columns"
+        yield _clash(f"{key}.pair_column", message, f"{key}.data", f"{key}.format")
+
+
+def _budget(values: Values) -> Iterator[Problem]:
+    budget, task, key = values["budget"], values["task"], "budget.metric"
+    if budget is None:
+        return
+    if budget.metric in NEED_LABELS and budget.eval_data is None:
+        message = f"{key} {budget.metric} needs labeled data: give budget.eval_data, or use metric auto"
+        yield _clash(key, message, "budget.eval_data")
+    tasks = METRIC_TASKS.get(budget.metric, (task,))
+    if task is not None and task not in tasks:
+        message = f"{key} {budget.metric} does not go with task {task}: it is for {' and '.join(tasks)}"
+        yield _clash(key, message, "task")
+
+
+_RULES: tuple[Callable[[Values], Iterator[Problem]], ...] = (
+    _version,
+    _granularity,
+    _observer,
+    _bits,
+    _embeddings,
+    _nodes,
+    _calibration,
+    _budget,
+)

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 from bertc.errors import RecipeError
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """Where a key is: the names of its sections, and its own."""
 
 
 class Problem(NamedTuple):
     """What is wrong with a recipe, and at which key."""
 
-    path: Path
+    path: KeyPath
     message: str
-    reasons: tuple[Path, ...] = ()
+    reasons: tuple[KeyPath, ...] = ()
     """Other keys that make it wrong."""
 
 
@@ -149,7 +149,7 @@ def rule_of(field: dataclasses.Field[Any]) -> Rule:
     return rule
 
 
-def wrong_values(cls: type, values: Mapping[str, Any], at: Path = ()) -> Iterator[Problem]:
+def wrong_values(cls: type, values: Mapping[str, Any], at: KeyPath = ()) -> Iterator[Problem]:
     """The keys of one section, and of the sections in it, whose values are not accepted."""
     for field in dataclasses.fields(cls):
         if field.name not in values:
@@ -165,7 +165,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def raise_problems(problems: list[Problem]) -> None:
+def raise_problems(
+    problems: list[Problem], line_of: Callable[[KeyPath], int | None] = lambda _: None
+) -> None:
     """One ``RecipeError`` for all, or nothing if there are none."""
-    if problems:
-        raise RecipeError(f"invalid recipe: {'; '.join(problem.message for problem in problems)}")
+    if not problems:
+        return
+    messages = []
+    for problem in problems:
+        line = line_of(problem.path)
+        messages.append(problem.message if line is None else f"line {line}: {problem.message}")
+    raise RecipeError(f"invalid recipe: {'; '.join(messages)}")

@@ -1,87 +1,66 @@
-"""Reads recipes, and says of each problem in which line it is. All problems at once."""
+"""From what a file says to a recipe, or to everything that is wrong with it, line by line."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
-from bertc.errors import MissingExtraError, RecipeError
+from bertc.errors import RecipeError
 from bertc.recipe import keys
-from bertc.recipe.keys import Problem, raise_problems, rule_of
+from bertc.recipe.combinations import impossible
+from bertc.recipe.documents import Document
+from bertc.recipe.hints import nearest_key
+from bertc.recipe.keys import KeyPath, Problem, rule_of
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Document:
-    """What a file says, before it is checked."""
-
-    values: Any
-    lines: Mapping[keys.Path, int] = field(default_factory=dict)
-    """Where each key is, from 1; nothing is known of values that come from no file."""
-
-
 def build(cls: type[T], document: Document) -> T:
-    """The recipe of a document. Raises ``RecipeError`` with every problem."""
-    raise_problems(list(problems(cls, document)))
+    """The recipe of a document. Raises ``RecipeError`` with every problem and its line."""
+    found = find_problems(cls, document)
+    found.sort(key=lambda problem: document.line_of(problem.path) or 0)
+    keys.raise_problems(found, document.line_of)
     return cls(**document.values)
 
 
-def problems(cls: type, document: Document) -> list[Problem]:
-    """Everything that is wrong, in the order of the lines."""
+def find_problems(cls: type, document: Document) -> list[Problem]:
+    """Everything that is wrong: unknown keys, values that are not accepted, impossible combinations."""
     values = document.values
     if not isinstance(values, Mapping):
         raise RecipeError(f"a recipe must be a mapping of keys to values, found {type(values).__name__}")
-    return [*_unknown_keys(cls, values), *keys.wrong_values(cls, values)]
+    found = [*document.problems, *_unknown_keys(cls, cls, values), *keys.wrong_values(cls, values)]
+    wrong = {problem.path for problem in found}
+    for problem in impossible(_fields(cls, values, wrong)):
+        # A combination with a value that is not accepted, and was left out, says nothing.
+        if not any(path[:depth] in wrong for path in (problem.path, *problem.reasons) for depth in (1, 2, 3)):
+            found.append(problem)
+    return found
 
 
-def read(path: Path) -> Document:
-    """The document of a ``.json``, ``.yaml`` or ``.yml`` file."""
-    readers = {".json": parse_json, ".yaml": parse_yaml, ".yml": parse_yaml}
-    if path.suffix not in readers:
-        raise RecipeError(f"a recipe file ends in {', '.join(readers)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe cannot be read: {error}") from None
-    return readers[path.suffix](text)
-
-
-def parse_json(text: str) -> Document:
-    """The document of a JSON text."""
-    try:
-        return Document(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"the recipe is not valid JSON: {error}") from None
-
-
-def parse_yaml(text: str) -> Document:
-    """The document of a YAML text (extra "yaml"); an empty one is an empty mapping."""
-    try:
-        import yaml
-    except ImportError:
-        raise MissingExtraError("pyyaml", "yaml", "reading a YAML recipe") from None
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"the recipe is not valid YAML: {error}") from None
-    return Document({} if values is None else values)
-
-
-def _unknown_keys(cls: type, values: Mapping[str, Any], at: keys.Path = ()) -> Iterator[Problem]:
-    fields = {each.name: each for each in dataclasses.fields(cls)}
+def _unknown_keys(root: type, cls: type, values: Mapping[str, Any], at: KeyPath = ()) -> Iterator[Problem]:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     for name, value in values.items():
         path = (*at, str(name))
         if name not in fields:
-            nearest = difflib.get_close_matches(str(name), fields, n=1, cutoff=0.0)[0]
-            message = f"unknown key {'.'.join(path)!r}, did you mean {'.'.join((*at, nearest))!r}?"
-            yield Problem(path, message)
+            hint = ".".join(nearest_key(root, path))
+            yield Problem(path, f"unknown key {'.'.join(path)!r}, did you mean {hint!r}?")
             continue
         nested = rule_of(fields[name]).section
         if nested is not None and isinstance(value, Mapping):
-            yield from _unknown_keys(nested, value, path)
+            yield from _unknown_keys(root, nested, value, path)
+
+
+def _fields(cls: type, values: Mapping[str, Any], wrong: set[KeyPath], at: KeyPath = ()) -> dict[str, Any]:
+    """The fields of a section: what is given and not wrong, else the default."""
+    fields = {}
+    for field in dataclasses.fields(cls):
+        path, nested = (*at, field.name), rule_of(field).section
+        if field.name not in values or path in wrong:
+            made = field.default_factory
+            fields[field.name] = field.default if made is dataclasses.MISSING else made()
+        elif nested is not None and isinstance(values[field.name], Mapping):
+            fields[field.name] = nested(**_fields(nested, values[field.name], wrong, path))
+        else:
+            fields[field.name] = values[field.name]
+    return fields

@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from bertc.errors import RecipeError
-from bertc.recipe import loading
+from bertc.recipe import documents, loading
 from bertc.recipe.combinations import impossible
+from bertc.recipe.documents import Document
 from bertc.recipe.keys import (
     choices_by_pattern,
     flag,
@@ -122,17 +123,17 @@ class Recipe(Section):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
         """From plain values; an unknown key is refused, with the nearest known one."""
-        return loading.build(cls, loading.Document(data))
+        return loading.build(cls, Document(data))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
         """From JSON text."""
-        return loading.build(cls, loading.parse_json(text))
+        return loading.build(cls, documents.parse_json(text))
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
         """From YAML text (extra "yaml"). An empty document is the default recipe."""
-        return loading.build(cls, loading.parse_yaml(text))
+        return loading.build(cls, documents.parse_yaml(text))
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any] | Recipe | None) -> Recipe:
@@ -150,6 +151,6 @@ class Recipe(Section):
             return cls.from_dict(PRESETS[str(source)])
         path = Path(source).expanduser()
         try:
-            return loading.build(cls, loading.read(path))
+            return loading.build(cls, documents.read(path))
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
