@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bertc.errors import (
         ArtifactError,
         BertcError,
+        BudgetError,
         CheckpointError,
         GraphError,
         InputError,
@@ -30,6 +31,7 @@ _HOMES = {
     "Artifact": "artifact.reader",
     "ArtifactError": "errors",
     "BertcError": "errors",
+    "BudgetError": "errors",
     "CheckpointError": "errors",
     "Encoder": "encoder",
     "GraphError": "errors",
@@ -48,6 +50,7 @@ __all__ = [
     "Artifact",
     "ArtifactError",
     "BertcError",
+    "BudgetError",
     "CheckpointError",
     "Encoder",
     "GraphError",

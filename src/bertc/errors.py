@@ -5,6 +5,7 @@
     |-- RecipeError         a compile configuration is invalid
     |-- GraphError          a graph breaks the rules of the IR (a bug of ours, or of a custom pass)
     |-- ArtifactError       a .bertc file is damaged, truncated, or from a newer version
+    |-- BudgetError         no choice of precisions loses as little as a recipe allows
     |-- InputError          what the caller passed to a loaded model, or a data file, is invalid
     `-- MissingExtraError   an optional package is needed and not installed
 
@@ -32,6 +33,10 @@ class GraphError(BertcError):
 
 class ArtifactError(BertcError):
     """A ``.bertc`` file is damaged, truncated, or from a newer version."""
+
+
+class BudgetError(BertcError):
+    """No choice of precisions loses as little as the recipe allows."""
 
 
 class InputError(BertcError, ValueError):

@@ -285,3 +285,28 @@ def test_bench_against_a_peer_needs_its_checkpoint(
     monkeypatch.setattr("bertc.bench.peers.openvino.OpenVinoPeer.packages", ())
     outcome = run("bench", artifact(), "--against", "openvino", "--no-peaks")
     assert outcome.code == 1 and "checkpoint" in outcome.err and outcome.err.count("\n") == 1
+
+
+def test_compile_holds_a_budget(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    path = tmp_path / "x.bertc"
+    facts = run.json("compile", checkpoint(), "-o", path, "--max-drop", "0.0001%")
+    budget = facts["certificate"]["budget"]
+    assert budget["met"] and budget["fallbacks"] and budget["max_drop"] == pytest.approx(1e-6)
+    outcome = run("show", path, "--certificate")
+    assert all(
+        word in outcome.out for word in ("budget", "fallbacks", budget["fallbacks"][0]["name"], "held")
+    )
+
+
+@pytest.mark.parametrize("drop", ["much", "-1", "200%", "nan", "%"])
+def test_a_budget_that_is_no_share_is_misuse(run: Run, checkpoint: MakeArtifact, drop: str) -> None:
+    outcome = run("compile", checkpoint(), "-o", "x.bertc", f"--max-drop={drop}")
+    assert outcome.code == 2 and "--max-drop" in outcome.err
+
+
+def test_compile_scores_a_task(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    data, path = tmp_path / "dev.tsv", tmp_path / "x.bertc"
+    data.write_text("label\tsentence\n1\tgood film\nnegative\tbad\n")
+    assert run("compile", checkpoint("classification"), "-o", path, "--eval-data", data).code == 0
+    outcome = run("show", path, "--certificate")
+    assert "accuracy" in outcome.out and "dev.tsv" in outcome.out and "2 samples" in outcome.out

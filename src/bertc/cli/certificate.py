@@ -70,8 +70,9 @@ def _print_task(certificate: Certificate) -> None:
     if task is None:
         return
     counts = ", ".join(f"{count:,} {name}" for name, count in task.counts.items())
+    print_facts("task", {"evaluator": task.evaluator, "data": task.data, "scored": counts})
     rows = [(name, task.fp32.get(name, "?"), score) for name, score in task.compiled.items()]
-    print_table(f"{task.evaluator} on {task.data} ({counts})", ("metric", "fp32", "this file"), rows)
+    print_table("scores", ("metric", "fp32", "this file"), rows)
 
 
 def _print_budget(certificate: Certificate) -> None:

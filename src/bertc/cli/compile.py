@@ -19,6 +19,22 @@ def command(
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe, .json or .yaml.")] = None,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="How much accuracy may be lost, such as 0.1%: layers fall back to more bits to keep it.",
+        ),
+    ] = None,
+    eval_data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labeled data: its score is certified, and what --max-drop is about (extra: eval)."
+        ),
+    ] = None,
+    allow_over_budget: Annotated[
+        bool, typer.Option("--allow-over-budget", help="Write the file even if --max-drop cannot be kept.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
@@ -30,6 +46,9 @@ def command(
         output,
         recipe,
         dtype=None if dtype is None else dtype.value,
+        max_drop=None if max_drop is None else _share(max_drop),
+        eval_data=eval_data,
+        allow_over_budget=allow_over_budget,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=sys.stderr.isatty(),
     )
@@ -48,6 +67,19 @@ def command(
         print_json(facts)
         return
     print_facts("compiled", facts)
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1, or one of percent."""
+    from bertc.recipe.keys import parse_share
+
+    try:
+        value = float(parse_share(text))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise typer.BadParameter('expected a number from 0 to 1, or "0.1%"', param_hint="--max-drop")
+    return value
 
 
 def _print_step(name: str, seconds: float) -> None:

@@ -24,6 +24,7 @@ from bertc.bench.machine import machine_facts
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.measure import answers, compare_layers, compare_logits, compare_vectors
 from bertc.compiler.samples import Samples
+from bertc.compiler.task_scores import TaskScorer
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 
@@ -53,7 +54,9 @@ class Graphs:
     typed: Graph
 
 
-def certify(info: ModelInfo, graphs: Graphs, samples: Samples) -> Certificate:
+def certify(
+    info: ModelInfo, graphs: Graphs, samples: Samples, scorer: TaskScorer | None = None
+) -> Certificate:
     """Measure the typed graph against the fused one. Raises ``CheckpointError`` if either gives NaN."""
     run_reference, run = CpuTarget(info), CpuTarget(info)
     expected = answers(graphs.fused, samples, run_reference)
@@ -72,6 +75,7 @@ def certify(info: ModelInfo, graphs: Graphs, samples: Samples) -> Certificate:
         layers=compare_layers(graphs.fused, graphs.typed, samples, run_reference, run),
         worst=_worst(samples, info, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),
+        task=None if scorer is None else scorer.facts(scorer.score(graphs.typed)),
     )
 
 

@@ -48,20 +48,28 @@ class CpuTarget:
         ``inputs`` are those of the interpreter. Any value with two dimensions may be made an output;
         bf16 comes back as float32. Raises ``InputError`` for inputs that do not fit the model.
         """
-        if graph is not self._graph:
-            self._sessions = tuple(self._build(graph))
-            self._graph = graph
         results: dict[str, Array] = {}
-        for session in self._sessions:
+        for session in self._sessions_of(graph):
             results |= session.run(
                 inputs["input_ids"], inputs["cu_seqlens"], inputs["token_type_ids"], inputs["position_ids"]
             )
         return {name: _widen(results[name]) for name in graph.outputs}
 
+    def session(self, graph: Graph) -> Session:
+        """The graph as a session, for tasks; it has at most ``MAX_OUTPUTS`` outputs."""
+        (session,) = self._sessions_of(graph)
+        return session
+
     @property
     def isa(self) -> str:
         """The instruction set of the last graph's program. Raises ``IndexError`` before the first run."""
         return self._sessions[0].isa
+
+    def _sessions_of(self, graph: Graph) -> tuple[Session, ...]:
+        if graph is not self._graph:
+            self._sessions = tuple(self._build(graph))
+            self._graph = graph
+        return self._sessions
 
     def _build(self, graph: Graph) -> Iterator[Session]:
         typed = graph if graph.stage == "typed" else graph.with_nodes(graph.nodes, stage="typed")

@@ -9,6 +9,7 @@ import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,23 @@ from typing import Any
 import numpy as np
 
 from bertc import passes
+from bertc.artifact.certificate import Certificate
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
 from bertc.compiler.calibration_data import read_calibration_data
 from bertc.compiler.certify import Graphs, certify
+from bertc.compiler.fit_budget import Subject, check_budget, check_metric, hold_budget
+from bertc.compiler.task_scores import TaskScorer
 from bertc.errors import ArtifactError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
+from bertc.ir.graph import Graph
 from bertc.lowering.lower import LoweredModel, lower
-from bertc.quantize.apply import apply_recipe
-from bertc.recipe import Recipe
+from bertc.quantize.apply import apply_precisions
+from bertc.quantize.precisions import choose_precisions
+from bertc.recipe import Budget, Recipe
+from bertc.runtime.tokenization import Tokenizer
 from bertc.version import __version__
 
 OnStep = Callable[[str, float], None]
@@ -39,15 +46,29 @@ def compile(  # noqa: A001
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    max_drop: float | str | None = None,
+    eval_data: str | PathLike[str] | None = None,
+    allow_over_budget: bool = False,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
     ``source`` is a Hugging Face folder or hub id; ``recipe`` a :class:`Recipe`, a mapping, or a JSON
     or YAML file; ``dtype`` ("fp32", "bf16" or "int8") overrides the recipe's. Without either, int8.
+    ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
+    it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
-    ``RecipeError``, or ``ArtifactError`` if the file cannot be written.
+    ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
+    be read, or ``BudgetError`` if the budget cannot be kept (unless ``allow_over_budget``).
     """
-    return run_pipeline(source, output, recipe, dtype=dtype)
+    return run_pipeline(
+        source,
+        output,
+        recipe,
+        dtype=dtype,
+        max_drop=max_drop,
+        eval_data=eval_data,
+        allow_over_budget=allow_over_budget,
+    )
 
 
 def run_pipeline(
@@ -56,27 +77,37 @@ def run_pipeline(
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    max_drop: float | str | None = None,
+    eval_data: str | PathLike[str] | None = None,
+    allow_over_budget: bool = False,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
     """:func:`compile` that tells ``on_step`` about its progress, and may show bars for long steps."""
     step = _Steps(on_step)
-    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype))
+    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, max_drop, eval_data))
     path = step("check the destination", lambda: _check_destination(output))
     model = step("import the checkpoint", lambda: import_model(_as_source(source)))
+    check_metric(model.info, chosen.budget)
     fused = step("fuse", lambda: passes.fuse(model.graph))
     data = step(
         "read calibration data",
         lambda: read_calibration_data(chosen.calibration, model, show_progress=show_progress),
     )
-    typed = step(f"quantize to {chosen.dtype}", lambda: apply_recipe(fused, chosen))
-    lowered = step("lower", lambda: lower(typed))
-    draft = _manifest(model, lowered, chosen)
-    certificate = step(
-        "certify", lambda: certify(model.info, Graphs(model.graph, fused, typed), data.held_out)
+    scorer = step("score the fp32 model", lambda: _scorer(model, fused, eval_data, chosen.budget))
+    precisions = choose_precisions(fused, chosen)
+    subject = Subject(model.info, fused, partial(apply_precisions, fused), precisions, data.held_out)
+    held = step(
+        "hold the budget", lambda: hold_budget(subject, chosen.budget, scorer, show_progress=show_progress)
     )
-    final = dataclasses.replace(draft, certificate=certificate.to_json_value())
-    step("write", lambda: write_artifact(path, final, model.tokenizer_json, lowered.tensors))
+    check_budget(held, allow_over_budget)
+    typed = step(f"quantize to {chosen.dtype}", lambda: subject.variant(held.precisions))
+    lowered = step("lower", lambda: lower(typed))
+    graphs = Graphs(model.graph, fused, typed)
+    certificate = step("certify", lambda: certify(model.info, graphs, data.held_out, scorer))
+    certificate = dataclasses.replace(certificate, budget=held.outcome)
+    manifest = _manifest(model, lowered, chosen, certificate)
+    step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, lowered.tensors))
     return open_artifact(path)
 
 
@@ -94,9 +125,29 @@ class _Steps:
         return result
 
 
-def _choose_recipe(recipe: Any, dtype: str | None) -> Recipe:
-    loaded = Recipe.load(recipe)
-    return loaded if dtype is None else dataclasses.replace(loaded, dtype=dtype)
+def _scorer(
+    model: ImportedModel, fused: Graph, eval_data: str | PathLike[str] | None, budget: Budget | None
+) -> TaskScorer | None:
+    path = eval_data or (budget.eval_data if budget is not None else None)
+    if path is None:
+        return None
+    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
+    return TaskScorer(model.info, tokenizer, Path(path), fused)
+
+
+def _choose_recipe(
+    recipe: Any, dtype: str | None, max_drop: float | str | None, eval_data: str | PathLike[str] | None
+) -> Recipe:
+    chosen = Recipe.load(recipe)
+    if dtype is not None:
+        chosen = dataclasses.replace(chosen, dtype=dtype)
+    changes: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}
+    if eval_data is not None:
+        changes["eval_data"] = str(eval_data)
+    if max_drop is not None or (changes and chosen.budget is not None):
+        budget = dataclasses.replace(chosen.budget or Budget(), **changes)
+        chosen = dataclasses.replace(chosen, budget=budget)
+    return chosen
 
 
 def _as_source(source: str | PathLike[str]) -> str | Path:
@@ -113,7 +164,9 @@ def _check_destination(output: str | PathLike[str]) -> Path:
     return path
 
 
-def _manifest(model: ImportedModel, lowered: LoweredModel, recipe: Recipe) -> Manifest:
+def _manifest(
+    model: ImportedModel, lowered: LoweredModel, recipe: Recipe, certificate: Certificate
+) -> Manifest:
     provenance = {
         "source": dict(model.source),
         "bertc": __version__,
@@ -121,4 +174,4 @@ def _manifest(model: ImportedModel, lowered: LoweredModel, recipe: Recipe) -> Ma
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    return Manifest(model.info, lowered.program, recipe.to_dict(), {}, provenance)
+    return Manifest(model.info, lowered.program, recipe.to_dict(), certificate.to_json_value(), provenance)

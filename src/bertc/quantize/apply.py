@@ -8,6 +8,7 @@ linear layers write bf16 instead of float32 when nobody wants float32); else a c
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from bertc.errors import GraphError
@@ -26,9 +27,17 @@ def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
 
     Raises ``RecipeError`` if the recipe does not fit the graph, ``GraphError`` if it is not fused.
     """
+    return apply_precisions(graph, choose_precisions(graph, recipe))
+
+
+def apply_precisions(graph: Graph, precisions: Mapping[str, str]) -> Graph:
+    """The typed graph of a fused one, its nodes in the precisions that ``choose_precisions`` names.
+
+    Raises ``GraphError`` if the graph is not fused.
+    """
     if graph.stage != "fused":
         raise GraphError(f"a recipe applies to a fused graph, this one is {graph.stage}")
-    typer = _Typer(graph, choose_precisions(graph, recipe))
+    typer = _Typer(graph, dict(precisions))
     for node in graph.nodes:
         typer.emit(node)
     typed = graph.with_nodes(typer.nodes, constants=typer.constants.made, stage="typed")

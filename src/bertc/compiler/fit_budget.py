@@ -1,0 +1,204 @@
+"""Holds the accuracy budget of a recipe: measures variants of the model on the native core.
+
+How nodes are chosen is in ``quantize/budget.py``; here is what a variant is scored by.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc import fidelity
+from bertc.artifact.certificate import BudgetOutcome, Fallback, Sensitivity
+from bertc.artifact.schema import ModelInfo
+from bertc.compiler.certify import LOGITS, OUTPUTS, has_independent_labels
+from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.measure import answers
+from bertc.compiler.samples import Samples
+from bertc.compiler.task_scores import EVALUATORS, TaskScorer
+from bertc.errors import BudgetError, RecipeError
+from bertc.ir.graph import Graph
+from bertc.quantize.budget import Choice, fit
+from bertc.quantize.costs import Costs
+from bertc.quantize.sensitivity import EXACT, Effect, Precisions, Score, measure_effects
+from bertc.recipe import Budget
+from bertc.runtime.progress import Advance, progress
+
+Array = np.ndarray[Any, Any]
+
+Variant = Callable[[Precisions], Graph]
+"""The typed graph with these precisions."""
+
+COSINE, AGREEMENT = "cosine", "top1_agreement"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The model that a budget is held for."""
+
+    info: ModelInfo
+    fused: Graph
+    variant: Variant
+    precisions: Precisions
+    """Those that the recipe asks for."""
+    samples: Samples
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a model computes in, and how that came about; None without a budget."""
+
+    precisions: Precisions
+    outcome: BudgetOutcome | None
+
+
+def check_metric(info: ModelInfo, budget: Budget | None) -> None:
+    """Raise ``RecipeError`` for a budget whose metric does not fit the model or the data: before the work."""
+    if budget is not None:
+        _choose_metric(info, budget)
+
+
+def _choose_metric(info: ModelInfo, budget: Budget) -> str:
+    own = COSINE if info.task in OUTPUTS else AGREEMENT
+    task = EVALUATORS[info.task].metric if info.task in EVALUATORS else None
+    metric = budget.metric
+    if metric == "auto":
+        metric = own if budget.eval_data is None or task is None else task
+    if metric not in (own, task):
+        choices = own if task is None else f"{own}, or with eval_data {task}"
+        raise RecipeError(f"budget.metric {metric} does not fit a model for {info.task}: use {choices}")
+    if metric == task and budget.eval_data is None:
+        raise RecipeError(f"budget.metric {metric} needs budget.eval_data: labeled data to score on")
+    return metric
+
+
+def hold_budget(
+    subject: Subject, budget: Budget | None, scorer: TaskScorer | None, *, show_progress: bool = False
+) -> Held:
+    """The cheapest precisions that hold the budget, and how they were found; without one, the recipe's."""
+    if budget is None:
+        return Held(subject.precisions, None)
+    metric = _choose_metric(subject.info, budget)
+    judge = _Judge(subject, None if metric in (COSINE, AGREEMENT) else scorer)
+    before = judge.measure(subject.precisions)
+    effects: list[Effect] = []
+    if before.drop > budget.max_drop:
+        count = sum(precision != EXACT for precision in subject.precisions.values())
+        with progress(count, "measuring each node", enabled=show_progress) as judge.advance:
+            effects = list(measure_effects(subject.precisions, judge.rank))
+    facts = subject.samples.facts
+    costs = Costs(subject.fused, subject.precisions, judge.isa, facts.tokens / max(facts.samples, 1))
+    with progress(None, "trying fallbacks", enabled=show_progress and bool(effects)) as judge.advance:
+        choice = fit(
+            subject.precisions,
+            before,
+            effects,
+            max_drop=budget.max_drop,
+            cost=costs.cost,
+            tables=frozenset(node.name for node in subject.fused.nodes if node.op == "embed"),
+            measure=judge.measure,
+        )
+    return Held(choice.precisions, _outcome(subject, budget, metric, choice, effects, costs, judge.trials))
+
+
+def check_budget(held: Held, allow: bool) -> None:
+    """Raise ``BudgetError`` for a budget that is not kept, or warn if that is allowed."""
+    outcome = held.outcome
+    if outcome is None or outcome.met:
+        return
+    message = (
+        f"the budget cannot be kept: {outcome.metric} drops by {100 * outcome.drop:.4g} % at best, "
+        f"{100 * outcome.max_drop:.4g} % is allowed"
+    )
+    if not allow:
+        raise BudgetError(f"{message}; nothing was written: allow more, or write it over budget")
+    warnings.warn(message, stacklevel=4)
+
+
+class _Judge:
+    """Scores variants against the fp32 model, whose answers it keeps."""
+
+    def __init__(self, subject: Subject, scorer: TaskScorer | None) -> None:
+        self._subject, self._scorer = subject, scorer
+        self._run = CpuTarget(subject.info)
+        self._output = OUTPUTS.get(subject.info.task, LOGITS)
+        self._expected = self._answers(subject.fused)
+        self.trials = 0
+        self.advance: Advance = lambda _: None
+
+    @property
+    def isa(self) -> str:
+        return self._run.isa
+
+    def measure(self, precisions: Precisions) -> Score:
+        """By the metric of the budget."""
+        graph = self._subject.variant(precisions)
+        score = self._score(graph)
+        if self._scorer is not None:
+            drop = self._scorer.drop(self._scorer.score(graph))
+            score = Score(score.loss, drop, score.sqnr_db)
+        return score
+
+    def rank(self, precisions: Precisions) -> Score:
+        """Without the task's own metric, which takes longer and is coarse."""
+        return self._score(self._subject.variant(precisions))
+
+    def _score(self, graph: Graph) -> Score:
+        self.trials += 1
+        expected, found = self._expected, self._answers(graph)
+        self.advance(1)
+        meter = fidelity.NoiseMeter()
+        meter.add(expected, found)
+        if self._output != LOGITS:
+            loss = float(1 - fidelity.cosine(expected, found).mean())
+            return Score(loss, loss, meter.db)
+        independent = has_independent_labels(self._subject.info)
+        loss = float(fidelity.kl_divergence(expected, found, independent=independent).mean())
+        same = fidelity.same_decisions(expected, found, independent=independent).mean()
+        return Score(loss, float(1 - same), meter.db)
+
+    def _answers(self, graph: Graph) -> Array:
+        only = graph.with_nodes(graph.nodes, outputs={self._output: graph.outputs[self._output]})
+        return answers(only, self._subject.samples, self._run)[self._output]
+
+
+def _outcome(
+    subject: Subject,
+    budget: Budget,
+    metric: str,
+    choice: Choice,
+    effects: list[Effect],
+    costs: Costs,
+    trials: int,
+) -> BudgetOutcome:
+    return BudgetOutcome(
+        metric=metric,
+        max_drop=float(budget.max_drop),
+        drop_before=choice.before.drop,
+        drop=choice.score.drop,
+        met=choice.met,
+        trials=trials,
+        fallbacks=tuple(_fallbacks(subject.precisions, choice.precisions, costs)),
+        sensitivity=tuple(
+            Sensitivity(
+                name=effect.name,
+                precision=effect.precision,
+                loss=effect.loss,
+                sqnr_db=round(effect.sqnr_db, 2),
+            )
+            for effect in effects
+        ),
+    )
+
+
+def _fallbacks(recipe: Precisions, chosen: Precisions, costs: Costs) -> Iterator[Fallback]:
+    for name, precision in chosen.items():
+        if precision != recipe[name]:
+            slower = costs.slower(name, precision, recipe[name])
+            yield Fallback(
+                name=name, precision=precision, instead_of=recipe[name], slower=float(f"{slower:.3g}")
+            )

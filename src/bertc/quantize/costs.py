@@ -1,0 +1,84 @@
+"""What it costs to give a node more bits: time and size, estimated, to compare fallbacks by.
+
+Estimated, not measured: a measurement on a busy machine would choose other nodes each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bertc.ir.graph import SEQUENCES, Graph, Node
+from bertc.ir.verifier import verify
+
+GIGAOPS: Mapping[str, Mapping[str, float]] = {
+    "avx512_bf16": {"int8": 1880, "int7": 1880, "bf16": 940, "fp32": 470},
+    "avx512_vnni": {"int8": 1880, "int7": 1880, "bf16": 450, "fp32": 470},
+    "avx2": {"int8": 255, "int7": 365, "bf16": 190, "fp32": 195},
+    "scalar": {"int8": 40, "int7": 40, "bf16": 30, "fp32": 43},
+}
+"""Matrix products by instruction set, on two cores: docs/performance.md has the measurements. Only
+ratios count. An instruction set that is not here counts as ``avx2``."""
+
+BYTES = {"int8": 1, "int7": 1, "bf16": 2, "fp16": 2, "fp32": 4}
+
+SIZE_WEIGHT = 0.1
+"""A file that is larger by 10 % counts as much as one that is slower by 1 %: size is what a wider
+table costs, and what a single short text waits for."""
+
+SMALLEST_COST = 1e-6
+
+
+class Costs:
+    """Estimates what a fallback adds, as shares of the model as the recipe asks for it."""
+
+    def __init__(self, graph: Graph, precisions: Mapping[str, str], isa: str, tokens_per_text: float) -> None:
+        """``graph`` is fused; ``precisions`` are those of the recipe."""
+        self._rates = GIGAOPS.get(isa, GIGAOPS["avx2"])
+        self._work = dict(_work(graph, tokens_per_text))
+        self._elements = dict(_elements(graph))
+        self._time = sum(self._time_of(name, precision) for name, precision in precisions.items())
+        self._bytes = sum(self._bytes_of(name, precision) for name, precision in precisions.items())
+
+    def slower(self, name: str, precision: str, instead_of: str) -> float:
+        """The share of the model's time that a node takes more in another precision."""
+        more = self._time_of(name, precision) - self._time_of(name, instead_of)
+        return max(more, 0.0) / (self._time or 1.0)
+
+    def cost(self, name: str, precision: str, instead_of: str) -> float:
+        """Time and size together, as one number above 0."""
+        more = self._bytes_of(name, precision) - self._bytes_of(name, instead_of)
+        size = max(more, 0) / (self._bytes or 1)
+        return max(self.slower(name, precision, instead_of) + SIZE_WEIGHT * size, SMALLEST_COST)
+
+    def _time_of(self, name: str, precision: str) -> float:
+        return self._work.get(name, 0.0) / self._rates.get(precision, self._rates["fp32"])
+
+    def _bytes_of(self, name: str, precision: str) -> int:
+        return self._elements.get(name, 0) * BYTES[precision]
+
+
+def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:
+    """Node name -> multiplications per token."""
+    types = verify(graph)
+
+    def width(value: str) -> float:
+        last: Any = types[value].shape[-1]
+        return float(last)
+
+    def rows(node: Node) -> float:
+        return 1 / tokens_per_text if types[node.outputs[0]].shape[0] == SEQUENCES else 1.0
+
+    for node in graph.nodes:
+        if node.op == "linear":
+            yield node.name, rows(node) * width(node.inputs[0]) * width(node.outputs[0])
+        elif node.op == "attention_qkv":
+            yield node.name, 2 * tokens_per_text * width(node.outputs[0])
+
+
+def _elements(graph: Graph) -> Iterator[tuple[str, int]]:
+    """Node name -> numbers in its matrix, or in its largest table."""
+    for node in graph.nodes:
+        sizes = [graph.constants[value].array.size for value in node.inputs if value in graph.constants]
+        if node.op in ("linear", "embed"):
+            yield node.name, max(sizes)
