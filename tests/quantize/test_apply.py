@@ -12,7 +12,7 @@ from bertc.ir.graph import Constant, DType, Graph
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_recipe
 from bertc.quantize.primitives import quantize_per_channel, round_to_bf16
-from bertc.recipe import Recipe
+from bertc.recipe import Recipe, WeightScheme
 from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops
 from tests.support.tiny_models import packed_inputs
 
@@ -158,6 +158,15 @@ def test_excluding_a_query_excludes_the_layer_it_was_fused_into() -> None:
 def test_any_mixture_verifies_and_runs(dtype: str, excluded: str) -> None:
     fused = fuse(bert_graph())
     typed = apply_recipe(fused, Recipe(dtype=dtype, exclude=(excluded,)))
+    expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
+    assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
+
+
+def test_seven_bit_weights_stay_within_63() -> None:
+    fused = fuse(bert_graph())
+    typed = apply_recipe(fused, Recipe(weights=WeightScheme(bits=7)))
+    weights = [typed.constants[node.inputs[3]].array for node in typed.nodes if node.op == "linear_int8"]
+    assert len(weights) == 9 and all(np.abs(weight).max() == 63 for weight in weights)
     expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
     assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
 

@@ -18,6 +18,9 @@ from bertc.quantize.constants import TypedConstants
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 
+_FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
+"""Precision of a linear layer -> the form of its input."""
+
 _EITHER = "bf16 or fp32"
 """What attention takes as its input."""
 
@@ -81,7 +84,7 @@ class _Typer:
         """The forms in which consumers of ``value`` take it."""
         wanted = {"fp32"} if value in self._outputs else set()
         for node in self._consumers.get(value, ()):
-            precision = self._precisions.get(node.name, "fp32")
+            precision = _FORMS.get(self._precisions.get(node.name, "fp32"), "fp32")
             if node.op == "linear":
                 wanted.update({precision} if node.inputs[0] == value else ())
                 wanted.update({"fp32"} if node.inputs[3] == value else ())
@@ -132,7 +135,8 @@ class _Typer:
             out_dtype = "f32" if residual else self._out_dtype(node)
             self._append(node, "linear_bf16", (self._bf16[x], *rest), out_dtype=out_dtype)
         else:
-            weights = (*self.constants.int8(weight), self.constants.f32(bias), residual)
+            bits = 7 if precision == "int7" else 8
+            weights = (*self.constants.int8(weight, bits), self.constants.f32(bias), residual)
             self._append(node, "linear_int8", (*self._quantized[x], *weights))
 
     def _attention(self, node: Node) -> None:

@@ -1,54 +1,134 @@
-"""Which node computes in what, by the recipe. How a graph is rewritten for it: ``apply.py``."""
+"""Which node computes in what, and why, by the recipe. How a graph is rewritten for it: ``apply.py``."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from bertc.errors import RecipeError
-from bertc.ir.graph import Graph
+from bertc.ir.graph import Graph, Node
+from bertc.quantize.parts import QKV, find_parts
 from bertc.recipe import Recipe
 
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
 _FUSED = {"qkv": ("query", "key", "value")}
 """Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
+_STRICTEST_FIRST = ("fp32", "bf16", "int8", "int7")
+_TABLES = {"fp32": "fp32", "bf16": "fp16", "int8": "int8"}
+
+
+class Choice(NamedTuple):
+    """What a node computes in."""
+
+    precision: str
+    reason: str
+    """The key of the recipe that says so, or a sentence."""
 
 
 def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
     """Node name -> precision, for the linear layers, attentions and embedding of a fused graph.
 
-    Layers are ``fp32``, ``bf16`` or ``int8``, the embedding is ``fp32``, ``fp16`` or ``int8``. The
-    linear layer that gives the logits stays in fp32: it is small, and its error is the answer's.
-    Raises ``RecipeError`` for a pattern in ``exclude`` that matches no such node.
+    Linear layers are ``fp32``, ``bf16``, ``int8`` or ``int7``, attention is not ``int7``, the embedding
+    is ``fp32``, ``fp16`` or ``int8``. Raises ``RecipeError`` for a pattern that matches no such node.
     """
-    names = [node.name for node in graph.nodes if node.op in _CHOOSABLE]
-    _check_patterns(names, recipe)
-    precisions = {}
-    for node in graph.nodes:
-        if node.op not in _CHOOSABLE:
-            continue
-        is_head = graph.outputs.get(HEAD_OUTPUT) in node.outputs
-        if is_head or any(_matches(node.name, pattern) for pattern in recipe.exclude):
-            precisions[node.name] = "fp32"
+    return {name: choice.precision for name, choice in explain_precisions(graph, recipe).items()}
+
+
+def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
+    """:func:`choose_precisions`, with reasons.
+
+    The most specific word counts: ``exclude``, then ``nodes``, then ``parts``, then ``dtype``. The
+    linear layer that gives the logits stays in fp32 unless it is named: it is small, and its error is
+    the answer's. Query, key and value are one layer: where they differ, the strictest counts for all.
+    """
+    nodes = [node for node in graph.nodes if node.op in _CHOOSABLE]
+    _check_patterns([node.name for node in nodes], recipe)
+    parts = find_parts(graph)
+    logits = graph.outputs.get(HEAD_OUTPUT)
+    chosen = {}
+    for node in nodes:
+        part = parts.get(node.name)
+        if part == QKV:
+            chosen[node.name] = _strictest(node.name, recipe)
+        elif logits in node.outputs and recipe.parts.head is None:
+            chosen[node.name] = _by_pattern(node.name, recipe) or Choice("fp32", "it gives the logits")
         else:
-            precisions[node.name] = recipe.embedding_dtype if node.op == "embed" else recipe.dtype
-    return precisions
+            chosen[node.name] = _choose(node, part, recipe)
+    return chosen
 
 
-def _matches(name: str, pattern: str) -> bool:
+def _choose(node: Node, part: str | None, recipe: Recipe) -> Choice:
+    by_pattern = _by_pattern(node.name, recipe)
+    if node.op == "embed":
+        return _of_tables(node.name, by_pattern, recipe)
+    if node.op == "attention_qkv":
+        choice = by_pattern or Choice(recipe.dtype, "dtype")
+        return Choice("int8", choice.reason) if choice.precision == "int7" else choice
+    return by_pattern or _by_part(part, recipe)
+
+
+def _strictest(name: str, recipe: Recipe) -> Choice:
+    """Of the projections that the layer stands for, each with its own part and patterns."""
+    choices = {part: _by_pattern(name, recipe, part) or _by_part(part, recipe) for part in _FUSED["qkv"]}
+    strictest = min(choices.values(), key=lambda choice: _STRICTEST_FIRST.index(choice.precision))
+    if len({choice.precision for choice in choices.values()}) == 1:
+        return strictest
+    wanted = ", ".join(f"{part} {choice.precision}" for part, choice in choices.items())
+    return Choice(strictest.precision, f"the strictest of {wanted}, which are one layer")
+
+
+def _by_part(part: str | None, recipe: Recipe) -> Choice:
+    precision = None if part is None else getattr(recipe.parts, part)
+    if precision is not None:
+        return Choice(precision, f"parts.{part}")
+    return Choice(recipe.layer_dtype, "weights.bits" if recipe.layer_dtype == "int7" else "dtype")
+
+
+def _by_pattern(name: str, recipe: Recipe, projection: str | None = None) -> Choice | None:
+    """What ``exclude`` or ``nodes`` say of the node, or of one of the projections fused into it."""
+    for pattern in recipe.exclude:
+        if _matches(name, pattern):
+            return Choice("fp32", f"exclude {pattern!r}")
+    found = None
+    for pattern, precision in recipe.nodes.items():
+        if _matches(name, pattern, projection):
+            found = Choice(precision, f"nodes {pattern!r}")
+    return found
+
+
+def _of_tables(name: str, by_pattern: Choice | None, recipe: Recipe) -> Choice:
+    if by_pattern is None:
+        given = recipe.embeddings is not None
+        reason = "embeddings" if given else "parts.embeddings" if recipe.parts.embeddings else "dtype"
+        return Choice(recipe.embedding_dtype, reason)
+    if by_pattern.precision not in _TABLES:
+        raise RecipeError(
+            f"invalid recipe: {by_pattern.reason} makes {name} {by_pattern.precision}, but tables are looked"
+            " up, not multiplied: int8 is as small"
+        )
+    return Choice(_TABLES[by_pattern.precision], by_pattern.reason)
+
+
+def _matches(name: str, pattern: str, projection: str | None = None) -> bool:
     """Whether a pattern names the node, or a module of the checkpoint that was fused into it."""
     parent, _, last = name.rpartition(".")
-    parts = [f"{parent}.{part}" for part in _FUSED.get(last, ())]
-    return any(fnmatchcase(each, pattern) for each in (name, *parts))
+    fused = _FUSED.get(last, ()) if projection is None else (projection,)
+    return any(fnmatchcase(each, pattern) for each in (name, *(f"{parent}.{part}" for part in fused)))
 
 
 def _check_patterns(names: list[str], recipe: Recipe) -> None:
-    problems = []
-    for pattern in recipe.exclude:
+    problems = list(_unmatched("exclude", recipe.exclude, names))
+    problems.extend(_unmatched("nodes", tuple(recipe.nodes), names))
+    if problems:
+        raise RecipeError(f"invalid recipe: {'; '.join(problems)}")
+
+
+def _unmatched(key: str, patterns: tuple[str, ...], names: list[str]) -> Iterator[str]:
+    for pattern in patterns:
         if not any(_matches(name, pattern) for name in names):
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
             hint = f", the nearest is {nearest[0]!r}" if nearest else ""
-            problems.append(f"exclude {pattern!r} matches no node{hint}")
-    if problems:
-        raise RecipeError(f"invalid recipe: {'; '.join(problems)}")
+            yield f"{key} {pattern!r} matches no node{hint}"
