@@ -11,7 +11,6 @@ from bertc.recipe.schema import VERSION, Observer
 Values = Mapping[str, Any]
 """The fields of a recipe, its sections as dataclasses."""
 
-NEED_LABELS = ("spearman", "accuracy", "entity_f1")
 METRIC_TASKS: Mapping[str, tuple[str, ...]] = {
     "cosine": ("embedding",),
     "spearman": ("embedding",),
@@ -140,9 +139,6 @@ def _budget(values: Values) -> Iterator[Problem]:
     budget, task, key = values["budget"], values["task"], "budget.metric"
     if budget is None:
         return
-    if budget.metric in NEED_LABELS and budget.eval_data is None:
-        message = f"{key} {budget.metric} needs labeled data: give budget.eval_data, or use metric auto"
-        yield _clash(key, message, "budget.eval_data")
     tasks = METRIC_TASKS.get(budget.metric, (task,))
     if task is not None and task not in tasks:
         message = f"{key} {budget.metric} does not go with task {task}: it is for {' and '.join(tasks)}"
