@@ -26,8 +26,8 @@ inline constexpr float kNormalCdf[] = {
     0.0003762014f,
 };
 
-// relu(x) - GELU(x) by the nearest multiple k of the width h to |x|: row i holds the 32 pieces'
-// coefficients of (|x| / h - k)^i. Largest error: 6.8e-09.
+// relu(x) - GELU(x) by the nearest multiple k of the width h to |x|: row i holds the
+// coefficients of (|x| / h - k)^i for the 32 pieces. Largest error: 6.8e-09.
 inline constexpr float kGeluPieces = 5.831481f;  // 1 / h
 alignas(64) inline constexpr float kGeluTail[5][32] = {
     {-2.724226e-11f, 0.07406729f, 0.12546109f, 0.15611936f, 0.16899855f, 0.16771705f, 0.15614946f, 0.13803865f, 0.11668099f, 0.09472029f, 0.07406041f, 0.05588464f, 0.04075435f, 0.028752504f, 0.019639395f, 0.012995152f, 0.0083335005f, 0.005181029f, 0.0031236683f, 0.001826703f, 0.0010363362f, 0.0005704589f, 0.0003047116f, 0.00015795595f, 7.946931e-05f, 3.8806815e-05f, 1.8394401e-05f, 8.46355e-06f, 3.7802984e-06f, 1.6391577e-06f, 6.900001e-07f, 2.8198244e-07f},
