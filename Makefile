@@ -57,10 +57,10 @@ format: $(VENV)/.lint  ## put the sources into the house style
 	$(RUN) -m ruff format .
 	$(VENV)/bin/clang-format -i $(NATIVE)
 
-compare: $(VENV)/.bench  ## measure next to other libraries: make compare KIND=avx512 (an hour, idle machine)
+compare: $(VENV)/.bench  ## measure next to other libraries: make compare KIND=avx512 (half an hour, idle machine)
 	$(RUN) benchmarks/compare.py --output benchmarks/results/$(KIND).json $(if $(STS),--sts "$(STS)")
 
-plots: $(VENV)/.demo  ## plots and docs/results.md from benchmarks/results
+plots: $(VENV)/.demo  ## plots, targets and docs/results.md from benchmarks/results
 	$(RUN) benchmarks/plot_results.py
 
 bench: demo-output/all-MiniLM-L6-v2.int8.bertc  ## time the int8 model of the demo

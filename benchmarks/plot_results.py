@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import targets
+
 from bertc.bench.markdown import describe_machine, shape_tables, table, text_table
-from bertc.bench.plan import OURS
 from bertc.bench.plots import save_plots
 from bertc.bench.report import load_results
 
@@ -26,15 +27,12 @@ How they are measured: [benchmarks.md](benchmarks.md). Ratios travel to other ma
 
 def page(results: Mapping[str, Sequence[Mapping[str, Any]]], docs: Path) -> str:
     """The page, with plots written below ``docs``; ``results`` are reports by kind of machine."""
-    lines = [HEAD]
+    lines = [HEAD, *_targets(results)]
     for kind, reports in results.items():
         main = max(reports, key=lambda report: (len(report["engines"]), report["settings"]["threads"]))
-        threads = main["settings"]["threads"]
         lines += [f"## {kind}", "", *describe_machine(main)]
         for report in reports:
-            if report["settings"]["threads"] == threads:
-                lines += _section(report, kind, docs)
-        lines += _scaling(reports, threads)
+            lines += _section(report, kind, docs)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -48,27 +46,37 @@ def _section(report: Mapping[str, Any], kind: str, docs: Path) -> list[str]:
         count, tokens = report["texts"][0]["sequences"], report["texts"][0]["tokens"]
         lines += [f"Real text: {report['settings']['source']}, {count} texts, {tokens} tokens.", ""]
         lines += text_table(report)
+    lines += _processes(report)
+    lines += [] if report["complete"] else ["The run was interrupted: what is missing was not measured.", ""]
     lines += [f"Not measured: {message}." for message in report["failed"].values()]
     return [*lines, ""]
 
 
-def _scaling(reports: Sequence[Mapping[str, Any]], threads: int) -> list[str]:
-    """How much faster ours is on all threads than on one."""
+def _targets(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Every target, for each kind of machine that the targets are for."""
+    lines = ["## Targets", ""]
+    kinds = {kind: targets.Results(reports).kind for kind, reports in results.items()}
+    for name, text in targets.KINDS.items():
+        files = [kind for kind, its_kind in kinds.items() if its_kind == name]
+        lines += [] if files else [f"{text}: not measured.", ""]
+        for file in files:
+            rows = targets.judge(results[file])
+            lines += [f"{text} (`{file}.json`):", "", *table(targets.HEADING, rows), ""]
+    return lines
+
+
+def _processes(report: Mapping[str, Any]) -> list[str]:
+    """Start, memory and scaling of ours."""
+    memory = {row["engine"]: row for row in report["memory"]}
+    scaling = {row["engine"]: row for row in report["scaling"]}
     rows = []
-    for single in [report for report in reports if report["settings"]["threads"] == 1 != threads]:
-        for row in single["shapes"]:
-            many = [
-                other
-                for report in reports
-                if report["settings"]["threads"] == threads and report["model"] == single["model"]
-                for other in report["shapes"]
-                if all(other[key] == row[key] for key in ("engine", "batch", "length"))
-            ]
-            if many and row["engine"].startswith(OURS):
-                speedup = many[0]["tokens_per_second"] / row["tokens_per_second"]
-                work = f"{single['model']['name']}, {row['engine']}, {row['batch']}x{row['length']}"
-                rows.append([work, f"{speedup:.2f}"])
-    return [*table([f"{threads} threads over 1", "times as fast"], rows), ""] if rows else []
+    for name, times in report["startup_ms"].items():
+        peak, over = memory.get(name, {}), scaling.get(name, {})
+        figures = [times.get("whole"), peak.get("peak_mb"), peak.get("weights_mb"), peak.get("beyond_mb")]
+        cells = ["" if figure is None else f"{figure:.0f}" for figure in figures]
+        rows.append([f"`{name}`", *cells, f"{over['median']:.2f}" if over else ""])
+    heading = ["one process", "start, ms", "peak MB", "weights MB", "beyond them", "all threads over 1"]
+    return [*table(heading, rows), ""] if rows else []
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from numpy.polynomial import chebyshev
 
 GELU_LIMIT = 5.4
 GELU_DEGREE = 14
+TAIL_PIECES = 32
+TAIL_DEGREE = 4
 EXP_DEGREE = 5
 
 HEADER = """\
@@ -51,6 +53,25 @@ def fit_normal_cdf() -> tuple[np.ndarray, float]:
     return chebyshev.cheb2poly(coefficients), error
 
 
+def fit_gelu_tail() -> tuple[np.ndarray, float]:
+    """relu(x) - GELU(x) = a (1 - Phi(a)), a = |x|: a polynomial in a / h - k around each k h, k < 32.
+
+    Coefficients [degree + 1, pieces]. Beyond the last piece the argument is held at its end, where
+    the function is 2e-7.
+    """
+    t = 0.5 * np.cos(np.pi * (np.arange(400) + 0.5) / 400)
+    basis = np.vander(t, TAIL_DEGREE + 1, increasing=True)
+    fits, errors = [], []
+    for piece in range(TAIL_PIECES):
+        a = np.abs(piece + t) * GELU_LIMIT / (TAIL_PIECES - 0.51)
+        target = np.array([0.5 * value * math.erfc(value / math.sqrt(2)) for value in a])
+        inside = (piece + t) >= 0
+        coefficients, error = lawson(basis[inside], target[inside], np.ones(inside.sum()))
+        fits.append(coefficients)
+        errors.append(error)
+    return np.array(fits).T, max(errors)
+
+
 def fit_exp() -> tuple[np.ndarray, float]:
     """exp(r) on |r| <= ln(2) / 2, relative error."""
     r = 0.5 * math.log(2) * np.cos(np.pi * (np.arange(4000) + 0.5) / 4000)
@@ -64,9 +85,16 @@ def array(name: str, values: np.ndarray) -> str:
     return f"inline constexpr float {name}[] = {{\n{numbers}}};\n"
 
 
+def table(name: str, rows: np.ndarray) -> str:
+    """A C++ array of arrays of float literals, aligned to a cache line."""
+    lines = "".join("    {" + ", ".join(f"{np.float32(v)!s}f" for v in row) + "},\n" for row in rows)
+    return f"alignas(64) inline constexpr float {name}[{len(rows)}][{len(rows[0])}] = {{\n{lines}}};\n"
+
+
 def main() -> None:
     """Print the header."""
     cdf, cdf_error = fit_normal_cdf()
+    tail, tail_error = fit_gelu_tail()
     exp, exp_error = fit_exp()
     out = sys.stdout
     out.write(HEADER)
@@ -74,6 +102,10 @@ def main() -> None:
     out.write(f"// Largest error of x * Phi(x), divided by max(1, |x|): {cdf_error:.1e}.\n")
     out.write(f"inline constexpr float kGeluLimit = {GELU_LIMIT}f;\n")
     out.write(array("kNormalCdf", cdf))
+    out.write("\n// relu(x) - GELU(x) by the nearest multiple k of the width h to |x|: row i holds the\n")
+    out.write(f"// coefficients of (|x| / h - k)^i for the 32 pieces. Largest error: {tail_error:.1e}.\n")
+    out.write(f"inline constexpr float kGeluPieces = {(TAIL_PIECES - 0.51) / GELU_LIMIT:.6f}f;  // 1 / h\n")
+    out.write(table("kGeluTail", tail))
     out.write(f"\n// exp(r) on |r| <= ln(2) / 2. Largest relative error: {exp_error:.1e}.\n")
     out.write(array("kExp", exp))
     out.write("\n}  // namespace bertc::simd\n")

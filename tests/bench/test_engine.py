@@ -5,7 +5,7 @@ import pytest
 
 import bertc
 from bertc.bench import engine as module
-from bertc.bench.engine import TEXT_MODES, Driver, batches
+from bertc.bench.engine import TEXT_MODES, Driver, batches, evenly
 from bertc.bench.ours import CompiledModel, time_texts, token_lengths
 from bertc.bench.timing import Effort
 from bertc.errors import InputError
@@ -51,6 +51,20 @@ def test_batches_cover_an_order() -> None:
     assert batches("abcde", 2, [4, 3, 2, 1, 0]) == [[4, 3], [2, 1], [0]]
     assert batches("abc", None, range(3)) == [[0, 1, 2]]
     assert batches([], None, []) == []
+
+
+def test_calibration_texts_come_from_all_over() -> None:
+    texts = [str(number) for number in range(10)]
+    assert evenly(texts, 4) == ["0", "2", "5", "7"]
+    assert evenly(texts, 20) == texts
+
+
+def test_of_many_texts_only_some_are_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SINGLE_TEXTS", 2)
+    single, whole = FakeEngine(), FakeEngine()
+    assert len(Driver(single, INFO, TEXTS).run_texts("single", calls=3).calls_ms) == 6
+    Driver(whole, INFO, TEXTS).run_texts("one_call", calls=1)
+    assert whole.encoded[-1] == (len(TEXTS), None, False)
 
 
 @pytest.mark.parametrize("mode", TEXT_MODES)

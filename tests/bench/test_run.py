@@ -29,6 +29,7 @@ def settings(*files: Path, **changes: Any) -> Settings:
         "lengths": (4,),
         "effort": QUICK,
         "startup": False,
+        "memory": False,
         "peaks": False,
     }
     return Settings(files=files, **{**quick, **changes})
@@ -53,6 +54,30 @@ def test_one_file_alone(artifact: MakeArtifact) -> None:
     assert report["ratios"] == report["accuracy"] == [] and report["peaks"] is None
     assert json.loads(json.dumps(report))["settings"]["texts"] == len(TEXTS)
     assert "1 x 4" in said
+
+
+def test_a_run_that_ends_early_leaves_what_it_has_measured(artifact: MakeArtifact) -> None:
+    kept: list[dict[str, Any]] = []
+
+    def interrupt(text: str) -> None:
+        if text == "2 x 4":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(settings(artifact(), texts=TEXTS), interrupt, kept.append)
+    last = json.loads(json.dumps(kept[-1]))
+    assert [(row["batch"], row["length"]) for row in last["shapes"]] == [(1, 4)]
+    assert len(last["texts"]) == 4 and not last["complete"]
+    run_bench(settings(artifact()), keep=kept.append)
+    assert kept[-1]["complete"] and len(kept[-1]["shapes"]) == 2
+
+
+def test_processes_of_our_own_are_looked_at(artifact: MakeArtifact) -> None:
+    report = run_bench(settings(artifact(), threads=2, startup=True, memory=True, scaling=True))
+    assert report["startup_ms"]["bertc fp32"]["whole"] > 0
+    assert [row["engine"] for row in report["memory"]] in (["bertc fp32"], [])
+    assert report["scaling"][0]["length"] == 64  # the model has no more positions
+    assert report["engines"][0]["file_mb"] > report["engines"][0]["matrix_mb"] > 0
 
 
 def test_several_files_are_compared_and_scored_in_processes_of_their_own(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bertc.bench.timing import Effort
-from bertc.bench.turns import LEAST_ROUNDS, PATIENCE_SECONDS, interleave
+from bertc.bench.turns import LEAST_ROUNDS, interleave
 from tests.bench.fakes import FakeTurn
 
 
@@ -36,8 +36,8 @@ def test_the_limit_of_repeats_holds_over_all_rounds() -> None:
 
 def test_whoever_is_very_slow_has_one_round_and_does_not_hold_up_others() -> None:
     log: list[str] = []
-    turns = {"slow": FakeTurn("slow", 1001 * PATIENCE_SECONDS, log), "fast": FakeTurn("fast", 500.0, log)}
-    rounds = interleave(turns, Effort(warmup=0, repeats=100, seconds=2.0))
+    turns = {"slow": FakeTurn("slow", 4001.0, log), "fast": FakeTurn("fast", 500.0, log)}
+    rounds = interleave(turns, Effort(warmup=0, repeats=100, seconds=2.0, patience=4.0))
     assert len(rounds["slow"]) == 1 and len(rounds["fast"]) == 4
 
 

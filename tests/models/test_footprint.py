@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bertc.bench.memory import ALLOWANCE_MB, SHAPE, measure_memory
 from tests.support.artifacts import Artifacts
 from tests.support.real_data import MINILM
 from tests.support.sanitizers import under_address_sanitizer
@@ -35,8 +36,17 @@ def run_script(name: str, *arguments: str) -> Any:
 def test_a_process_that_embeds_takes_at_most_120_megabytes(artifacts: Artifacts) -> None:
     answer = run_script("memory.py", str(artifacts.real(MINILM, "int8")), "--long", "20")
     highest = {step: row["VmHWM"] for step, row in answer["megabytes"].items()}
-    assert len(highest) == 6
+    assert len(highest) == 6 and answer["judged"]["beyond_mb"] > 0
     assert max(highest.values()) <= 120, highest
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer takes memory")
+@pytest.mark.parametrize("dtype", ["int8", "bf16", "fp32"])
+def test_a_process_takes_its_weights_and_little_more(artifacts: Artifacts, dtype: str) -> None:
+    found = measure_memory(artifacts.real(MINILM, dtype), threads=2)
+    assert found is not None and (found["batch"], found["length"]) == SHAPE
+    assert 0 < found["beyond_mb"] <= ALLOWANCE_MB, found
 
 
 def test_start_up_is_measured_in_parts(artifacts: Artifacts) -> None:

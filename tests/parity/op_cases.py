@@ -161,7 +161,7 @@ def _int8_product(builder: Builder, quantized: list[str]) -> None:
         bias,
         residual,
     ]
-    builder.result(*builder.node("linear_int8", inputs, ["product"], activation=activation))
+    builder.result(*builder.node("linear_int8", inputs, ["product"], activation=activation, out_dtype="f32"))
 
 
 def attention_qkv(builder: Builder) -> None:

@@ -26,7 +26,7 @@ def _sums_program(activations: np.ndarray, weight: np.ndarray) -> LoweredModel: 
     builder.node("quantize_rows", [x], ["q", "scale", "zero_point"])
     operands = ["q", "scale", "zero_point", builder.constant("weight", weight, DType.I8)]
     operands += [builder.normal("weight.scale", len(weight)), builder.normal("bias", len(weight)), ""]
-    builder.node("linear_int8", operands, ["sums"], activation="none")
+    builder.node("linear_int8", operands, ["sums"], activation="none", out_dtype="f32")
     builder.result("sums")
     lowered = lower(builder.graph())
     buffers = tuple(

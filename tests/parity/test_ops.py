@@ -13,6 +13,7 @@ from bertc import _native
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
+from bertc.quantize import primitives
 from tests.parity.op_cases import CASES, Builder, Shape
 from tests.support.native import ISAS, run_native
 
@@ -78,3 +79,17 @@ def _largest_terms(graph: Graph) -> float:
     """Where the terms of a product cancel, its rounding error is that of the terms, not of the sum."""
     rows = [constant.array for name, constant in graph.constants.items() if name.endswith(".rows")]
     return max((float(np.linalg.norm(array, axis=1).max()) for array in rows), default=1.0)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("op", ["linear_bf16", "linear_int8", "attention_qkv"])
+def test_bf16_results_are_the_float32_results_rounded(op: str, isa: str) -> None:
+    shape = Shape((5, 19), 64, 48, 4, 0)
+    builder = Builder(shape, np.random.default_rng(0))
+    CASES[op](builder)
+    node = builder.nodes[-1]
+    builder.node(op, list(node.inputs), ["rounded"], **{**node.attributes, "out_dtype": "bf16"})
+    builder.result("rounded")
+    found = run_native(builder.graph(), _inputs(shape, np.random.default_rng(0)), isa)
+    expected = primitives.round_to_bf16(found[node.outputs[0]]).view(np.uint32) >> 16
+    np.testing.assert_array_equal(found["rounded"], expected.astype(np.uint16))

@@ -85,6 +85,9 @@ struct Avx2 {
     return {_mm256_blendv_ps(other, a.low, low), _mm256_blendv_ps(other, a.high, high)};
   }
 
+  // There is no permutation of 32 floats: eight pieces would need a longer polynomial than one.
+  static constexpr bool kLooksUp = false;
+
   static BERTC_INLINE I32 to_int(F32 a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
   static BERTC_INLINE F32 to_float(I32 a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
   static BERTC_INLINE I32 load_int(const int32_t* from) {

@@ -25,6 +25,8 @@ struct Avx512 {
   static BERTC_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
   static BERTC_INLINE F32 min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
   static BERTC_INLINE F32 max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+  // Immediate: the smaller magnitude, its sign bit cleared.
+  static BERTC_INLINE F32 min_abs(F32 a, F32 b) { return _mm512_range_ps(a, b, 0b1010); }
   static BERTC_INLINE F32 round(F32 a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
@@ -35,6 +37,11 @@ struct Avx512 {
   static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
     const auto mask = static_cast<__mmask16>((1u << count) - 1u);
     return _mm512_mask_blend_ps(mask, set(fill), a);
+  }
+
+  static constexpr bool kLooksUp = true;
+  static BERTC_INLINE F32 look_up(const float (&table)[32], F32 index) {
+    return _mm512_permutex2var_ps(load(table), _mm512_castps_si512(index), load(table + 16));
   }
 
   static BERTC_INLINE I32 to_int(F32 a) { return _mm512_cvtps_epi32(a); }

@@ -2,6 +2,8 @@
 // (docs/numerics.md): exp 1e-6 relative, GELU 1e-6 * max(1, |x|).
 #pragma once
 
+#include <iterator>
+
 #include "simd/inline.h"
 #include "simd/polynomials.h"
 
@@ -34,11 +36,35 @@ BERTC_INLINE typename V::F32 tanh(typename V::F32 x) {
 
 // x Phi(x) with Phi by a polynomial in x^2 (simd/polynomials.h); beyond the limit Phi is constant.
 template <class V>
-BERTC_INLINE typename V::F32 gelu(typename V::F32 x) {
+BERTC_INLINE typename V::F32 gelu_by_one_polynomial(typename V::F32 x) {
   constexpr float kLimit = kGeluLimit;
   const typename V::F32 held = V::min(V::max(x, V::set(-kLimit)), V::set(kLimit));
   const typename V::F32 t = V::fma(V::mul(held, held), V::set(2.0f / (kLimit * kLimit)), V::set(-1.0f));
   return V::mul(x, V::fma(held, horner<V>(kNormalCdf, t), V::set(0.5f)));
+}
+
+// relu(x) minus a polynomial of degree 4 in |x|, one of 32 by |x|. Adding 1.5 * 2^23 rounds to an
+// integer, which is then in the lowest bits.
+template <class V>
+BERTC_INLINE typename V::F32 gelu_by_pieces(typename V::F32 x) {
+  const typename V::F32 held = V::min_abs(x, V::set(kGeluLimit));
+  const typename V::F32 rounder = V::set(12582912.0f);
+  const typename V::F32 piece = V::fma(held, V::set(kGeluPieces), rounder);
+  const typename V::F32 t = V::fma(held, V::set(kGeluPieces), V::sub(rounder, piece));
+  constexpr std::size_t kDegree = std::size(kGeluTail) - 1;
+  typename V::F32 tail = V::look_up(kGeluTail[kDegree], piece);
+  unroll<kDegree>([&](auto i) { tail = V::fma(tail, t, V::look_up(kGeluTail[kDegree - 1 - i], piece)); });
+  return V::sub(V::max(V::set(0.0f), x), tail);  // in this order NaN stays NaN
+}
+
+// Twenty operations at one or two a cycle are the dearest of an epilogue; with look_up they are half.
+template <class V>
+BERTC_INLINE typename V::F32 gelu(typename V::F32 x) {
+  if constexpr (V::kLooksUp) {
+    return gelu_by_pieces<V>(x);
+  } else {
+    return gelu_by_one_polynomial<V>(x);
+  }
 }
 
 // 0.5 x (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3).

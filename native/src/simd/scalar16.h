@@ -1,9 +1,9 @@
 // The vector vocabulary in plain C++: 16 lanes, any processor. It defines what each word means;
 // avx2.h and avx512.h say the same words in instructions.
 //
-// Words on floats: load store set add sub mul div fma min max round scale_exp2 sum largest smallest
-// keep_lanes. On integers: to_int to_float load_int set_int sub_int mul_int. Conversions on the way
-// to and from memory: store_u8 load_i8 load_f16 load_bf16 store_bf16 interleave_bf16.
+// Words on floats: load store set add sub mul div fma min max min_abs round scale_exp2 sum largest
+// smallest keep_lanes look_up. On integers: to_int to_float load_int set_int sub_int mul_int. Conversions on
+// the way to and from memory: store_u8 load_i8 load_f16 load_bf16 store_bf16 interleave_bf16.
 //
 // Dot types are the inner loop of a matrix product (see kernels/gemm/gemm_template.h): they
 // multiply a group of kDepth consecutive elements of one row of activations with a packed block of
@@ -80,6 +80,10 @@ struct Scalar16 {
   // As the instructions do: where a comparison fails (a NaN), the second operand.
   static BERTC_INLINE F32 min(F32 a, F32 b) { return a < b ? a : b; }
   static BERTC_INLINE F32 max(F32 a, F32 b) { return a > b ? a : b; }
+  // The smaller of the magnitudes.
+  static BERTC_INLINE F32 min_abs(F32 a, F32 b) {
+    return map([&](int i) { return __builtin_fminf(__builtin_fabsf(a[i]), __builtin_fabsf(b[i])); });
+  }
   // To the nearest integer, ties to even, for |a| < 2^22: adding 1.5 * 2^23 leaves no fraction bits.
   static BERTC_INLINE F32 round(F32 a) { return (a + 12582912.0f) - 12582912.0f; }
   // a * 2^n for an integral n in -126..127.
@@ -106,6 +110,12 @@ struct Scalar16 {
   // The first count lanes of a, and fill in the others.
   static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
     return map([&](int i) { return i < count ? a[i] : fill; });
+  }
+
+  // Whether look_up is cheap: table[the lowest five bits of index's representation], per lane.
+  static constexpr bool kLooksUp = true;
+  static BERTC_INLINE F32 look_up(const float (&table)[32], F32 index) {
+    return map([&](int i) { return table[((I32)index)[i] & 31]; });
   }
 
   static BERTC_INLINE I32 to_int(F32 a) { return __builtin_convertvector(round(a), I32); }

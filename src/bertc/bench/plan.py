@@ -43,6 +43,8 @@ class Settings:
     effort: Effort = field(default_factory=Effort)
     startup: bool = True
     peaks: bool = True
+    memory: bool = True
+    scaling: bool = False
 
 
 def plan(settings: Settings) -> list[EngineSpec]:

@@ -13,14 +13,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bertc.artifact.reader import open_artifact
 from bertc.bench.engine import Driver, Engine
+from bertc.bench.memory import resident_mb
 from bertc.bench.timing import Round
+from bertc.bench.work import matrix_bytes
 from bertc.errors import BertcError
 
 T = TypeVar("T")
@@ -55,6 +57,10 @@ class EngineFacts:
     isa: str | None
     peak_mb: float | None
     """Memory that its process has had at most, in 10^6 bytes; None where the system does not say."""
+    file_mb: float | None = None
+    """Of ours: the size of the file, in 10^6 bytes."""
+    matrix_mb: float | None = None
+    """Of ours: the weights that the matrix products of a pass read."""
 
 
 class EngineError(BertcError):
@@ -199,14 +205,24 @@ def _encode(texts: list[str]) -> Any:
 
 
 def _facts(spec: EngineSpec) -> EngineFacts:
-    engine = _drivers[0].engine
-    return EngineFacts(spec.name, spec.library, spec.dtype, engine.version, engine.isa, peak_memory_mb())
+    return describe(spec, _drivers[0].engine)
 
 
-def peak_memory_mb() -> float | None:
-    """Resident memory of this process at its highest, in 10^6 bytes; None where it is not told."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    return int(fields["VmHWM"].split()[0]) * 1024 / 1e6
+def describe(spec: EngineSpec, engine: Engine) -> EngineFacts:
+    """The facts of an engine that runs in this process."""
+    from bertc.bench.ours import CompiledModel, main_output
+
+    memory = resident_mb()
+    facts = EngineFacts(
+        spec.name,
+        spec.library,
+        spec.dtype,
+        engine.version,
+        engine.isa,
+        None if memory is None else memory["VmHWM"],
+    )
+    if not isinstance(engine, CompiledModel):
+        return facts
+    session = engine.encoder.session
+    weights = matrix_bytes(session.artifact, *main_output(session))
+    return replace(facts, file_mb=session.artifact.size / 1e6, matrix_mb=weights / 1e6)

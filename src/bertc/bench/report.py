@@ -95,7 +95,9 @@ def save(path: Path, report: Mapping[str, Any]) -> None:
     kept = [each for each in kept if _subject(each) != _subject(report)]
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "reports": [*kept, report]}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    draft = path.with_suffix(".draft")
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(path)  # at once: an interrupted run leaves what it had saved before
 
 
 def _subject(report: Mapping[str, Any]) -> tuple[str, int]:

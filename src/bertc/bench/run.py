@@ -5,20 +5,23 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
 from bertc.artifact.schema import ModelInfo
 from bertc.bench.accuracy import measure_accuracy
-from bertc.bench.engine import TEXT_MODES, Driver
+from bertc.bench.engine import TEXT_MODES, Driver, texts_of
 from bertc.bench.machine import commit, machine_facts, versions
+from bertc.bench.memory import measure_memory
 from bertc.bench.ours import CompiledModel, token_lengths
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.plan import OURS, Settings, plan
-from bertc.bench.process import EngineError, EngineFacts, EngineProcess, EngineSpec, peak_memory_mb
+from bertc.bench.process import EngineError, EngineFacts, EngineProcess, EngineSpec, describe
 from bertc.bench.report import FORMAT, best_peaks, rate, ratios
+from bertc.bench.scaling import SHAPE, measure_scaling
 from bertc.bench.startup import measure_startup
 from bertc.bench.timing import Amount, Effort, Round, Timing, summarize
 from bertc.bench.turns import interleave
@@ -26,6 +29,8 @@ from bertc.encoder import Encoder, load
 from bertc.errors import InputError
 
 Say = Callable[[str], None]
+Keep = Callable[[dict[str, Any]], None]
+Shape = tuple[int, int]
 
 
 class Contestant(Protocol):
@@ -61,8 +66,7 @@ class LocalEngine:
 
     def facts(self) -> EngineFacts:
         """See :class:`Contestant`."""
-        spec, engine = self.spec, self._engine
-        return EngineFacts(spec.name, spec.library, spec.dtype, engine.version, engine.isa, peak_memory_mb())
+        return describe(self.spec, self._engine)
 
 
 @dataclass
@@ -89,51 +93,87 @@ class _Field:
                 self.drop(error)
 
 
-def run_bench(settings: Settings, say: Say = lambda _: None) -> dict[str, Any]:
-    """Measure everything that is asked for. Returns a report that is plain JSON."""
+def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda _: None) -> dict[str, Any]:
+    """Measure everything that is asked for. Returns a report that is plain JSON.
+
+    ``keep`` gets the report as far as it is, again and again: what an interrupted run leaves.
+    """
     specs = plan(settings)
     encoder = load(settings.files[0], num_threads=settings.threads)
     info = encoder.info
     too_long = [length for length in settings.lengths if length > info.max_position_embeddings]
     if too_long:
         raise InputError(f"length {too_long[0]}: the model has {info.max_position_embeddings} positions")
-    peaks = _peaks(settings, say)
-    with _engines(specs, settings.texts, say) as field_:
-        shapes = _run_shapes(field_, settings, info, say)
-        texts = _run_texts(field_, settings, encoder, say) if settings.texts else {}
-        accuracy = _accuracy(field_, settings, say) if settings.sts else {}
-        engines = {name: contestant.facts() for name, contestant in field_.live.items()}
-        failed = field_.failed
-    startup = {}
-    for spec in specs:
-        if settings.startup and spec.library == OURS:
-            say(f"starting {spec.name}")
-            startup[spec.name] = measure_startup(spec.file)
-    limits = best_peaks([*peaks, *_peaks(settings, say)])
-    ours = [each.name for each in engines.values() if each.library == OURS]
-    return {
-        "format": FORMAT,
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": commit(),
-        "machine": machine_facts(),
-        "versions": versions(),
-        "model": _model_facts(info),
-        "settings": _settings_facts(settings),
-        "peaks": None if limits is None else asdict(limits),
-        "engines": [asdict(each) for each in engines.values()],
-        "failed": failed,
-        "shapes": [
-            {"batch": batch, "length": length, **rate(engines[engine], timing, limits)}
-            for ((batch, length), engine), timing in shapes.items()
-        ],
-        "texts": [
-            {"mode": mode, **rate(engines[engine], timing, limits)}
-            for (mode, engine), timing in texts.items()
-        ],
-        "accuracy": [{"engine": name, **asdict(score)} for name, score in accuracy.items()],
-        "ratios": ratios(shapes, texts, ours, [name for name in engines if name not in ours]),
-        "startup_ms": startup,
-    }
+    findings = _Findings(settings, info, _circumstances(settings, info))
+    own = [spec for spec in specs if spec.library == OURS]
+    _measure_peaks(findings, say)
+    _measure_processes(findings, own, say)
+    keep(findings.report())
+    with _engines(specs, settings.texts, say) as contestants:
+        findings.failed = contestants.failed
+        if settings.texts:
+            _run_texts(findings, contestants, encoder, say)
+            keep(findings.report())
+        for length, batch in product(settings.lengths, settings.batches):
+            _run_shape(findings, contestants, (batch, length), say)
+            keep(findings.report())
+        if settings.sts is not None:
+            _score(findings, contestants, settings.sts, say)
+        findings.engines = _facts(contestants)
+    _measure_peaks(findings, say)
+    findings.complete = True
+    report = findings.report()
+    keep(report)
+    return report
+
+
+@dataclass
+class _Findings:
+    """What has been measured so far."""
+
+    settings: Settings
+    info: ModelInfo
+    circumstances: dict[str, Any]
+    engines: dict[str, EngineFacts] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    peaks: list[Peaks] = field(default_factory=list)
+    """Measured before and after all else: the better counts."""
+    shapes: dict[tuple[Shape, str], Timing] = field(default_factory=dict)
+    texts: dict[tuple[str, str], Timing] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    startup: dict[str, dict[str, float]] = field(default_factory=dict)
+    memory: list[dict[str, Any]] = field(default_factory=list)
+    scaling: list[dict[str, Any]] = field(default_factory=list)
+    complete: bool = False
+
+    def report(self) -> dict[str, Any]:
+        """As JSON has it: of the engines that did not fail."""
+        limits = best_peaks(self.peaks)
+        engines = self.engines
+        shapes = {key: timing for key, timing in self.shapes.items() if key[1] in engines}
+        texts = {key: timing for key, timing in self.texts.items() if key[1] in engines}
+        ours = [each.name for each in engines.values() if each.library == OURS]
+        return {
+            "format": FORMAT,
+            "complete": self.complete,
+            **self.circumstances,
+            "peaks": None if limits is None else asdict(limits),
+            "engines": [asdict(each) for each in engines.values()],
+            "failed": dict(self.failed),
+            "shapes": [
+                {"batch": batch, "length": length, **rate(engines[engine], timing, limits)}
+                for ((batch, length), engine), timing in shapes.items()
+            ],
+            "texts": [
+                {"mode": mode, **rate(engines[engine], timing, limits)}
+                for (mode, engine), timing in texts.items()
+            ],
+            "accuracy": [{"engine": name, **asdict(score)} for name, score in self.accuracy.items()],
+            "ratios": ratios(shapes, texts, ours, [name for name in engines if name not in ours]),
+            "startup_ms": self.startup,
+            "memory": self.memory,
+            "scaling": self.scaling,
+        }
 
 
 @contextmanager
@@ -158,40 +198,37 @@ def _engines(specs: Sequence[EngineSpec], texts: Sequence[str], say: Say) -> Ite
         yield found
 
 
-Shape = tuple[int, int]
+def _facts(contestants: _Field) -> dict[str, EngineFacts]:
+    return {name: contestant.facts() for name, contestant in contestants.live.items()}
 
 
-def _run_shapes(
-    contestants: _Field, settings: Settings, info: ModelInfo, say: Say
-) -> dict[tuple[Shape, str], Timing]:
-    timings: dict[tuple[Shape, str], Timing] = {}
-    for length in settings.lengths:
-        for batch in settings.batches:
-            say(f"{batch} x {length}")
-            amount = Amount.of(info, [length] * batch)
-            turns = partial(_shape_turns, batch, length)
-            for name, rounds in contestants.measure(turns, settings.effort).items():
-                timings[(batch, length), name] = summarize(rounds, amount)
-    return {key: timing for key, timing in timings.items() if key[1] in contestants.live}
+def _run_shape(findings: _Findings, contestants: _Field, shape: Shape, say: Say) -> None:
+    batch, length = shape
+    say(f"{batch} x {length}")
+    amount = Amount.of(findings.info, [length] * batch)
+    turns = partial(_shape_turns, batch, length)
+    for name, rounds in contestants.measure(turns, findings.settings.effort).items():
+        findings.shapes[shape, name] = summarize(rounds, amount)
+    findings.engines = _facts(contestants)
 
 
 def _shape_turns(batch: int, length: int, live: Mapping[str, Contestant]) -> dict[str, Any]:
     return {name: partial(each.run_shape, batch, length) for name, each in live.items()}
 
 
-def _run_texts(
-    contestants: _Field, settings: Settings, encoder: Encoder, say: Say
-) -> dict[tuple[str, str], Timing]:
+def _run_texts(findings: _Findings, contestants: _Field, encoder: Encoder, say: Say) -> None:
+    """All ways in one go, so that ratios between ways hold too."""
+    settings = findings.settings
     say(settings.source or "texts")
-    amount = Amount.of(encoder.info, token_lengths(encoder, settings.texts))
-    measured = contestants.measure(_text_turns, settings.effort)
-    timings = {key: summarize(rounds, amount) for key, rounds in measured.items()}
-    return {
-        (mode, name): timings[mode, name]
+    amounts = {
+        mode: Amount.of(encoder.info, token_lengths(encoder, texts_of(mode, settings.texts)))
         for mode in TEXT_MODES
-        for name in contestants.live
-        if (mode, name) in timings
     }
+    # Each turn warms up by itself: whole passes for nothing would take minutes.
+    effort = replace(settings.effort, warmup=0)
+    for (mode, name), rounds in contestants.measure(_text_turns, effort).items():
+        findings.texts[mode, name] = summarize(rounds, amounts[mode])
+    findings.engines = _facts(contestants)
 
 
 def _text_turns(live: Mapping[str, Contestant]) -> dict[tuple[str, str], Any]:
@@ -203,20 +240,48 @@ def _text_turns(live: Mapping[str, Contestant]) -> dict[tuple[str, str], Any]:
     }
 
 
-def _accuracy(contestants: _Field, settings: Settings, say: Say) -> dict[str, Any]:
+def _score(findings: _Findings, contestants: _Field, sts: Path, say: Say) -> None:
     say("accuracy")
-    assert settings.sts is not None
     names = [name for name, each in contestants.live.items() if each.spec.dtype == "fp32"]
     judge = next((name for name in names if name.startswith("transformers")), names[0] if names else None)
-    return dict(measure_accuracy(contestants.live, settings.sts, judge))
+    findings.accuracy = dict(measure_accuracy(contestants.live, sts, judge))
 
 
-def _peaks(settings: Settings, say: Say) -> list[Peaks]:
-    """Measured before and after all else: the better counts."""
-    if not settings.peaks:
-        return []
-    say("the limits of this machine")
-    return [measure_peaks(settings.threads)]
+def _measure_peaks(findings: _Findings, say: Say) -> None:
+    if findings.settings.peaks:
+        say("the limits of this machine")
+        findings.peaks.append(measure_peaks(findings.settings.threads))
+
+
+def _measure_processes(findings: _Findings, own: Sequence[EngineSpec], say: Say) -> None:
+    """What takes processes of its own, while no engine is loaded."""
+    settings = findings.settings
+    for spec in own:
+        if settings.startup:
+            say(f"starting {spec.name}")
+            findings.startup[spec.name] = measure_startup(spec.file)
+        if settings.memory:
+            say(f"memory of {spec.name}")
+            memory = measure_memory(spec.file, spec.threads)
+            if memory is not None:
+                findings.memory.append({"engine": spec.name, **memory})
+    if settings.scaling and settings.threads > 1:
+        say("one thread and all of them")
+        batch, length = SHAPE
+        shape = batch, min(length, findings.info.max_position_embeddings)
+        findings.scaling = measure_scaling(own, settings.effort, shape)
+
+
+def _circumstances(settings: Settings, info: ModelInfo) -> dict[str, Any]:
+    """When, where, of what, how."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "commit": commit(),
+        "machine": machine_facts(),
+        "versions": versions(),
+        "model": _model_facts(info),
+        "settings": _settings_facts(settings),
+    }
 
 
 def _model_facts(info: ModelInfo) -> dict[str, Any]:

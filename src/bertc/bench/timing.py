@@ -19,6 +19,8 @@ class Effort:
     repeats: int = 1000
     seconds: float = 2.0
     """Of each engine, for each shape and each way to run the texts."""
+    patience: float = 10.0
+    """Seconds. Who needs longer for a single call has one round: it is far behind anyway."""
 
 
 @dataclass(frozen=True)

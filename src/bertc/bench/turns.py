@@ -13,8 +13,6 @@ LEAST_ROUNDS = 3
 """Below this a median means nothing, however long a round takes."""
 TURN_SECONDS = 0.2
 """Long enough for caches and clock to settle, short against the drift of a machine (seconds)."""
-PATIENCE_SECONDS = 10.0
-"""Whoever needs longer for a single call has one round: it is far behind anyway."""
 
 
 class Turn(Protocol):
@@ -57,7 +55,7 @@ class _Contestant:
     def finished(self) -> bool:
         if not self.rounds:
             return False
-        if self.rounds[0].unit_ms > 1000 * PATIENCE_SECONDS:
+        if self.rounds[0].unit_ms > 1000 * self._effort.patience:
             return True
         done = sum(len(each.calls_ms) for each in self.rounds)
         enough = done >= self._effort.repeats or self._spent >= self._effort.seconds

@@ -37,6 +37,8 @@ Warmup = Annotated[int, typer.Option(min=0, help="Rounds before measuring.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Measured runs, at most.")]
 Seconds = Annotated[float, typer.Option(min=0, help="Per engine and shape, about.")]
 Startup = Annotated[bool, typer.Option(help="Time the start of a process, by phase.")]
+Memory = Annotated[bool, typer.Option(help="Tell the peak memory of a process of our own at 32x128.")]
+Scaling = Annotated[bool, typer.Option(help="Compare all threads with one at 8x128.")]
 MeasurePeaks = Annotated[bool, typer.Option(help="Measure the machine's limits; alone, without a FILE.")]
 Save = Annotated[Path | None, typer.Option(help="Add the report to this results file.")]
 Plots = Annotated[Path | None, typer.Option(help="Draw plots into this folder.")]
@@ -58,6 +60,8 @@ def command(
     repeats: Repeats = 1000,
     seconds: Seconds = 2.0,
     startup: Startup = True,
+    memory: Memory = True,
+    scaling: Scaling = False,
     peaks: MeasurePeaks = True,
     save: Save = None,
     plots: Plots = None,
@@ -90,6 +94,8 @@ def command(
         cache=cache or default_cache(),
         effort=Effort(warmup, repeats, seconds),
         startup=startup,
+        memory=memory,
+        scaling=scaling,
         peaks=peaks,
     )
     _measure(settings, save, plots, as_json)
@@ -100,10 +106,12 @@ def _measure(settings: Settings, save_to: Path | None, plots: Path | None, as_js
     from bertc.bench.run import run_bench
     from bertc.cli.bench_tables import print_report
 
+    def keep(so_far: dict[str, Any]) -> None:
+        if save_to is not None:
+            save(save_to, so_far)
+
     with status("starting") as say:
-        report = run_bench(settings, say)
-    if save_to is not None:
-        save(save_to, report)
+        report = run_bench(settings, say, keep)
     if plots is not None:
         from bertc.bench.plots import save_plots
 

@@ -28,6 +28,8 @@ def print_report(report: Report) -> None:
     _print_accuracy(report)
     _print_ratios(report)
     _print_startup(report)
+    _print_memory(report)
+    _print_scaling(report)
     for message in report["failed"].values():
         print_facts("not measured", {"": message})
 
@@ -122,4 +124,24 @@ def _print_startup(report: Report) -> None:
     phases = list(next(iter(report["startup_ms"].values()), {}))
     rows = [[name, *times.values()] for name, times in report["startup_ms"].items()]
     if rows:
-        print_table("start of a process, ms", ["file", *phases], rows)
+        print_table("start of a process to its first answer, ms", ["engine", *phases], rows)
+
+
+def _print_memory(report: Report) -> None:
+    columns = {
+        "engine": "engine",
+        "peak_mb": "peak",
+        "weights_mb": "weights, mapped",
+        "beyond_mb": "beyond them",
+    }
+    rows = [[each[key] for key in columns] for each in report["memory"]]
+    if rows:
+        shape = "{batch:.0f}x{length:.0f}".format(**report["memory"][0])
+        print_table(f"memory of a process that runs {shape}, MB", list(columns.values()), rows)
+
+
+def _print_scaling(report: Report) -> None:
+    rows = [[each["engine"], each["median"]] for each in report["scaling"]]
+    if rows:
+        title = "{threads} threads over 1, {batch}x{length}".format(**report["scaling"][0])
+        print_table(title, ["engine", "times as fast"], rows)

@@ -182,14 +182,15 @@ def _linear_bf16(types: Types, attributes: Mapping[str, Attribute]) -> tuple[Ten
     return (TensorType(DType(attributes["out_dtype"]), out.shape),)
 
 
-def _linear_int8(types: Types, _: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
+def _linear_int8(types: Types, attributes: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
     x = _rows(types[0], "x", DType.U8)
     for value, name, dtype in ((types[1], "scale", DType.F32), (types[2], "zero_point", DType.I32)):
         _same(_typed(value, (dtype,), 1, name).shape[0], x.shape[0], f"length of {name}")
     weight = _typed(types[3], (DType.I8,), 2, "weight")
     scale = _typed(types[4], (DType.F32,), 1, "weight_scale")
     _same(scale.shape[0], weight.shape[0], "length of weight_scale")
-    return (_matmul(x, weight, types[5], types[6]),)
+    out = _matmul(x, weight, types[5], types[6])
+    return (TensorType(DType(attributes["out_dtype"]), out.shape),)
 
 
 def _cu_seqlens(value: TensorType | None) -> None:
@@ -313,7 +314,15 @@ OPS: Mapping[str, Op] = {
             reference.linear_bf16,
             {"activation": ACTIVATIONS, "out_dtype": _FLOATS},
         ),
-        Op("linear_int8", _INT8, ("y",), _TYPED, _linear_int8, reference.linear_int8, _LINEAR),
+        Op(
+            "linear_int8",
+            _INT8,
+            ("y",),
+            _TYPED,
+            _linear_int8,
+            reference.linear_int8,
+            {"activation": ACTIVATIONS, "out_dtype": _FLOATS},
+        ),
         Op("pool", ("x", "cu_seqlens"), ("y",), _ANY, _pool, reference.pool, {"mode": POOLING_MODES}),
         Op("normalize", ("x",), ("y",), _ANY, _elementwise, reference.normalize),
     )

@@ -150,10 +150,12 @@ def linear_int8(
     residual: Array | None,
     *,
     activation: str,
+    out_dtype: str,
 ) -> Array:
     """:func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights."""
     sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
-    return _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
+    out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
+    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def attention(

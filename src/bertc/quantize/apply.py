@@ -130,14 +130,17 @@ class _Typer:
         x, weight, bias, residual = node.inputs
         if precision == "fp32":
             self._plain(node)
-        elif precision == "bf16":
-            rest = (self.constants.bf16(weight), self.constants.f32(bias), residual)
-            out_dtype = "f32" if residual else self._out_dtype(node)
-            self._append(node, "linear_bf16", (self._bf16[x], *rest), out_dtype=out_dtype)
+            return
+        out_dtype = "f32" if residual else self._out_dtype(node)
+        operands: tuple[str, ...]
+        if precision == "bf16":
+            operands = (self._bf16[x], self.constants.bf16(weight))
         else:
             bits = 7 if precision == "int7" else 8
-            weights = (*self.constants.int8(weight, bits), self.constants.f32(bias), residual)
-            self._append(node, "linear_int8", (*self._quantized[x], *weights))
+            operands = (*self._quantized[x], *self.constants.int8(weight, bits))
+        operands = (*operands, self.constants.f32(bias), residual)
+        op = "linear_bf16" if precision == "bf16" else "linear_int8"
+        self._append(node, op, operands, out_dtype=out_dtype)
 
     def _attention(self, node: Node) -> None:
         if self._precisions[node.name] == "fp32":

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bertc.bench.peers.base import Peer, feed, pad
-from bertc.bench.peers.openvino import evenly
 from bertc.bench.peers.source import Source
 from tests.support.fake_session import make_info
 from tests.support.tiny_models import make_tokenizer
@@ -67,12 +66,6 @@ def test_texts_are_batched_padded_and_given_back_in_order(
     ids = [encoding.ids for encoding in source.tokenizer().encode_batch(TEXTS)]
     assert answers.tolist() == [[len(row), sum(row)] for row in ids]
     assert answers.dtype == np.float32 and peer.kernel_seconds > 0
-
-
-def test_calibration_texts_come_from_all_over() -> None:
-    texts = [str(number) for number in range(10)]
-    assert evenly(texts, 4) == ["0", "2", "5", "7"]
-    assert evenly(texts, 20) == texts
 
 
 def test_padding_is_zero_and_masked() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.bench.engine import Array
+from bertc.bench.engine import Array, evenly
 from bertc.bench.peers.base import INPUTS, Peer, feed, pad
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build, example
@@ -91,16 +91,6 @@ class OpenVinoPeer(Peer):
             self._queue.start_async(feed(ids, mask), index)
         self._queue.wait_all()
         return results
-
-
-def evenly(texts: Sequence[str], count: int) -> list[str]:
-    """Texts from all over the list: files tend to be sorted by kind, and the first kind is not typical.
-
-    (The first 300 sentences of the STS benchmark's dev split are captions of videos: calibrated on
-    them, mean cosine to fp32 is .973 on the test split.)
-    """
-    step = max(1.0, len(texts) / count)
-    return [texts[int(index * step)] for index in range(min(count, len(texts)))]
 
 
 def _model(source: Source, dtype: str) -> Path:
