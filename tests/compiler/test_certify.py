@@ -18,7 +18,8 @@ from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Constant, Graph
 from bertc.passes import fuse
-from bertc.quantize.apply import apply_recipe
+from bertc.quantize.apply import apply_precisions, apply_recipe
+from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 from bertc.runtime.tokenization import Tokenizer
 from tests.conftest import MakeArtifact
@@ -43,10 +44,9 @@ def certificate_of(
     """Of the checkpoint, compiled by the recipe, and then with some constants replaced."""
     model = import_model(checkpoint)
     fused = fuse(model.graph)
-    typed = apply_recipe(fused, recipe)
-    return certify(
-        model.info, Graphs(model.graph, fused, replaced(typed, damage or {})), samples_for(model, texts)
-    )
+    precisions = choose_precisions(fused, recipe)
+    typed = replaced(apply_precisions(fused, precisions), damage or {})
+    return certify(model.info, Graphs(model.graph, fused, typed, precisions), samples_for(model, texts))
 
 
 def replaced(graph: Graph, arrays: Mapping[str, Any]) -> Graph:

@@ -76,6 +76,13 @@ def test_agreement_of_labels_is_held_too(tmp_path: Path) -> None:
     assert BAD in {fallback.name for fallback in budget.fallbacks}
 
 
+def test_too_few_answers_for_a_budget_are_noted(checkpoint: Any, tmp_path: Path) -> None:
+    output, source = tmp_path / "x.bertc", checkpoint("classification")
+    few = bertc.compile(source, output, {"calibration": {"held_out": 9}}, max_drop="1%").certificate
+    assert any("9 answers" in note and "steps of 11 %" in note for note in few.notes)
+    assert not bertc.compile(source, output, max_drop="1%").certificate.notes
+
+
 def test_a_budget_that_holds_is_noted_and_costs_nothing(checkpoint: Any, tmp_path: Path) -> None:
     budget = budget_of(bertc.compile(checkpoint(), tmp_path / "x.bertc", max_drop=0.5))
     assert budget.met and budget.trials == 1 and not budget.fallbacks and not budget.sensitivity

@@ -95,6 +95,16 @@ def test_a_fallback_that_turns_out_not_to_be_needed_is_taken_back() -> None:
     assert changed(choose(model, 0.11, cost=cost)) == {"a": "bf16"}
 
 
+def test_a_metric_that_counts_is_not_searched_for_luck() -> None:
+    """A variant that does well by chance alone is not looked for."""
+    model = Model({"a": 0.3, "c": 0.1})
+    effects = list(measure_effects(INT8, model))
+    choice = fit(
+        INT8, model(INT8), effects, max_drop=0.05, cost=even, tables=TABLES, measure=model, smooth=False
+    )
+    assert choice.met and set(changed(choice)) == {"a", "c"} and choice.trials <= 4
+
+
 def test_tables_fall_back_to_fp16() -> None:
     assert changed(choose(Model({"table": 0.5}), 0.01)) == {"table": "fp16"}
 

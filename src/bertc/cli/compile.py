@@ -13,12 +13,18 @@ from bertc.cli.console import AsJson, DTypeName, print_facts, print_json
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A Hugging Face model folder, or a hub id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A Hugging Face model folder, or a hub id.", show_default="the recipe's source"),
+    ] = None,
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe, .json or .yaml.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="A recipe, .json or .yaml, or a preset's name: bertc recipe init --profile list."),
+    ] = None,
     max_drop: Annotated[
         str | None,
         typer.Option(
@@ -40,6 +46,8 @@ def command(
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
     from bertc.compiler import run_pipeline
 
+    if model is None and recipe is None:
+        raise typer.BadParameter("name a model, or a recipe with a source", param_hint="MODEL")
     start = time.perf_counter()
     artifact = run_pipeline(
         model,

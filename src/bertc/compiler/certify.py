@@ -6,6 +6,7 @@ measured too, on a few samples, against the graph as it was imported, in NumPy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,8 @@ class Graphs:
     imported: Graph
     fused: Graph
     typed: Graph
+    precisions: Mapping[str, str]
+    """Of the nodes of the fused graph that have a choice."""
 
 
 def certify(
@@ -72,7 +75,7 @@ def certify(
         data=samples.facts,
         vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
         logits=_compare_logits(info, expected, found),
-        layers=compare_layers(graphs.fused, graphs.typed, samples, run_reference, run),
+        layers=compare_layers(graphs.fused, graphs.typed, graphs.precisions, samples, run_reference, run),
         worst=_worst(samples, info, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),
         task=None if scorer is None else scorer.facts(scorer.score(graphs.typed)),

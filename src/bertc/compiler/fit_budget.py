@@ -54,6 +54,8 @@ class Held:
 
     precisions: Precisions
     outcome: BudgetOutcome | None
+    notes: tuple[str, ...] = ()
+    """For the reader of the certificate."""
 
 
 def check_metric(info: ModelInfo, budget: Budget | None) -> None:
@@ -101,8 +103,18 @@ def hold_budget(
             cost=costs.cost,
             tables=frozenset(node.name for node in subject.fused.nodes if node.op == "embed"),
             measure=judge.measure,
+            smooth=metric == COSINE,
         )
-    return Held(choice.precisions, _outcome(subject, budget, metric, choice, effects, costs, judge.trials))
+    outcome = _outcome(subject, budget, metric, choice, effects, costs, judge.trials)
+    return Held(choice.precisions, outcome, tuple(_notes(metric, budget.max_drop, judge.rows)))
+
+
+def _notes(metric: str, max_drop: float, rows: int) -> Iterator[str]:
+    if metric == AGREEMENT and max_drop < 1 / rows:
+        yield (
+            f"the budget was held on {rows:,} answers, of which none may differ: agreement moves in steps of "
+            f"{100 / rows:.2g} %, more held-out samples (calibration.held_out) tell smaller drops"
+        )
 
 
 def check_budget(held: Held, allow: bool) -> None:
@@ -129,6 +141,11 @@ class _Judge:
         self._expected = self._answers(subject.fused)
         self.trials = 0
         self.advance: Advance = lambda _: None
+
+    @property
+    def rows(self) -> int:
+        """Answers that are compared."""
+        return len(self._expected)
 
     @property
     def isa(self) -> str:

@@ -13,6 +13,7 @@ from bertc.compiler.samples import Samples
 from bertc.errors import CheckpointError
 from bertc.ir.graph import DType, Graph, Node
 from bertc.ir.verifier import verify
+from bertc.quantize.sensitivity import EXACT
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Graph, Mapping[str, Array]], dict[str, Array]]
@@ -58,7 +59,12 @@ def compare_logits(expected: Array, found: Array, *, independent: bool) -> Logit
 
 
 def compare_layers(
-    reference: Graph, typed: Graph, samples: Samples, run_reference: Run, run_typed: Run
+    reference: Graph,
+    typed: Graph,
+    precisions: Mapping[str, str],
+    samples: Samples,
+    run_reference: Run,
+    run_typed: Run,
 ) -> tuple[LayerFidelity, ...]:
     """The error of each embedding, linear layer, attention and layer norm of the typed graph.
 
@@ -78,7 +84,7 @@ def compare_layers(
         LayerFidelity(
             name=node.name,
             op=node.op,
-            precision=precision(producers[node.outputs[0]], typed),
+            precision=_precision(producers[node.outputs[0]], precisions),
             sqnr_db=round(meters[node.name].db, 2),
         )
         for node in nodes
@@ -91,12 +97,8 @@ def _comparable(reference: Graph, typed: Graph) -> list[Node]:
     return [node for node in reference.nodes if node.op in _OBSERVED and node.outputs[0] in floats]
 
 
-def precision(node: Node, graph: Graph) -> str:
-    """What a node of a typed graph computes in; for an embedding, how its words are stored."""
-    if node.op == "embed":
-        stored = graph.constants[node.inputs[3]].dtype.value
-        return {"i8": "int8", "f16": "fp16"}.get(stored, "fp32")
-    computed = str(node.attributes.get("compute_dtype", ""))
-    return {"linear_int8": "int8", "linear_bf16": "bf16"}.get(
-        node.op, "bf16" if computed == "bf16" else "fp32"
-    )
+def _precision(node: Node, precisions: Mapping[str, str]) -> str:
+    """What a node of a typed graph computes in; attention says so itself."""
+    if node.op == "attention_qkv":
+        return "bf16" if node.attributes["compute_dtype"] == "bf16" else EXACT
+    return precisions.get(node.name, EXACT)

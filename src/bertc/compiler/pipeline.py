@@ -23,9 +23,10 @@ from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
 from bertc.compiler.calibration_data import read_calibration_data
 from bertc.compiler.certify import Graphs, certify
-from bertc.compiler.fit_budget import Subject, check_budget, check_metric, hold_budget
+from bertc.compiler.fit_budget import Subject, check_budget, hold_budget
+from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
-from bertc.errors import ArtifactError
+from bertc.errors import ArtifactError, RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
@@ -33,6 +34,7 @@ from bertc.lowering.lower import LoweredModel, lower
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Budget, Recipe
+from bertc.recipe.keys import raise_problems
 from bertc.runtime.tokenization import Tokenizer
 from bertc.version import __version__
 
@@ -41,7 +43,7 @@ OnStep = Callable[[str, float], None]
 
 
 def compile(  # noqa: A001
-    source: str | PathLike[str],
+    source: str | PathLike[str] | None,
     output: str | PathLike[str],
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
@@ -52,8 +54,9 @@ def compile(  # noqa: A001
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
-    ``source`` is a Hugging Face folder or hub id; ``recipe`` a :class:`Recipe`, a mapping, or a JSON
-    or YAML file; ``dtype`` ("fp32", "bf16" or "int8") overrides the recipe's. Without either, int8.
+    ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
+    :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
+    "int8") overrides the recipe's. Without either, int8.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
@@ -72,7 +75,7 @@ def compile(  # noqa: A001
 
 
 def run_pipeline(
-    source: str | PathLike[str],
+    source: str | PathLike[str] | None,
     output: str | PathLike[str],
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
@@ -87,9 +90,9 @@ def run_pipeline(
     step = _Steps(on_step)
     chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, max_drop, eval_data))
     path = step("check the destination", lambda: _check_destination(output))
-    model = step("import the checkpoint", lambda: import_model(_as_source(source)))
-    check_metric(model.info, chosen.budget)
+    model = step("import the checkpoint", lambda: import_model(_choose_source(source, chosen)))
     fused = step("fuse", lambda: passes.fuse(model.graph))
+    raise_problems(list(find_misfits(chosen, model, fused)))
     data = step(
         "read calibration data",
         lambda: read_calibration_data(chosen.calibration, model, show_progress=show_progress),
@@ -103,9 +106,9 @@ def run_pipeline(
     check_budget(held, allow_over_budget)
     typed = step(f"quantize to {chosen.dtype}", lambda: subject.variant(held.precisions))
     lowered = step("lower", lambda: lower(typed))
-    graphs = Graphs(model.graph, fused, typed)
+    graphs = Graphs(model.graph, fused, typed, held.precisions)
     certificate = step("certify", lambda: certify(model.info, graphs, data.held_out, scorer))
-    certificate = dataclasses.replace(certificate, budget=held.outcome)
+    certificate = dataclasses.replace(certificate, budget=held.outcome, notes=held.notes)
     manifest = _manifest(model, lowered, chosen, certificate)
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, lowered.tensors))
     return open_artifact(path)
@@ -150,7 +153,10 @@ def _choose_recipe(
     return chosen
 
 
-def _as_source(source: str | PathLike[str]) -> str | Path:
+def _choose_source(source: str | PathLike[str] | None, recipe: Recipe) -> str | Path:
+    source = recipe.source if source is None else source
+    if source is None:
+        raise RecipeError("no model: name a folder or a hub id, or give the recipe a source")
     return source if isinstance(source, str) else Path(source)
 
 

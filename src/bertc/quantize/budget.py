@@ -2,8 +2,9 @@
 
 The nodes are put into one order, by the loss that a fallback saves for what it costs. The drop
 after the first ``n`` fallbacks falls as ``n`` grows, so the least ``n`` is found by bisection: a
-handful of variants are compiled, not one for each node. Then each chosen fallback is taken back if
-the budget holds without it, the costliest first.
+handful of variants are compiled, not one for each node. Where the metric is smooth, each chosen
+fallback is then taken back if the budget holds without it, the costliest first. A metric that counts
+right answers is not: of many variants that differ by chance some do well by chance, and would be chosen.
 """
 
 from __future__ import annotations
@@ -57,19 +58,20 @@ def fit(
     cost: Cost,
     tables: frozenset[str],
     measure: Measure,
+    smooth: bool = True,
 ) -> Choice:
     """The cheapest precisions found whose drop is no more than ``max_drop``.
 
     ``before`` is the score of ``precisions``, ``effects`` are of its nodes; ``tables`` names those
-    that are embeddings. If not even the last fallback is enough, the result is the best that was
-    measured, and ``met`` is False. ``measure`` is called some ``log2`` of the number of steps times,
-    and once for each fallback that is left.
+    that are embeddings; ``smooth`` says whether the drop is of a smooth metric. If not even the last
+    fallback is enough, the result is the best that was measured, and ``met`` is False. ``measure`` is
+    called some ``log2`` of the number of steps times, and if smooth once for each fallback that is left.
     """
     search = _Search(precisions, before, max_drop, measure)
     steps = order_steps(precisions, effects, cost, tables)
     if not search.ok(before) and not search.shortest(steps):
         return search.result(search.best, met=False)
-    return search.result(search.pruned(cost), met=True)
+    return search.result(search.pruned(cost) if smooth else search.best, met=True)
 
 
 def order_steps(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from bertc.errors import RecipeError
 from bertc.ir.graph import Graph, Node
 from bertc.quantize.parts import QKV, find_parts
 from bertc.recipe import Recipe
+from bertc.recipe.keys import Problem, raise_problems
 
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
@@ -32,7 +32,7 @@ def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
     """Node name -> precision, for the linear layers, attentions and embedding of a fused graph.
 
     Linear layers are ``fp32``, ``bf16``, ``int8`` or ``int7``, attention is not ``int7``, the embedding
-    is ``fp32``, ``fp16`` or ``int8``. Raises ``RecipeError`` for a pattern that matches no such node.
+    is ``fp32``, ``fp16`` or ``int8``. Raises ``RecipeError`` for what :func:`misfits` finds.
     """
     return {name: choice.precision for name, choice in explain_precisions(graph, recipe).items()}
 
@@ -45,7 +45,7 @@ def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
     the answer's. Query, key and value are one layer: where they differ, the strictest counts for all.
     """
     nodes = [node for node in graph.nodes if node.op in _CHOOSABLE]
-    _check_patterns([node.name for node in nodes], recipe)
+    raise_problems(list(misfits(graph, recipe)))
     parts = find_parts(graph)
     logits = graph.outputs.get(HEAD_OUTPUT)
     chosen = {}
@@ -63,7 +63,7 @@ def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
 def _choose(node: Node, part: str | None, recipe: Recipe) -> Choice:
     by_pattern = _by_pattern(node.name, recipe)
     if node.op == "embed":
-        return _of_tables(node.name, by_pattern, recipe)
+        return _of_tables(by_pattern, recipe)
     if node.op == "attention_qkv":
         choice = by_pattern or Choice(recipe.dtype, "dtype")
         return Choice("int8", choice.reason) if choice.precision == "int7" else choice
@@ -99,16 +99,11 @@ def _by_pattern(name: str, recipe: Recipe, projection: str | None = None) -> Cho
     return found
 
 
-def _of_tables(name: str, by_pattern: Choice | None, recipe: Recipe) -> Choice:
+def _of_tables(by_pattern: Choice | None, recipe: Recipe) -> Choice:
     if by_pattern is None:
         given = recipe.embeddings is not None
         reason = "embeddings" if given else "parts.embeddings" if recipe.parts.embeddings else "dtype"
         return Choice(recipe.embedding_dtype, reason)
-    if by_pattern.precision not in _TABLES:
-        raise RecipeError(
-            f"invalid recipe: {by_pattern.reason} makes {name} {by_pattern.precision}, but tables are looked"
-            " up, not multiplied: int8 is as small"
-        )
     return Choice(_TABLES[by_pattern.precision], by_pattern.reason)
 
 
@@ -119,16 +114,23 @@ def _matches(name: str, pattern: str, projection: str | None = None) -> bool:
     return any(fnmatchcase(each, pattern) for each in (name, *(f"{parent}.{part}" for part in fused)))
 
 
-def _check_patterns(names: list[str], recipe: Recipe) -> None:
-    problems = list(_unmatched("exclude", recipe.exclude, names))
-    problems.extend(_unmatched("nodes", tuple(recipe.nodes), names))
-    if problems:
-        raise RecipeError(f"invalid recipe: {'; '.join(problems)}")
-
-
-def _unmatched(key: str, patterns: tuple[str, ...], names: list[str]) -> Iterator[str]:
-    for pattern in patterns:
+def misfits(graph: Graph, recipe: Recipe) -> Iterator[Problem]:
+    """Patterns of the recipe that match no node that has a precision, or one that cannot have theirs."""
+    names = {node.name: node.op for node in graph.nodes if node.op in _CHOOSABLE}
+    for path, pattern in (
+        *((("exclude",), pattern) for pattern in recipe.exclude),
+        *((("nodes", pattern), pattern) for pattern in recipe.nodes),
+    ):
         if not any(_matches(name, pattern) for name in names):
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
             hint = f", the nearest is {nearest[0]!r}" if nearest else ""
-            yield f"{key} {pattern!r} matches no node{hint}"
+            yield Problem(path, f"{path[0]} {pattern!r} matches no node{hint}")
+    for name, op in names.items():
+        choice = _by_pattern(name, recipe) if op == "embed" else None
+        if choice is not None and choice.precision not in _TABLES:
+            pattern = next(each for each in recipe.nodes if choice.reason == f"nodes {each!r}")
+            yield Problem(
+                ("nodes", pattern),
+                f"{choice.reason} makes {name} {choice.precision}, but tables are looked up, not multiplied:"
+                " int8 is as small",
+            )

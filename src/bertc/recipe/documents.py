@@ -10,6 +10,7 @@ from typing import Any
 
 from bertc.errors import MissingExtraError, RecipeError
 from bertc.recipe.keys import KeyPath, Problem
+from bertc.recipe.presets import PRESETS
 
 DEPTH = 4
 """Sections are no deeper than this; of anything deeper, no lines are known."""
@@ -36,7 +37,9 @@ def read(path: Path) -> Document:
     """The document of a ``.json``, ``.yaml`` or ``.yml`` file."""
     readers = {".json": parse_json, ".yaml": parse_yaml, ".yml": parse_yaml}
     if path.suffix not in readers:
-        raise RecipeError(f"a recipe file ends in {', '.join(readers)}")
+        raise RecipeError(
+            f"a recipe file ends in {', '.join(readers)}; without a file there are {', '.join(PRESETS)}"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

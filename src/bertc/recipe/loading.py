@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bertc.errors import RecipeError
 from bertc.recipe import keys
 from bertc.recipe.combinations import impossible
-from bertc.recipe.documents import Document
+from bertc.recipe.documents import Document, read
 from bertc.recipe.hints import nearest_key
 from bertc.recipe.keys import KeyPath, Problem, rule_of
+from bertc.recipe.presets import PRESETS
 
 T = TypeVar("T")
 
 
+def open_document(source: str | Path) -> Document:
+    """What a recipe file says, or the preset of this name. Raises ``RecipeError``."""
+    if str(source) in PRESETS:
+        return Document(PRESETS[str(source)].values)
+    path = Path(source).expanduser()
+    try:
+        return read(path)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
+
+
 def build(cls: type[T], document: Document) -> T:
     """The recipe of a document. Raises ``RecipeError`` with every problem and its line."""
-    found = find_problems(cls, document)
-    found.sort(key=lambda problem: document.line_of(problem.path) or 0)
-    keys.raise_problems(found, document.line_of)
+    keys.raise_problems(find_problems(cls, document), document.line_of)
     return cls(**document.values)
 
 
 def find_problems(cls: type, document: Document) -> list[Problem]:
-    """Everything that is wrong: unknown keys, values that are not accepted, impossible combinations."""
+    """Everything that is wrong, in the order of the lines.
+
+    Unknown keys and such that are given twice, values that are not accepted, impossible combinations.
+    """
     values = document.values
     if not isinstance(values, Mapping):
         raise RecipeError(f"a recipe must be a mapping of keys to values, found {type(values).__name__}")
@@ -35,7 +49,7 @@ def find_problems(cls: type, document: Document) -> list[Problem]:
         # A combination with a value that is not accepted, and was left out, says nothing.
         if not any(path[:depth] in wrong for path in (problem.path, *problem.reasons) for depth in (1, 2, 3)):
             found.append(problem)
-    return found
+    return sorted(found, key=lambda problem: document.line_of(problem.path) or 0)
 
 
 def _unknown_keys(root: type, cls: type, values: Mapping[str, Any], at: KeyPath = ()) -> Iterator[Problem]:

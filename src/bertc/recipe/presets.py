@@ -1,23 +1,58 @@
-"""Ready recipes by name, as plain values: what ``--recipe NAME`` and ``bertc recipe init`` know."""
+"""Ready recipes: what ``--recipe NAME`` and ``bertc recipe init --profile NAME`` know."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
-    "avx2": {"weights": {"bits": 7}},
-    "vendor-static": {
-        "weights": {"granularity": "per_tensor", "clip": "max", "rounding": "nearest"},
-        "activations": {"mode": "static", "granularity": "per_tensor", "observer": {"kind": "max"}},
-        "smoothing": {"migration": None, "channel_shift": False},
-        "bias_correction": False,
-        "calibration": {"samples": 10},
-    },
-    "round-to-nearest": {
-        "weights": {"clip": "max", "rounding": "nearest"},
-        "smoothing": {"migration": None, "channel_shift": False},
-        "bias_correction": False,
-    },
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe with a name."""
+
+    doc: str
+    values: Mapping[str, Any]
+    """The keys that differ from the default."""
+
+
+_PLAIN: Mapping[str, Any] = {
+    "smoothing": {"migration": None, "channel_shift": False},
+    "bias_correction": False,
+}
+"""None of what makes up for quantization."""
+
+_STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": "fp32", "parts": {"head": "int8"}}
+"""What the vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
+
+PRESETS: Mapping[str, Preset] = {
+    "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),
+    "avx2": Preset(
+        "7-bit weights, for processors with AVX2 and no VNNI: their faster byte instructions stay exact.",
+        {"weights": {"bits": 7}},
+    ),
+    "round-to-nearest": Preset(
+        "8 bits as other runtimes' dynamic quantization has them; calibrates nothing, compiles fastest.",
+        {**_PLAIN, "weights": {"clip": "max", "rounding": "nearest"}},
+    ),
+    "vendor-static": Preset(
+        "The accelerator vendors' examples: static, one scale per tensor, the largest value of ten samples.",
+        {
+            **_STATIC,
+            "weights": {"granularity": "per_tensor", "clip": "max", "rounding": "nearest"},
+            "activations": {"mode": "static", "observer": {"kind": "max"}},
+            "calibration": {"samples": 10},
+        },
+    ),
+    "vendor-percentile": Preset(
+        "The vendors' tuned setting: static, weights per channel, percentile 99.9 of 256 samples.",
+        {
+            **_STATIC,
+            "weights": {"clip": "max", "rounding": "nearest"},
+            "activations": {"mode": "static", "observer": {"kind": "percentile", "percentile": 99.9}},
+            "calibration": {"samples": 256},
+        },
+    ),
+    "bf16": Preset("16 bits: half the size of fp32, and as good as lossless.", {"dtype": "bf16"}),
+    "fp32": Preset("Nothing is quantized: the reference.", {"dtype": "fp32"}),
 }

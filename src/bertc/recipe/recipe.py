@@ -26,7 +26,6 @@ from bertc.recipe.keys import (
     text,
     whole,
 )
-from bertc.recipe.presets import PRESETS
 from bertc.recipe.schema import (
     LAYER_DTYPES,
     VERSION,
@@ -147,10 +146,8 @@ class Recipe(Section):
             return source
         if isinstance(source, Mapping):
             return cls.from_dict(source)
-        if source in PRESETS:
-            return cls.from_dict(PRESETS[str(source)])
-        path = Path(source).expanduser()
+        document = loading.open_document(source)
         try:
-            return loading.build(cls, documents.read(path))
+            return loading.build(cls, document)
         except RecipeError as error:
-            raise RecipeError(f"{path}: {error}") from None
+            raise RecipeError(f"{source}: {error}") from None

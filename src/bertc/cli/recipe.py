@@ -1,0 +1,129 @@
+"""``bertc recipe``: writes, checks and explains recipes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertc.cli.console import WIDTH_IN_A_FILE, AsJson, print_json, print_table
+
+if TYPE_CHECKING:
+    from bertc.frontends.imported_model import ImportedModel
+    from bertc.ir.graph import Graph
+    from bertc.recipe import Recipe
+
+app = typer.Typer(help="Write, check and explain recipes.", no_args_is_help=True)
+
+Source = Annotated[str, typer.Argument(metavar="RECIPE", help="A .yaml or .json file, or a preset's name.")]
+Model = Annotated[
+    str | None, typer.Option(help="A model that it is for, a folder or a hub id: looks at its nodes too.")
+]
+
+
+@app.command("init")
+def init(
+    profile: Annotated[str, typer.Option(help="The preset to start from; 'list' tells them.")] = "default",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .yaml file to write.")] = None,
+) -> None:
+    """Write a recipe with every key, its value, and a comment that explains it."""
+    from bertc.recipe import Recipe
+    from bertc.recipe.presets import PRESETS
+    from bertc.recipe.template import to_yaml
+
+    if profile == "list":
+        print_table("presets", ("name", "what"), [(name, preset.doc) for name, preset in PRESETS.items()])
+        return
+    if profile not in PRESETS:
+        raise typer.BadParameter(f"expected one of {', '.join(PRESETS)}", param_hint="--profile")
+    heading = f"A recipe for bertc compile, from the profile {profile}: {PRESETS[profile].doc}"
+    text = to_yaml(Recipe.load(profile), heading, "Any key may be left out. Nothing is written null.")
+    if output is None:
+        typer.echo(text, nl=False)
+    elif output.exists():
+        raise typer.BadParameter(f"{output} exists already", param_hint="--output")
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@app.command("check")
+def check(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
+    """Say everything that is wrong with a recipe, with its lines; the exit code is 1 if something is."""
+    from bertc.recipe import Recipe
+    from bertc.recipe.loading import find_problems, open_document
+
+    document = open_document(recipe)
+    problems = find_problems(Recipe, document)
+    if not problems and model is not None:
+        from bertc.compiler.recipe_checks import find_misfits
+
+        misfits = find_misfits(Recipe.load(recipe), *_import(model))
+        problems = sorted(misfits, key=lambda each: document.line_of(each.path) or 0)
+    found = [
+        {"line": document.line_of(each.path), "key": ".".join(each.path), "message": each.message}
+        for each in problems
+    ]
+    if as_json:
+        print_json({"recipe": recipe, "problems": found})
+    else:
+        for each in found:
+            typer.echo(f"{recipe}:{each['line'] or ''}: {each['message']}")
+        if not found:
+            typer.echo(f"{recipe}: valid")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command("explain")
+def explain(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
+    """Say in plain words what a recipe does, to which layers, and what others call the same thing."""
+    from bertc.recipe import Recipe
+    from bertc.recipe.explain import explain as explain_recipe
+
+    loaded = Recipe.load(recipe)
+    decisions = explain_recipe(loaded)
+    layers = [] if model is None else _layers(loaded, *_import(model))
+    if as_json:
+        print_json({"recipe": recipe, "decisions": [each._asdict() for each in decisions], "layers": layers})
+        return
+    for each in decisions:
+        typer.echo(f"{each.key}: {each.value}")
+        _print_wrapped(each.meaning)
+        if each.elsewhere:
+            _print_wrapped(f"Elsewhere: {each.elsewhere}.")
+    if layers:
+        columns = ("layers", "nodes", "precision", "because of")
+        print_table("what each layer computes in", columns, [tuple(row.values()) for row in layers])
+
+
+def _import(model: str) -> tuple[ImportedModel, Graph]:
+    from bertc.frontends.huggingface import import_model
+    from bertc.passes import fuse
+
+    imported = import_model(model)
+    return imported, fuse(imported.graph)
+
+
+def _layers(recipe: Recipe, _: ImportedModel, fused: Graph) -> list[dict[str, Any]]:
+    """Nodes of one precision and reason, by names with their numbers left out."""
+    from bertc.quantize.precisions import explain_precisions
+
+    counts = Counter(
+        (re.sub(r"\.\d+\.", ".*.", name), choice.precision, choice.reason)
+        for name, choice in explain_precisions(fused, recipe).items()
+    )
+    return [
+        {"layers": name, "nodes": count, "precision": precision, "because_of": reason}
+        for (name, precision, reason), count in counts.items()
+    ]
+
+
+def _print_wrapped(text: str) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_IN_A_FILE
+    typer.echo(textwrap.fill(text, width, initial_indent="    ", subsequent_indent="    "))

@@ -1,0 +1,96 @@
+"""``bertc recipe``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bertc.cli.main import app
+from bertc.recipe import Recipe
+from bertc.recipe.presets import PRESETS
+from tests.support.tiny_models import make_bert_checkpoint
+
+pytest.importorskip("yaml")
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["recipe", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bert_checkpoint(tmp_path_factory.mktemp("tiny"), "classification")
+
+
+def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    assert run("init", "--profile", "vendor-static", "-o", path).exit_code == 0
+    assert Recipe.load(path) == Recipe.load("vendor-static")
+    result = run("check", path)
+    assert (result.exit_code, result.stdout) == (0, f"{path}: valid\n")
+    result = run("init", "-o", path)
+    assert result.exit_code == 2 and Recipe.load(path) != Recipe()
+    assert Recipe.from_yaml(run("init").stdout) == Recipe()
+
+
+def test_init_tells_the_presets() -> None:
+    assert all(name in run("init", "--profile", "list").stdout for name in PRESETS)
+    result = run("init", "--profile", "vendor")
+    assert result.exit_code == 2 and "vendor-static" in result.output
+
+
+def test_check_tells_every_problem_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("dtype: int4\n\nweights:\n  bitz: 8\n")
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"{path}:1: dtype is 'int4', expected one of fp32, bf16, int8",
+        f"{path}:4: unknown key 'weights.bitz', did you mean 'weights.bits'?",
+    ]
+    facts = json.loads(run("check", path, "--json").stdout)
+    assert [(each["line"], each["key"]) for each in facts["problems"]] == [(1, "dtype"), (4, "weights.bitz")]
+
+
+def test_check_with_a_model_looks_at_its_nodes(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "task: embedding\nexclude:\n- 'poler.*'\nnodes:\n  embeddings: int7\nbudget:\n  metric: spearman\n"
+    )
+    assert run("check", path).exit_code == 0
+    result = run("check", path, "--model", model)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.removeprefix(f"{path}:")[:2] for line in lines] == ["1:", "2:", "5:", "7:"]
+    assert "task is embedding, the model" in lines[0]
+    assert "exclude 'poler.*' matches no node, the nearest is 'pooler.dense'" in lines[1]
+    assert run("check", "bf16", "--model", model).exit_code == 0
+
+
+def test_explain_tells_decisions_and_layers(model: Path) -> None:
+    result = run("explain", "vendor-static")
+    assert result.exit_code == 0
+    assert "activations.granularity: per_tensor" in result.stdout and "Elsewhere: " in result.stdout
+    facts = json.loads(run("explain", "default", "--model", model, "--json").stdout)
+    assert {"layers": "classifier", "nodes": 1, "precision": "fp32", "because_of": "it gives the logits"} in (
+        facts["layers"]
+    )
+    layers = {row["layers"]: row["nodes"] for row in facts["layers"]}
+    assert layers["encoder.layer.*.attention.self.qkv"] == 2
+    assert "encoder.layer.*.output.dense" in run("explain", "default", "--model", model).stdout
+
+
+def test_compile_takes_the_source_of_the_recipe(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({"source": str(model), "task": "classification", "dtype": "fp32"}))
+    arguments = ["compile", "-o", str(tmp_path / "x.bertc")]
+    result = CliRunner().invoke(app, [*arguments, "--recipe", str(path), "--json"])
+    assert json.loads(result.stdout)["dtype"] == "fp32"
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and "name a model" in result.output
+    result = CliRunner().invoke(app, [*arguments, "--recipe", "fp32"])
+    assert "no model: name a folder" in str(result.exception)
