@@ -12,7 +12,7 @@ import pytest
 from bertc import data
 from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
 from bertc.compiler.samples import BATCH_TOKENS, Samples
-from bertc.compiler.sources import SHIPPED
+from bertc.compiler.sources import SHIPPED, choose
 from bertc.errors import InputError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
@@ -154,6 +154,12 @@ def test_prepared_data_must_be_of_one_kind(
         np.save(tmp_path / f"{name}.npy", array)
     with pytest.raises(InputError, match=message):
         read(model, data=str(tmp_path), format=kind)
+
+
+def test_progress_counts_every_record(tmp_path: Path) -> None:
+    steps: list[int] = []
+    chosen, read = choose(Calibration(data=write_lines(tmp_path, 2500)), 10, steps.append)
+    assert len(chosen) == 10 and sum(steps) == read == 2500 and len(steps) == 3
 
 
 def test_data_that_holds_nothing_is_refused(model: ImportedModel, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertc.errors import RecipeError
+from bertc.recipe import Recipe
 from bertc.recipe.documents import DEPTH, Document, parse_json, parse_yaml
 
 YAML = """\
@@ -87,6 +88,19 @@ def test_a_key_that_is_given_twice_is_a_problem(text: str, parse: Any) -> None:
     (problem,) = parse(text).problems
     assert problem.message == "a is given twice, here and in line 1: remove one"
     assert parse(text).line_of(problem.path) == 3
+
+
+def test_a_hostile_file_gets_a_short_answer() -> None:
+    pytest.importorskip("yaml")
+    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]
+    for text in (
+        "\n".join([*lines, "dtype: *a29"]),
+        "dtype: &a {b: *a}\nweights: *a",
+        "weights: &a\n  weights: *a",
+    ):
+        with pytest.raises(RecipeError) as caught:
+            Recipe.from_yaml(text)
+        assert len(str(caught.value)) < 4000
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1,}', "[" * 100_000])

@@ -19,12 +19,14 @@ Source = Record | Prepared
 
 SHIPPED = "the sample texts that bertc ships"
 HUB = "hub:"
+ADVANCE = 1024
+"""Records between two steps of the progress bar, which takes longer for a step than reading for a record."""
 
 
 def choose(calibration: Calibration, count: int, advance: Callable[[int], None]) -> tuple[list[Source], int]:
     """At most so many records of one kind, all different, none empty; and how many there were.
 
-    All of the data is read, and only the chosen ones are kept. ``advance`` is told of each.
+    All of the data is read, and only the chosen ones are kept. ``advance`` is told how many were read.
     """
     read = 0
 
@@ -32,11 +34,13 @@ def choose(calibration: Calibration, count: int, advance: Callable[[int], None])
         nonlocal read
         for record in records:
             read += 1
-            advance(1)
+            if read % ADVANCE == 0:
+                advance(ADVANCE)
             if not _is_empty(record):
                 yield record
 
     drawn = reservoir(observe(_open(calibration)), count, calibration.seed)
+    advance(read % ADVANCE)
     chosen = list({_digest(record): record for record in drawn}.values())
     _check_kinds(chosen, calibration.format)
     return chosen, read

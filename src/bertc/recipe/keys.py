@@ -7,11 +7,16 @@ recipe init`` writes, and of nearest-key hints.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bertc.errors import RecipeError
+
+_SHORT = reprlib.Repr()
+"""Spells values in messages: what a hostile file nests or repeats must not become a long one."""
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
 KeyPath = tuple[str, ...]
 """Where a key is: the names of its sections, and its own."""
@@ -156,7 +161,7 @@ def wrong_values(cls: type, values: Mapping[str, Any], at: KeyPath = ()) -> Iter
             continue
         value, rule, path = values[field.name], rule_of(field), (*at, field.name)
         if not rule.accepts(value):
-            yield Problem(path, f"{'.'.join(path)} is {value!r}, expected {rule.expected}")
+            yield Problem(path, f"{'.'.join(path)} is {_SHORT.repr(value)}, expected {rule.expected}")
         elif rule.section is not None and isinstance(value, Mapping):
             yield from wrong_values(rule.section, value, path)
 
