@@ -179,7 +179,7 @@ class Calibration(Section):
     seed: int = setting(0, whole(0), "Which samples those are.")
     max_length: int | None = setting(
         None,
-        whole(1, optional=True),
+        whole(8, optional=True),
         "Tokens per sample, longer ones are cut. Nothing: what the model takes.",
     )
     statistics: str | None = setting(
