@@ -59,7 +59,7 @@ def test_check_tells_every_problem_with_its_line(tmp_path: Path) -> None:
 def test_check_with_a_model_looks_at_its_nodes(tmp_path: Path, model: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(
-        "task: embedding\nexclude:\n- 'poler.*'\nnodes:\n  embeddings: int7\nbudget:\n  metric: spearman\n"
+        "task: embedding\nexclude:\n- 'poler.*'\nnodes:\n  emb: int8\nbudget:\n  metric: spearman\n"
     )
     assert run("check", path).exit_code == 0
     result = run("check", path, "--model", model)

@@ -113,19 +113,13 @@ def test_seven_bits_are_for_linear_layers_alone() -> None:
         ({"embeddings": "fp32"}, "fp32", "embeddings"),
         ({"parts": {"embeddings": "bf16"}}, "fp16", "parts.embeddings"),
         ({"nodes": {"embeddings": "bf16"}}, "fp16", "nodes 'embeddings'"),
+        ({"nodes": {"*": "int7"}, "dtype": "bf16"}, "int8", "nodes '*'"),
         ({"exclude": ("embed*",), "embeddings": "int8"}, "fp32", "exclude 'embed*'"),
     ],
 )
-def test_tables_are_stored_in_16_bits_as_fp16(recipe: dict[str, Any], expected: str, why: str) -> None:
+def test_tables_have_16_bits_as_fp16_and_7_as_8(recipe: dict[str, Any], expected: str, why: str) -> None:
     assert chosen(**recipe)["embeddings"] == expected
     assert reason("embeddings", **recipe) == why
-
-
-def test_tables_of_seven_bits_are_refused() -> None:
-    with pytest.raises(
-        RecipeError, match="nodes 'embeddings' makes embeddings int7, but tables are looked up"
-    ):
-        chosen(nodes={"embeddings": "int7"})
 
 
 def test_patterns_that_match_nothing_are_named_with_their_key() -> None:

@@ -17,7 +17,8 @@ _CHOOSABLE = ("embed", "linear", "attention_qkv")
 _FUSED = {"qkv": ("query", "key", "value")}
 """Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
 _STRICTEST_FIRST = ("fp32", "bf16", "int8", "int7")
-_TABLES = {"fp32": "fp32", "bf16": "fp16", "int8": "int8"}
+_TABLES = {"fp32": "fp32", "bf16": "fp16", "int8": "int8", "int7": "int8"}
+"""Precision of a node -> that of a table: fp16 is finer than bf16, and 7 bits would be no smaller than 8."""
 
 
 class Choice(NamedTuple):
@@ -115,8 +116,8 @@ def _matches(name: str, pattern: str, projection: str | None = None) -> bool:
 
 
 def misfits(graph: Graph, recipe: Recipe) -> Iterator[Problem]:
-    """Patterns of the recipe that match no node that has a precision, or one that cannot have theirs."""
-    names = {node.name: node.op for node in graph.nodes if node.op in _CHOOSABLE}
+    """Patterns of the recipe that match no node that has a precision."""
+    names = [node.name for node in graph.nodes if node.op in _CHOOSABLE]
     for path, pattern in (
         *((("exclude",), pattern) for pattern in recipe.exclude),
         *((("nodes", pattern), pattern) for pattern in recipe.nodes),
@@ -125,12 +126,3 @@ def misfits(graph: Graph, recipe: Recipe) -> Iterator[Problem]:
             nearest = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
             hint = f", the nearest is {nearest[0]!r}" if nearest else ""
             yield Problem(path, f"{path[0]} {pattern!r} matches no node{hint}")
-    for name, op in names.items():
-        choice = _by_pattern(name, recipe) if op == "embed" else None
-        if choice is not None and choice.precision not in _TABLES:
-            pattern = next(each for each in recipe.nodes if choice.reason == f"nodes {each!r}")
-            yield Problem(
-                ("nodes", pattern),
-                f"{choice.reason} makes {name} {choice.precision}, but tables are looked up, not multiplied:"
-                " int8 is as small",
-            )
