@@ -46,6 +46,7 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"errors", "artifact", "artifact.schema", "runtime", "tasks"},
     "files": {"errors", "artifact"},
     "evaluation": {"errors", "artifact", "artifact.schema", "files", "runtime", "tasks", "encoder"},
+    "report": {"errors", "artifact", "artifact.json_form", "fidelity", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "errors",

@@ -310,3 +310,12 @@ def test_compile_scores_a_task(run: Run, checkpoint: MakeArtifact, tmp_path: Pat
     assert run("compile", checkpoint("classification"), "-o", path, "--eval-data", data).code == 0
     outcome = run("show", path, "--certificate")
     assert "accuracy" in outcome.out and "dev.tsv" in outcome.out and "2 samples" in outcome.out
+
+
+def test_report(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    facts = run.json("report", artifact(), "-o", output)
+    assert facts == {"output": str(output), "bytes": output.stat().st_size}
+    assert output.read_text("utf-8").startswith("<!doctype html>")
+    assert run("report", artifact(), "-o", tmp_path / "none" / "x.html").code == 1
+    assert run("report", artifact()).code == 2

@@ -83,9 +83,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _finite(value: Any, where: str) -> Any:
-    """JSON as Python reads it spells NaN and infinity."""
+    """JSON as Python reads it spells NaN and infinity, and has whole numbers that no float can hold."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ArtifactError(f"{where} is {value}, no number: compile the model again")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ArtifactError(f"{where} does not fit 64 bits: compile the model again")
     return value
 
 

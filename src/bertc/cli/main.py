@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import bench, embed, evaluate, recipe, show
+from bertc.cli import bench, embed, evaluate, recipe, report, show
 from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
@@ -29,6 +29,7 @@ app.add_typer(recipe.app, name="recipe")
 app.command("embed")(embed.command)
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
+app.command("report")(report.command)
 app.command("bench")(bench.command)
 
 

@@ -1,0 +1,263 @@
+"""The page of a report: what is said about a compiled file, in the order in which a reader asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+from bertc.artifact.certificate import Certificate, DataFacts
+from bertc.artifact.json_form import to_json_value
+from bertc.artifact.reader import Artifact
+from bertc.report import charts
+from bertc.version import __version__
+
+_TASKS = {
+    "embedding": "turns texts into vectors",
+    "classification": "classifies texts",
+    "token_classification": "labels the words of texts",
+}
+
+
+def render(artifact: Artifact) -> str:
+    """The whole page as HTML. Raises ``ArtifactError`` for a file whose certificate makes no sense."""
+    certificate = artifact.certificate
+    sections = (
+        _summary(artifact, certificate),
+        _notes(certificate),
+        _agreement(certificate),
+        _task(certificate),
+        _worst(certificate),
+        _layers(certificate),
+        _budget(certificate),
+        _ranges(certificate),
+        _methods(certificate),
+        _origin(artifact, certificate),
+    )
+    title = escape(f"{artifact.manifest.model.name}: certificate")
+    style = resources.files("bertc.report").joinpath("style.css").read_text("utf-8")
+    body = "\n".join(part for section in sections for part in section)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
+    info, recipe = artifact.manifest.model, artifact.manifest.recipe
+    dtype = str(recipe.get("dtype", "?"))
+    yield f"<h1>{escape(info.name)}</h1>"
+    does = _TASKS.get(info.task, f"does {info.task}")
+    yield (
+        f'<p class="lead">A {escape(info.architecture)} with {info.num_hidden_layers} layers of width '
+        f"{info.hidden_size} that {escape(does)}, compiled to <b>{escape(dtype)}</b>. This page says how "
+        "far its answers are from those of the original model in 32-bit floating point (fp32), where the "
+        f"difference comes from, and how that was measured.</p><p>{escape(_first(certificate.summary))}.</p>"
+    )
+    cards = [*_headline(certificate), (f"{artifact.size / 1e6:,.1f} MB", "size of the file")]
+    yield '<div class="cards">'
+    yield "".join(
+        f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in cards
+    )
+    yield "</div>"
+
+
+def _headline(certificate: Certificate) -> Iterator[tuple[str, str]]:
+    vectors = certificate.vectors.get(certificate.output)
+    if certificate.logits is not None:
+        yield f"{100 * certificate.logits.agreement:.2f} %", "same answers as fp32"
+        yield f"{certificate.logits.mean_kl:.2g}", "mean divergence, nats"
+    elif vectors is not None:
+        yield f"{vectors.mean_cosine:.5f}", "mean cosine to fp32"
+        yield f"{vectors.worst_cosine:.5f}", "worst cosine to fp32"
+    if certificate.task is not None:
+        for name, score in list(certificate.task.compiled.items())[:1]:
+            yield f"{score:.2f}", f"{name} (fp32: {certificate.task.fp32.get(name, 0.0):.2f})"
+    yield f"{certificate.data.samples:,}", "held-out samples"
+
+
+def _notes(certificate: Certificate) -> Iterator[str]:
+    for note in certificate.notes:
+        yield f'<p class="note">{escape(_first(note))}.</p>'
+
+
+def _agreement(certificate: Certificate) -> Iterator[str]:
+    if certificate.agreement is None:
+        return
+    yield "<h2>Do the answers agree?</h2>"
+    yield _figure(
+        charts.agreement_scatter(certificate.agreement),
+        f"{_first(certificate.agreement.what)}, each by the fp32 model and by this file. Left: on the "
+        "dashed line the two are equal. Right: the difference alone, enlarged.",
+    )
+    rows = [
+        (name, f"{vectors.mean_cosine:.6f}", f"{vectors.worst_cosine:.6f}", f"{vectors.rows:,}")
+        for name, vectors in certificate.vectors.items()
+    ]
+    if rows:
+        yield _table(("output", "mean cosine", "worst cosine", "rows"), rows)
+    if certificate.logits is not None:
+        logits = certificate.logits
+        yield _table(
+            ("answers", "the same", "mean divergence", "worst divergence", "largest difference of a logit"),
+            [
+                (
+                    f"{logits.rows:,}",
+                    f"{logits.same_decisions:,}",
+                    f"{logits.mean_kl:.3g}",
+                    f"{logits.worst_kl:.3g}",
+                    f"{logits.largest_difference:.3g}",
+                )
+            ],
+        )
+
+
+def _task(certificate: Certificate) -> Iterator[str]:
+    task = certificate.task
+    if task is None:
+        return
+    counts = ", ".join(f"{count:,} {name}" for name, count in task.counts.items())
+    yield "<h2>Does it still do its job?</h2>"
+    yield (
+        f"<p>Scored by the same evaluator ({escape(task.evaluator)}) on all of <b>{escape(task.data)}</b>: "
+        f"{escape(counts)}.</p>"
+    )
+    rows = [
+        (name, f"{task.fp32.get(name, 0.0):.2f}", f"{score:.2f}", f"{score - task.fp32.get(name, 0.0):+.2f}")
+        for name, score in task.compiled.items()
+    ]
+    yield _table(("metric, of 100", "fp32", "this file", "difference"), rows)
+
+
+def _worst(certificate: Certificate) -> Iterator[str]:
+    if not certificate.worst:
+        return
+    value = "divergence" if certificate.logits is not None else "cosine"
+    yield "<h2>Which samples are worst?</h2>"
+    rows = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
+    yield _table((value, "tokens", "text"), rows, numbers=2)
+
+
+def _layers(certificate: Certificate) -> Iterator[str]:
+    if not certificate.layers:
+        return
+    used = sorted({layer.precision for layer in certificate.layers})
+    keys = "".join(f'<span class="key {escape(name)}"></span>{escape(name)}' for name in used)
+    yield "<h2>Where does the difference come from?</h2>"
+    yield _figure(
+        charts.layer_bars(certificate.layers),
+        "Signal to quantization noise of each layer's result, the errors of all layers before it included: "
+        "longer is better, 10 dB more is a tenth of the error's power. The color is what the layer computes "
+        "in:",
+        keys,
+    )
+
+
+def _budget(certificate: Certificate) -> Iterator[str]:
+    budget = certificate.budget
+    if budget is None:
+        return
+    verb = "holds" if budget.met else "does not hold"
+    yield "<h2>What was given more bits?</h2>"
+    yield (
+        f"<p>The budget {verb}: {escape(budget.metric)} may drop by {_percent(budget.max_drop)}, it drops by "
+        f"{_percent(budget.drop)}; without fallbacks it would drop by {_percent(budget.drop_before)}. "
+        f"Variants that were measured: {budget.trials:,}.</p>"
+    )
+    rows = [(each.name, each.instead_of, each.precision, _percent(each.slower)) for each in budget.fallbacks]
+    if rows:
+        yield _table(("node", "asked for", "computes in", "slower, estimated"), rows)
+    if budget.sensitivity:
+        yield _figure(
+            charts.sensitivity_bars(budget.sensitivity),
+            "What each node costs when it alone is quantized and everything else is fp32 (1 - cosine, or "
+            "divergence).",
+        )
+
+
+def _ranges(certificate: Certificate) -> Iterator[str]:
+    if not certificate.edges:
+        return
+    yield "<h2>What ranges were quantized?</h2>"
+    yield (
+        "<p>The values that calibration saw at the input of each quantized layer, after all that was done to "
+        "them. Heights are logarithms of counts. Red: what a fixed range cuts off; without red, each token "
+        "has a range of its own, found while the model runs, and nothing is cut.</p>"
+    )
+    yield '<div class="multiples">'
+    yield "".join(map(charts.range_histogram, certificate.edges))
+    yield "</div>"
+
+
+def _methods(certificate: Certificate) -> Iterator[str]:
+    if certificate.methods:
+        yield "<h2>What was done?</h2>"
+        yield _table(("", ""), list(_flatten(certificate.methods)))
+
+
+def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
+    provenance = artifact.manifest.provenance
+    facts = [
+        ("measured on", _describe(certificate.data)),
+        *([("calibrated on", _describe(certificate.calibration))] if certificate.calibration else []),
+        ("compared with", f"{certificate.reference} ({certificate.reference_db:.0f} dB)"),
+        ("machine", f"{certificate.processor}, instructions: {certificate.isa}"),
+        ("hash of the weights", artifact.weights_sha256),
+        *_flatten({key: value for key, value in provenance.items() if key != "source"}),
+    ]
+    yield "<h2>How was this measured?</h2>"
+    yield _table(("", ""), facts)
+    for title, value in (
+        ("The recipe", artifact.manifest.recipe),
+        ("The source", provenance.get("source", {})),
+    ):
+        spelled = json.dumps(to_json_value(value), indent=2, ensure_ascii=False)
+        yield f"<details><summary>{title}</summary><pre>{escape(spelled)}</pre></details>"
+    yield f'<p class="soft">Written by bertc {escape(__version__)} from the certificate in the file.</p>'
+
+
+def _figure(drawing: str, caption: str, markup: str = "") -> str:
+    return f"<figure>{drawing}<figcaption>{escape(caption)}{markup}</figcaption></figure>"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int | None = None) -> str:
+    """The first column holds names, the others numbers; or the first ``numbers`` do."""
+
+    def cell(tag: str, index: int, content: str) -> str:
+        is_number = index > 0 if numbers is None else index < numbers
+        kind = ' class="number"' if is_number and any(columns) else ""
+        return f"<{tag}{kind}>{escape(content)}</{tag}>"
+
+    head = "".join(cell("th", index, name) for index, name in enumerate(columns)) if any(columns) else ""
+    body = "".join(
+        "<tr>" + "".join(cell("td", index, content) for index, content in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return f"<table>{f'<tr>{head}</tr>'}{body}</table>" if head else f'<table class="facts">{body}</table>'
+
+
+def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            yield f"{prefix}{key}", ", ".join(map(str, items))
+
+
+def _describe(data: DataFacts) -> str:
+    seed = "" if data.seed is None else f", chosen by seed {data.seed}"
+    cut = f", {data.truncated:,} of them truncated" if data.truncated else ""
+    return f"{data.name}: {data.samples:,} samples{cut}, {data.tokens:,} tokens{seed}; SHA-256 {data.sha256}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _first(sentence: str) -> str:
+    """With a capital letter."""
+    return sentence[:1].upper() + sentence[1:]
