@@ -10,8 +10,9 @@ from bertc.compiler import cpu_target
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
+from bertc.lowering.pack import PackedTensor
 from bertc.passes import fuse
-from bertc.quantize.apply import apply_recipe
+from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.recipe import Recipe
 from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import packed_inputs
@@ -57,6 +58,28 @@ def test_more_outputs_than_a_program_takes_run_in_groups(monkeypatch: pytest.Mon
     assert list(found) == list(expected)
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
+
+
+def test_variants_share_what_was_packed_and_forget_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = []
+    align = cpu_target._aligned
+
+    def count(tensor: PackedTensor) -> PackedTensor:
+        packed.append(tensor)
+        return align(tensor)
+
+    monkeypatch.setattr(cpu_target, "_aligned", count)
+    target, fused = CpuTarget(INFO), fuse(bert_graph())
+    target(fused, INPUTS)
+    first = len(packed)
+    precisions = dict.fromkeys(
+        ("embeddings", *(node.name for node in fused.nodes if node.op != "pool")), "fp32"
+    )
+    name = "encoder.layer.0.output.dense"
+    target(apply_precisions(fused, {**precisions, name: "bf16"}), INPUTS)
+    assert len(packed) == first + 1
+    target(fused, INPUTS)
+    assert len(packed) == first + 2
 
 
 def test_another_graph_is_not_mistaken_for_the_last_one() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +18,9 @@ import numpy as np
 
 from bertc.artifact.reader import Artifact, TensorEntry
 from bertc.artifact.schema import FORMAT_VERSION, Manifest, ModelInfo, Program
-from bertc.ir.graph import Graph
-from bertc.lowering.lower import LoweredModel, lower
+from bertc.ir.graph import Constant, Graph
+from bertc.lowering.lower import LoweredModel, Packer, lower
+from bertc.lowering.pack import ALIGNMENT, PackedTensor
 from bertc.runtime.session import Session
 
 Array = np.ndarray[Any, Any]
@@ -26,14 +28,14 @@ Array = np.ndarray[Any, Any]
 MAX_OUTPUTS = 32
 """Of one native program (``Program::kMaxOutputs``); a graph with more of them runs in several."""
 
-_ALIGNMENT = 64
-_IN_MEMORY = Path("(in memory)")
+_PATH = Path("(in memory)")
 
 
 class CpuTarget:
     """Runs fused graphs (in fp32) and typed ones on packed inputs.
 
-    The program of the last graph is kept, so that running one graph batch by batch builds it once.
+    The program of the last graph is kept, so that running one graph batch by batch builds it once, and
+    so are its packed constants.
     """
 
     def __init__(self, info: ModelInfo, *, num_threads: int | None = None) -> None:
@@ -41,6 +43,7 @@ class CpuTarget:
         self._num_threads = num_threads
         self._graph: Graph | None = None
         self._sessions: tuple[Session, ...] = ()
+        self._packed = _PackedConstants()
 
     def __call__(self, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The graph's outputs by public name, as ``interpreter.run`` gives them.
@@ -73,34 +76,71 @@ class CpuTarget:
 
     def _build(self, graph: Graph) -> Iterator[Session]:
         typed = graph if graph.stage == "typed" else graph.with_nodes(graph.nodes, stage="typed")
-        artifact = in_memory(self.info, lower(typed))
+        artifact = _in_memory(self.info, lower(typed, self._packed))
+        self._packed.forget_others()
         outputs = iter(artifact.manifest.program.outputs.items())
         while group := dict(itertools.islice(outputs, MAX_OUTPUTS)):
             yield Session(_with_outputs(artifact, group), num_threads=self._num_threads)
 
 
-def in_memory(info: ModelInfo, lowered: LoweredModel) -> Artifact:
+@dataclass(frozen=True, eq=False)
+class _InMemory(Artifact):
     """An artifact as if it had been written and opened, for sessions only: it has no tokenizer."""
-    total = sum(tensor.array.nbytes for tensor in lowered.tensors.values())
-    memory = _aligned(total)
-    entries: dict[str, TensorEntry] = {}
-    start = 0
-    for name, tensor in lowered.tensors.items():
-        data = np.ascontiguousarray(tensor.array).view(np.uint8).reshape(-1)
-        memory[start : start + data.size] = data
-        entries[name] = TensorEntry(tensor.dtype.value, tensor.array.shape, start, data.size)
-        start += data.size
-    manifest = Manifest(info, lowered.program, {}, {}, {})
-    return Artifact(
-        _IN_MEMORY, manifest, "", MappingProxyType(entries), total, FORMAT_VERSION, "", "", memory
+
+    arrays: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
+
+    def bytes_of(self, name: str) -> Array:
+        return self.arrays[name].reshape(-1).view(np.uint8)
+
+
+def _in_memory(info: ModelInfo, lowered: LoweredModel) -> _InMemory:
+    """``lowered`` with tensors that start on 64 bytes."""
+    arrays = {name: tensor.array for name, tensor in lowered.tensors.items()}
+    entries = {
+        name: TensorEntry(tensor.dtype.value, tensor.array.shape, 0, tensor.array.nbytes)
+        for name, tensor in lowered.tensors.items()
+    }
+    return _InMemory(
+        path=_PATH,
+        manifest=Manifest(info, lowered.program, {}, {}, {}),
+        tokenizer_json="",
+        tensors=MappingProxyType(entries),
+        size=sum(array.nbytes for array in arrays.values()),
+        format_version=FORMAT_VERSION,
+        header_sha256="",
+        weights_sha256="",
+        memory=np.empty(0, np.uint8),
+        arrays=MappingProxyType(arrays),
     )
 
 
-def _aligned(size: int) -> Array:
-    """Room for ``size`` bytes that starts on 64, as a mapped file does."""
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size]
+class _PackedConstants:
+    """Packs constants, and remembers what it packed of the graph before: variants of a model share most."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, Packer], tuple[Constant, PackedTensor]] = {}
+        self._used: dict[tuple[int, Packer], tuple[Constant, PackedTensor]] = {}
+
+    def __call__(self, packer: Packer, constant: Constant) -> PackedTensor:
+        # The entry holds the constant too, so that no other array gets its id.
+        key = id(constant.array), packer
+        found = self._used.get(key) or self._kept.get(key) or (constant, _aligned(packer(constant)))
+        self._used[key] = found
+        return found[1]
+
+    def forget_others(self) -> None:
+        """Drop what was not asked for since the last call."""
+        self._kept, self._used = self._used, {}
+
+
+def _aligned(tensor: PackedTensor) -> PackedTensor:
+    """The tensor in memory that starts on 64 bytes, as in a mapped file."""
+    array = np.ascontiguousarray(tensor.array)
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    placed = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    placed[...] = array
+    return PackedTensor(tensor.dtype, placed)
 
 
 def _with_outputs(artifact: Artifact, outputs: Mapping[str, str]) -> Artifact:

@@ -21,6 +21,8 @@ from bertc.lowering.pack import (
 from bertc.lowering.plan_memory import PlannedStep, plan_memory
 
 Packer = Callable[[Constant], PackedTensor]
+Pack = Callable[[Packer, Constant], PackedTensor]
+"""Applies a packer, or remembers what it gave."""
 
 _NORM: tuple[Packer | None, ...] = (None, pack_vector, pack_vector)
 _LINEAR: tuple[Packer | None, ...] = (None, pack_weight, pack_vector, None)
@@ -52,11 +54,15 @@ class LoweredModel:
     tensors: Mapping[str, PackedTensor]
 
 
-def lower(graph: Graph) -> LoweredModel:
+def _pack_now(packer: Packer, constant: Constant) -> PackedTensor:
+    return packer(constant)
+
+
+def lower(graph: Graph, pack: Pack = _pack_now) -> LoweredModel:
     """Lower a graph of stage "typed". Raises ``GraphError`` for an op without a kernel."""
     types = verify(graph)
     tensors: dict[str, PackedTensor] = {}
-    steps = tuple(_lower_node(node, graph, tensors) for node in graph.nodes)
+    steps = tuple(_lower_node(node, graph, tensors, pack) for node in graph.nodes)
     values = [value for node in graph.nodes for value in node.outputs]
     row_bytes = {value: _row_bytes(types[value]) for value in values}
     planned = [PlannedStep(step.op, step.inputs, step.outputs) for step in steps]
@@ -78,7 +84,7 @@ def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
     return Buffer(value, kind.dtype.value, rows, _columns(kind), slot)
 
 
-def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor]) -> Step:
+def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor], pack: Pack) -> Step:
     packers = PACKERS.get(node.op)
     if packers is None:
         raise GraphError(f"node {node.name!r}: the cpu target has no kernel for op {node.op!r}")
@@ -87,14 +93,14 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor]) -> S
             if value not in graph.constants:
                 raise GraphError(f"node {node.name!r}: operand {value!r} must be a constant")
             if value not in tensors:
-                tensors[value] = packer(graph.constants[value])
+                tensors[value] = pack(packer, graph.constants[value])
     inputs = list(node.inputs)
     attributes: dict[str, Attribute] = dict(node.attributes)
     # A buffer has a dtype of its own: the program need not say it twice.
     attributes.pop("out_dtype", None)
     if node.op == "linear_int8":
         weight = node.inputs[3]
-        tensors[f"{weight}.column_sum"] = column_sums(graph.constants[weight])
+        tensors[f"{weight}.column_sum"] = pack(column_sums, graph.constants[weight])
         inputs.insert(5, f"{weight}.column_sum")
     if node.op == "embed":
         # Padding added rows that no id may name.
