@@ -62,8 +62,8 @@ def certify(
 ) -> Certificate:
     """Measure the typed graph against the fused one. Raises ``CheckpointError`` if either gives NaN."""
     run_reference, run = CpuTarget(info), CpuTarget(info)
-    expected = answers(graphs.fused, samples, run_reference)
-    found = answers(graphs.typed, samples, run)
+    expected = answers(graphs.fused, samples.batches, run_reference)
+    found = answers(graphs.typed, samples.batches, run)
     output = OUTPUTS.get(info.task, LOGITS)
     checked, reference_db = _check_reference(graphs.imported, samples, expected[output], output)
     return Certificate(
@@ -75,7 +75,9 @@ def certify(
         data=samples.facts,
         vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
         logits=_compare_logits(info, expected, found),
-        layers=compare_layers(graphs.fused, graphs.typed, graphs.precisions, samples, run_reference, run),
+        layers=compare_layers(
+            graphs.fused, graphs.typed, graphs.precisions, samples.batches, run_reference, run
+        ),
         worst=_worst(samples, info, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),
         task=None if scorer is None else scorer.facts(scorer.score(graphs.typed)),

@@ -6,7 +6,7 @@ How nodes are chosen is in ``quantize/budget.py``; here is what a variant is sco
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from bertc.artifact.schema import ModelInfo
 from bertc.compiler.certify import LOGITS, OUTPUTS, has_independent_labels
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.measure import answers
-from bertc.compiler.samples import Samples
+from bertc.compiler.samples import Batch, Samples
 from bertc.compiler.task_scores import EVALUATORS, TaskScorer
 from bertc.errors import BudgetError, RecipeError
 from bertc.ir.graph import Graph
@@ -32,6 +32,9 @@ Array = np.ndarray[Any, Any]
 
 Variant = Callable[[Precisions], Graph]
 """The typed graph with these precisions."""
+
+RANKING_BATCHES = 2
+"""Of about 512 tokens: enough to order nodes by, of which there are dozens to measure."""
 
 COSINE, AGREEMENT = "cosine", "top1_agreement"
 
@@ -138,7 +141,8 @@ class _Judge:
         self._subject, self._scorer = subject, scorer
         self._run = CpuTarget(subject.info)
         self._output = OUTPUTS.get(subject.info.task, LOGITS)
-        self._expected = self._answers(subject.fused)
+        self._few = subject.samples.batches[:RANKING_BATCHES]
+        self._expected = self._answers(subject.fused, subject.samples.batches)
         self.trials = 0
         self.advance: Advance = lambda _: None
 
@@ -154,19 +158,20 @@ class _Judge:
     def measure(self, precisions: Precisions) -> Score:
         """By the metric of the budget."""
         graph = self._subject.variant(precisions)
-        score = self._score(graph)
+        score = self._score(graph, self._subject.samples.batches)
         if self._scorer is not None:
             drop = self._scorer.drop(self._scorer.score(graph))
             score = Score(score.loss, drop, score.sqnr_db)
         return score
 
     def rank(self, precisions: Precisions) -> Score:
-        """Without the task's own metric, which takes longer and is coarse."""
-        return self._score(self._subject.variant(precisions))
+        """On few samples, and without the task's own metric, which takes longer and is coarse."""
+        return self._score(self._subject.variant(precisions), self._few)
 
-    def _score(self, graph: Graph) -> Score:
+    def _score(self, graph: Graph, batches: Sequence[Batch]) -> Score:
         self.trials += 1
-        expected, found = self._expected, self._answers(graph)
+        found = self._answers(graph, batches)
+        expected = self._expected[: len(found)]
         self.advance(1)
         meter = fidelity.NoiseMeter()
         meter.add(expected, found)
@@ -178,9 +183,9 @@ class _Judge:
         same = fidelity.same_decisions(expected, found, independent=independent).mean()
         return Score(loss, float(1 - same), meter.db)
 
-    def _answers(self, graph: Graph) -> Array:
+    def _answers(self, graph: Graph, batches: Sequence[Batch]) -> Array:
         only = graph.with_nodes(graph.nodes, outputs={self._output: graph.outputs[self._output]})
-        return answers(only, self._subject.samples, self._run)[self._output]
+        return answers(only, batches, self._run)[self._output]
 
 
 def _outcome(

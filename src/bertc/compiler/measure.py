@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bertc import fidelity
 from bertc.artifact.certificate import LayerFidelity, LogitFidelity, VectorFidelity
-from bertc.compiler.samples import Samples
+from bertc.compiler.samples import Batch
 from bertc.errors import CheckpointError
 from bertc.ir.graph import DType, Graph, Node
 from bertc.ir.verifier import verify
@@ -23,12 +23,12 @@ _OBSERVED = ("embed", "layer_norm", "linear", "attention_qkv")
 """Ops of a fused graph whose first result is compared."""
 
 
-def answers(graph: Graph, samples: Samples, run: Run) -> dict[str, Array]:
-    """The public outputs for all samples, rows in their order.
+def answers(graph: Graph, batches: Sequence[Batch], run: Run) -> dict[str, Array]:
+    """The public outputs for all batches, rows in their order.
 
     Raises ``CheckpointError`` if a number of them is not finite.
     """
-    parts = [run(graph, batch.inputs) for batch in samples.batches]
+    parts = [run(graph, batch.inputs) for batch in batches]
     results = {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
     for name, array in results.items():
         if not np.isfinite(array).all():
@@ -62,7 +62,7 @@ def compare_layers(
     reference: Graph,
     typed: Graph,
     precisions: Mapping[str, str],
-    samples: Samples,
+    batches: Sequence[Batch],
     run_reference: Run,
     run_typed: Run,
 ) -> tuple[LayerFidelity, ...]:
@@ -75,7 +75,7 @@ def compare_layers(
     reference = reference.with_nodes(reference.nodes, outputs=outputs)
     typed = typed.with_nodes(typed.nodes, outputs=outputs)
     meters = {name: fidelity.NoiseMeter() for name in outputs}
-    for batch in samples.batches:
+    for batch in batches:
         expected, found = run_reference(reference, batch.inputs), run_typed(typed, batch.inputs)
         for name, meter in meters.items():
             meter.add(expected[name], found[name])
