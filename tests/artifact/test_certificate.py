@@ -18,6 +18,7 @@ from bertc.artifact.certificate import (
     LogitFidelity,
     Sensitivity,
     TaskScores,
+    ValueFidelity,
     VectorFidelity,
     WorstSample,
 )
@@ -35,6 +36,7 @@ FULL = Certificate(
     data=DATA,
     vectors={"pooler_output": VectorFidelity(rows=2, mean_cosine=0.999, worst_cosine=0.99)},
     logits=LogitFidelity(rows=3, same_decisions=2, mean_kl=0.1, worst_kl=0.2, largest_difference=0.5),
+    values=ValueFidelity(rows=3, correlation=0.9, mean_difference=0.1, largest_difference=0.3),
     layers=(LayerFidelity(name="dense", op="linear", precision="int8", sqnr_db=30.5),),
     worst=(WorstSample(text="bad", tokens=3, value=0.2),),
     agreement=Agreement(what="logits", expected=(0.5, 1.0), found=(0.25, 1.0)),

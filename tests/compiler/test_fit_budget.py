@@ -17,9 +17,9 @@ BAD = "encoder.layer.1.intermediate.dense"
 PLAIN = "round-to-nearest"
 
 
-def spoiled_checkpoint(path: Path, head: str = "embedding") -> Path:
+def spoiled_checkpoint(path: Path, head: str = "embedding", **config: Any) -> Path:
     """A channel that is always zero meets enormous weights: nothing in fp32, ruin for the scale of a row."""
-    make_bert_checkpoint(path, head, pooling="mean" if head == "embedding" else None)
+    make_bert_checkpoint(path, head, pooling="mean" if head == "embedding" else None, **config)
     tensors = load_file(path / "model.safetensors")
     prefix = "" if head == "embedding" else "bert."
     norm = f"{prefix}encoder.layer.1.attention.output.LayerNorm"
@@ -74,6 +74,20 @@ def test_agreement_of_labels_is_held_too(tmp_path: Path) -> None:
     assert budget.metric == "top1_agreement" and budget.met
     assert budget.drop <= 0.03 < budget.drop_before
     assert BAD in {fallback.name for fallback in budget.fallbacks}
+
+
+def test_correlation_of_a_regression_is_held(tmp_path: Path) -> None:
+    """Its one number has no label that could stay the same while the number is far off."""
+    options = {"problem_type": "regression", "id2label": {"0": "score"}}
+    source = spoiled_checkpoint(tmp_path / "model", "classification", **options)
+    plain = bertc.compile(source, tmp_path / "plain.bertc", PLAIN).certificate
+    assert plain.logits is None and plain.values is not None and plain.worst_by == "difference"
+    assert plain.values.correlation < 0.98 and plain.worst[0].value == plain.values.largest_difference
+    assert plain.summary.startswith("correlation with fp32: 0.")
+    artifact = bertc.compile(source, tmp_path / "x.bertc", PLAIN, max_drop="2%")
+    budget, values = budget_of(artifact), artifact.certificate.values
+    assert budget.metric == "correlation" and budget.met and BAD in {each.name for each in budget.fallbacks}
+    assert values is not None and values.correlation >= 0.98 and values.rows == 128
 
 
 def test_too_few_answers_for_a_budget_are_noted(checkpoint: Any, tmp_path: Path) -> None:

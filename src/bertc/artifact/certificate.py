@@ -62,6 +62,17 @@ class LogitFidelity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValueFidelity:
+    """How close the numbers that a regression gives are to those of the fp32 model."""
+
+    rows: int
+    correlation: float
+    """Pearson's."""
+    mean_difference: float
+    largest_difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerFidelity:
     """The error of one node's result in the compiled program, errors of all nodes before it included."""
 
@@ -82,7 +93,7 @@ class WorstSample:
     """At most ``TEXT_CHARACTERS`` characters of it."""
     tokens: int
     value: float
-    """Cosine to the fp32 vector, or the divergence of its worst token or of its answer."""
+    """What ``Certificate.worst_by`` says, against the fp32 model; of a sample's worst token."""
 
 
 TEXT_CHARACTERS = 80
@@ -184,9 +195,13 @@ class Certificate:
     """Held out: nothing was calibrated on it."""
     vectors: Mapping[str, VectorFidelity] = field(default_factory=lambda: MappingProxyType({}))
     logits: LogitFidelity | None = None
+    values: ValueFidelity | None = None
+    """In place of ``logits``, of a regression."""
     layers: tuple[LayerFidelity, ...] = ()
     """In the order of the program."""
     worst: tuple[WorstSample, ...] = ()
+    worst_by: str = "cosine"
+    """What samples are compared by: ``cosine``, ``divergence`` or ``difference``."""
     agreement: Agreement | None = None
     task: TaskScores | None = None
     calibration: DataFacts | None = None
@@ -205,6 +220,9 @@ class Certificate:
             rows, same = self.logits.rows, self.logits.same_decisions
             share = f"{100 * self.logits.agreement:.2f} % of the labels ({same:,} of {rows:,})"
             return f"same as fp32: {share}, mean divergence {self.logits.mean_kl:.2g} {held}"
+        if self.values is not None:
+            correlation, largest = self.values.correlation, self.values.largest_difference
+            return f"correlation with fp32: {correlation:.6f}, largest difference {largest:.3g} {held}"
         vectors = self.vectors.get(self.output)
         if vectors is None:
             return f"nothing was measured of {self.output!r}"

@@ -23,9 +23,8 @@ def print_certificate(certificate: Certificate) -> None:
     if rows:
         print_table("error of each layer, all before it included", columns, rows)
     if certificate.worst:
-        value = "divergence" if certificate.logits is not None else "cosine"
         samples = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
-        print_table("worst samples", (value, "tokens", "text"), samples)
+        print_table("worst samples", (certificate.worst_by, "tokens", "text"), samples)
     for note in certificate.notes:
         print_facts("", {"note": note})
 
@@ -44,6 +43,12 @@ def _fidelity(certificate: Certificate) -> dict[str, Any]:
         )
         facts["divergence, nats"] = f"{logits.mean_kl:.3g} on average, {logits.worst_kl:.3g} at worst"
         facts["largest difference of a logit"] = f"{logits.largest_difference:.4g}"
+    if certificate.values is not None:
+        values = certificate.values
+        facts["correlation"] = f"{values.correlation:.7f}, {values.rows:,} rows"
+        facts["difference"] = (
+            f"{values.mean_difference:.3g} on average, {values.largest_difference:.3g} at worst"
+        )
     return facts
 
 

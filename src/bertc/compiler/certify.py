@@ -17,23 +17,28 @@ from bertc.artifact.certificate import (
     TEXT_CHARACTERS,
     Agreement,
     Certificate,
-    LogitFidelity,
     WorstSample,
 )
 from bertc.artifact.schema import ModelInfo
 from bertc.bench.machine import machine_facts
 from bertc.compiler.cpu_target import CpuTarget
-from bertc.compiler.measure import answers, compare_layers, compare_logits, compare_vectors
+from bertc.compiler.measure import answers, compare_layers
 from bertc.compiler.samples import Samples
 from bertc.compiler.task_scores import TaskScorer
+from bertc.compiler.yardsticks import (
+    LOGITS,
+    Yardstick,
+    compare_logits,
+    compare_values,
+    compare_vectors,
+    has_independent_labels,
+    yardstick,
+)
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 
 Array = np.ndarray[Any, Any]
-
-LOGITS = "logits"
-OUTPUTS = {"embedding": "sentence_embedding"}
-"""Task -> the output that matters to it, where that is not the logits."""
+Answers = Mapping[str, Array]
 
 CHECKED_TOKENS = 100
 """About as many tokens are run in NumPy, which takes milliseconds each for a model of BERT-base's size."""
@@ -64,7 +69,8 @@ def certify(
     run_reference, run = CpuTarget(info), CpuTarget(info)
     expected = answers(graphs.fused, samples.batches, run_reference)
     found = answers(graphs.typed, samples.batches, run)
-    output = OUTPUTS.get(info.task, LOGITS)
+    measure = yardstick(info)
+    output = measure.output
     checked, reference_db = _check_reference(graphs.imported, samples, expected[output], output)
     return Certificate(
         output=output,
@@ -74,27 +80,25 @@ def certify(
         processor=str(machine_facts()["processor"]),
         data=samples.facts,
         vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
-        logits=_compare_logits(info, expected, found),
+        **_compare_logits(info, expected, found),
         layers=compare_layers(
             graphs.fused, graphs.typed, graphs.precisions, samples.batches, run_reference, run
         ),
-        worst=_worst(samples, info, expected[output], found[output]),
+        worst_by=measure.unit,
+        worst=_worst(samples, measure, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),
         task=None if scorer is None else scorer.facts(scorer.score(graphs.typed)),
     )
 
 
-def has_independent_labels(info: ModelInfo) -> bool:
-    """Whether each logit is an answer of its own, as the classification task has it."""
-    return info.problem_type == "multi_label_classification" or len(info.id2label) == 1
-
-
-def _compare_logits(
-    info: ModelInfo, expected: dict[str, Array], found: dict[str, Array]
-) -> LogitFidelity | None:
+def _compare_logits(info: ModelInfo, expected: Answers, found: Answers) -> dict[str, Any]:
+    """As fields of the certificate."""
     if LOGITS not in expected:
-        return None
-    return compare_logits(expected[LOGITS], found[LOGITS], independent=has_independent_labels(info))
+        return {}
+    if info.problem_type == "regression":
+        return {"values": compare_values(expected[LOGITS], found[LOGITS])}
+    independent = has_independent_labels(info)
+    return {"logits": compare_logits(expected[LOGITS], found[LOGITS], independent=independent)}
 
 
 def _check_reference(imported: Graph, samples: Samples, expected: Array, output: str) -> tuple[int, float]:
@@ -110,17 +114,14 @@ def _check_reference(imported: Graph, samples: Samples, expected: Array, output:
     return tokens, round(meter.db, 2)
 
 
-def _worst(samples: Samples, info: ModelInfo, expected: Array, found: Array) -> tuple[WorstSample, ...]:
-    """The samples with the lowest cosine, or the largest divergence (of a token, if each has a row)."""
+def _worst(samples: Samples, measure: Yardstick, expected: Array, found: Array) -> tuple[WorstSample, ...]:
+    """The worst samples; with a row for each token, a sample is as bad as its worst token."""
     lengths, texts = samples.lengths, samples.texts
-    if info.task in OUTPUTS:
-        values = fidelity.cosine(expected, found)
-        order = np.argsort(values, kind="stable")
-    else:
-        values = fidelity.kl_divergence(expected, found, independent=has_independent_labels(info))
-        if len(values) != len(texts):
-            values = np.maximum.reduceat(values, np.cumsum(lengths) - lengths)
-        order = np.argsort(-values, kind="stable")
+    values = measure.rows(expected, found)
+    if len(values) != len(texts):
+        worst_of = np.maximum if measure.descending else np.minimum
+        values = worst_of.reduceat(values, np.cumsum(lengths) - lengths)
+    order = np.argsort(-values if measure.descending else values, kind="stable")
     return tuple(
         WorstSample(text=shorten(texts[i]), tokens=int(lengths[i]), value=float(values[i]))
         for i in order[:WORST]

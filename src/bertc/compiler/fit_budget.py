@@ -15,11 +15,11 @@ import numpy as np
 from bertc import fidelity
 from bertc.artifact.certificate import BudgetOutcome, Fallback, Sensitivity
 from bertc.artifact.schema import ModelInfo
-from bertc.compiler.certify import LOGITS, OUTPUTS, has_independent_labels
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.measure import answers
 from bertc.compiler.samples import Batch, Samples
 from bertc.compiler.task_scores import EVALUATORS, TaskScorer
+from bertc.compiler.yardsticks import Yardstick, yardstick
 from bertc.errors import BudgetError, RecipeError
 from bertc.ir.graph import Graph
 from bertc.quantize.budget import Choice, fit
@@ -35,8 +35,6 @@ Variant = Callable[[Precisions], Graph]
 
 RANKING_BATCHES = 2
 """Of about 512 tokens: enough to order nodes by, of which there are dozens to measure."""
-
-COSINE, AGREEMENT = "cosine", "top1_agreement"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,7 @@ def check_metric(info: ModelInfo, budget: Budget | None) -> None:
 
 
 def _choose_metric(info: ModelInfo, budget: Budget) -> str:
-    own = COSINE if info.task in OUTPUTS else AGREEMENT
+    own = yardstick(info).metric
     task = EVALUATORS[info.task].metric if info.task in EVALUATORS else None
     metric = budget.metric
     if metric == "auto":
@@ -88,7 +86,8 @@ def hold_budget(
     if budget is None:
         return Held(subject.precisions, None)
     metric = _choose_metric(subject.info, budget)
-    judge = _Judge(subject, None if metric in (COSINE, AGREEMENT) else scorer)
+    measure = yardstick(subject.info)
+    judge = _Judge(subject, measure, None if metric == measure.metric else scorer)
     before = judge.measure(subject.precisions)
     effects: list[Effect] = []
     if before.drop > budget.max_drop:
@@ -106,14 +105,14 @@ def hold_budget(
             cost=costs.cost,
             tables=frozenset(node.name for node in subject.fused.nodes if node.op == "embed"),
             measure=judge.measure,
-            smooth=metric == COSINE,
+            smooth=measure.smooth and metric == measure.metric,
         )
     outcome = _outcome(subject, budget, metric, choice, effects, costs, judge.trials)
-    return Held(choice.precisions, outcome, tuple(_notes(metric, budget.max_drop, judge.rows)))
+    return Held(choice.precisions, outcome, tuple(_notes(measure, metric, budget.max_drop, judge.rows)))
 
 
-def _notes(metric: str, max_drop: float, rows: int) -> Iterator[str]:
-    if metric == AGREEMENT and max_drop < 1 / rows:
+def _notes(measure: Yardstick, metric: str, max_drop: float, rows: int) -> Iterator[str]:
+    if metric == measure.metric and not measure.smooth and max_drop < 1 / rows:
         yield (
             f"the budget was held on {rows:,} answers, of which none may differ: agreement moves in steps of "
             f"{100 / rows:.2g} %, more held-out samples (calibration.held_out) tell smaller drops"
@@ -137,10 +136,9 @@ def check_budget(held: Held, allow: bool) -> None:
 class _Judge:
     """Scores variants against the fp32 model, whose answers it keeps."""
 
-    def __init__(self, subject: Subject, scorer: TaskScorer | None) -> None:
-        self._subject, self._scorer = subject, scorer
+    def __init__(self, subject: Subject, yardstick: Yardstick, scorer: TaskScorer | None) -> None:
+        self._subject, self._yardstick, self._scorer = subject, yardstick, scorer
         self._run = CpuTarget(subject.info)
-        self._output = OUTPUTS.get(subject.info.task, LOGITS)
         self._few = subject.samples.batches[:RANKING_BATCHES]
         self._expected = self._answers(subject.fused, subject.samples.batches)
         self.trials = 0
@@ -175,17 +173,13 @@ class _Judge:
         self.advance(1)
         meter = fidelity.NoiseMeter()
         meter.add(expected, found)
-        if self._output != LOGITS:
-            loss = float(1 - fidelity.cosine(expected, found).mean())
-            return Score(loss, loss, meter.db)
-        independent = has_independent_labels(self._subject.info)
-        loss = float(fidelity.kl_divergence(expected, found, independent=independent).mean())
-        same = fidelity.same_decisions(expected, found, independent=independent).mean()
-        return Score(loss, float(1 - same), meter.db)
+        by = self._yardstick
+        return Score(by.loss(expected, found), by.drop(expected, found), meter.db)
 
     def _answers(self, graph: Graph, batches: Sequence[Batch]) -> Array:
-        only = graph.with_nodes(graph.nodes, outputs={self._output: graph.outputs[self._output]})
-        return answers(only, batches, self._run)[self._output]
+        output = self._yardstick.output
+        only = graph.with_nodes(graph.nodes, outputs={output: graph.outputs[output]})
+        return answers(only, batches, self._run)[output]
 
 
 def _outcome(

@@ -1,4 +1,4 @@
-"""Runs graphs over samples and compares them: answers, every layer, single samples."""
+"""Runs graphs over samples: their answers, and the error of every layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bertc import fidelity
-from bertc.artifact.certificate import LayerFidelity, LogitFidelity, VectorFidelity
+from bertc.artifact.certificate import LayerFidelity
 from bertc.compiler.samples import Batch
 from bertc.errors import CheckpointError
 from bertc.ir.graph import DType, Graph, Node
@@ -36,26 +36,6 @@ def answers(graph: Graph, batches: Sequence[Batch], run: Run) -> dict[str, Array
                 f"the model's {name} holds numbers that are not finite: it cannot be certified"
             )
     return results
-
-
-def compare_vectors(expected: Array, found: Array) -> VectorFidelity:
-    """Cosine of each row."""
-    cosines = fidelity.cosine(expected, found)
-    return VectorFidelity(
-        rows=len(cosines), mean_cosine=float(cosines.mean()), worst_cosine=float(cosines.min())
-    )
-
-
-def compare_logits(expected: Array, found: Array, *, independent: bool) -> LogitFidelity:
-    """Decisions and probabilities of each row."""
-    divergence = fidelity.kl_divergence(expected, found, independent=independent)
-    return LogitFidelity(
-        rows=len(expected),
-        same_decisions=int(fidelity.same_decisions(expected, found, independent=independent).sum()),
-        mean_kl=float(divergence.mean()),
-        worst_kl=float(divergence.max()),
-        largest_difference=float(np.abs(expected - found).max()),
-    )
 
 
 def compare_layers(

@@ -70,6 +70,9 @@ def _headline(certificate: Certificate) -> Iterator[tuple[str, str]]:
     if certificate.logits is not None:
         yield f"{100 * certificate.logits.agreement:.2f} %", "same answers as fp32"
         yield f"{certificate.logits.mean_kl:.2g}", "mean divergence, nats"
+    elif certificate.values is not None:
+        yield f"{certificate.values.correlation:.6f}", "correlation with fp32"
+        yield f"{certificate.values.largest_difference:.3g}", "largest difference"
     elif vectors is not None:
         yield f"{vectors.mean_cosine:.5f}", "mean cosine to fp32"
         yield f"{vectors.worst_cosine:.5f}", "worst cosine to fp32"
@@ -135,10 +138,9 @@ def _task(certificate: Certificate) -> Iterator[str]:
 def _worst(certificate: Certificate) -> Iterator[str]:
     if not certificate.worst:
         return
-    value = "divergence" if certificate.logits is not None else "cosine"
     yield "<h2>Which samples are worst?</h2>"
     rows = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
-    yield _table((value, "tokens", "text"), rows, numbers=2)
+    yield _table((certificate.worst_by, "tokens", "text"), rows, numbers=2)
 
 
 def _layers(certificate: Certificate) -> Iterator[str]:
