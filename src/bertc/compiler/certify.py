@@ -81,9 +81,7 @@ def certify(
         data=samples.facts,
         vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
         **_compare_logits(info, expected, found),
-        layers=compare_layers(
-            graphs.fused, graphs.typed, graphs.precisions, samples.batches, run_reference, run
-        ),
+        layers=compare_layers(graphs.fused, graphs.typed, graphs.precisions, samples.few, run_reference, run),
         worst_by=measure.unit,
         worst=_worst(samples, measure, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),

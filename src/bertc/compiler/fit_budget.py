@@ -33,9 +33,6 @@ Array = np.ndarray[Any, Any]
 Variant = Callable[[Precisions], Graph]
 """The typed graph with these precisions."""
 
-RANKING_BATCHES = 2
-"""Of about 512 tokens: enough to order nodes by, of which there are dozens to measure."""
-
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -139,7 +136,6 @@ class _Judge:
     def __init__(self, subject: Subject, yardstick: Yardstick, scorer: TaskScorer | None) -> None:
         self._subject, self._yardstick, self._scorer = subject, yardstick, scorer
         self._run = CpuTarget(subject.info)
-        self._few = subject.samples.batches[:RANKING_BATCHES]
         self._expected = self._answers(subject.fused, subject.samples.batches)
         self.trials = 0
         self.advance: Advance = lambda _: None
@@ -164,7 +160,7 @@ class _Judge:
 
     def rank(self, precisions: Precisions) -> Score:
         """On few samples, and without the task's own metric, which takes longer and is coarse."""
-        return self._score(self._subject.variant(precisions), self._few)
+        return self._score(self._subject.variant(precisions), self._subject.samples.few)
 
     def _score(self, graph: Graph, batches: Sequence[Batch]) -> Score:
         self.trials += 1

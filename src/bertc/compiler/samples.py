@@ -18,6 +18,10 @@ BATCH_TOKENS = 512
 """About as many tokens are run at a time: 5 floats of each value for BERT-base's 150 are 1 MB a token."""
 
 
+FEW_BATCHES = 2
+"""About a thousand tokens: enough for the error of a layer, which is a sum of millions of terms."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One sequence, as the model takes it."""
@@ -50,6 +54,11 @@ class Samples:
 
     facts: DataFacts
     batches: tuple[Batch, ...]
+
+    @property
+    def few(self) -> tuple[Batch, ...]:
+        """The first of the batches, for what is measured many times or in great detail."""
+        return self.batches[:FEW_BATCHES]
 
     @property
     def texts(self) -> list[str]:
