@@ -70,9 +70,9 @@ std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outp
 }
 
 // `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
-void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
-         const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
-         const std::vector<std::optional<OutputBytes>>& outputs) {
+void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+              const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+              const std::vector<std::optional<OutputBytes>>& outputs, bertc::Profile* profile) {
   const auto fail = [](const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); };
   bertc::RunRequest request{};
   request.input_ids = input_ids.data();
@@ -98,7 +98,23 @@ void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
     request.outputs[i] = reinterpret_cast<std::byte*>(outputs[i]->data());
   }
   const nb::gil_scoped_release release;
-  self.session->run(request);
+  self.session->run(request, profile);
+}
+
+void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+         const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+         const std::vector<std::optional<OutputBytes>>& outputs) {
+  run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, nullptr);
+}
+
+// Threads, whether they shared each op, nanoseconds of the run, and [threads, steps + 1] of them.
+std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>> profile(
+    const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+    const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+    const std::vector<std::optional<OutputBytes>>& outputs) {
+  bertc::Profile found;
+  run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, &found);
+  return {found.threads, found.cooperative, found.wall, std::move(found.times)};
 }
 
 std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size_t iterations) {
@@ -192,5 +208,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })
       .def_prop_ro("outputs", outputs)
       .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),
-           "outputs"_a);
+           "outputs"_a)
+      .def("profile", profile, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(),
+           "position_ids"_a.none(), "outputs"_a);
 }

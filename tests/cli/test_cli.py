@@ -251,6 +251,22 @@ def test_bench(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     assert outcome.code == 0 and "tokens/s" in outcome.out and "first_run" in outcome.out
 
 
+def test_bench_by_layers(run: Run, artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertc.bench.peaks.SECONDS", 0.0005)
+    monkeypatch.setattr("bertc.bench.peaks.TRIALS", 1)
+    monkeypatch.setattr("bertc.bench.peaks.MEMORY_BYTES", 2**20)
+    quick = ("--layers", "--seconds", 0, "--length", 8, "--threads", 1)
+    report = run.json("bench", artifact(), *quick)
+    assert [(row["batch"], row["length"]) for row in report["layers"]] == [(1, 8), (8, 8)]
+    assert report["peaks"]["threads"] == 1
+    outcome = run("bench", artifact(), *quick)
+    assert outcome.code == 0
+    assert all(
+        word in outcome.out for word in ("GEMM", "idle", "encoder.layer.*.", "1x8", "caches were read")
+    )
+    assert run("bench", artifact(), *quick, "--against", "openvino").code == 2
+
+
 def test_bench_of_the_machine_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertc.bench.peaks.SECONDS", 0.0005)
     monkeypatch.setattr("bertc.bench.peaks.TRIALS", 1)

@@ -53,6 +53,11 @@ def print_facts(title: str, facts: Mapping[str, Any]) -> None:
         print_table(title, ("", ""), list(_flatten(facts)))
 
 
+def print_note(text: str) -> None:
+    """A paragraph below tables."""
+    _console().print(Text(text))
+
+
 def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in facts.items():
         if isinstance(value, Mapping):
