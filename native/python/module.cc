@@ -70,9 +70,10 @@ std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outp
 }
 
 // `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
+// It is no std::vector, which would be made anew on the heap in each call.
 void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
               const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
-              const std::vector<std::optional<OutputBytes>>& outputs, bertc::Profile* profile) {
+              const nb::list& outputs, bertc::Profile* profile) {
   const auto fail = [](const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); };
   bertc::RunRequest request{};
   request.input_ids = input_ids.data();
@@ -89,13 +90,17 @@ void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens
   const auto& known = self.session->program().outputs();
   if (outputs.size() != known.size()) fail("one output array, or None, for each output");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (!outputs[i]) continue;
+    if (outputs[i].is_none()) continue;
+    OutputBytes array;
+    if (!nb::try_cast(outputs[i], array, false)) {
+      fail("the array for output '" + known[i].name + "' is not a writable row of bytes");
+    }
     const bertc::Buffer& buffer = *known[i].buffer;
     const std::size_t rows = buffer.rows == bertc::Rows::kTokens ? request.tokens : request.sequences;
-    if (outputs[i]->nbytes() != rows * buffer.columns * dtype_size(buffer.dtype)) {
+    if (array.nbytes() != rows * buffer.columns * dtype_size(buffer.dtype)) {
       fail("the array for output '" + known[i].name + "' has the wrong size");
     }
-    request.outputs[i] = reinterpret_cast<std::byte*>(outputs[i]->data());
+    request.outputs[i] = reinterpret_cast<std::byte*>(array.data());
   }
   const nb::gil_scoped_release release;
   self.session->run(request, profile);
@@ -103,7 +108,7 @@ void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens
 
 void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
          const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
-         const std::vector<std::optional<OutputBytes>>& outputs) {
+         const nb::list& outputs) {
   run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, nullptr);
 }
 
@@ -111,7 +116,7 @@ void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
 std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>> profile(
     const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
     const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
-    const std::vector<std::optional<OutputBytes>>& outputs) {
+    const nb::list& outputs) {
   bertc::Profile found;
   run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, &found);
   return {found.threads, found.cooperative, found.wall, std::move(found.times)};
