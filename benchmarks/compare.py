@@ -140,21 +140,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def say(text: str) -> None:
+    """What is done, and since when."""
+    Console(stderr=True).print(f"{datetime.now():%H:%M:%S} {text}", highlight=False)
+
+
 def main() -> None:
     """Compile, measure, save, show."""
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
-    for name in options.models.split(","):
-        console.print(f"{name}: compiling", highlight=False)
-        settings = settings_for(name, options)
-        report = run_bench(
-            settings,
-            lambda text: console.print(f"  {datetime.now():%H:%M:%S} {text}", highlight=False),
-            partial(save, options.output),
-        )
-        print_report(report)
-    console.print(f"Saved in {options.output}: now run benchmarks/plot_results.py", highlight=False)
+    try:
+        for name in options.models.split(","):
+            say(f"{name}: compiling")
+            report = run_bench(settings_for(name, options), say, partial(save, options.output))
+            print_report(report)
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted: {options.output} has what was measured")
+    say(f"Saved in {options.output}: now run benchmarks/plot_results.py")
 
 
 if __name__ == "__main__":
