@@ -9,6 +9,7 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -124,17 +125,16 @@ std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>> profile(
 
 std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size_t iterations) {
   const bertc::Kernels kernels = bertc::select_kernels(bertc::choose_isa(isa));
-  const nb::gil_scoped_release release;
-  switch (bertc::parse_dtype(dtype)) {
-    case bertc::DType::kF32:
-      return kernels.peak_f32(iterations);
-    case bertc::DType::kBf16:
-      return kernels.peak_bf16(iterations);
-    case bertc::DType::kI8:
-      return kernels.peak_int8(iterations);
-    default:
-      throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16 and i8 only");
+  const std::map<std::string, bertc::PeakKernel> peaks = {{"f32", kernels.peak_f32},
+                                                          {"bf16", kernels.peak_bf16},
+                                                          {"i8", kernels.peak_int8},
+                                                          {"i7", kernels.peak_int7}};
+  const auto peak = peaks.find(dtype);
+  if (peak == peaks.end()) {
+    throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16, i8 and i7 only");
   }
+  const nb::gil_scoped_release release;
+  return peak->second(iterations);
 }
 
 // Reads the array once; the sum keeps the compiler from leaving that out.
