@@ -21,6 +21,7 @@ from rich.console import Console
 from targets import BERT_BASE, MINILM
 
 import bertc
+from bertc import _native
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.source import default_cache
 from bertc.bench.plan import Settings
@@ -97,6 +98,9 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
     for dtype in DTYPES:
         files.append(options.work / f"{name}.{dtype}.bertc")
         bertc.compile(checkpoint, files[-1], dtype=dtype)
+    if "avx512_vnni" not in _native.supported_isas():
+        files.append(options.work / f"{name}.int7.bertc")
+        bertc.compile(checkpoint, files[-1], profile="avx2")
     grid = GRIDS[name]
     test = options.sts / "sts-test.csv"
     sentences = _sentences(test) if grid.texts else ()

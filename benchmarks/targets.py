@@ -17,7 +17,7 @@ from bertc.bench.report import load_results, rivals
 
 MINILM, BERT_BASE = "all-MiniLM-L6-v2", "bert-base-random"
 SHORT_NAMES = {MINILM: "MiniLM", BERT_BASE: "BERT-base"}
-INT8, SEVEN_BIT, BF16, FP32 = "bertc int8", "bertc int8 7-bit", "bertc bf16", "bertc fp32"
+INT8, INT7, BF16, FP32 = "bertc int8", "bertc int7", "bertc bf16", "bertc fp32"
 VNNI = {"avx512_vnni", "avx_vnni"}
 """Flags of processors for which the first list is."""
 THREADS = 2
@@ -278,9 +278,9 @@ VNNI_TARGETS = [
 
 AVX2_TARGETS = [
     *at_shapes(BERT_BASE, INT8, BIG, 70),
-    *at_shapes(BERT_BASE, SEVEN_BIT, BIG, 80, 1.35),
+    *at_shapes(BERT_BASE, INT7, BIG, 80, 1.35),
     *at_shapes(MINILM, INT8, BIG, 62),
-    *at_shapes(MINILM, SEVEN_BIT, BIG, 70, 1.3),
+    *at_shapes(MINILM, INT7, BIG, 70, 1.3),
     *(
         target
         for model in (BERT_BASE, MINILM)
@@ -293,7 +293,7 @@ AVX2_TARGETS = [
     *at_shapes(MINILM, FP32, ("8x128",), 78, 1.2),
     *(
         target
-        for engine, factors in ((SEVEN_BIT, (1.3, 1.3, 2.2, 1.4)), (INT8, (1.0, 1.0, 1.0, 1.0)))
+        for engine, factors in ((INT7, (1.3, 1.3, 2.2, 1.4)), (INT8, (1.0, 1.0, 1.0, 1.0)))
         for target in (
             *against_peers(MINILM, engine, SHORT, factors[0]),
             *against_peers(BERT_BASE, engine, SHORT, factors[0]),

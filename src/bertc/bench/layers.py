@@ -23,7 +23,7 @@ from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
 from bertc.bench.take_apart import split, take_apart
-from bertc.bench.work import LINEAR_DTYPES, Workload
+from bertc.bench.work import Workload, product_dtype
 from bertc.runtime.session import Profile, Session
 
 Array = np.ndarray[Any, Any]
@@ -205,7 +205,7 @@ class LayerBench:
         return kernels, kinds
 
     def _ideal_ns(self, step: Step, operations: int) -> float:
-        dtype = LINEAR_DTYPES.get(step.op)
+        dtype = product_dtype(step)
         if step.op == "attention_qkv":
             dtype = "bf16" if step.attributes["compute_dtype"] == "bf16" else "fp32"
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)

@@ -10,7 +10,13 @@ from bertc.bench.timing import attention_operations
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
 LINEAR_DTYPES = {"linear": "fp32", "linear_bf16": "bf16", "linear_int8": "int8"}
-"""Op -> the dtype of its products, as users and limits name it."""
+"""Op -> the dtype of its products."""
+
+
+def product_dtype(step: Step) -> str | None:
+    """The dtype of a linear layer's products, as users and limits name it; None for other steps."""
+    dtype = LINEAR_DTYPES.get(step.op)
+    return "int7" if dtype == "int8" and step.attributes.get("weight_bits") == 7 else dtype
 
 
 def needed_steps(program: Program, output: str) -> list[Step]:
