@@ -31,6 +31,7 @@ LADDER: dict[str, set[str]] = {
     "quantize.primitives": set(),
     "ir": {"errors", "quantize.primitives"},
     "recipe": {"errors"},
+    "profiles": set(),
     "passes": {"errors", "ir"},
     "quantize": {"errors", "ir", "recipe", "quantize.primitives"},
     "architectures": {"errors", "ir", "artifact.schema"},

@@ -13,7 +13,12 @@ CUSTOM = Recipe(dtype="bf16", embeddings="fp32", exclude=("pooler.*", "encoder.l
 
 
 def test_the_default_recipe_is_int8_throughout() -> None:
-    assert Recipe() == Recipe(version=1, dtype="int8", embeddings=None, exclude=())
+    assert Recipe() == Recipe(version=1, dtype="int8", embeddings=None, weight_bits=8, exclude=())
+
+
+def test_weights_of_seven_bits_make_another_layer_dtype_of_int8_alone() -> None:
+    assert Recipe().layer_dtype == "int8" and Recipe(weight_bits=7).layer_dtype == "int7"
+    assert Recipe(dtype="bf16", weight_bits=7).layer_dtype == "bf16"
 
 
 @pytest.mark.parametrize(("dtype", "embeddings"), [("fp32", "fp32"), ("bf16", "fp16"), ("int8", "int8")])
@@ -51,6 +56,8 @@ def test_load_takes_files_mappings_recipes_and_nothing(tmp_path: Path) -> None:
         ({"dtype": "int4"}, "dtype is 'int4', expected one of fp32, bf16, int8"),
         ({"dtype": ["int8"]}, r"dtype is \['int8'\]"),
         ({"embeddings": "bf16"}, "embeddings is 'bf16', expected one of fp32, fp16, int8"),
+        ({"weight_bits": 4}, "weight_bits is 4, expected 8 or 7"),
+        ({"weight_bits": True}, "weight_bits is True"),
         ({"exclude": "pooler"}, "exclude is 'pooler', expected a list"),
         ({"exclude": [1]}, r"exclude is \[1\]"),
         ({"version": 2}, "version 2 is newer .* upgrade"),

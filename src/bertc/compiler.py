@@ -22,12 +22,13 @@ from bertc import data, fidelity, passes
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
-from bertc.errors import ArtifactError
+from bertc.errors import ArtifactError, RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 from bertc.lowering.lower import LoweredModel, lower
+from bertc.profiles import PROFILES
 from bertc.quantize.apply import apply_recipe
 from bertc.recipe import Recipe
 from bertc.runtime.batching import PackedBatch
@@ -48,15 +49,17 @@ def compile(  # noqa: A001
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    profile: str | None = None,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
     ``source`` is a Hugging Face folder or hub id; ``recipe`` a :class:`Recipe`, a mapping, or a JSON
     or YAML file; ``dtype`` ("fp32", "bf16" or "int8") overrides the recipe's. Without either, int8.
+    ``profile``, for int8, names the processors that the file is for: "vnni" or "avx2" (``bertc.profiles``).
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, or ``ArtifactError`` if the file cannot be written.
     """
-    return run_pipeline(source, output, recipe, dtype=dtype)
+    return run_pipeline(source, output, recipe, dtype=dtype, profile=profile)
 
 
 def run_pipeline(
@@ -65,15 +68,16 @@ def run_pipeline(
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    profile: str | None = None,
     on_step: OnStep | None = None,
 ) -> Artifact:
     """:func:`compile` that tells ``on_step`` about its progress."""
     step = _Steps(on_step)
-    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype))
+    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile))
     path = step("check the destination", lambda: _check_destination(output))
     model = step("import the checkpoint", lambda: import_model(_as_source(source)))
     fused = step("fuse", lambda: passes.fuse(model.graph))
-    typed = step(f"quantize to {chosen.dtype}", lambda: apply_recipe(fused, chosen))
+    typed = step(f"quantize to {chosen.layer_dtype}", lambda: apply_recipe(fused, chosen))
     lowered = step("lower", lambda: lower(typed))
     draft = _manifest(model, lowered, chosen)
     certificate = step("certify", lambda: _certify(draft, model, lowered, fused))
@@ -96,9 +100,17 @@ class _Steps:
         return result
 
 
-def _choose_recipe(recipe: Any, dtype: str | None) -> Recipe:
-    loaded = Recipe.load(recipe)
-    return loaded if dtype is None else dataclasses.replace(loaded, dtype=dtype)
+def _choose_recipe(recipe: Any, dtype: str | None, profile: str | None) -> Recipe:
+    chosen = Recipe.load(recipe)
+    if dtype is not None:
+        chosen = dataclasses.replace(chosen, dtype=dtype)
+    if profile is None:
+        return chosen
+    if profile not in PROFILES:
+        raise RecipeError(f"profile is {profile!r}, expected one of {', '.join(PROFILES)}")
+    if chosen.dtype != "int8":
+        raise RecipeError(f"profile {profile} is for dtype int8, not {chosen.dtype}: leave it out")
+    return dataclasses.replace(chosen, weight_bits=PROFILES[profile].weight_bits)
 
 
 def _as_source(source: str | PathLike[str]) -> str | Path:

@@ -29,6 +29,8 @@ class Recipe:
     embeddings: str | None = None
     """How embedding tables are stored: ``fp32``, ``fp16`` or ``int8`` (word rows with a scale each,
     the small tables in fp16). None follows ``dtype``: fp32, fp16 for bf16, int8."""
+    weight_bits: int = 8
+    """Of int8 layers: 8, or 7 (-63..63), which AVX2 without VNNI multiplies faster: ``profiles.py``."""
     exclude: tuple[str, ...] = ()
     """Names of nodes to keep in fp32, with the wildcards of ``fnmatch``: ``encoder.layer.0.*``. Query, key
     and value are one layer after fusion: excluding one excludes all three."""
@@ -41,6 +43,11 @@ class Recipe:
     def embedding_dtype(self) -> str:
         """``embeddings``, or what follows from ``dtype``."""
         return self.embeddings or _FOLLOWED[self.dtype]
+
+    @property
+    def layer_dtype(self) -> str:
+        """What linear layers compute in: ``dtype``, or ``int7`` for int8 with weights of 7 bits."""
+        return "int7" if self.dtype == "int8" and self.weight_bits == 7 else self.dtype
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML have them."""
@@ -121,6 +128,9 @@ def _problems(values: Mapping[str, Any]) -> list[str]:
     if values.get("embeddings") not in (None, *EMBEDDING_DTYPES):
         expected = ", ".join(EMBEDDING_DTYPES)
         problems.append(f"embeddings is {values['embeddings']!r}, expected one of {expected}, or nothing")
+    weight_bits = values.get("weight_bits", 8)
+    if type(weight_bits) is not int or weight_bits not in (7, 8):
+        problems.append(f"weight_bits is {weight_bits!r}, expected 8 or 7")
     exclude = values.get("exclude", ())
     if not isinstance(exclude, (list, tuple)) or not all(isinstance(p, str) and p for p in exclude):
         problems.append(f"exclude is {exclude!r}, expected a list of node-name patterns")

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ import pytest
 
 import bertc
 from bertc.cli import main as module
+from bertc.cli.compile import ProfileName
+from bertc.profiles import PROFILES
 from tests.conftest import MakeArtifact
 
 
@@ -63,6 +66,7 @@ def test_version(run: Run) -> None:
         ["embed", "a.bertc", "text", "--json"],
         ["compile", "model"],
         ["compile", "model", "-o", "a.bertc", "--dtype", "int3"],
+        ["compile", "model", "-o", "a.bertc", "--profile", "sse"],
         ["eval", "sts", "a.bertc"],
         ["bench", "a.bertc", "--batch", "1,x"],
         ["show", "a.bertc", "--threads", "0"],
@@ -220,6 +224,29 @@ def test_show(run: Run, artifact: MakeArtifact) -> None:
     assert all(
         word in outcome.out for word in ("int8", "B-PER", "weights_sha256", facts["file"]["weights_sha256"])
     )
+
+
+def test_a_profile_is_chosen_and_shown(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    for name, bits in (("vnni", 8), ("avx2", 7)):
+        path = tmp_path / f"{name}.bertc"
+        assert run("compile", checkpoint(), "-o", path, "--profile", name).code == 0
+        facts = run.json("show", path)
+        assert facts["recipe"]["weight_bits"] == bits
+        assert facts["profile"] == {"name": name, **asdict(PROFILES[name])}
+    assert [name.value for name in ProfileName] == list(PROFILES)
+
+
+def test_a_profile_is_for_int8(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.bertc"
+    outcome = run("compile", checkpoint(), "-o", path, "--dtype", "bf16", "--profile", "avx2")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1) and "not bf16" in outcome.err
+    with pytest.raises(bertc.RecipeError, match="profile is 'sse', expected one of vnni, avx2"):
+        bertc.compile(checkpoint(), path, profile="sse")
+    assert not path.exists()
+
+
+def test_files_without_int8_layers_have_no_profile(run: Run, artifact: MakeArtifact) -> None:
+    assert run.json("show", artifact("embedding", "bf16"))["profile"] == {}
 
 
 def test_show_verify_finds_damage(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:

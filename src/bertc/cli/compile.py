@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,22 @@ import typer
 from bertc.cli.console import AsJson, DTypeName, print_facts, print_json, status
 
 
+class ProfileName(str, Enum):
+    """Names of ``bertc.profiles``."""
+
+    VNNI = "vnni"
+    AVX2 = "avx2"
+
+
 def command(
     model: Annotated[str, typer.Argument(help="A Hugging Face model folder, or a hub id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
+    ] = None,
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option(help="Of int8: for processors with VNNI (the default), or with AVX2 and no VNNI."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe, .json or .yaml.")] = None,
     as_json: AsJson = False,
@@ -25,7 +37,7 @@ def command(
 
     start = time.perf_counter()
     with status(f"compiling {model}"):
-        artifact = bertc.compile(model, output, recipe, dtype=None if dtype is None else dtype.value)
+        artifact = bertc.compile(model, output, recipe, dtype=_value(dtype), profile=_value(profile))
     seconds = time.perf_counter() - start
     manifest = artifact.manifest
     facts: dict[str, Any] = {
@@ -43,3 +55,7 @@ def command(
     certificate = facts.pop("certificate")
     print_facts("compiled", facts)
     print_facts("certificate", certificate)
+
+
+def _value(choice: Enum | None) -> str | None:
+    return None if choice is None else str(choice.value)

@@ -19,6 +19,8 @@ from bertc.recipe import Recipe
 
 _EITHER = "bf16 or fp32"
 """What attention takes as its input."""
+_FORMS = {"int7": "int8"}
+"""Precision of a linear layer -> its op and the form of its input, where they have another name."""
 
 
 def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
@@ -73,7 +75,7 @@ class _Typer:
         for node in self._consumers.get(value, ()):
             precision = self._precisions.get(node.name, "fp32")
             if node.op == "linear":
-                wanted.update({precision} if node.inputs[0] == value else ())
+                wanted.update({_FORMS.get(precision, precision)} if node.inputs[0] == value else ())
                 wanted.update({"fp32"} if node.inputs[3] == value else ())
             elif node.op == "attention_qkv" and precision != "fp32":
                 wanted.add(_EITHER)
@@ -109,9 +111,9 @@ class _Typer:
         if precision == "bf16":
             operands = (self._bf16[x], self.constants.bf16(weight))
         else:
-            operands = (*self._quantized[x], *self.constants.int8(weight))
+            operands = (*self._quantized[x], *self.constants.int8(weight, precision))
         operands = (*operands, self.constants.f32(bias), residual)
-        self._append(node, f"linear_{precision}", operands, out_dtype=out_dtype)
+        self._append(node, f"linear_{_FORMS.get(precision, precision)}", operands, out_dtype=out_dtype)
 
     def _attention(self, node: Node) -> None:
         if self._precisions[node.name] == "fp32":

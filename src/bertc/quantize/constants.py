@@ -46,10 +46,11 @@ class TypedConstants:
             raise RecipeError(f"{name} holds numbers beyond fp16: compile with embeddings: fp32")
         return self._add(name, "fp16", Constant(DType.F16, array.astype(np.float16)))
 
-    def int8(self, name: str) -> tuple[str, str]:
-        """Quantized with one scale per row. Returns the names of numbers and scales."""
-        q, scale = primitives.quantize_per_channel(self._graph.constants[name].array)
-        quantized = self._add(name, "int8", Constant(DType.I8, q))
+    def int8(self, name: str, precision: str = "int8") -> tuple[str, str]:
+        """Quantized with a scale per row, to 7 bits for ``int7``. Returns the names of numbers and scales."""
+        bits = 7 if precision == "int7" else 8
+        q, scale = primitives.quantize_per_channel(self._graph.constants[name].array, bits)
+        quantized = self._add(name, precision, Constant(DType.I8, q))
         self.made[f"{quantized}.scale"] = Constant(DType.F32, scale)
         return quantized, f"{quantized}.scale"
 

@@ -18,7 +18,7 @@ _FUSED = {"qkv": ("query", "key", "value")}
 def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
     """Node name -> precision, for the linear layers, attentions and embedding of a fused graph.
 
-    Layers are ``fp32``, ``bf16`` or ``int8``, the embedding is ``fp32``, ``fp16`` or ``int8``. The
+    Layers are ``fp32``, ``bf16``, ``int8`` or ``int7``, the embedding is ``fp32``, ``fp16`` or ``int8``. The
     linear layer that gives the logits stays in fp32: it is small, and its error is the answer's.
     Raises ``RecipeError`` for a pattern in ``exclude`` that matches no such node.
     """
@@ -32,7 +32,7 @@ def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
         if is_head or any(_matches(node.name, pattern) for pattern in recipe.exclude):
             precisions[node.name] = "fp32"
         else:
-            precisions[node.name] = recipe.embedding_dtype if node.op == "embed" else recipe.dtype
+            precisions[node.name] = recipe.embedding_dtype if node.op == "embed" else recipe.layer_dtype
     return precisions
 
 
