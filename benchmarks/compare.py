@@ -21,6 +21,7 @@ from rich.console import Console
 from targets import BERT_BASE, MINILM
 
 import bertc
+from bertc import _native
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.source import default_cache
 from bertc.bench.plan import Settings
@@ -97,6 +98,9 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
     for dtype in DTYPES:
         files.append(options.work / f"{name}.{dtype}.bertc")
         bertc.compile(checkpoint, files[-1], dtype=dtype)
+    if "avx512_vnni" not in _native.supported_isas():
+        files.append(options.work / f"{name}.int7.bertc")
+        bertc.compile(checkpoint, files[-1], profile="avx2")
     grid = GRIDS[name]
     test = options.sts / "sts-test.csv"
     sentences = _sentences(test) if grid.texts else ()
@@ -140,21 +144,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def say(text: str) -> None:
+    """What is done, and since when."""
+    Console(stderr=True).print(f"{datetime.now():%H:%M:%S} {text}", highlight=False)
+
+
 def main() -> None:
     """Compile, measure, save, show."""
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
-    for name in options.models.split(","):
-        console.print(f"{name}: compiling", highlight=False)
-        settings = settings_for(name, options)
-        report = run_bench(
-            settings,
-            lambda text: console.print(f"  {datetime.now():%H:%M:%S} {text}", highlight=False),
-            partial(save, options.output),
-        )
-        print_report(report)
-    console.print(f"Saved in {options.output}: now run benchmarks/plot_results.py", highlight=False)
+    try:
+        for name in options.models.split(","):
+            say(f"{name}: compiling")
+            report = run_bench(settings_for(name, options), say, partial(save, options.output))
+            print_report(report)
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted: {options.output} has what was measured")
+    say(f"Saved in {options.output}: now run benchmarks/plot_results.py")
 
 
 if __name__ == "__main__":

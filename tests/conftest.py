@@ -27,14 +27,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
 
 @pytest.fixture(scope="session")
 def artifact(checkpoint: MakeArtifact, tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
-    """``artifact(head, dtype)``: that checkpoint, compiled. Do not write to the file."""
+    """``artifact(head, dtype)``: that checkpoint, compiled. Do not write to the file.
+
+    "int7" is int8 in the profile "avx2".
+    """
 
     @cache
     def make(head: str = "embedding", dtype: str = "fp32") -> Path:
         import bertc
 
         path = tmp_path_factory.mktemp("artifact") / f"{head}.{dtype}.bertc"
-        bertc.compile(checkpoint(head), path, dtype=dtype)
+        if dtype == "int7":
+            bertc.compile(checkpoint(head), path, profile="avx2")
+        else:
+            bertc.compile(checkpoint(head), path, dtype=dtype)
         return path
 
     return make

@@ -30,7 +30,8 @@ LADDER: dict[str, set[str]] = {
     # The compile half.
     "quantize.primitives": set(),
     "ir": {"errors", "quantize.primitives"},
-    "recipe": {"errors"},
+    "recipe": {"errors", "profiles"},
+    "profiles": set(),
     "passes": {"errors", "ir"},
     "quantize": {"errors", "ir", "recipe", "quantize.primitives"},
     "architectures": {"errors", "ir", "artifact.schema"},

@@ -9,6 +9,7 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -70,9 +71,10 @@ std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outp
 }
 
 // `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
-void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
-         const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
-         const std::vector<std::optional<OutputBytes>>& outputs) {
+// It is no std::vector, which would be made anew on the heap in each call.
+void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+              const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+              const nb::list& outputs, bertc::Profile* profile) {
   const auto fail = [](const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); };
   bertc::RunRequest request{};
   request.input_ids = input_ids.data();
@@ -89,31 +91,50 @@ void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
   const auto& known = self.session->program().outputs();
   if (outputs.size() != known.size()) fail("one output array, or None, for each output");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (!outputs[i]) continue;
+    if (outputs[i].is_none()) continue;
+    OutputBytes array;
+    if (!nb::try_cast(outputs[i], array, false)) {
+      fail("the array for output '" + known[i].name + "' is not a writable row of bytes");
+    }
     const bertc::Buffer& buffer = *known[i].buffer;
     const std::size_t rows = buffer.rows == bertc::Rows::kTokens ? request.tokens : request.sequences;
-    if (outputs[i]->nbytes() != rows * buffer.columns * dtype_size(buffer.dtype)) {
+    if (array.nbytes() != rows * buffer.columns * dtype_size(buffer.dtype)) {
       fail("the array for output '" + known[i].name + "' has the wrong size");
     }
-    request.outputs[i] = reinterpret_cast<std::byte*>(outputs[i]->data());
+    request.outputs[i] = reinterpret_cast<std::byte*>(array.data());
   }
   const nb::gil_scoped_release release;
-  self.session->run(request);
+  self.session->run(request, profile);
+}
+
+void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+         const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+         const nb::list& outputs) {
+  run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, nullptr);
+}
+
+// Threads, whether they shared each op, nanoseconds of the run, and [threads, steps + 1] of them.
+std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>> profile(
+    const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+    const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+    const nb::list& outputs) {
+  bertc::Profile found;
+  run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, &found);
+  return {found.threads, found.cooperative, found.wall, std::move(found.times)};
 }
 
 std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size_t iterations) {
   const bertc::Kernels kernels = bertc::select_kernels(bertc::choose_isa(isa));
-  const nb::gil_scoped_release release;
-  switch (bertc::parse_dtype(dtype)) {
-    case bertc::DType::kF32:
-      return kernels.peak_f32(iterations);
-    case bertc::DType::kBf16:
-      return kernels.peak_bf16(iterations);
-    case bertc::DType::kI8:
-      return kernels.peak_int8(iterations);
-    default:
-      throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16 and i8 only");
+  const std::map<std::string, bertc::PeakKernel> peaks = {{"f32", kernels.peak_f32},
+                                                          {"bf16", kernels.peak_bf16},
+                                                          {"i8", kernels.peak_int8},
+                                                          {"i7", kernels.peak_int7}};
+  const auto peak = peaks.find(dtype);
+  if (peak == peaks.end()) {
+    throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16, i8 and i7 only");
   }
+  const nb::gil_scoped_release release;
+  return peak->second(iterations);
 }
 
 // Reads the array once; the sum keeps the compiler from leaving that out.
@@ -192,5 +213,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })
       .def_prop_ro("outputs", outputs)
       .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),
-           "outputs"_a);
+           "outputs"_a)
+      .def("profile", profile, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(),
+           "position_ids"_a.none(), "outputs"_a);
 }

@@ -23,6 +23,8 @@ HEADER = """\
 // Made by native/tools/fit_polynomials.py; do not edit by hand.
 #pragma once
 
+#include <cstdint>
+
 // clang-format off
 namespace bertc::simd {
 """
@@ -79,6 +81,20 @@ def fit_exp() -> tuple[np.ndarray, float]:
     return lawson(basis, np.exp(r), np.exp(-r))
 
 
+def bf16_exp2_table() -> tuple[np.ndarray, float]:
+    """What integers k lack to the bits of the bf16 number ``2^(k / 128)``, by ``k % 128 // 2``.
+
+    Returns also the largest relative error, with k an exponent that was rounded.
+    """
+    step = np.arange(128)
+    lacking = 128 * np.exp2(step / 128) - 128 - step
+    table = np.rint(lacking.reshape(64, 2).mean(axis=1)).astype(int)
+    table[0] = 0  # so that 2^0 is 1
+    found = 1 + (step + np.repeat(table, 2)) / 128
+    errors = [found / np.exp2((step + rounding) / 128) - 1 for rounding in (-0.5, 0.5)]
+    return table + 127 * 128, float(np.abs(errors).max())
+
+
 def array(name: str, values: np.ndarray) -> str:
     """A C++ array of float literals."""
     numbers = "".join(f"    {np.float32(value)!s}f,\n" for value in values)
@@ -108,6 +124,11 @@ def main() -> None:
     out.write(table("kGeluTail", tail))
     out.write(f"\n// exp(r) on |r| <= ln(2) / 2. Largest relative error: {exp_error:.1e}.\n")
     out.write(array("kExp", exp))
+    offsets, offset_error = bf16_exp2_table()
+    out.write("\n// Plus an integer k <= 0, by bits 1 to 6 of k: the bits of the bf16 number 2^(k / 128).\n")
+    out.write(f"// Largest relative error where k was rounded: {offset_error:.1e}.\n")
+    numbers = ", ".join(str(value) for value in offsets)
+    out.write(f"alignas(64) inline constexpr int16_t kExp2Bf16[64] = {{{numbers}}};\n")
     out.write("\n}  // namespace bertc::simd\n")
 
 

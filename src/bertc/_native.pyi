@@ -43,3 +43,11 @@ class Session:
         position_ids: _Array | None,
         outputs: list[_Array | None],
     ) -> None: ...
+    def profile(
+        self,
+        input_ids: _Array,
+        cu_seqlens: _Array,
+        token_type_ids: _Array | None,
+        position_ids: _Array | None,
+        outputs: list[_Array | None],
+    ) -> tuple[int, bool, int, list[int]]: ...

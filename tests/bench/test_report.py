@@ -96,6 +96,30 @@ def test_tables_show_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert "20" in capsys.readouterr().out
 
 
+def test_tables_have_no_empty_columns_and_each_meets_its_rivals(capsys: pytest.CaptureFixture[str]) -> None:
+    report = make_report()
+    assert all(row["worst_cosine"] is None for row in report["accuracy"])
+    report["ratios"] += [
+        {**row, "engine": "transformers fp32", "peer": peer}
+        for row in report["ratios"]
+        for peer in ("openvino int8", "transformers fp32")
+    ]
+    print_report(report)
+    out = capsys.readouterr().out
+    assert "Spearman" in out and "worst" not in out
+    table = out[out.index("transformers fp32 is so many times faster") :].split("└")[0]
+    assert "openvino" not in table
+
+
+def test_a_restless_machine_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    report = make_report()
+    print_report(report)
+    assert "something else" not in capsys.readouterr().out
+    report["shapes"][0]["spread"] = 0.3
+    print_report(report)
+    assert "In 1 of our 5 rows" in capsys.readouterr().out
+
+
 def test_tables_of_a_run_without_peers(capsys: pytest.CaptureFixture[str]) -> None:
     report = make_report()
     for key in ("texts", "accuracy", "ratios"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bertc.artifact.reader import open_artifact
 from bertc.bench.machine import commit, machine_facts, versions
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.base import Peer
@@ -15,6 +16,7 @@ from bertc.bench.plan import Settings, plan
 from bertc.bench.process import EngineError, EngineProcess, EngineSpec
 from bertc.bench.run import run_bench
 from bertc.bench.timing import Effort
+from bertc.bench.work import product_dtype
 from bertc.errors import InputError, MissingExtraError
 from tests.conftest import MakeArtifact
 
@@ -101,6 +103,15 @@ def test_files_of_one_dtype_are_told_apart(artifact: MakeArtifact, tmp_path: Pat
     copy.write_bytes(artifact().read_bytes())
     names = [spec.name for spec in plan(settings(artifact(), copy))]
     assert names == ["bertc fp32 embedding.fp32", "bertc fp32 seven-bit"]
+
+
+def test_seven_bit_weights_are_measured_by_their_own_limit(artifact: MakeArtifact) -> None:
+    files = artifact("embedding", "int8"), artifact("embedding", "int7")
+    specs = plan(settings(*files))
+    assert [(spec.name, spec.dtype) for spec in specs] == [("bertc int8", "int8"), ("bertc int7", "int7")]
+    programs = [open_artifact(file).manifest.program for file in files]
+    pooler = [next(s for s in program.steps if s.name == "pooler.dense") for program in programs]
+    assert [product_dtype(step) for step in pooler] == ["int8", "int7"]
 
 
 def test_files_of_different_models_are_refused(artifact: MakeArtifact) -> None:

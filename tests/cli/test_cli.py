@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ import pytest
 
 import bertc
 from bertc.cli import main as module
+from bertc.cli.compile import ProfileName
+from bertc.profiles import PROFILES
 from tests.conftest import MakeArtifact
 
 
@@ -63,6 +66,7 @@ def test_version(run: Run) -> None:
         ["embed", "a.bertc", "text", "--json"],
         ["compile", "model"],
         ["compile", "model", "-o", "a.bertc", "--dtype", "int3"],
+        ["compile", "model", "-o", "a.bertc", "--profile", "sse"],
         ["eval", "sts", "a.bertc"],
         ["bench", "a.bertc", "--batch", "1,x"],
         ["show", "a.bertc", "--threads", "0"],
@@ -239,6 +243,29 @@ def test_show_certificate(run: Run, artifact: MakeArtifact, head: str) -> None:
     assert all(word in outcome.out for word in (certificate["worst"][0]["text"], certificate["isa"]))
 
 
+def test_a_profile_is_chosen_and_shown(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    for name, bits in (("vnni", 8), ("avx2", 7)):
+        path = tmp_path / f"{name}.bertc"
+        assert run("compile", checkpoint(), "-o", path, "--profile", name).code == 0
+        facts = run.json("show", path)
+        assert facts["recipe"]["weights"]["bits"] == bits
+        assert facts["profile"] == {"name": name, **asdict(PROFILES[name])}
+    assert [name.value for name in ProfileName] == list(PROFILES)
+
+
+def test_a_profile_is_for_int8(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.bertc"
+    outcome = run("compile", checkpoint(), "-o", path, "--dtype", "bf16", "--profile", "avx2")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1) and "not bf16" in outcome.err
+    with pytest.raises(bertc.RecipeError, match="profile is 'sse', expected one of vnni, avx2"):
+        bertc.compile(checkpoint(), path, profile="sse")
+    assert not path.exists()
+
+
+def test_files_without_int8_layers_have_no_profile(run: Run, artifact: MakeArtifact) -> None:
+    assert run.json("show", artifact("embedding", "bf16"))["profile"] == {}
+
+
 def test_show_verify_finds_damage(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     path = tmp_path / "damaged.bertc"
     shutil.copy(artifact(), path)
@@ -266,6 +293,22 @@ def test_bench(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     assert json.loads(results.read_text())["reports"] == [report]
     outcome = run("bench", artifact(), *quick, "--no-peaks")
     assert outcome.code == 0 and "tokens/s" in outcome.out and "first_run" in outcome.out
+
+
+def test_bench_by_layers(run: Run, artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertc.bench.peaks.SECONDS", 0.0005)
+    monkeypatch.setattr("bertc.bench.peaks.TRIALS", 1)
+    monkeypatch.setattr("bertc.bench.peaks.MEMORY_BYTES", 2**20)
+    quick = ("--layers", "--seconds", 0, "--length", 8, "--threads", 1)
+    report = run.json("bench", artifact(), *quick)
+    assert [(row["batch"], row["length"]) for row in report["layers"]] == [(1, 8), (8, 8)]
+    assert report["peaks"]["threads"] == 1
+    outcome = run("bench", artifact(), *quick)
+    assert outcome.code == 0
+    assert all(
+        word in outcome.out for word in ("GEMM", "idle", "encoder.layer.*.", "1x8", "caches were read")
+    )
+    assert run("bench", artifact(), *quick, "--against", "openvino").code == 2
 
 
 def test_bench_of_the_machine_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,13 @@ def test_bf16_is_stored_as_the_upper_half_of_its_bits() -> None:
     np.testing.assert_array_equal(stored[:3], array.view(np.uint32) >> 16)
 
 
+@pytest.mark.parametrize(("value", "bits"), [(63, 7), (-63, 7), (64, 8), (-64, 8), (-128, 8)])
+def test_one_large_weight_takes_the_eighth_bit(value: int, bits: int) -> None:
+    weight = np.zeros((3, 5), np.int8)
+    weight[1, 2] = value
+    assert pack.weight_bits(Constant(DType.I8, weight)) == bits
+
+
 @pytest.mark.parametrize("value", [-127, 127])
 def test_column_sums_are_exact_for_the_largest_weights(value: int) -> None:
     weight = Constant(DType.I8, np.full((5, 4096), value, np.int8))

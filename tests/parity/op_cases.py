@@ -165,14 +165,15 @@ def _int8_product(builder: Builder, quantized: list[str]) -> None:
 
 
 def attention_qkv(builder: Builder) -> None:
-    width = builder.shape.heads * 16
+    head_size = 16 * (1 + builder.shape.choice % 4)
+    width = builder.shape.heads * head_size
     builder.node(
         "attention_qkv",
         [builder.activation("qkv", 3 * width, spread=0.0), "cu_seqlens"],
         ["y"],
         num_attention_heads=builder.shape.heads,
-        scale=0.25,
-        compute_dtype=("f32", "bf16")[builder.shape.choice % 2],
+        scale=head_size**-0.5,
+        compute_dtype=("f32", "bf16")[builder.shape.choice // 4 % 2],
         out_dtype="f32",
     )
     builder.result("y")

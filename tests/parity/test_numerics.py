@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bertc.ir import reference
+from bertc.quantize import primitives
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, run_native
 
@@ -60,10 +61,11 @@ def test_tanh_is_within_a_millionth(isa: str) -> None:
     assert np.abs(_activate(x, "tanh", isa) - np.tanh(x.astype(np.float64))).max() <= 1e-6
 
 
+@pytest.mark.parametrize(("compute_dtype", "bound"), [("f32", 1e-6), ("bf16", 2**-7)])
 @pytest.mark.parametrize("isa", ISAS)
-def test_exp_is_within_a_millionth_relative(isa: str) -> None:
+def test_weights_of_attention_are_exponentials(isa: str, compute_dtype: str, bound: float) -> None:
     """Sequences of two tokens with scores 0 and s: the ratio of their weights is exp(s)."""
-    scores = -np.linspace(0, 80, 500)
+    scores = primitives.round_to_bf16(-np.linspace(0, 80, 2000, dtype=np.float32))
     rows = np.zeros((2 * len(scores), 3 * 16))
     query, key, value = (rows[:, i : i + 16] for i in (0, 16, 32))
     query[:, 0] = np.repeat(scores, 2)
@@ -77,13 +79,27 @@ def test_exp_is_within_a_millionth_relative(isa: str) -> None:
         ["y"],
         num_attention_heads=1,
         scale=1.0,
-        compute_dtype="f32",
+        compute_dtype=compute_dtype,
         out_dtype="f32",
     )
     builder.result("y")
     mixed = _run(builder, len(rows), isa, (2,) * len(scores))[::2].astype(np.float64)
-    expected = np.exp(query[::2, 0].astype(np.float32).astype(np.float64))
-    assert np.abs(mixed[:, 1] / mixed[:, 0] / expected - 1).max() <= 1e-6
+    expected = np.exp(query[::2, 0])
+    assert np.abs(mixed[:, 1] / mixed[:, 0] / expected - 1).max() <= bound
+
+
+@pytest.mark.parametrize("compute_dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_scores_far_below_the_largest_get_no_weight(isa: str, compute_dtype: str) -> None:
+    rows = np.zeros((40, 3 * 16))
+    rows[:, 0] = 1e4
+    rows[3, 16] = 1e4
+    rows[:, 32] = np.arange(40)
+    builder = _builder(rows)
+    attributes = {"num_attention_heads": 1, "scale": 1.0, "compute_dtype": compute_dtype, "out_dtype": "f32"}
+    builder.node("attention_qkv", ["x", "cu_seqlens"], ["y"], **attributes)  # type: ignore[arg-type]
+    builder.result("y")
+    np.testing.assert_array_equal(_run(builder, len(rows), isa)[:, 0], 3)
 
 
 @pytest.mark.parametrize("isa", ISAS)

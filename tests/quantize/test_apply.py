@@ -123,6 +123,20 @@ def test_weights_are_quantized_per_channel_under_their_own_names() -> None:
     np.testing.assert_array_equal(bf16.array, round_to_bf16(fused.constants[name].array))
 
 
+def test_weights_of_seven_bits_differ_in_nothing_but_their_numbers() -> None:
+    fused = fuse(bert_graph())
+    name = f"{LAYER}.intermediate.dense.weight"
+    int8, int7 = (apply_recipe(fused, Recipe(weights=WeightScheme(bits=bits))) for bits in (8, 7))
+    assert [(node.name, node.op) for node in int7.nodes] == [(node.name, node.op) for node in int8.nodes]
+    assert set(int7.constants) == set(int8.constants)
+    q, scale = quantize_per_channel(fused.constants[name].array, bits=7)
+    np.testing.assert_array_equal(int7.constants[name].array, q)
+    np.testing.assert_array_equal(int7.constants[f"{name}.scale"].array, scale)
+    assert np.abs(q).max() == 63
+    words = "embeddings.word_embeddings.weight"
+    np.testing.assert_array_equal(int7.constants[words].array, int8.constants[words].array)
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "int8"])
 def test_the_classifier_stays_in_fp32(dtype: str) -> None:
     typed = _typed("classification", dtype=dtype)

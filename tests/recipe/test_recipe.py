@@ -24,7 +24,13 @@ RICH = Recipe(
 
 def test_the_default_recipe_is_int8_throughout() -> None:
     assert Recipe() == Recipe(version=1, dtype="int8", embeddings=None, exclude=())
-    assert Recipe().layer_dtype == "int8" and Recipe(weights=WeightScheme(bits=7)).layer_dtype == "int7"
+
+
+def test_weights_of_seven_bits_make_another_layer_dtype_of_int8_alone() -> None:
+    seven = WeightScheme(bits=7)
+    assert Recipe().layer_dtype == "int8" and Recipe(weights=seven).layer_dtype == "int7"
+    with pytest.raises(RecipeError, match=r"weights\.bits 7 does not go with dtype bf16"):
+        Recipe(dtype="bf16", weights=seven)
 
 
 @pytest.mark.parametrize(("dtype", "embeddings"), [("fp32", "fp32"), ("bf16", "fp16"), ("int8", "int8")])
@@ -70,6 +76,7 @@ def test_load_takes_files_mappings_recipes_and_nothing(tmp_path: Path) -> None:
         ({"weights": {"bits": 4}}, "weights.bits is 4, expected one of 8, 7"),
         ({"budget": {"max_drop": "120%"}}, "budget.max_drop is '120%', expected a number from 0 to 1"),
         ({"activations": {"observer": {}}}, "observer does not go with mode dynamic"),
+        ({"weights": {"bits": True}}, "weights.bits is True, expected one of 8, 7"),
         ({"exclude": "pooler"}, "exclude is 'pooler', expected a list"),
         ({"exclude": [1]}, r"exclude is \[1\]"),
         ({"version": 2}, "version 2 is newer .* upgrade"),

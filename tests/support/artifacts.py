@@ -27,11 +27,14 @@ class Artifacts:
         return self._tiny[key]
 
     def compile(self, checkpoint: Path, dtype: str) -> Path:
-        """The compiled file of a checkpoint folder."""
+        """The compiled file of a checkpoint folder; "int7" is int8 in the profile "avx2"."""
         key = checkpoint, dtype
         if key not in self._compiled:
             path = self._folder / f"{len(self._compiled)}.{dtype}.bertc"
-            bertc.compile(checkpoint, path, dtype=dtype)
+            if dtype == "int7":
+                bertc.compile(checkpoint, path, profile="avx2")
+            else:
+                bertc.compile(checkpoint, path, dtype=dtype)
             self._compiled[key] = path
         return self._compiled[key]
 

@@ -17,6 +17,7 @@ struct Kernels {
   GemmKernel gemm_f32 = nullptr;
   GemmKernel gemm_bf16 = nullptr;
   GemmKernel gemm_int8 = nullptr;
+  GemmKernel gemm_int7 = nullptr;  // weights in -63..63: the same sums, faster where there is no VNNI
   AttentionKernel attention_f32 = nullptr;
   AttentionKernel attention_bf16 = nullptr;  // null where bf16 products are no faster: use float32
   LayerNormKernel layer_norm = nullptr;
@@ -28,6 +29,7 @@ struct Kernels {
   PeakKernel peak_f32 = nullptr;
   PeakKernel peak_bf16 = nullptr;
   PeakKernel peak_int8 = nullptr;
+  PeakKernel peak_int7 = nullptr;
 };
 
 Kernels select_kernels(Isa isa);

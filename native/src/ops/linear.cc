@@ -46,6 +46,19 @@ class Linear final : public Op {
   std::size_t blocks_;
 };
 
+// Whether all numbers lie in -63..63, so that two products with unsigned 8 bits fit 16 bits.
+bool fits_seven_bits(const Tensor& weight) {
+  std::size_t count = 1;
+  for (const std::size_t size : weight.shape) count *= size;
+  const auto* numbers = weight.as<int8_t>();
+  uint8_t highest = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto shifted = static_cast<uint8_t>(numbers[i] + 63);
+    highest = shifted > highest ? shifted : highest;
+  }
+  return highest <= 2 * 63;
+}
+
 // What the three kinds of weights differ in.
 struct WeightKind {
   DType dtype;
@@ -116,7 +129,10 @@ std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
   const std::vector<std::size_t> columns = {operands.out->padded_columns()};
   gemm.column_scale = binder.tensor(4, DType::kF32, columns).as<float>();
   gemm.column_sum = binder.tensor(5, DType::kI32, columns).as<int32_t>();
-  return std::make_unique<Linear>(operands, kernels.gemm_int8, gemm, blocks);
+  const bool seven_bits = binder.integer("weight_bits", 7, 8) == 7;
+  binder.require(!seven_bits || fits_seven_bits(binder.tensor_any(3)),
+                 "the weights are said to have 7 bits, but some lie outside of -63..63");
+  return std::make_unique<Linear>(operands, seven_bits ? kernels.gemm_int7 : kernels.gemm_int8, gemm, blocks);
 }
 
 }  // namespace bertc

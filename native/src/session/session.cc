@@ -17,6 +17,7 @@ namespace {
 struct Context {
   const Program* program = nullptr;
   const RunRequest* request = nullptr;
+  Profile* profile = nullptr;
   Program::OutputSet wanted = 0;
   Schedule schedule;
   std::vector<Workspace> workspaces;  // one per thread
@@ -76,28 +77,40 @@ void write_outputs(const Context& context, const Frame& frame, const Chunk& chun
 void run_own_chunks(Context& context, std::size_t thread) {
   Workspace& memory = context.workspaces[thread];
   const std::vector<Chunk>& chunks = context.schedule.chunks;
+  const std::vector<Program::Step>& steps = context.program->steps();
+  Stopwatch stopwatch(context.profile, thread);
   for (std::size_t i = context.next_chunk++; i < chunks.size(); i = context.next_chunk++) {
     const int32_t* cu_seqlens = memory.rebase(context.request->cu_seqlens, chunks[i].first, chunks[i].last);
     const Frame frame = make_frame(*context.request, chunks[i], memory, memory, cu_seqlens);
-    for (const Program::Step& step : context.program->steps()) {
-      if ((step.needed_by & context.wanted) != 0) step.op->run(frame, {0, 1});
+    stopwatch.restart();
+    for (std::size_t at = 0; at < steps.size(); ++at) {
+      if ((steps[at].needed_by & context.wanted) == 0) continue;
+      steps[at].op->run(frame, {0, 1});
+      stopwatch.lap(at);
     }
     write_outputs(context, frame, chunks[i]);
+    stopwatch.lap(steps.size());
   }
 }
 
 void run_shared_chunks(Context& context, std::size_t thread) {
   Workspace& own = context.workspaces[thread];
   Workspace& memory = context.workspaces[0];
+  const std::vector<Program::Step>& steps = context.program->steps();
+  Stopwatch stopwatch(context.profile, thread);
   for (const Chunk& chunk : context.schedule.chunks) {
     const int32_t* cu_seqlens = own.rebase(context.request->cu_seqlens, chunk.first, chunk.last);
     const Frame frame = make_frame(*context.request, chunk, memory, own, cu_seqlens);
-    for (const Program::Step& step : context.program->steps()) {
-      if ((step.needed_by & context.wanted) == 0) continue;
-      step.op->run(frame, {thread, context.threads});
+    stopwatch.restart();
+    for (std::size_t at = 0; at < steps.size(); ++at) {
+      if ((steps[at].needed_by & context.wanted) == 0) continue;
+      steps[at].op->run(frame, {thread, context.threads});
+      stopwatch.lap(at);
       context.barrier->wait();
+      stopwatch.restart();
     }
     if (thread == 0) write_outputs(context, frame, chunk);
+    stopwatch.lap(steps.size());
     context.barrier->wait();
   }
 }
@@ -145,7 +158,8 @@ Session::State& Session::state() const {
   return *current;
 }
 
-void Session::run(const RunRequest& request) const {
+void Session::run(const RunRequest& request, Profile* profile) const {
+  const uint64_t start = profile == nullptr ? 0 : nanoseconds();
   check_request(request, program_->limits());
   State& state = this->state();
 
@@ -177,6 +191,7 @@ void Session::run(const RunRequest& request) const {
     if (context == nullptr) context = std::make_unique<Context>();
     context->program = program_.get();
     context->request = &request;
+    context->profile = profile;
     context->threads = pooled ? threads_ : 1;
     context->barrier = state.barrier.get();
     context->next_chunk = 0;
@@ -186,6 +201,10 @@ void Session::run(const RunRequest& request) const {
     }
     context->schedule.plan(request.cu_seqlens, request.sequences, context->threads);
     reserve(*context);
+    if (profile != nullptr) {
+      profile->reset(context->threads, program_->steps().size());
+      profile->cooperative = context->schedule.cooperative;
+    }
     if (pooled) {
       state.pool->run(run_thread, context.get());
     } else {
@@ -196,6 +215,7 @@ void Session::run(const RunRequest& request) const {
     throw;
   }
   release();
+  if (profile != nullptr) profile->wall = nanoseconds() - start;
 }
 
 }  // namespace bertc

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "program/program.h"
+#include "session/profile.h"
 
 namespace bertc {
 
@@ -28,8 +29,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Throws Error (kInput) that names the first bad element.
-  void run(const RunRequest& request) const;
+  // Throws Error (kInput) that names the first bad element. Tells where the time went if asked to.
+  void run(const RunRequest& request, Profile* profile = nullptr) const;
 
   std::size_t threads() const { return threads_; }
   const Program& program() const { return *program_; }

@@ -77,6 +77,28 @@ struct Avx2 {
     const __m128 two = _mm_min_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
   }
+  static BERTC_INLINE F32 sum_of_four(F32 a, F32 b, F32 c, F32 d) {
+    const __m256 ab = _mm256_hadd_ps(_mm256_add_ps(a.low, a.high), _mm256_add_ps(b.low, b.high));
+    const __m256 cd = _mm256_hadd_ps(_mm256_add_ps(c.low, c.high), _mm256_add_ps(d.low, d.high));
+    const __m256 halves = _mm256_hadd_ps(ab, cd);
+    const __m256 all = _mm256_add_ps(halves, _mm256_permute2f128_ps(halves, halves, 1));
+    return {all, all};
+  }
+  static BERTC_INLINE __m256 largest_pairs(__m256 a, __m256 b) {
+    return _mm256_max_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xDD));
+  }
+  static BERTC_INLINE F32 largest_of_four(F32 a, F32 b, F32 c, F32 d) {
+    const __m256 ab = largest_pairs(_mm256_max_ps(a.low, a.high), _mm256_max_ps(b.low, b.high));
+    const __m256 cd = largest_pairs(_mm256_max_ps(c.low, c.high), _mm256_max_ps(d.low, d.high));
+    const __m256 halves = largest_pairs(ab, cd);
+    const __m256 all = _mm256_max_ps(halves, _mm256_permute2f128_ps(halves, halves, 1));
+    return {all, all};
+  }
+  template <int kLane>
+  static BERTC_INLINE F32 spread(F32 a) {
+    return {_mm256_permute_ps(a.low, kLane * 0x55), _mm256_permute_ps(a.high, kLane * 0x55)};
+  }
+  static BERTC_INLINE void store_four(float* to, F32 a) { _mm_storeu_ps(to, _mm256_castps256_ps128(a.low)); }
   static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256 low = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane));
@@ -137,13 +159,28 @@ struct Avx2 {
     const __m256i words = _mm256_packus_epi32(round_bf16(a.low), round_bf16(a.high));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(words, 0xD8));
   }
-  static BERTC_INLINE __m256i pair_bf16(__m256 even, __m256 odd) {
-    return _mm256_or_si256(round_bf16(even), _mm256_slli_epi32(round_bf16(odd), 16));
+  // A half comes from two rows, four apart: then two levels of unpacking transpose 4 x 4 words in each.
+  static BERTC_INLINE __m256 load_halves(const std::byte* const* rows, std::size_t offset) {
+    const auto half = [&](int j) {
+      return _mm_loadu_ps(reinterpret_cast<const float*>(rows[4 * j] + offset));
+    };
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(half(0)), half(1), 1);
   }
-  static BERTC_INLINE void interleave_bf16(uint16_t* to, F32 even, F32 odd) {
-    auto* halves = reinterpret_cast<__m256i*>(to);
-    _mm256_storeu_si256(halves, pair_bf16(even.low, odd.low));
-    _mm256_storeu_si256(halves + 1, pair_bf16(even.high, odd.high));
+  static BERTC_INLINE __m256 low_pairs(__m256 a, __m256 b) { return _mm256_shuffle_ps(a, b, 0x44); }
+  static BERTC_INLINE __m256 high_pairs(__m256 a, __m256 b) { return _mm256_shuffle_ps(a, b, 0xEE); }
+  static BERTC_INLINE void transpose_words(const std::byte* const (&rows)[16], std::size_t offset, void* to) {
+    for (int half = 0; half < 2; ++half) {
+      const std::byte* const* from = rows + 8 * half;
+      const __m256 a = load_halves(from, offset), b = load_halves(from + 1, offset);
+      const __m256 c = load_halves(from + 2, offset), d = load_halves(from + 3, offset);
+      const __m256 ab_low = _mm256_unpacklo_ps(a, b), ab_high = _mm256_unpackhi_ps(a, b);
+      const __m256 cd_low = _mm256_unpacklo_ps(c, d), cd_high = _mm256_unpackhi_ps(c, d);
+      float* words = static_cast<float*>(to) + 8 * half;
+      _mm256_storeu_ps(words, low_pairs(ab_low, cd_low));
+      _mm256_storeu_ps(words + 16, high_pairs(ab_low, cd_low));
+      _mm256_storeu_ps(words + 32, low_pairs(ab_high, cd_high));
+      _mm256_storeu_ps(words + 48, high_pairs(ab_high, cd_high));
+    }
   }
 
   // 6 rows x 16 columns: 12 accumulators, 2 registers of weights and 1 broadcast are 15 of 16.
@@ -204,33 +241,47 @@ struct Avx2 {
 
   // Exact without VNNI: both operands widen to 16 bits, and vpmaddwd adds pairs of products in 32
   // bits. (vpmaddubsw would add them in 16 bits and saturate.) Rows are widened once per block of
-  // rows; 16 bytes of weights become 4 columns x 4 elements, so a block has 4 parts, each with two
-  // partial sums a column. 3 rows x 4 parts are 12 accumulators; weights, a broadcast and the product
-  // take 1 register each: 15 of 16.
+  // rows, a panel of weights once for all tiles of the block. 6 rows x 16 columns: 12 accumulators, 2
+  // registers of weights, a broadcast and a product are all 16.
   struct DotInt8 {
     using Input = uint8_t;
     using Active = int16_t;
-    using Weight = int8_t;
+    using Packed = int8_t;
+    using Weight = int16_t;
     using Sum = int32_t;
     using Register = __m256i;
     using Broadcast = __m256i;
     using Loaded = __m256i;
     static constexpr bool kPrepares = true;
-    static constexpr bool kHoldsWeights = false;
-    static constexpr std::size_t kDepth = 4, kParts = 4, kRows = 3, kBlocks = 1;
+    static constexpr bool kHoldsWeights = true;
+    static constexpr std::size_t kPackedDepth = 4, kDepth = 2, kParts = 2, kRows = 6, kBlocks = 1;
 
     static BERTC_INLINE void prepare(const Input* from, Active* to) {
       const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_cvtepu8_epi16(bytes));
     }
+    // [16][4] of 8 bits to [2][16][2] of 16 bits.
+    static BERTC_INLINE void prepare_weights(const Packed* from, Weight* to) {
+      auto* halves = reinterpret_cast<__m256i*>(to);
+      for (std::size_t part = 0; part < 2; ++part) {
+        const auto* quads = reinterpret_cast<const __m128i*>(from + 32 * part);
+        const __m256 low = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128(quads)));
+        const __m256 high = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm_loadu_si128(quads + 1)));
+        // Pairs of columns 0 1 4 5 2 3 6 7, then in their order.
+        const __m256i first = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));
+        const __m256i second = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xDD));
+        _mm256_storeu_si256(halves + part, _mm256_permute4x64_epi64(first, 0xD8));
+        _mm256_storeu_si256(halves + 2 + part, _mm256_permute4x64_epi64(second, 0xD8));
+      }
+    }
     static BERTC_INLINE Register zero() { return _mm256_setzero_si256(); }
     static BERTC_INLINE Broadcast broadcast(const Active* a) {
-      long long quad;
-      std::memcpy(&quad, a, 8);
-      return _mm256_set1_epi64x(quad);
+      int pair;
+      std::memcpy(&pair, a, 4);
+      return _mm256_set1_epi32(pair);
     }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
-      return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 16 * part)));
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 16 * part));
     }
     // Inline assembly, since GCC 12 otherwise forms all products first and spills the sums.
     static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
@@ -239,8 +290,45 @@ struct Avx2 {
       return sum;
     }
     static BERTC_INLINE void store_sums(Sum* to, Register sum) {
-      const __m256i columns = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sum, sum), 0xD8);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(columns));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), sum);
+    }
+  };
+
+  // Exact without VNNI for weights in -63..63: vpmaddubsw adds pairs of products in 16 bits, and 2 x
+  // 255 x 63 = 32130 fits; vpmaddwd by ones adds those pairs in 32 bits. (A third product would not
+  // fit, so each step needs its own vpmaddwd.) 32 products take two multiplications, not the four of
+  // DotInt8, and nothing is widened. 5 rows x 16 columns: 10 accumulators, 2 registers of weights, ones,
+  // a broadcast and the products are 15 of 16.
+  struct DotInt7 {
+    using Input = uint8_t;
+    using Active = uint8_t;
+    using Weight = int8_t;
+    using Sum = int32_t;
+    using Register = __m256i;
+    using Broadcast = __m256i;
+    using Loaded = __m256i;
+    static constexpr bool kPrepares = false;
+    static constexpr bool kHoldsWeights = true;
+    static constexpr std::size_t kDepth = 4, kParts = 2, kRows = 5, kBlocks = 1;
+
+    static BERTC_INLINE Register zero() { return _mm256_setzero_si256(); }
+    static BERTC_INLINE Broadcast broadcast(const Active* a) {
+      int quad;
+      std::memcpy(&quad, a, 4);
+      return _mm256_set1_epi32(quad);
+    }
+    static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 32 * part));
+    }
+    static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
+      __m256i products;
+      asm("vpmaddubsw %3, %2, %1\n\tvpmaddwd %4, %1, %1\n\tvpaddd %1, %0, %0"
+          : "+x"(sum), "=&x"(products)
+          : "x"(a), "x"(b), "x"(_mm256_set1_epi16(1)));
+      return sum;
+    }
+    static BERTC_INLINE void store_sums(Sum* to, Register sum) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), sum);
     }
   };
 };

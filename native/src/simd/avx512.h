@@ -34,6 +34,31 @@ struct Avx512 {
   static BERTC_INLINE float sum(F32 a) { return _mm512_reduce_add_ps(a); }
   static BERTC_INLINE float largest(F32 a) { return _mm512_reduce_max_ps(a); }
   static BERTC_INLINE float smallest(F32 a) { return _mm512_reduce_min_ps(a); }
+  static BERTC_INLINE F32 sum_of_four(F32 a, F32 b, F32 c, F32 d) {
+    const F32 ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const F32 cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const F32 quarters = add(low_pairs(ab, cd), high_pairs(ab, cd));
+    const F32 halves = add(quarters, _mm512_shuffle_f32x4(quarters, quarters, 0x4E));
+    return add(halves, _mm512_shuffle_f32x4(halves, halves, 0xB1));
+  }
+  static BERTC_INLINE F32 largest_of_four(F32 a, F32 b, F32 c, F32 d) {
+    const F32 ab = max(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const F32 cd = max(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const F32 quarters = max(low_pairs(ab, cd), high_pairs(ab, cd));
+    const F32 halves = max(quarters, _mm512_shuffle_f32x4(quarters, quarters, 0x4E));
+    return max(halves, _mm512_shuffle_f32x4(halves, halves, 0xB1));
+  }
+  static BERTC_INLINE F32 low_pairs(F32 a, F32 b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  }
+  static BERTC_INLINE F32 high_pairs(F32 a, F32 b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  }
+  template <int kLane>
+  static BERTC_INLINE F32 spread(F32 a) {
+    return _mm512_permute_ps(a, kLane * 0x55);
+  }
+  static BERTC_INLINE void store_four(float* to, F32 a) { _mm_storeu_ps(to, _mm512_castps512_ps128(a)); }
   static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
     const auto mask = static_cast<__mmask16>((1u << count) - 1u);
     return _mm512_mask_blend_ps(mask, set(fill), a);
@@ -75,10 +100,27 @@ struct Avx512 {
     const __m256i halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32(round_bf16(a), 16));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
   }
-  static BERTC_INLINE void interleave_bf16(uint16_t* to, F32 even, F32 odd) {
-    const __m512i low = _mm512_srli_epi32(round_bf16(even), 16);
-    const __m512i high = _mm512_and_si512(round_bf16(odd), _mm512_set1_epi32(~0xFFFF));
-    _mm512_storeu_si512(to, _mm512_or_si512(low, high));
+  // Quarter j of a register comes from row 4 j + i: then two levels of unpacking transpose 4 x 4 words
+  // in each quarter.
+  static BERTC_INLINE F32 load_quarters(const std::byte* const* rows, std::size_t offset) {
+    const auto quarter = [&](int j) {
+      return _mm_loadu_ps(reinterpret_cast<const float*>(rows[4 * j] + offset));
+    };
+    F32 a = _mm512_castps128_ps512(quarter(0));
+    a = _mm512_insertf32x4(a, quarter(1), 1);
+    a = _mm512_insertf32x4(a, quarter(2), 2);
+    return _mm512_insertf32x4(a, quarter(3), 3);
+  }
+  static BERTC_INLINE void transpose_words(const std::byte* const (&rows)[16], std::size_t offset, void* to) {
+    const F32 a = load_quarters(rows, offset), b = load_quarters(rows + 1, offset);
+    const F32 c = load_quarters(rows + 2, offset), d = load_quarters(rows + 3, offset);
+    const F32 ab_low = _mm512_unpacklo_ps(a, b), ab_high = _mm512_unpackhi_ps(a, b);
+    const F32 cd_low = _mm512_unpacklo_ps(c, d), cd_high = _mm512_unpackhi_ps(c, d);
+    auto* words = static_cast<float*>(to);
+    store(words, low_pairs(ab_low, cd_low));
+    store(words + 16, high_pairs(ab_low, cd_low));
+    store(words + 32, low_pairs(ab_high, cd_high));
+    store(words + 48, high_pairs(ab_high, cd_high));
   }
 
   // Register blocking of all three products: 6 rows x 4 blocks are 24 accumulators, 4 registers

@@ -16,15 +16,20 @@ BERTC_INLINE typename V::F32 horner(const float (&coefficients)[kTerms], typenam
   return value;
 }
 
-// exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (Cody and Waite). The
-// argument is held to -87..88, where the result is a normal number.
+// exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (Cody and Waite), for x <= 88.
+// The argument is held to -87, so that the result is a normal number.
 template <class V>
-BERTC_INLINE typename V::F32 exp(typename V::F32 x) {
-  x = V::min(V::max(x, V::set(-87.0f)), V::set(88.0f));
+BERTC_INLINE typename V::F32 exp_of_negative(typename V::F32 x) {
+  x = V::max(x, V::set(-87.0f));
   const typename V::F32 n = V::round(V::mul(x, V::set(1.44269504f)));
   typename V::F32 r = V::fma(n, V::set(-0.693145752f), x);
   r = V::fma(n, V::set(-1.42860677e-6f), r);
   return V::scale_exp2(horner<V>(kExp, r), n);
+}
+
+template <class V>
+BERTC_INLINE typename V::F32 exp(typename V::F32 x) {
+  return exp_of_negative<V>(V::min(x, V::set(88.0f)));
 }
 
 // 1 - 2 / (exp(2 x) + 1).

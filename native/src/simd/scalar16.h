@@ -2,14 +2,16 @@
 // avx2.h and avx512.h say the same words in instructions.
 //
 // Words on floats: load store set add sub mul div fma min max min_abs round scale_exp2 sum largest
-// smallest keep_lanes look_up. On integers: to_int to_float load_int set_int sub_int mul_int. Conversions on
-// the way to and from memory: store_u8 load_i8 load_f16 load_bf16 store_bf16 interleave_bf16.
+// smallest sum_of_four largest_of_four spread store_four keep_lanes look_up. On integers: to_int to_float
+// load_int set_int sub_int mul_int. On the way to and from memory: store_u8 load_i8 load_f16 load_bf16
+// store_bf16 transpose_words.
 //
 // Dot types are the inner loop of a matrix product (see kernels/gemm/gemm_template.h): they
 // multiply a group of kDepth consecutive elements of one row of activations with a packed block of
 // 16 output columns. A block's sums take kParts registers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -107,6 +109,20 @@ struct Scalar16 {
   static BERTC_INLINE float smallest(F32 a) {
     return reduce(a, [](float x, float y) { return x < y ? x : y; });
   }
+  // Four vectors to one: lane i of each four lanes has the sum (the largest element) of the i-th.
+  template <class Body>
+  static BERTC_INLINE F32 of_four(F32 a, F32 b, F32 c, F32 d, Body body) {
+    const float values[4] = {body(a), body(b), body(c), body(d)};
+    return map([&](int i) { return values[i % 4]; });
+  }
+  static BERTC_INLINE F32 sum_of_four(F32 a, F32 b, F32 c, F32 d) { return of_four(a, b, c, d, sum); }
+  static BERTC_INLINE F32 largest_of_four(F32 a, F32 b, F32 c, F32 d) { return of_four(a, b, c, d, largest); }
+  // Lane kLane of each four in all four of them.
+  template <int kLane>
+  static BERTC_INLINE F32 spread(F32 a) {
+    return map([&](int i) { return a[i / 4 * 4 + kLane]; });
+  }
+  static BERTC_INLINE void store_four(float* to, F32 a) { std::memcpy(to, &a, 16); }
   // The first count lanes of a, and fill in the others.
   static BERTC_INLINE F32 keep_lanes(F32 a, int count, float fill) {
     return map([&](int i) { return i < count ? a[i] : fill; });
@@ -149,11 +165,13 @@ struct Scalar16 {
   static BERTC_INLINE void store_bf16(uint16_t* to, F32 a) {
     for (int i = 0; i < 16; ++i) to[i] = float_to_bf16(a[i]);
   }
-  // to[2 i] = even[i], to[2 i + 1] = odd[i].
-  static BERTC_INLINE void interleave_bf16(uint16_t* to, F32 even, F32 odd) {
-    for (int i = 0; i < 16; ++i) {
-      to[2 * i] = float_to_bf16(even[i]);
-      to[2 * i + 1] = float_to_bf16(odd[i]);
+  // The four words of 4 bytes at `offset` of 16 rows: to[16 i + r] = rows[r][i].
+  static BERTC_INLINE void transpose_words(const std::byte* const (&rows)[16], std::size_t offset, void* to) {
+    auto* words = static_cast<std::byte*>(to);
+    for (std::size_t i = 0; i < 4; ++i) {
+      for (std::size_t r = 0; r < 16; ++r) {
+        std::memcpy(words + 4 * (16 * i + r), rows[r] + offset + 4 * i, 4);
+      }
     }
   }
 

@@ -48,7 +48,7 @@ def shape_tables(report: Report) -> list[str]:
             cells = [f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['gops']:,.0f}", share]
             rows.append([work, *cells, _best(report, own, work)])
         heading = [f"`{own['name']}`", "p50 ms", "p99 ms", "GOP/s", "of the limit", "times the best peer"]
-        lines += [*table(heading, rows), ""]
+        lines += [*table(heading, rows), ""] if rows else []
     return lines
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from bertc import _native
 
-DTYPES = {"fp32": "f32", "bf16": "bf16", "int8": "i8"}
-"""Dtype as users name it -> as the native core does."""
+DTYPES = {"fp32": "f32", "bf16": "bf16", "int8": "i8", "int7": "i7"}
+"""Dtype as users name it -> as the native core does. int7: 8-bit products with weights of 7 bits."""
 
 TRIALS = 7
 """The best of them counts: a limit is what the machine reaches when nothing disturbs it."""

@@ -13,6 +13,7 @@ from bertc.bench.peers import PEERS
 from bertc.bench.peers.base import check_installed
 from bertc.bench.process import EngineSpec
 from bertc.bench.timing import Effort
+from bertc.bench.work import product_dtype
 from bertc.errors import InputError
 
 OURS = "bertc"
@@ -76,7 +77,9 @@ def _check_models(artifacts: Sequence[Artifact]) -> None:
 
 
 def _dtype(artifact: Artifact) -> str:
-    return str(artifact.manifest.recipe.get("dtype"))
+    """The recipe's; int7 for 8-bit products with weights of 7 bits, which have a limit of their own."""
+    dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
+    return "int7" if "int7" in dtypes else str(artifact.manifest.recipe.get("dtype"))
 
 
 def _spec(settings: Settings, library: str, dtype: str, file: Path) -> EngineSpec:

@@ -18,9 +18,9 @@ COLORS = {
     "transformers": "#e08e0b",
     "ctranslate2": "#7b5ea7",
 }
-LINES = {"int8": "-", "bf16": "--", "fp32": ":"}
-HATCHES = {"int8": "", "bf16": "//", "fp32": ".."}
-MARKERS = {"int8": "o", "bf16": "s", "fp32": "^"}
+LINES = {"int8": "-", "int7": "-.", "bf16": "--", "fp32": ":"}
+HATCHES = {"int8": "", "int7": "\\\\", "bf16": "//", "fp32": ".."}
+MARKERS = {"int8": "o", "int7": "v", "bf16": "s", "fp32": "^"}
 MODES = {
     "one_call": "one unsorted call",
     "sorted": "batches of 32, sorted",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -147,7 +148,11 @@ class _Failure:
 
 
 def _start_process(log: Path, threads: int) -> None:
-    """Bind to as many processors as threads are asked for; keep what libraries print out of the way."""
+    """Bind to as many processors as threads are asked for; keep what libraries print out of the way.
+
+    An interrupt from the keyboard goes to all processes: the first decides what happens to the others.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

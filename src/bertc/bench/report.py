@@ -84,9 +84,9 @@ def ratios(
 def rivals(own_dtype: str, peer_dtype: str) -> bool:
     """Whether a peer counts when ours in this dtype is compared with the best of them.
 
-    Int8 has to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
+    Int8 and int7 have to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
     """
-    return own_dtype in ("int8", peer_dtype)
+    return own_dtype in ("int8", "int7", peer_dtype)
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:

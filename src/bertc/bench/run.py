@@ -66,7 +66,8 @@ class LocalEngine:
 
     def facts(self) -> EngineFacts:
         """See :class:`Contestant`."""
-        return describe(self.spec, self._engine)
+        # Of the memory of this process, the bench itself has taken the most.
+        return replace(describe(self.spec, self._engine), peak_mb=None)
 
 
 @dataclass
@@ -224,8 +225,8 @@ def _run_texts(findings: _Findings, contestants: _Field, encoder: Encoder, say: 
         mode: Amount.of(encoder.info, token_lengths(encoder, texts_of(mode, settings.texts)))
         for mode in TEXT_MODES
     }
-    # Each turn warms up by itself: whole passes for nothing would take minutes.
-    effort = replace(settings.effort, warmup=0)
+    # Each turn warms up by itself: whole passes for nothing would take minutes. A pass is many calls.
+    effort = replace(settings.effort, warmup=0, patience=3 * settings.effort.patience)
     for (mode, name), rounds in contestants.measure(_text_turns, effort).items():
         findings.texts[mode, name] = summarize(rounds, amounts[mode])
     findings.engines = _facts(contestants)

@@ -122,10 +122,14 @@ def faster(round_ms: Sequence[float], others: Sequence[float]) -> Ratio:
 def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
     """Of the encoder's matrix products: 2 per multiply-add, without embeddings, norms and heads.
 
-    Per token and layer 4 H*H for queries, keys, values and their output and 2 H*I for the feed
-    forward part; per sequence of n tokens 2 n*n*H for scores and mixed values.
+    Per token and layer 4 H*H multiply-adds for queries, keys, values and their output and 2 H*I for
+    the feed forward part, and attention's.
     """
     hidden, inner = info.hidden_size, info.intermediate_size
-    dense = (4 * hidden * hidden + 2 * hidden * inner) * sum(lengths)
-    attention = 2 * hidden * sum(length * length for length in lengths)
-    return 2 * info.num_hidden_layers * (dense + attention)
+    dense = 2 * (4 * hidden * hidden + 2 * hidden * inner) * sum(lengths)
+    return info.num_hidden_layers * (dense + attention_operations(hidden, lengths))
+
+
+def attention_operations(hidden: int, lengths: Sequence[int]) -> int:
+    """Of one layer: n*n*H multiply-adds for the scores of n tokens, as many for the mixed values."""
+    return 2 * 2 * hidden * sum(length * length for length in lengths)

@@ -1,9 +1,22 @@
-"""What a pass through a program has to do: its steps, and the weights that it reads."""
+"""What a pass through a program has to do: its steps, their operations, and the bytes that they move."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bertc.artifact.reader import Artifact
 from bertc.artifact.schema import Program, Step
+from bertc.bench.timing import attention_operations
+
+ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
+LINEAR_DTYPES = {"linear": "fp32", "linear_bf16": "bf16", "linear_int8": "int8"}
+"""Op -> the dtype of its products."""
+
+
+def product_dtype(step: Step) -> str | None:
+    """The dtype of a linear layer's products, as users and limits name it; None for other steps."""
+    dtype = LINEAR_DTYPES.get(step.op)
+    return "int7" if dtype == "int8" and step.attributes.get("weight_bits") == 7 else dtype
 
 
 def needed_steps(program: Program, output: str) -> list[Step]:
@@ -20,5 +33,40 @@ def needed_steps(program: Program, output: str) -> list[Step]:
 def matrix_bytes(artifact: Artifact, output: str) -> int:
     """Bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
     steps = needed_steps(artifact.manifest.program, output)
-    names = {name for step in steps if step.op.startswith("linear") for name in step.inputs}
+    names = {name for step in steps if step.op in LINEAR_DTYPES for name in step.inputs}
     return sum(entry.nbytes for name, entry in artifact.tensors.items() if name in names)
+
+
+class Workload:
+    """A batch of ``batch`` sequences of ``length`` tokens in an artifact's program."""
+
+    def __init__(self, artifact: Artifact, batch: int, length: int) -> None:
+        self._artifact = artifact
+        self._rows = {"tokens": batch * length, "sequences": batch}
+        self._batch, self._length = batch, length
+        self._buffers = {buffer.name: buffer for buffer in artifact.manifest.program.buffers}
+
+    def operations(self, step: Step) -> int:
+        """Of its matrix products: 2 per multiply-add."""
+        out = self._buffers[step.outputs[0]]
+        if step.op in LINEAR_DTYPES:
+            depth = self._buffers[step.inputs[0]].columns
+            return 2 * self._rows[out.rows] * depth * out.columns
+        if step.op == "attention_qkv":
+            return attention_operations(out.columns, [self._length] * self._batch)
+        return 0
+
+    def bytes(self, step: Step, operands: Sequence[str]) -> int:
+        """Of these of its operands: activations read or written once, weights read once."""
+        total = 0
+        for name in operands:
+            if name in self._buffers:
+                buffer = self._buffers[name]
+                columns = max(buffer.columns, 1)
+                total += self._rows[buffer.rows] * columns * ELEMENT_BYTES[buffer.dtype]
+            elif name in self._artifact.tensors:
+                entry = self._artifact.tensors[name]
+                # Of a table, the rows that tokens name: one each.
+                share = self._rows["tokens"] / entry.shape[0] if step.op == "embed" else 1.0
+                total += int(entry.nbytes * share)
+        return total

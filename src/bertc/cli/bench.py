@@ -23,8 +23,12 @@ Checkpoint = Annotated[
     Path | None, typer.Option(help="The folder that FILE was compiled from, for --against.")
 ]
 DTypes = Annotated[str, typer.Option(help="Variants of --against, comma-separated.")]
-Batch = Annotated[str, typer.Option(help="Sequences per run, comma-separated.")]
-Length = Annotated[str, typer.Option(help="Tokens per sequence, comma-separated.")]
+Batch = Annotated[
+    str | None, typer.Option(help="Sequences per run. Default: 1,4,8,16,32,64; with --layers 1,8.")
+]
+Length = Annotated[
+    str | None, typer.Option(help="Tokens per sequence. Default: 16,128,512; with --layers 128.")
+]
 Input = Annotated[str | None, typer.Option("--input", "-i", help="Also time the texts of this file.")]
 Column = Annotated[str, typer.Option(help="Where .jsonl and .parquet have the text.")]
 Sts = Annotated[
@@ -36,6 +40,7 @@ Calibration = Annotated[
 Warmup = Annotated[int, typer.Option(min=0, help="Rounds before measuring.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Measured runs, at most.")]
 Seconds = Annotated[float, typer.Option(min=0, help="Per engine and shape, about.")]
+Layers = Annotated[bool, typer.Option("--layers", help="Tell the time by kernel, and nothing else.")]
 Startup = Annotated[bool, typer.Option(help="Time the start of a process, by phase.")]
 Memory = Annotated[bool, typer.Option(help="Tell the peak memory of a process of our own at 32x128.")]
 Scaling = Annotated[bool, typer.Option(help="Compare all threads with one at 8x128.")]
@@ -50,8 +55,9 @@ def command(
     against: Against = "",
     checkpoint: Checkpoint = None,
     dtypes: DTypes = "fp32,bf16,int8",
-    batch: Batch = "1,4,8,16,32,64",
-    length: Length = "16,128,512",
+    batch: Batch = None,
+    length: Length = None,
+    layers: Layers = False,
     source: Input = None,
     column: Column = "text",
     sts: Sts = None,
@@ -79,14 +85,22 @@ def command(
     if not files:
         _only_peaks(count, peaks, as_json)
         return
+    if layers:
+        if against or source or sts or save or plots:
+            message = (
+                "it looks into our own files alone, and takes no --against, --input, --sts, --save, --plots"
+            )
+            raise typer.BadParameter(message, param_hint="--layers")
+        _only_layers(files, count, batch or "1,8", length or "128", seconds, as_json)
+        return
     settings = Settings(
         files=tuple(files),
         threads=count,
         against=_names(against),
         dtypes=_names(dtypes),
         checkpoint=checkpoint,
-        batches=_numbers(batch, "--batch"),
-        lengths=_numbers(length, "--length"),
+        batches=_numbers(batch or "1,4,8,16,32,64", "--batch"),
+        lengths=_numbers(length or "16,128,512", "--length"),
         texts=_texts(source, column, sts),
         source=source or (str(sts) if sts else None),
         sts=sts,
@@ -137,6 +151,23 @@ def _only_peaks(threads: int, wanted: bool, as_json: bool) -> None:
         print_json(report)
     else:
         print_peaks(report)
+
+
+def _only_layers(
+    files: list[Path], threads: int, batch: str, length: str, seconds: float, as_json: bool
+) -> None:
+    from itertools import product
+
+    from bertc.bench.layers import measure_layers
+    from bertc.cli.layer_tables import print_layers
+
+    shapes = [*product(_numbers(batch, "--batch"), _numbers(length, "--length"))]
+    with status("starting") as say:
+        report = measure_layers(files, threads, shapes, seconds, say)
+    if as_json:
+        print_json(report)
+    else:
+        print_layers(report)
 
 
 def _texts(source: str | None, column: str, sts: Path | None) -> tuple[str, ...]:

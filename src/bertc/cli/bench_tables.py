@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bertc.cli.console import print_facts, print_table
+from bertc.cli.console import print_facts, print_note, print_table
 
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -14,6 +14,8 @@ TIMES = {"p50_ms": "p50 ms", "p90_ms": "p90 ms", "p99_ms": "p99 ms"}
 RATES = {"sequences_per_second": "sequences/s", "tokens_per_second": "tokens/s", "gops": "GOP/s"}
 MODES = {"sorted": "32, sorted", "unsorted": "32, unsorted", "single": "one by one", "one_call": "one call"}
 """How texts are batched."""
+RESTLESS = 0.2
+"""Spread from round to round that an idle machine stays below, by far."""
 
 
 def print_report(report: Report) -> None:
@@ -32,6 +34,7 @@ def print_report(report: Report) -> None:
     _print_scaling(report)
     for message in report["failed"].values():
         print_facts("not measured", {"": message})
+    _print_warning(report)
 
 
 def print_peaks(report: Report, machine: bool = True) -> None:
@@ -57,19 +60,21 @@ def _print_shapes(report: Report) -> None:
 
 
 def _print_texts(report: Report) -> None:
-    rows = [
-        [MODES[row["mode"]], row["engine"], *_figures(row), row["kernel_sequences_per_second"]]
-        for row in report["texts"]
-    ]
-    if rows:
-        first = report["texts"][0]
-        amount = f"{first['sequences']} texts, {first['tokens']} tokens"
-        title = f"{report['settings']['source']}: {amount}, with tokenizing"
-        print_table(title, ["batches", "engine", *_headings(), "model alone"], rows)
+    if not report["texts"]:
+        return
+    first = report["texts"][0]
+    rows = []
+    for row in report["texts"]:
+        fewer = "" if row["sequences"] == first["sequences"] else f", {row['sequences']} texts"
+        model_alone = row["kernel_sequences_per_second"]
+        rows.append([MODES[row["mode"]] + fewer, row["engine"], *_figures(row), model_alone])
+    amount = f"{first['sequences']} texts, {first['tokens']} tokens"
+    title = f"{report['settings']['source']}: {amount}, with tokenizing"
+    print_table(title, ["batches", "engine", *_headings(), "model alone, /s"], rows)
 
 
 def _headings() -> list[str]:
-    return [*TIMES.values(), "spread %", *RATES.values(), "% of limit", "calls"]
+    return [*TIMES.values(), "spread %", *RATES.values(), "% of peak", "calls"]
 
 
 def _figures(row: Row) -> list[Any]:
@@ -103,21 +108,24 @@ def _exact(value: Any) -> Any:
 
 
 def _print_ratios(report: Report) -> None:
-    """For each of ours: a line for each work, a column for each peer."""
+    """For each of ours: a line for each work, a column for each rival."""
     from bertc.bench.report import rivals
 
     dtypes = {engine["name"]: engine["dtype"] for engine in report["engines"]}
     for own in dict.fromkeys(row["engine"] for row in report["ratios"]):
-        mine = [row for row in report["ratios"] if row["engine"] == own]
+        mine = [
+            row
+            for row in report["ratios"]
+            if row["engine"] == own and rivals(dtypes[own], dtypes[row["peer"]])
+        ]
         peers = list(dict.fromkeys(row["peer"] for row in mine))
         found = {(row["work"], row["peer"]): row["median"] for row in mine}
         rows = []
         for work in dict.fromkeys(row["work"] for row in mine):
-            matches = [peer for peer in peers if rivals(dtypes[own], dtypes[peer]) and (work, peer) in found]
-            least = min((found[work, peer] for peer in matches), default="")
-            rows.append([work, least, *(found.get((work, peer), "") for peer in peers)])
-        best = "the best" if dtypes[own] == "int8" else f"the best {dtypes[own]}"
-        print_table(f"{own} is so many times faster than", ["", best, *peers], rows)
+            best = min(found[work, peer] for peer in peers if (work, peer) in found)
+            rows.append([work, best, *(found.get((work, peer), "") for peer in peers)])
+        if rows:
+            print_table(f"{own} is so many times faster than", ["", "the best of them", *peers], rows)
 
 
 def _print_startup(report: Report) -> None:
@@ -138,6 +146,19 @@ def _print_memory(report: Report) -> None:
     if rows:
         shape = "{batch:.0f}x{length:.0f}".format(**report["memory"][0])
         print_table(f"memory of a process that runs {shape}, MB", list(columns.values()), rows)
+
+
+def _print_warning(report: Report) -> None:
+    from bertc.bench.plan import OURS
+
+    own = [engine["name"] for engine in report["engines"] if engine["library"] == OURS]
+    spreads = [row["spread"] for row in (*report["shapes"], *report["texts"]) if row["engine"] in own]
+    restless = sum(spread > RESTLESS for spread in spreads)
+    if restless:
+        print_note(
+            f"In {restless} of our {len(spreads)} rows the spread is above {RESTLESS:.0%}: something else "
+            "ran on this machine, and the figures tell of that too. Measure again when it is idle."
+        )
 
 
 def _print_scaling(report: Report) -> None:

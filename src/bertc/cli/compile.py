@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bertc.cli.console import AsJson, DTypeName, print_facts, print_json
+
+
+class ProfileName(str, Enum):
+    """Names of ``bertc.profiles``."""
+
+    VNNI = "vnni"
+    AVX2 = "avx2"
 
 
 def command(
@@ -20,6 +28,10 @@ def command(
     ] = None,
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
+    ] = None,
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option(help="Of int8: for processors with VNNI (the default), or with AVX2 and no VNNI."),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -53,7 +65,8 @@ def command(
         model,
         output,
         recipe,
-        dtype=None if dtype is None else dtype.value,
+        dtype=_value(dtype),
+        profile=_value(profile),
         max_drop=None if max_drop is None else _share(max_drop),
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
@@ -92,3 +105,7 @@ def _share(text: str) -> float:
 
 def _print_step(name: str, seconds: float) -> None:
     typer.secho(f"{seconds:7.1f} s  {name}", err=True, dim=True)
+
+
+def _value(choice: Enum | None) -> str | None:
+    return None if choice is None else str(choice.value)

@@ -37,13 +37,14 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; numbers, and whatever is no text, go to the right."""
+    """A table; numbers, and whatever is no text, go to the right; columns without entries are left out."""
     table = Table(title=title, title_justify="left", show_header=any(columns))
-    for index, name in enumerate(columns):
+    used = [index for index in range(len(columns)) if any(row[index] != "" for row in rows)]
+    for index in used:
         texts = all(isinstance(row[index], str) for row in rows)
-        table.add_column(name, justify="left" if texts else "right", overflow="fold")
+        table.add_column(columns[index], justify="left" if texts else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_spell(cell)) for cell in row))
+        table.add_row(*(Text(_spell(row[index])) for index in used))
     _console().print(table)
 
 
@@ -51,6 +52,11 @@ def print_facts(title: str, facts: Mapping[str, Any]) -> None:
     """A table of names and values, without a heading; nested facts get dotted names."""
     if facts:
         print_table(title, ("", ""), list(_flatten(facts)))
+
+
+def print_note(text: str) -> None:
+    """A paragraph below tables."""
+    _console().print(Text(text))
 
 
 def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from bertc.cli.console import AsJson, ModelFile, print_facts, print_json, print_
 
 if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
+    from bertc.artifact.schema import Program
 
 
 def command(
@@ -67,6 +68,7 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
         },
         "model": asdict(manifest.model),
         "recipe": to_json_value(manifest.recipe),
+        "profile": _profile(manifest.program),
         "certificate": {"summary": artifact.certificate.summary},
         "provenance": to_json_value(manifest.provenance),
         "program": {
@@ -77,6 +79,17 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
         },
         "tensors": _tensors(artifact),
     }
+
+
+def _profile(program: Program) -> dict[str, Any]:
+    """Of the int8 layers: which one, when to use it, what it costs. Empty without such layers."""
+    from bertc.profiles import PROFILES
+
+    bits = [step.attributes.get("weight_bits") for step in program.steps if step.op == "linear_int8"]
+    if not bits:
+        return {}
+    name = "avx2" if 7 in bits else "vnni"
+    return {"name": name, **asdict(PROFILES[name])}
 
 
 def _tensors(artifact: Artifact) -> list[dict[str, Any]]:

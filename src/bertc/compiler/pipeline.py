@@ -31,6 +31,7 @@ from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
 from bertc.lowering.lower import LoweredModel, lower
+from bertc.profiles import PROFILES
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Budget, Recipe
@@ -48,6 +49,7 @@ def compile(  # noqa: A001
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
@@ -57,6 +59,7 @@ def compile(  # noqa: A001
     ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8.
+    ``profile``, for int8, names the processors that the file is for: "vnni" or "avx2" (``bertc.profiles``).
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
@@ -68,6 +71,7 @@ def compile(  # noqa: A001
         output,
         recipe,
         dtype=dtype,
+        profile=profile,
         max_drop=max_drop,
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
@@ -80,6 +84,7 @@ def run_pipeline(
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
@@ -88,7 +93,7 @@ def run_pipeline(
 ) -> Artifact:
     """:func:`compile` that tells ``on_step`` about its progress, and may show bars for long steps."""
     step = _Steps(on_step)
-    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, max_drop, eval_data))
+    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile, max_drop, eval_data))
     path = step("check the destination", lambda: _check_destination(output))
     model = step("import the checkpoint", lambda: import_model(_choose_source(source, chosen)))
     fused = step("fuse", lambda: passes.fuse(model.graph))
@@ -104,7 +109,7 @@ def run_pipeline(
         "hold the budget", lambda: hold_budget(subject, chosen.budget, scorer, show_progress=show_progress)
     )
     check_budget(held, allow_over_budget)
-    typed = step(f"quantize to {chosen.dtype}", lambda: subject.variant(held.precisions))
+    typed = step(f"quantize to {chosen.layer_dtype}", lambda: subject.variant(held.precisions))
     lowered = step("lower", lambda: lower(typed))
     graphs = Graphs(model.graph, fused, typed, held.precisions)
     certificate = step("certify", lambda: certify(model.info, graphs, data.held_out, scorer))
@@ -139,11 +144,17 @@ def _scorer(
 
 
 def _choose_recipe(
-    recipe: Any, dtype: str | None, max_drop: float | str | None, eval_data: str | PathLike[str] | None
+    recipe: Any,
+    dtype: str | None,
+    profile: str | None,
+    max_drop: float | str | None,
+    eval_data: str | PathLike[str] | None,
 ) -> Recipe:
     chosen = Recipe.load(recipe)
     if dtype is not None:
         chosen = dataclasses.replace(chosen, dtype=dtype)
+    if profile is not None:
+        chosen = _for_profile(chosen, profile)
     changes: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}
     if eval_data is not None:
         changes["eval_data"] = str(eval_data)
@@ -151,6 +162,15 @@ def _choose_recipe(
         budget = dataclasses.replace(chosen.budget or Budget(), **changes)
         chosen = dataclasses.replace(chosen, budget=budget)
     return chosen
+
+
+def _for_profile(recipe: Recipe, profile: str) -> Recipe:
+    if profile not in PROFILES:
+        raise RecipeError(f"profile is {profile!r}, expected one of {', '.join(PROFILES)}")
+    if recipe.dtype != "int8":
+        raise RecipeError(f"profile {profile} is for dtype int8, not {recipe.dtype}: leave it out")
+    weights = dataclasses.replace(recipe.weights, bits=PROFILES[profile].weight_bits)
+    return dataclasses.replace(recipe, weights=weights)
 
 
 def _choose_source(source: str | PathLike[str] | None, recipe: Recipe) -> str | Path:

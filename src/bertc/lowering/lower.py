@@ -17,6 +17,7 @@ from bertc.lowering.pack import (
     pack_vector,
     pack_weight,
     round_up,
+    weight_bits,
 )
 from bertc.lowering.plan_memory import PlannedStep, plan_memory
 
@@ -102,6 +103,7 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor], pack
         weight = node.inputs[3]
         tensors[f"{weight}.column_sum"] = pack(column_sums, graph.constants[weight])
         inputs.insert(5, f"{weight}.column_sum")
+        attributes["weight_bits"] = weight_bits(graph.constants[weight])
     if node.op == "embed":
         # Padding added rows that no id may name.
         for key, operand in (("word_rows", 3), ("position_rows", 5), ("token_type_rows", 6)):

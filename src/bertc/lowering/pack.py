@@ -20,6 +20,8 @@ ALIGNMENT = 64
 GROUP = {DType.F32: 1, DType.BF16: 2, DType.I8: 4}
 """Consecutive input elements that one instruction multiplies, by weight dtype."""
 
+LIMIT_OF_7_BITS = 63
+
 Array = np.ndarray[Any, Any]
 
 
@@ -75,3 +77,8 @@ def column_sums(constant: Constant) -> PackedTensor:
     """The sum of each output channel's 8-bit weights, int32: the zero point's share of a product."""
     sums = constant.array.astype(np.int64).sum(axis=1).astype(np.int32)
     return pack_vector(Constant(DType.I32, sums))
+
+
+def weight_bits(constant: Constant) -> int:
+    """8, or 7 if all numbers lie in -63..63: the kernels for those are faster where there is no VNNI."""
+    return 7 if int(np.abs(constant.array.astype(np.int16)).max()) <= LIMIT_OF_7_BITS else 8

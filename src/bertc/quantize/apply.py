@@ -19,7 +19,7 @@ from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 
 _FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
-"""Precision of a linear layer -> the form of its input."""
+"""Precision of a linear layer -> its op's and its input's name for it."""
 
 _EITHER = "bf16 or fp32"
 """What attention takes as its input."""
@@ -139,8 +139,7 @@ class _Typer:
             bits = 7 if precision == "int7" else 8
             operands = (*self._quantized[x], *self.constants.int8(weight, bits))
         operands = (*operands, self.constants.f32(bias), residual)
-        op = "linear_bf16" if precision == "bf16" else "linear_int8"
-        self._append(node, op, operands, out_dtype=out_dtype)
+        self._append(node, f"linear_{_FORMS[precision]}", operands, out_dtype=out_dtype)
 
     def _attention(self, node: Node) -> None:
         if self._precisions[node.name] == "fp32":

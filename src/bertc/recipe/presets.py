@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bertc.profiles import PROFILES
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -28,8 +30,8 @@ _STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": "fp32", "parts": {"head": 
 PRESETS: Mapping[str, Preset] = {
     "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),
     "avx2": Preset(
-        "7-bit weights, for processors with AVX2 and no VNNI: their faster byte instructions stay exact.",
-        {"weights": {"bits": 7}},
+        f"7-bit weights, for {PROFILES['avx2'].use}: their faster byte instructions stay exact.",
+        {"weights": {"bits": PROFILES["avx2"].weight_bits}},
     ),
     "round-to-nearest": Preset(
         "8 bits as other runtimes' dynamic quantization has them; calibrates nothing, compiles fastest.",

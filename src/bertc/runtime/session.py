@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,18 @@ from bertc.runtime import environment
 Array = np.ndarray[Any, Any]
 
 _NUMPY_DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16}
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Where the time of a run went."""
+
+    cooperative: bool
+    """Whether the threads shared each step, and met after it; else each took sequences of its own."""
+    wall_ns: int
+    """Of the native run, in nanoseconds, as all times."""
+    step_ns: Array
+    """int64 [threads, steps + 1]: in the program's steps, in their order, and in copying outputs."""
 
 
 class Session:
@@ -72,6 +85,27 @@ class Session:
         ``sentence_embedding`` [sequences, hidden], ``logits`` [sequences or tokens, labels].
         Raises ``InputError`` for anything that is not as said here.
         """
+        results, arguments = self._bind(input_ids, cu_seqlens, token_type_ids, position_ids, outputs)
+        self._native.run(*arguments)
+        return results
+
+    def profile(
+        self, input_ids: Array, cu_seqlens: Array, *, outputs: Sequence[str] | None = None
+    ) -> Profile:
+        """Run as :meth:`run` does and tell where the time went; the clock is read once or twice a step."""
+        _, arguments = self._bind(input_ids, cu_seqlens, None, None, outputs)
+        threads, cooperative, wall_ns, times = self._native.profile(*arguments)
+        return Profile(cooperative, wall_ns, np.array(times, np.int64).reshape(threads, -1))
+
+    def _bind(
+        self,
+        input_ids: Array,
+        cu_seqlens: Array,
+        token_type_ids: Array | None,
+        position_ids: Array | None,
+        outputs: Sequence[str] | None,
+    ) -> tuple[dict[str, Array], tuple[Any, ...]]:
+        """Empty results, and the native core's arguments that fill them."""
         ids = _ids(input_ids, "input_ids")
         bounds = _ids(cu_seqlens, "cu_seqlens")
         wanted = self.output_names if outputs is None else tuple(outputs)
@@ -87,14 +121,13 @@ class Session:
                 if name in wanted
             )
         }
-        self._native.run(
+        return results, (
             ids,
             bounds,
             None if token_type_ids is None else _ids(token_type_ids, "token_type_ids"),
             None if position_ids is None else _ids(position_ids, "position_ids"),
             [results[name].reshape(-1).view(np.uint8) if name in results else None for name in self._outputs],
         )
-        return results
 
 
 def _ids(array: Array, name: str) -> Array:

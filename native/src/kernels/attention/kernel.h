@@ -1,11 +1,10 @@
 // Softmax attention of one head inside one sequence: out = softmax(scale Q K^T) V.
 //
-// Q, K and V are rows of the fused [tokens, 3 * heads * head_dim] array. Both products run on the
-// matrix kernels' inner loop: K and V are packed once per head into the layout of weights (keys are
-// the columns of the first product, depth of the second), then kQueryBlock rows of Q at a time are
-// multiplied, exponentiated and multiplied again, so that scores stay in L1 (12 rows x 512 keys x 4
-// bytes = 24 KB). The division by the row's sum comes last. Blocks start at the sequence's first
-// token, so a sequence's result does not depend on the batch.
+// Q, K and V are rows of the fused [tokens, 3 * heads * head_dim] array. K and V are packed once per
+// head into the layout of weights (keys are the columns of the first product, depth of the second).
+// Then a block of rows of Q at a time is multiplied, exponentiated and multiplied again, so that
+// scores stay in L1. The division by the row's sum comes last. How a sequence is cut into blocks and
+// tiles depends on its length alone, so its result does not depend on the batch.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +12,6 @@
 #include "kernels/gemm/kernel.h"
 
 namespace bertc {
-
-inline constexpr std::size_t kQueryBlock = 12;
 
 struct Attention {
   const void* query;  // first row of this sequence and head; float32, or bf16 if bf16_in
@@ -31,10 +28,21 @@ struct Attention {
   std::byte* scratch;  // attention_scratch_bytes(length, head_dim), 64-byte aligned
 };
 
+// A row of scores, and of the weights that they become: 32 are exponentiated at a time.
+constexpr std::size_t attention_columns(std::size_t length) { return (length + 31) / 32 * 32; }
+
+// Rows of Q in a block. Eight are one tile of a product (product.h); their scores and weights at 512
+// keys take 24 KB of L1. With few keys a softmax takes mostly waiting for results: two tiles at a time.
+inline constexpr std::size_t kMostQueries = 16;
+constexpr std::size_t attention_queries(std::size_t length) {
+  return attention_columns(length) <= 64 ? kMostQueries : kMostQueries / 2;
+}
+
 constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t head_dim) {
-  const std::size_t keys = (length + 15) / 16 * 16;
-  const std::size_t floats = 2 * keys * head_dim                         // packed K and V
-                             + kQueryBlock * (2 * keys + 2 * head_dim);  // scores, weights, Q, out
+  const std::size_t columns = attention_columns(length), rows = attention_queries(length);
+  const std::size_t floats = 2 * columns * head_dim             // packed K and V
+                             + rows * (2 * columns + head_dim)  // scores, weights, out
+                             + 3 * length * head_dim;           // Q, K and V in another type
   return floats * sizeof(float);
 }
 

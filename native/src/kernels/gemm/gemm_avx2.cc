@@ -17,4 +17,8 @@ void gemm_int8_avx2(const Gemm& gemm, std::size_t first_block, std::size_t last_
   gemm::run<Avx2, Avx2::DotInt8>(gemm, first_block, last_block);
 }
 
+void gemm_int7_avx2(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
+  gemm::run<Avx2, Avx2::DotInt7>(gemm, first_block, last_block);
+}
+
 }  // namespace bertc

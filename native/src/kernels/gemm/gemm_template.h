@@ -187,12 +187,28 @@ void finish_tile(const Gemm& gemm, const Sum* sums, std::size_t stride, const Ti
   }
 }
 
+// A dot type whose loop reads weights in another form than the packed one.
+template <class Dot>
+concept PreparesWeights = requires { typename Dot::Packed; };
+
+// The steps of the inner loop.
+template <class Dot>
+std::size_t loop_groups(const Gemm& gemm) {
+  if constexpr (PreparesWeights<Dot>) return gemm.depth_groups * (Dot::kPackedDepth / Dot::kDepth);
+  return gemm.depth_groups;
+}
+
+template <class Dot>
+std::size_t prepared_depth(const Operands<Dot>& in) {
+  return (in.groups * Dot::kDepth + 15) / 16 * 16;
+}
+
 // The rows [first, first + count) as the inner loop reads them: converted into scratch, or in place.
 template <class Dot>
 void active_rows(const Gemm& gemm, std::size_t first, std::size_t count, Operands<Dot>& in) {
   const auto* rows = static_cast<const typename Dot::Input*>(gemm.a) + first * gemm.a_stride;
   if constexpr (Dot::kPrepares) {
-    const std::size_t depth = (gemm.depth_groups * Dot::kDepth + 15) / 16 * 16;
+    const std::size_t depth = prepared_depth(in);
     auto* prepared = reinterpret_cast<typename Dot::Active*>(gemm.scratch);
     for (std::size_t r = 0; r < count; ++r) {
       for (std::size_t k = 0; k < depth; k += 16) {
@@ -207,24 +223,44 @@ void active_rows(const Gemm& gemm, std::size_t first, std::size_t count, Operand
   }
 }
 
+// The same for a panel of columns; in scratch it comes after the rows.
+template <class Dot>
+const typename Dot::Weight* active_panel(const Gemm& gemm, std::size_t block, std::size_t blocks,
+                                         const Operands<Dot>& in) {
+  if constexpr (PreparesWeights<Dot>) {
+    using Weight = typename Dot::Weight;
+    constexpr std::size_t kRowBytes = kRowBlock * sizeof(typename Dot::Active);
+    static_assert(kRowBytes + Dot::kBlocks * kBlockColumns * sizeof(Weight) <= gemm_scratch_bytes(1));
+    constexpr std::size_t kGroup = kBlockColumns * Dot::kPackedDepth;
+    auto* panel = reinterpret_cast<Weight*>(gemm.scratch + kRowBytes * prepared_depth(in));
+    const auto* packed =
+        static_cast<const typename Dot::Packed*>(gemm.b) + block * gemm.depth_groups * kGroup;
+    for (std::size_t group = 0; group < blocks * gemm.depth_groups; ++group) {
+      Dot::prepare_weights(packed + group * kGroup, panel + group * kGroup);
+    }
+    return panel;
+  } else {
+    return static_cast<const typename Dot::Weight*>(gemm.b) + block * in.block_stride();
+  }
+}
+
 template <class V, class Dot>
 void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
   using Sum = typename Dot::Sum;
   constexpr std::size_t kTileColumns = Dot::kBlocks * kBlockColumns;
   alignas(64) Sum sums[Dot::kRows * kTileColumns];
-  const auto* weights = static_cast<const typename Dot::Weight*>(gemm.b);
 
   for (std::size_t block_row = 0; block_row < gemm.rows; block_row += kRowBlock) {
     const std::size_t block_rows = gemm.rows - block_row < kRowBlock ? gemm.rows - block_row : kRowBlock;
-    Operands<Dot> rows{nullptr, 0, nullptr, gemm.depth_groups};
+    Operands<Dot> rows{nullptr, 0, nullptr, loop_groups<Dot>(gemm)};
     active_rows(gemm, block_row, block_rows, rows);
     for (std::size_t block = first_block; block < last_block;) {
       const std::size_t blocks = panel_blocks<Dot>(last_block - block);
+      rows.b = active_panel(gemm, block, blocks, rows);
       for (std::size_t row = 0; row < block_rows; row += Dot::kRows) {
         const std::size_t count = block_rows - row < Dot::kRows ? block_rows - row : Dot::kRows;
         Operands<Dot> tile = rows;
         tile.a += row * rows.a_stride;
-        tile.b = weights + block * rows.block_stride();
         multiply(tile, count, blocks, sums, kTileColumns);
         finish_tile<V>(gemm, sums, kTileColumns,
                        {block_row + row, count, block * kBlockColumns, blocks * kBlockColumns});

@@ -1,0 +1,53 @@
+// Where the time of one run went, by thread and step. An ordinary run has none, and reads no clock.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace bertc {
+
+struct Profile {
+  std::size_t threads = 0;      // that took part
+  bool cooperative = false;     // as in Schedule
+  uint64_t wall = 0;            // nanoseconds of the whole run, all times as well
+  std::size_t columns = 0;      // steps of the program, and one for copying outputs
+  std::vector<uint64_t> times;  // [threads, columns]: without waiting for each other
+
+  void reset(std::size_t thread_count, std::size_t steps) {
+    threads = thread_count;
+    columns = steps + 1;
+    times.assign(threads * columns, 0);
+  }
+};
+
+inline uint64_t nanoseconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+// One thread's stopwatch: without a profile it does nothing.
+class Stopwatch {
+ public:
+  Stopwatch(Profile* profile, std::size_t thread)
+      : times_(profile == nullptr ? nullptr : profile->times.data() + thread * profile->columns) {}
+
+  // What came before is nobody's.
+  void restart() {
+    if (times_ != nullptr) last_ = nanoseconds();
+  }
+  // What came since the last restart or lap is this step's.
+  void lap(std::size_t step) {
+    if (times_ == nullptr) return;
+    const uint64_t now = nanoseconds();
+    times_[step] += now - last_;
+    last_ = now;
+  }
+
+ private:
+  uint64_t* times_;
+  uint64_t last_ = 0;
+};
+
+}  // namespace bertc

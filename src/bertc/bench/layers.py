@@ -1,0 +1,223 @@
+"""Time by kernel: where a pass spends its time, and how near each kernel is to its own limit.
+
+The native core reads a clock around each step, in each thread (``Session.profile``).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from bertc.artifact.reader import open_artifact
+from bertc.artifact.schema import Step
+from bertc.bench.machine import commit, machine_facts, versions
+from bertc.bench.ours import main_output
+from bertc.bench.peaks import Peaks, measure_peaks
+from bertc.bench.report import limit
+from bertc.bench.take_apart import split, take_apart
+from bertc.bench.work import Workload, product_dtype
+from bertc.runtime.session import Profile, Session
+
+Array = np.ndarray[Any, Any]
+
+OUTPUTS, IDLE = "copying outputs", "idle, barriers"
+HOW = (
+    "Times are those of all threads over their number, so that they add up to the wall's. An activation "
+    "is what its step takes longer than without it, in runs in turns; a layer norm that quantizes is "
+    "divided as its two parts take one after the other; idle is what is left. Shares of memory bandwidth "
+    "beyond 100 % mean that caches were read."
+)
+LEAST_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of a program on a batch: means over the faster half of its runs, in nanoseconds."""
+
+    wall: float
+    steps: Array
+    """Float [steps + 1]: of all threads together; the last is copying outputs."""
+    threads: int
+    cooperative: bool
+
+    @classmethod
+    def of(cls, profiles: Sequence[Profile]) -> Times:
+        """Disturbances only ever add time: the slower half of the runs has most of them."""
+        best = sorted(profiles, key=lambda each: each.wall_ns)[: (len(profiles) + 1) // 2]
+        return cls(
+            wall=float(np.mean([each.wall_ns for each in best])),
+            steps=np.mean([each.step_ns.sum(axis=0) for each in best], axis=0),
+            threads=len(best[0].step_ns),
+            cooperative=best[0].cooperative,
+        )
+
+
+@dataclass
+class Tally:
+    """What a kernel did in a pass."""
+
+    nanoseconds: float = 0.0
+    """Of all threads together."""
+    operations: int = 0
+    bytes: int = 0
+    ideal_ns: float = 0.0
+    """What its products take at the limit of their dtypes, on all threads; 0 without a limit."""
+    calls: int = 0
+
+    def figures(self, whole: Times, bandwidth: float | None) -> dict[str, Any]:
+        """Thread time over threads, so that all add up to the wall's; ``bandwidth`` in 10^9 bytes/s."""
+        nanoseconds = self.nanoseconds / whole.threads
+
+        def per_nanosecond(amount: float) -> float | None:
+            return amount / nanoseconds if amount and nanoseconds else None
+
+        ideal, gigabytes = per_nanosecond(self.ideal_ns), per_nanosecond(self.bytes)
+        return {
+            "ms": nanoseconds / 1e6,
+            "percent_of_time": 100 * nanoseconds / whole.wall,
+            "gops": per_nanosecond(self.operations),
+            "percent_of_peak": None if ideal is None else 100 * ideal,
+            "gb_per_second": gigabytes,
+            "percent_of_bandwidth": 100 * gigabytes / bandwidth if gigabytes and bandwidth else None,
+        }
+
+
+def measure_layers(
+    files: Sequence[Path],
+    threads: int,
+    shapes: Sequence[tuple[int, int]],
+    seconds: float,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """A report, plain JSON, of time by kernel in each file on each shape (batch, length)."""
+    say("the limits of this machine")
+    peaks = measure_peaks(threads)
+    rows = []
+    for file in files:
+        bench = LayerBench(file, threads, peaks)
+        for batch, length in shapes:
+            say(f"{file.name}: {batch} x {length}")
+            rows.append({"file": file.name, **bench.measure(batch, length, seconds)})
+    return {
+        "commit": commit(),
+        "machine": machine_facts(),
+        "versions": versions(),
+        "peaks": asdict(peaks),
+        "how": HOW,
+        "layers": rows,
+    }
+
+
+class LayerBench:
+    """A file, ready to be looked into."""
+
+    def __init__(self, path: Path, threads: int, peaks: Peaks | None) -> None:
+        self.artifact = open_artifact(path)
+        self._peaks = peaks
+        self._bandwidth = None if peaks is None else peaks.memory_gb_per_second
+        program, self._origins = take_apart(self.artifact.manifest.program)
+        apart = replace(self.artifact, manifest=replace(self.artifact.manifest, program=program))
+        self._session = Session(self.artifact, num_threads=threads)
+        self._apart = Session(apart, num_threads=threads)
+
+    def measure(self, batch: int, length: int, seconds: float) -> dict[str, Any]:
+        """Time by kernel, and by kind of step and kernel, of ``batch`` sequences of ``length`` tokens.
+
+        Raises ``InputError`` for a length beyond the model's positions.
+        """
+        whole, apart, cost = self._run(batch, length, seconds)
+        kernels, kinds = self._tally(whole, apart, Workload(self.artifact, batch, length))
+        kernels[OUTPUTS].nanoseconds = float(whole.steps[-1])
+        kernels[IDLE].nanoseconds = max(whole.threads * whole.wall - float(whole.steps.sum()), 0.0)
+        by_time = sorted(kernels.items(), key=lambda item: -item[1].nanoseconds)
+        return {
+            "batch": batch,
+            "length": length,
+            "threads": whole.threads,
+            "schedule": "latency" if whole.cooperative else "throughput",
+            "wall_ms": whole.wall / 1e6,
+            "profiling_percent": cost,
+            "kernels": [
+                {"kernel": kernel, **tally.figures(whole, self._bandwidth)} for kernel, tally in by_time
+            ],
+            "steps": [
+                {
+                    "step": kind,
+                    "kernel": kernel,
+                    "calls": tally.calls,
+                    **tally.figures(whole, self._bandwidth),
+                }
+                for (kind, kernel), tally in kinds.items()
+            ],
+        }
+
+    def _run(self, batch: int, length: int, seconds: float) -> tuple[Times, Times, float]:
+        """Both programs in turns; by how many per cent profiling slows the first down."""
+        vocabulary = self.artifact.manifest.model.vocab_size
+        ids = np.random.default_rng(0).integers(0, vocabulary, batch * length, dtype=np.int32)
+        cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
+        outputs = main_output(self._session)
+        whole: list[Profile] = []
+        apart: list[Profile] = []
+        turns: tuple[Callable[[], object], ...] = (
+            lambda: self._session.run(ids, cu_seqlens, outputs=outputs),
+            lambda: whole.append(self._session.profile(ids, cu_seqlens, outputs=outputs)),
+            lambda: apart.append(self._apart.profile(ids, cu_seqlens, outputs=outputs)),
+        )
+        for turn in turns:
+            turn()  # warms up
+        whole.clear()
+        apart.clear()
+        rounds: list[list[float]] = []
+        end = time.perf_counter() + seconds
+        while len(rounds) < LEAST_RUNS or time.perf_counter() < end:
+            rounds.append([_seconds(turn) for turn in turns])
+        plain, profiled, _ = (median(times) for times in zip(*rounds, strict=True))
+        return Times.of(whole), Times.of(apart), 100 * (profiled / plain - 1)
+
+    def _tally(
+        self, whole: Times, apart: Times, workload: Workload
+    ) -> tuple[dict[str, Tally], dict[tuple[str, str], Tally]]:
+        kernels: dict[str, Tally] = defaultdict(Tally)
+        kinds: dict[tuple[str, str], Tally] = defaultdict(Tally)
+        parts: dict[int, list[float]] = defaultdict(list)
+        for origin, nanoseconds in zip(self._origins, apart.steps[:-1], strict=True):
+            parts[origin].append(float(nanoseconds))
+        for index, step in enumerate(self.artifact.manifest.program.steps):
+            if whole.steps[index] == 0:  # only other outputs need it
+                continue
+            for part in split(step, float(whole.steps[index]), parts[index]):
+                operations = workload.operations(step) if part.products else 0
+                for tally in (kernels[part.kernel], kinds[_kind(step), part.kernel]):
+                    tally.nanoseconds += part.nanoseconds
+                    tally.operations += operations
+                    tally.bytes += workload.bytes(step, part.operands)
+                    tally.ideal_ns += self._ideal_ns(step, operations)
+                    tally.calls += 1
+        return kernels, kinds
+
+    def _ideal_ns(self, step: Step, operations: int) -> float:
+        dtype = product_dtype(step)
+        if step.op == "attention_qkv":
+            dtype = "bf16" if step.attributes["compute_dtype"] == "bf16" else "fp32"
+        best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
+        return 0.0 if best is None else operations / best
+
+
+def _kind(step: Step) -> str:
+    """The name of a step without the number of its layer."""
+    return re.sub(r"\.\d+\.", ".*.", step.name)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

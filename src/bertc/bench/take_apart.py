@@ -1,0 +1,94 @@
+"""Fused steps taken apart: a program whose times tell how those of the real one are made up.
+
+A product's activation is what the step takes longer than without it. Layer norm and quantizing share
+the time of the step that does both, in the ratio of what they take one after the other. Attention
+tells its parts itself: its kernel reads a clock between them, in a run of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bertc.artifact.schema import Program, Step
+from bertc.bench.work import LINEAR_DTYPES
+
+Array = np.ndarray[Any, Any]
+
+GEMM, ATTENTION, NORM, QUANTIZE = "GEMM", "attention", "layer norm", "quantize"
+KERNELS = {
+    **dict.fromkeys(LINEAR_DTYPES, GEMM),
+    "layer_norm": NORM,
+    "layer_norm_quantize": NORM,
+    "layer_norm_bf16": NORM,
+    "quantize_rows": QUANTIZE,
+    "cast_bf16": QUANTIZE,
+    "attention_qkv": ATTENTION,
+    "embed": "embedding",
+    "pool": "pooling",
+    "normalize": "pooling",
+}
+"""Op -> the kernel that its time counts for, as far as it is not taken apart."""
+ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU", "relu": "ReLU", "tanh": "tanh"}
+QUANTIZING_NORMS = {"layer_norm_quantize": "quantize_rows", "layer_norm_bf16": "cast_bf16"}
+"""A layer norm that also writes what the next product takes -> the op that does only that."""
+
+
+def take_apart(program: Program) -> tuple[Program, list[int]]:
+    """The program taken apart, and for each of its steps the index of the one that it was part of.
+
+    What it computes is of no use: products have lost their activation.
+    """
+    steps: list[Step] = []
+    origins: list[int] = []
+    for index, step in enumerate(program.steps):
+        parts = _parts(step)
+        steps += parts
+        origins += [index] * len(parts)
+    return replace(program, steps=tuple(steps)), origins
+
+
+def _parts(step: Step) -> list[Step]:
+    if step.op in LINEAR_DTYPES:
+        return [replace(step, attributes=MappingProxyType({**step.attributes, "activation": "none"}))]
+    if step.op in QUANTIZING_NORMS:
+        plain, *quantized = step.outputs
+        norm = replace(step, op="layer_norm", inputs=step.inputs[:3], outputs=(plain,))
+        return [
+            norm,
+            Step(QUANTIZING_NORMS[step.op], f"{step.name}.quantize", (plain,), tuple(quantized)),
+        ]
+    return [step]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a step spends in one kernel."""
+
+    kernel: str
+    nanoseconds: float
+    operands: tuple[str, ...] = ()
+    """Of the step: those that this part reads or writes."""
+    products: bool = False
+    """Whether the step's matrix products are in this part."""
+
+
+def split(step: Step, nanoseconds: float, apart: Sequence[float]) -> list[Part]:
+    """The time of a step by kernel; ``apart`` are the times of what it was taken apart into."""
+    operands = (*step.inputs, *step.outputs)
+    if step.op in QUANTIZING_NORMS:
+        share = apart[0] / max(sum(apart), 1e-9)
+        return [
+            Part(NORM, nanoseconds * share, (*step.inputs, step.outputs[0])),
+            Part(QUANTIZE, nanoseconds * (1 - share), step.outputs[1:]),
+        ]
+    kernel = KERNELS.get(step.op, step.op)
+    activation = ACTIVATIONS.get(str(step.attributes.get("activation")))
+    if activation is not None:
+        plain = min(apart[0], nanoseconds)
+        return [Part(kernel, plain, operands, products=True), Part(activation, nanoseconds - plain)]
+    return [Part(kernel, nanoseconds, operands, products=kernel in (GEMM, ATTENTION))]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+
+from bertc.artifact.reader import open_artifact
+from bertc.artifact.schema import Step
+from bertc.bench.take_apart import KERNELS, split, take_apart
+from bertc.ir.ops import OPS
+from bertc.lowering.lower import PACKERS
+from tests.conftest import MakeArtifact
+
+
+def step(op: str, outputs: tuple[str, ...] = ("y",), **attributes: str) -> Step:
+    return Step(op, "layer", ("x", "w"), outputs, MappingProxyType(attributes))
+
+
+def test_every_native_op_counts_for_a_kernel() -> None:
+    assert set(KERNELS) == set(PACKERS) <= set(OPS)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
+def test_fused_steps_become_several_and_products_lose_their_activation(
+    artifact: MakeArtifact, dtype: str
+) -> None:
+    program = open_artifact(artifact("embedding", dtype)).manifest.program
+    apart, origins = take_apart(program)
+    assert len(origins) == len(apart.steps) and origins == sorted(origins)
+    assert {each.attributes.get("activation", "none") for each in apart.steps} == {"none"}
+    assert not {each.op for each in apart.steps} & {"layer_norm_quantize", "layer_norm_bf16"}
+    written = {name for each in apart.steps for name in each.outputs}
+    assert written == {name for each in program.steps for name in each.outputs}
+
+
+def test_an_activation_is_what_a_product_takes_longer_with_it() -> None:
+    parts = split(step("linear_int8", activation="gelu"), 10.0, [7.0])
+    assert [(part.kernel, part.nanoseconds, part.products) for part in parts] == [
+        ("GEMM", 7.0, True),
+        ("GELU", 3.0, False),
+    ]
+    assert [part.nanoseconds for part in split(step("linear", activation="gelu"), 10.0, [11.0])] == [10, 0]
+    (part,) = split(step("linear", activation="none"), 10.0, [9.0])
+    assert (part.kernel, part.nanoseconds, part.operands) == ("GEMM", 10.0, ("x", "w", "y"))
+
+
+def test_a_norm_that_quantizes_is_divided_as_its_parts_are() -> None:
+    norm, quantize = split(step("layer_norm_quantize", ("y", "q", "s", "z")), 8.0, [6.0, 2.0])
+    assert (norm.kernel, norm.nanoseconds, norm.operands) == ("layer norm", 6.0, ("x", "w", "y"))
+    assert (quantize.kernel, quantize.nanoseconds, quantize.operands) == ("quantize", 2.0, ("q", "s", "z"))

@@ -1,0 +1,83 @@
+"""The promise of 7-bit weights is checked when a file is loaded; weights that break it later do no harm."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bertc
+from bertc.artifact.reader import open_artifact
+from bertc.runtime.session import Session
+from tests.hostile.attacks import Forger
+from tests.hostile.conftest import Attack
+from tests.support.native import ISAS
+
+WEIGHT = "encoder.layer.1.intermediate.dense.weight"
+STEP = "encoder.layer.1.intermediate.dense"
+
+
+@pytest.fixture(scope="module")
+def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seven") / "tiny.bertc"
+    bertc.compile(checkpoint, path, profile="avx2")
+    return path
+
+
+@pytest.fixture
+def copy(artifact: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(artifact, tmp_path / "copy.bertc"))
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    """In place: the same file, as a process that has mapped it sees it."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("value", [64, -64, 127, -128])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_weight_out_of_range_is_refused(copy: Path, isa: str, value: int, last: bool) -> None:
+    entry = open_artifact(copy).tensors[WEIGHT]
+    overwrite(copy, entry.start + (entry.nbytes - 1 if last else 0), np.int8(value).tobytes())
+    with pytest.raises(bertc.ArtifactError, match=rf"'{STEP}'.* outside of -63\.\.63"):
+        Session(open_artifact(copy), isa=isa)
+
+
+def test_the_largest_weights_are_not(copy: Path) -> None:
+    entry = open_artifact(copy).tensors[WEIGHT]
+    overwrite(copy, entry.start, np.resize(np.array([63, -63], np.int8), entry.nbytes).tobytes())
+    Session(open_artifact(copy))
+
+
+def test_weights_of_eight_bits_cannot_be_passed_off_as_seven(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "forged.bertc"
+    bertc.compile(checkpoint, path)
+    forger = Forger(path.read_bytes())
+    for step in forger.header["__metadata__"]["manifest"]["program"]["steps"]:
+        if step["op"] == "linear_int8":
+            step["attributes"]["weight_bits"] = 7
+    path.write_bytes(forger.file(forger.header))
+    with pytest.raises(bertc.ArtifactError, match=r"outside of -63\.\.63"):
+        bertc.load(path)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_weights_that_change_after_loading_give_other_numbers_and_nothing_else(copy: Path, isa: str) -> None:
+    artifact = open_artifact(copy)
+    session = Session(artifact, isa=isa)
+    for name, entry in artifact.tensors.items():
+        if entry.dtype == "i8":
+            overwrite(copy, entry.start, b"\x80" * entry.nbytes)
+            assert (artifact.bytes_of(name) == 0x80).all()
+    ids = np.arange(40, dtype=np.int32)
+    session.run(ids, np.array([0, 7, 40], np.int32))
+
+
+def test_flipped_bits_of_weights_are_refused_or_change_numbers(artifact: Path, attack: Attack) -> None:
+    outcomes = attack("weight_bits", artifact)
+    assert {outcome.split(":")[0] for outcome in outcomes.values()} <= {"fine", "ArtifactError"}
