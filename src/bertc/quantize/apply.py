@@ -14,8 +14,8 @@ from types import MappingProxyType
 from bertc.errors import GraphError
 from bertc.ir.graph import Attribute, Graph, Node
 from bertc.ir.verifier import verify
-from bertc.quantize.constants import TypedConstants
-from bertc.quantize.precisions import choose_precisions
+from bertc.quantize.constants import RoundedWeight, TypedConstants
+from bertc.quantize.precisions import WEIGHT_BITS, choose_precisions
 from bertc.recipe import Recipe
 
 _FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
@@ -33,14 +33,17 @@ def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
     return apply_precisions(graph, choose_precisions(graph, recipe))
 
 
-def apply_precisions(graph: Graph, precisions: Mapping[str, str]) -> Graph:
+def apply_precisions(
+    graph: Graph, precisions: Mapping[str, str], rounded: Mapping[str, RoundedWeight] | None = None
+) -> Graph:
     """The typed graph of a fused one, its nodes in the precisions that ``choose_precisions`` names.
 
+    ``rounded`` has weights of int8 layers by name; those that are not in it are rounded to nearest.
     Raises ``GraphError`` if the graph is not fused.
     """
     if graph.stage != "fused":
         raise GraphError(f"a recipe applies to a fused graph, this one is {graph.stage}")
-    typer = _Typer(graph, dict(precisions))
+    typer = _Typer(graph, precisions, TypedConstants(graph, precisions, rounded))
     for node in graph.nodes:
         typer.emit(node)
     typed = graph.with_nodes(typer.nodes, constants=typer.constants.made, stage="typed")
@@ -51,9 +54,9 @@ def apply_precisions(graph: Graph, precisions: Mapping[str, str]) -> Graph:
 class _Typer:
     """Walks the fused nodes in order, and writes the typed ones."""
 
-    def __init__(self, graph: Graph, precisions: dict[str, str]) -> None:
+    def __init__(self, graph: Graph, precisions: Mapping[str, str], constants: TypedConstants) -> None:
         self.nodes: list[Node] = []
-        self.constants = TypedConstants(graph, precisions)
+        self.constants = constants
         self._graph = graph
         self._precisions = precisions
         self._consumers = graph.consumers()
@@ -136,8 +139,7 @@ class _Typer:
         if precision == "bf16":
             operands = (self._bf16[x], self.constants.bf16(weight))
         else:
-            bits = 7 if precision == "int7" else 8
-            operands = (*self._quantized[x], *self.constants.int8(weight, bits))
+            operands = (*self._quantized[x], *self.constants.int8(weight, WEIGHT_BITS[precision]))
         operands = (*operands, self.constants.f32(bias), residual)
         op = "linear_bf16" if precision == "bf16" else "linear_int8"
         self._append(node, op, operands, out_dtype=out_dtype)
