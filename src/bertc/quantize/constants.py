@@ -23,6 +23,14 @@ class RoundedWeight(NamedTuple):
     """float32 [out]."""
 
 
+class StaticScale(NamedTuple):
+    """What maps a value to 8 bits, the same for all rows: ``x ~ scale * (q - zero_point)``."""
+
+    scale: float
+    zero_point: int
+    """0 to 255."""
+
+
 class TypedConstants:
     """The constants of a typed graph, made on request from those of a fused one.
 
@@ -68,6 +76,12 @@ class TypedConstants:
         quantized = self._add(name, f"int{bits}", Constant(DType.I8, rounded.numbers))
         self.made[f"{quantized}.scale"] = Constant(DType.F32, rounded.scale)
         return quantized, f"{quantized}.scale"
+
+    def static(self, value: str, static: StaticScale) -> str:
+        """The scale of a value as a constant. Returns its name."""
+        name = f"{value}.static"
+        self.made[name] = Constant(DType.F32, np.array(static, np.float32))
+        return name
 
     def _add(self, name: str, form: str, constant: Constant) -> str:
         typed = name if len(self._forms[name]) == 1 else f"{name}.{form}"
