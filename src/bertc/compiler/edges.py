@@ -26,7 +26,7 @@ def edge_ranges(
 def _edge_range(name: str, edge: EdgeStatistics, clip: tuple[float, float] | None) -> EdgeRange:
     low, high = float(edge.low.min()), float(edge.high.max())
     if not low < high:  # every number was the same
-        high = low + max(abs(low), 1.0) * 1e-6
+        high = low + max(abs(low), 1.0) * 1e-3
     counts, _ = np.histogram(np.clip(edge.sample.astype(np.float64), low, high), BINS, (low, high))
     return EdgeRange(
         name=name,
