@@ -79,9 +79,20 @@ ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
 
 def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None:
     columns = builder.shape.columns
-    inputs = [builder.activation("x", columns)]
-    inputs += [builder.normal(name, columns) if name else "" for name in ("gamma", "beta", *optional)]
+    inputs = [
+        builder.activation("x", columns),
+        *(builder.normal(name, columns) for name in ("gamma", "beta")),
+    ]
+    inputs += optional
     builder.result(*(v for v in builder.node(op, inputs, outputs, epsilon=1e-12) if _is_comparable(v)))
+
+
+def _how(builder: Builder) -> tuple[str, ...]:
+    """Operands of row quantization: all four mixtures of vectors and a static scale, which clips a lot."""
+    choice, columns = builder.shape.choice, builder.shape.columns
+    vectors = [builder.normal(n, columns) if choice % 2 else "" for n in ("multiplier", "offset")]
+    numbers = np.array([0.01 * 2.0 ** (choice % 5), 10 * choice % 256], np.float32)
+    return (*vectors, builder.constant("static", numbers) if choice // 2 % 2 else "")
 
 
 def _is_comparable(value: str) -> bool:
@@ -100,8 +111,7 @@ def layer_norm(builder: Builder) -> None:
 
 
 def layer_norm_quantize(builder: Builder) -> None:
-    vectors = ("multiplier", "offset") if builder.shape.choice % 2 else ("", "")
-    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *vectors)
+    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *_how(builder))
     _int8_product(builder, ["q", "scale", "zero_point"])
 
 
@@ -112,7 +122,8 @@ def layer_norm_bf16(builder: Builder) -> None:
 
 def quantize_rows(builder: Builder) -> None:
     quantized = ["q", "scale", "zero_point"]
-    builder.node("quantize_rows", [builder.activation("x", builder.shape.columns)], quantized)
+    x = builder.activation("x", builder.shape.columns)
+    builder.node("quantize_rows", [x, *_how(builder)], quantized)
     builder.result("q")
     _int8_product(builder, quantized)
 

@@ -10,7 +10,9 @@ from bertc.errors import GraphError, RecipeError
 from bertc.ir import interpreter
 from bertc.ir.graph import Constant, DType, Graph
 from bertc.passes import fuse
-from bertc.quantize.apply import apply_recipe
+from bertc.quantize.apply import apply_precisions, apply_recipe
+from bertc.quantize.constants import StaticScale
+from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.primitives import quantize_per_channel, round_to_bf16
 from bertc.recipe import Recipe, WeightScheme
 from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops
@@ -251,13 +253,40 @@ def test_a_channel_affine_becomes_part_of_the_layer_norm_before_it() -> None:
     assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
 
 
-@pytest.mark.parametrize("before", [f"{LAYER}.output.dense", f"{LAYER}.intermediate.dense"])
-def test_a_channel_affine_elsewhere_is_refused(before: str) -> None:
-    """After no layer norm, or before a layer that is not in int8: no kernel does it."""
-    fused = _with_affine(fuse(bert_graph()), before)
-    exclude = (f"{LAYER}.intermediate.dense",) if "intermediate" in before else ()
-    with pytest.raises(GraphError, match="'affine': channel_affine stands between a layer norm and"):
-        apply_recipe(fused, Recipe(exclude=exclude))
+def test_a_channel_affine_elsewhere_becomes_part_of_a_conversion() -> None:
+    fused = _with_affine(fuse(bert_graph()), f"{LAYER}.output.dense")
+    typed = apply_recipe(fused, Recipe())
+    assert "channel_affine" not in ops(typed)
+    quantize = next(n for n in typed.nodes if n.outputs[0] == "affine.q")
+    assert (quantize.op, quantize.inputs) == (
+        "quantize_rows",
+        (f"{LAYER}.intermediate.dense", "multiplier", "offset"),
+    )
+    expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
+    assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
+
+
+@pytest.mark.parametrize("other", ["fp32", "bf16"])
+def test_a_channel_affine_before_a_layer_in_floats_is_refused(other: str) -> None:
+    dense = f"{LAYER}.intermediate.dense"
+    with pytest.raises(GraphError, match="'affine': only linear layers in int8 can follow channel_affine"):
+        apply_recipe(_with_affine(fuse(bert_graph()), dense), Recipe(nodes={dense: other}))
+
+
+def test_static_scales_go_to_whatever_writes_the_value_in_8_bits() -> None:
+    fused = fuse(bert_graph(num_hidden_layers=1))
+    values = ("embeddings.LayerNorm", f"{LAYER}.intermediate.dense")
+    precisions = choose_precisions(fused, Recipe())
+    typed = apply_precisions(fused, precisions, static=dict.fromkeys(values, StaticScale(0.03, 100)))
+    found = {
+        n.outputs[-3].removesuffix(".q"): n.inputs for n in typed.nodes if n.outputs[-1].endswith("point")
+    }
+    assert found[values[0]][3:] == ("", "", f"{values[0]}.static")
+    assert found[values[1]] == (values[1], "", "", f"{values[1]}.static")
+    assert f"{LAYER}.attention.output.LayerNorm.static" not in typed.constants
+    np.testing.assert_allclose(typed.constants[f"{values[0]}.static"].array, [0.03, 100])
+    expected, found_values = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
+    assert fidelity.sqnr_db(expected["last_hidden_state"], found_values["last_hidden_state"]) > 20
 
 
 def test_only_a_fused_graph_is_taken() -> None:

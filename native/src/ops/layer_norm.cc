@@ -1,6 +1,7 @@
 // layer_norm, layer_norm_quantize, layer_norm_bf16: one class, with or without a second output.
 #include "ops/binder.h"
 #include "ops/op.h"
+#include "ops/row_quantization.h"
 
 namespace bertc {
 namespace {
@@ -70,11 +71,7 @@ std::unique_ptr<Op> make_layer_norm_quantize(Binder& binder, const Kernels& kern
   operands.quantized = &binder.output(1, DType::kU8, in.columns, rows);
   operands.scale = &binder.output(2, DType::kF32, 0, rows);
   operands.zero_point = &binder.output(3, DType::kI32, 0, rows);
-  binder.require(binder.has_input(3) == binder.has_input(4), "multiplier and offset go together");
-  if (binder.has_input(3)) {
-    in.multiplier = binder.tensor(3, DType::kF32, {in.padded_columns}).as<float>();
-    in.offset = binder.tensor(4, DType::kF32, {in.padded_columns}).as<float>();
-  }
+  in.how = bind_row_quantization(binder, 3, in.padded_columns);
   return std::make_unique<LayerNormOp>(operands, kernels.layer_norm, in);
 }
 

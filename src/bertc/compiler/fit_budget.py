@@ -126,7 +126,9 @@ def check_budget(held: Held, allow: bool) -> None:
         f"{100 * outcome.max_drop:.4g} % is allowed"
     )
     if not allow:
-        raise BudgetError(f"{message}; nothing was written: allow more, or write it over budget")
+        raise BudgetError(
+            f"{message}; nothing was written: raise max_drop, or set allow_over_budget to have it all the same"
+        )
     warnings.warn(message, stacklevel=4)
 
 

@@ -2,7 +2,7 @@
 
 A row here, a kernel in ``native/src/ops`` and a row in ``native/src/ops/ops.inc`` make an op. Ops
 that only front ends emit (stage "imported") have no kernel: the passes fuse them away. So does
-``channel_affine`` (stage "fused"): it becomes part of the layer norm before it.
+``channel_affine`` (stage "fused"): it becomes part of what writes its result in 8 bits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ TABLE_DTYPES = (DType.F32, DType.F16, DType.I8)
 
 @dataclass(frozen=True)
 class Op:
-    """One row of the table. A name in ``inputs`` that ends in ``?`` is optional."""
+    """One row of the table.
+
+    A name in ``inputs`` that ends in ``?`` is optional; a node may leave out the last ones.
+    """
 
     name: str
     inputs: tuple[str, ...]
@@ -138,10 +141,17 @@ def _channel_affine(types: Types, _: Mapping[str, Attribute]) -> tuple[TensorTyp
     return (x,)
 
 
+def _check_quantization(x: TensorType, how: Types, attributes: Mapping[str, Attribute]) -> None:
+    multiplier, offset, static = how
+    if multiplier is not None or offset is not None:
+        _channel_affine((x, multiplier, offset), attributes)
+    if static is not None:
+        _same(_typed(static, (DType.F32,), 1, "static").shape[0], 2, "length of static")
+
+
 def _layer_norm_quantize(types: Types, attributes: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
     (x,) = _layer_norm(types[:3], attributes)
-    if types[3] is not None or types[4] is not None:
-        _channel_affine((x, *types[3:]), attributes)
+    _check_quantization(x, types[3:], attributes)
     return (x, *_quantized(x))
 
 
@@ -150,8 +160,10 @@ def _layer_norm_bf16(types: Types, attributes: Mapping[str, Attribute]) -> tuple
     return (x, TensorType(DType.BF16, x.shape))
 
 
-def _quantize_rows(types: Types, _: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
-    return _quantized(_rows(types[0], "x"))
+def _quantize_rows(types: Types, attributes: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
+    x = _rows(types[0], "x")
+    _check_quantization(x, types[1:], attributes)
+    return _quantized(x)
 
 
 def _cast_bf16(types: Types, _: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
@@ -238,6 +250,7 @@ _FUSED = frozenset({"fused", "typed"})
 _ANY = frozenset({"imported", "fused", "typed"})
 _BEFORE_TYPES = frozenset({"fused"})
 _NORM = ("x", "gamma", "beta")
+_HOW = ("multiplier?", "offset?", "static?")
 _Q = ("q", "scale", "zero_point")
 _FLOATS = ("f32", "bf16")
 _LINEAR = {"activation": ACTIVATIONS}
@@ -287,7 +300,7 @@ OPS: Mapping[str, Op] = {
         ),
         Op(
             "layer_norm_quantize",
-            (*_NORM, "multiplier?", "offset?"),
+            (*_NORM, *_HOW),
             ("y", *_Q),
             _TYPED,
             _layer_norm_quantize,
@@ -303,7 +316,7 @@ OPS: Mapping[str, Op] = {
             reference.layer_norm_bf16,
             {"epsilon": float},
         ),
-        Op("quantize_rows", ("x",), _Q, _TYPED, _quantize_rows, primitives.quantize_rows),
+        Op("quantize_rows", ("x", *_HOW), _Q, _TYPED, _quantize_rows, reference.quantize_rows),
         Op("cast_bf16", ("x",), ("y",), _TYPED, _cast_bf16, primitives.round_to_bf16),
         Op(
             "linear_bf16",

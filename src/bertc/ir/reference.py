@@ -96,23 +96,26 @@ def channel_affine(x: Array, multiplier: Array, offset: Array) -> Array:
     return (x * multiplier + offset).astype(np.float32)
 
 
-def layer_norm_quantize(
-    x: Array,
-    gamma: Array,
-    beta: Array,
-    multiplier: Array | None = None,
-    offset: Array | None = None,
-    *,
-    epsilon: float,
+def quantize_rows(
+    x: Array, multiplier: Array | None = None, offset: Array | None = None, static: Array | None = None
 ) -> tuple[Array, ...]:
-    """Layer norm, plain for the residual and quantized for the next linear layer.
+    """Rows in 8 bits: of ``x``, or with two vectors of :func:`channel_affine` of it.
 
-    With ``multiplier`` and ``offset`` the quantized one is of :func:`channel_affine` of the plain one.
+    ``static`` is a scale and its zero point, for all rows; else each row gets those of its range.
     """
+    if multiplier is not None and offset is not None:
+        x = channel_affine(x, multiplier, offset)
+    if static is not None:
+        return primitives.quantize_static(x, float(static[0]), int(static[1]))
+    return primitives.quantize_rows(x)
+
+
+def layer_norm_quantize(
+    x: Array, gamma: Array, beta: Array, *how: Array | None, epsilon: float
+) -> tuple[Array, ...]:
+    """Layer norm, plain for the residual and by :func:`quantize_rows` for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    if multiplier is None or offset is None:
-        return (plain, *primitives.quantize_rows(plain))
-    return (plain, *primitives.quantize_rows(channel_affine(plain, multiplier, offset)))
+    return (plain, *quantize_rows(plain, *how))
 
 
 def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:

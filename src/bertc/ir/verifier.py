@@ -76,15 +76,14 @@ def _output_types(
             f"{where}: the op belongs to stage {' or '.join(sorted(op.stages))}, "
             f"the graph is in stage {' or '.join(sorted(legal))}"
         )
-    if len(node.inputs) != len(op.inputs) or len(node.outputs) != len(op.outputs):
+    given = (*node.inputs, *("" for name in op.inputs[len(node.inputs) :] if name.endswith("?")))
+    if len(given) != len(op.inputs) or len(node.outputs) != len(op.outputs):
         raise GraphError(
             f"{where}: {len(node.inputs)} inputs and {len(node.outputs)} outputs, "
             f"expected ({', '.join(op.inputs)}) and ({', '.join(op.outputs)})"
         )
     _check_attributes(where, op, node.attributes)
-    operands = [
-        _operand(where, name, value, types) for name, value in zip(op.inputs, node.inputs, strict=True)
-    ]
+    operands = [_operand(where, name, value, types) for name, value in zip(op.inputs, given, strict=True)]
     try:
         return op.rule(operands, node.attributes)
     except GraphError as error:

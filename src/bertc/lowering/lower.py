@@ -30,16 +30,18 @@ _LINEAR: tuple[Packer | None, ...] = (None, pack_weight, pack_vector, None)
 _INT8: tuple[Packer | None, ...] = (None, None, None, pack_weight, pack_vector, pack_vector, None)
 _EMBED: tuple[Packer | None, ...] = (None, None, None, pack_table, pack_vector, pack_table, pack_table)
 
+_HOW: tuple[Packer | None, ...] = (pack_vector, pack_vector, pack_vector)
+
 PACKERS: Mapping[str, tuple[Packer | None, ...]] = {
     "embed": _EMBED,
     "layer_norm": _NORM,
-    "layer_norm_quantize": (*_NORM, pack_vector, pack_vector),
+    "layer_norm_quantize": (*_NORM, *_HOW),
     "layer_norm_bf16": _NORM,
     "linear": _LINEAR,
     "linear_bf16": _LINEAR,
     "linear_int8": _INT8,
     "attention_qkv": (None, None),
-    "quantize_rows": (None,),
+    "quantize_rows": (None, *_HOW),
     "cast_bf16": (None,),
     "pool": (None, None),
     "normalize": (None,),

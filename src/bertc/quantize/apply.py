@@ -14,8 +14,8 @@ from types import MappingProxyType
 from bertc.errors import GraphError
 from bertc.ir.graph import Attribute, Graph, Node
 from bertc.ir.verifier import verify
-from bertc.quantize.constants import TypedConstants
-from bertc.quantize.precisions import choose_precisions
+from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
+from bertc.quantize.precisions import WEIGHT_BITS, choose_precisions
 from bertc.recipe import Recipe
 
 _FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
@@ -33,14 +33,21 @@ def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
     return apply_precisions(graph, choose_precisions(graph, recipe))
 
 
-def apply_precisions(graph: Graph, precisions: Mapping[str, str]) -> Graph:
+def apply_precisions(
+    graph: Graph,
+    precisions: Mapping[str, str],
+    rounded: Mapping[str, RoundedWeight] | None = None,
+    static: Mapping[str, StaticScale] | None = None,
+) -> Graph:
     """The typed graph of a fused one, its nodes in the precisions that ``choose_precisions`` names.
 
+    ``rounded`` has weights of int8 layers by name; those that are not in it are rounded to nearest.
+    ``static`` has scales of values that enter int8 layers; others get one for each row as they come.
     Raises ``GraphError`` if the graph is not fused.
     """
     if graph.stage != "fused":
         raise GraphError(f"a recipe applies to a fused graph, this one is {graph.stage}")
-    typer = _Typer(graph, dict(precisions))
+    typer = _Typer(graph, precisions, TypedConstants(graph, precisions, rounded), static or {})
     for node in graph.nodes:
         typer.emit(node)
     typed = graph.with_nodes(typer.nodes, constants=typer.constants.made, stage="typed")
@@ -51,9 +58,16 @@ def apply_precisions(graph: Graph, precisions: Mapping[str, str]) -> Graph:
 class _Typer:
     """Walks the fused nodes in order, and writes the typed ones."""
 
-    def __init__(self, graph: Graph, precisions: dict[str, str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        precisions: Mapping[str, str],
+        constants: TypedConstants,
+        static: Mapping[str, StaticScale],
+    ) -> None:
         self.nodes: list[Node] = []
-        self.constants = TypedConstants(graph, precisions)
+        self.constants = constants
+        self._static = static
         self._graph = graph
         self._precisions = precisions
         self._consumers = graph.consumers()
@@ -78,7 +92,7 @@ class _Typer:
             if "bf16" in wanted and value not in self._bf16:
                 self._convert(value, "cast_bf16", self._bf16_form(value))
             if "int8" in wanted and value not in self._quantized:
-                self._convert(value, "quantize_rows", *self._int8_form(value))
+                self._quantize_rows(value, value)
 
     def _wanted(self, value: str) -> set[str]:
         """The forms in which consumers of ``value`` take it."""
@@ -90,7 +104,7 @@ class _Typer:
                 wanted.update({"fp32"} if node.inputs[3] == value else ())
             elif node.op == "attention_qkv" and precision != "fp32":
                 wanted.add(_EITHER)
-            elif node.op != "channel_affine":
+            else:
                 wanted.add("fp32")
         return wanted
 
@@ -107,23 +121,20 @@ class _Typer:
         affine = next((n for n in self._consumers.get(value, ()) if n.op == "channel_affine"), None)
         if affine is not None or "int8" in wanted:
             quantized, *vectors = (*affine.outputs, *affine.inputs[1:]) if affine else (value, "", "")
-            node = dataclasses.replace(
-                node,
-                op="layer_norm_quantize",
-                inputs=(*node.inputs, *vectors),
-                outputs=(value, *self._int8_form(quantized)),
-            )
+            inputs = (*node.inputs, *self._how(quantized, *vectors))
+            outputs = (value, *self._int8_form(quantized))
+            node = dataclasses.replace(node, op="layer_norm_quantize", inputs=inputs, outputs=outputs)
         elif "bf16" in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
 
     def _channel_affine(self, node: Node) -> None:
-        """Part of the layer norm before it, which has written it in 8 bits."""
+        """Part of what writes its result in 8 bits: the layer norm before it has done so, or a conversion."""
         (value,) = node.outputs
-        if value not in self._quantized or self._wanted(value) != {"int8"}:
-            raise GraphError(
-                f"node {node.name!r}: channel_affine stands between a layer norm and int8 linear layers"
-            )
+        if self._wanted(value) != {"int8"}:
+            raise GraphError(f"node {node.name!r}: only linear layers in int8 can follow channel_affine")
+        if value not in self._quantized:
+            self._quantize_rows(value, *node.inputs)
 
     def _linear(self, node: Node) -> None:
         precision = self._precisions[node.name]
@@ -136,8 +147,7 @@ class _Typer:
         if precision == "bf16":
             operands = (self._bf16[x], self.constants.bf16(weight))
         else:
-            bits = 7 if precision == "int7" else 8
-            operands = (*self._quantized[x], *self.constants.int8(weight, bits))
+            operands = (*self._quantized[x], *self.constants.int8(weight, WEIGHT_BITS[precision]))
         operands = (*operands, self.constants.f32(bias), residual)
         self._append(node, f"linear_{_FORMS[precision]}", operands, out_dtype=out_dtype)
 
@@ -175,6 +185,17 @@ class _Typer:
     def _int8_form(self, value: str) -> tuple[str, str, str]:
         self._quantized[value] = (f"{value}.q", f"{value}.scale", f"{value}.zero_point")
         return self._quantized[value]
+
+    def _how(self, value: str, multiplier: str = "", offset: str = "") -> tuple[str, ...]:
+        """Operands of the op that writes ``value`` in 8 bits."""
+        vectors = [self.constants.f32(vector) if vector else "" for vector in (multiplier, offset)]
+        if value in self._static:
+            return (*vectors, self.constants.static(value, self._static[value]))
+        return tuple(vectors) if multiplier else ()
+
+    def _quantize_rows(self, value: str, x: str, *vectors: str) -> None:
+        inputs = (x, *self._how(value, *vectors))
+        self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, self._int8_form(value)))
 
     def _convert(self, value: str, op: str, *outputs: str) -> None:
         self.nodes.append(Node(f"{value}.{op}", op, (value,), outputs))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,23 @@ from bertc.quantize import primitives
 Array = np.ndarray[Any, Any]
 
 
+class RoundedWeight(NamedTuple):
+    """A weight matrix in 8 (or 7) bits."""
+
+    numbers: Array
+    """int8 [out, in]."""
+    scale: Array
+    """float32 [out]."""
+
+
+class StaticScale(NamedTuple):
+    """What maps a value to 8 bits, the same for all rows: ``x ~ scale * (q - zero_point)``."""
+
+    scale: float
+    zero_point: int
+    """0 to 255."""
+
+
 class TypedConstants:
     """The constants of a typed graph, made on request from those of a fused one.
 
@@ -20,8 +38,12 @@ class TypedConstants:
     fp32 one gets a suffix. A scale is called as its tensor, and ``.scale``.
     """
 
-    def __init__(self, graph: Graph, precisions: dict[str, str]) -> None:
+    def __init__(
+        self, graph: Graph, precisions: Mapping[str, str], rounded: Mapping[str, RoundedWeight] | None = None
+    ) -> None:
+        """``rounded``: weights that are in 8 bits already, by name; all others are rounded to nearest."""
         self._graph = graph
+        self._rounded = rounded or {}
         self._forms: dict[str, set[str]] = {}
         for node in graph.nodes:
             for value in node.inputs:
@@ -48,10 +70,18 @@ class TypedConstants:
 
     def int8(self, name: str, bits: int = 8) -> tuple[str, str]:
         """Quantized to ``bits`` with one scale per row. Returns the names of numbers and scales."""
-        q, scale = primitives.quantize_per_channel(self._graph.constants[name].array, bits)
-        quantized = self._add(name, f"int{bits}", Constant(DType.I8, q))
-        self.made[f"{quantized}.scale"] = Constant(DType.F32, scale)
+        rounded = self._rounded.get(name)
+        if rounded is None:
+            rounded = RoundedWeight(*primitives.quantize_per_channel(self._graph.constants[name].array, bits))
+        quantized = self._add(name, f"int{bits}", Constant(DType.I8, rounded.numbers))
+        self.made[f"{quantized}.scale"] = Constant(DType.F32, rounded.scale)
         return quantized, f"{quantized}.scale"
+
+    def static(self, value: str, static: StaticScale) -> str:
+        """The scale of a value as a constant. Returns its name."""
+        name = f"{value}.static"
+        self.made[name] = Constant(DType.F32, np.array(static, np.float32))
+        return name
 
     def _add(self, name: str, form: str, constant: Constant) -> str:
         typed = name if len(self._forms[name]) == 1 else f"{name}.{form}"

@@ -14,6 +14,8 @@ from bertc.recipe.keys import Problem, raise_problems
 
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
+WEIGHT_BITS = {"int8": 8, "int7": 7}
+"""Precisions of linear layers that take 8-bit inputs -> the bits of their weights."""
 _FUSED = {"qkv": ("query", "key", "value")}
 """Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
 _STRICTEST_FIRST = ("fp32", "bf16", "int8", "int7")

@@ -39,6 +39,17 @@ def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
     return q.astype(np.uint8), scale, zero_point
 
 
+def quantize_static(x: Array, scale: float, zero_point: int) -> tuple[Array, Array, Array]:
+    """:func:`quantize_rows` with one ``scale`` (above 0) and ``zero_point`` (0..255) for all rows.
+
+    Numbers outside the range that they span are clipped.
+    """
+    inverse = np.float32(1) / np.float32(scale)
+    q = np.clip(np.rint(x.astype(np.float32) * inverse) + np.float32(zero_point), 0, 255)
+    rows = len(x)
+    return q.astype(np.uint8), np.full(rows, scale, np.float32), np.full(rows, zero_point, np.int32)
+
+
 def dequantize_rows(q: Array, scale: Array, zero_point: Array) -> Array:
     """Undo :func:`quantize_rows` up to rounding: float32 [rows, columns]."""
     shifted = q.astype(np.int32) - zero_point[:, None]

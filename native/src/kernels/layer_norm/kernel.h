@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/quantize_rows/kernel.h"
+
 namespace bertc {
 
 struct LayerNorm {
@@ -19,9 +21,7 @@ struct LayerNorm {
   float epsilon;
   float* y;        // may be x
   uint16_t* bf16;  // null, or where the row goes in bf16
-  // Null, or what the quantized row is of: multiplier * y + offset, element by element.
-  const float* multiplier;
-  const float* offset;
+  RowQuantization how;
   uint8_t* quantized;   // null, or where the row goes in 8 bits (kernels/quantize_rows), with:
   float* scale;         // [rows]
   int32_t* zero_point;  // [rows]

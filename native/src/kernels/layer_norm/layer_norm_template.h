@@ -31,13 +31,6 @@ float row_variance(const float* x, std::size_t columns, float mean) {
   return V::sum(squares) / static_cast<float>(columns);
 }
 
-template <class V, class Element>
-void quantize(const LayerNorm& in, std::size_t row, const Element& element) {
-  const std::size_t at = row * in.padded_columns;
-  quantize_rows::quantize_row<V>(in.y + at, in.padded_columns, in.quantized + at, in.scale + row,
-                                 in.zero_point + row, element);
-}
-
 template <class V>
 void run(const LayerNorm& in) {
   using F32 = typename V::F32;
@@ -54,11 +47,10 @@ void run(const LayerNorm& in) {
       V::store(y + i, out);
       if (in.bf16 != nullptr) V::store_bf16(in.bf16 + row * in.padded_columns + i, out);
     }
-    if (in.quantized == nullptr) continue;
-    if (in.multiplier == nullptr) {
-      quantize<V>(in, row, quantize_rows::Plain<V>{});
-    } else {
-      quantize<V>(in, row, quantize_rows::Affine<V>{in.multiplier, in.offset});
+    if (in.quantized != nullptr) {
+      uint8_t* quantized = in.quantized + row * in.padded_columns;
+      quantize_rows::quantize_row<V>(y, in.padded_columns, in.how,
+                                     {quantized, in.scale + row, in.zero_point + row});
     }
   }
 }

@@ -2,7 +2,8 @@
 //
 // The formula is bertc.quantize.primitives.quantize_rows, step by step: the range of a row, widened
 // to hold zero, maps to 0..255. A row whose range is below 1e-30, or not
-// finite, becomes zeros with scale 0.
+// finite, becomes zeros with scale 0. With a static scale the formula is
+// bertc.quantize.primitives.quantize_static.
 #pragma once
 
 #include <cstddef>
@@ -10,10 +11,21 @@
 
 namespace bertc {
 
+// What of a row is quantized, and how.
+struct RowQuantization {
+  // Null, or vectors: not x is quantized, but multiplier * x + offset.
+  const float* multiplier;
+  const float* offset;
+  // A scale above 0, with its zero point, is that of every row; values outside its range are clipped.
+  float static_scale;
+  int32_t static_zero_point;
+};
+
 struct QuantizeRows {
   const float* x;
   std::size_t rows;
   std::size_t padded_columns;  // a multiple of 16: the row stride of all arrays
+  RowQuantization how;
   uint8_t* quantized;
   float* scale;         // [rows]
   int32_t* zero_point;  // [rows]

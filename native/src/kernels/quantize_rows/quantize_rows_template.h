@@ -6,7 +6,8 @@
 
 namespace bertc::quantize_rows {
 
-// What quantize_row takes as element i.. of a row: the row itself, or multiplier * row + offset.
+// Element i.. of what is quantized: of the row itself, or of multiplier * row + offset. The product is
+// rounded before the sum, as in the reference: the same bits everywhere.
 template <class V>
 struct Plain {
   typename V::F32 operator()(const float* x, std::size_t i) const { return V::load(x + i); }
@@ -17,13 +18,19 @@ struct Affine {
   const float* multiplier;
   const float* offset;
   typename V::F32 operator()(const float* x, std::size_t i) const {
-    return V::fma(V::load(x + i), V::load(multiplier + i), V::load(offset + i));
+    return V::add(V::mul(V::load(x + i), V::load(multiplier + i)), V::load(offset + i));
   }
 };
 
-template <class V, class Element = Plain<V>>
-void quantize_row(const float* x, std::size_t padded_columns, uint8_t* quantized, float* scale,
-                  int32_t* zero_point, const Element& element = {}) {
+// Where a row's numbers go.
+struct Row {
+  uint8_t* quantized;
+  float* scale;
+  int32_t* zero_point;
+};
+
+template <class V, class Element>
+void quantize_by_range(const float* x, std::size_t padded_columns, const Element& element, const Row& out) {
   using F32 = typename V::F32;
   F32 lowest = V::set(0.0f);
   F32 highest = V::set(0.0f);
@@ -37,12 +44,48 @@ void quantize_row(const float* x, std::size_t padded_columns, uint8_t* quantized
   const bool usable = range > 1e-30f && range <= 3.402823466e38f;
   const float inverse = usable ? 255.0f / range : 0.0f;
   const float shift = usable ? __builtin_nearbyintf(-low * inverse) : 0.0f;
-  *scale = usable ? range / 255.0f : 0.0f;
-  *zero_point = static_cast<int32_t>(shift);
+  *out.scale = usable ? range / 255.0f : 0.0f;
+  *out.zero_point = static_cast<int32_t>(shift);
   const F32 factor = V::set(inverse);
   const F32 offset = V::set(shift);
   for (std::size_t i = 0; i < padded_columns; i += 16) {
-    V::store_u8(quantized + i, V::to_int(V::add(V::round(V::mul(element(x, i), factor)), offset)));
+    V::store_u8(out.quantized + i, V::to_int(V::add(V::round(V::mul(element(x, i), factor)), offset)));
+  }
+}
+
+template <class V, class Element>
+void quantize_static(const float* x, std::size_t padded_columns, const Element& element,
+                     const RowQuantization& how, const Row& out) {
+  using F32 = typename V::F32;
+  *out.scale = how.static_scale;
+  *out.zero_point = how.static_zero_point;
+  const F32 factor = V::set(1.0f / how.static_scale);
+  const F32 offset = V::set(static_cast<float>(how.static_zero_point));
+  const F32 lowest = V::set(0.0f);
+  const F32 highest = V::set(255.0f);
+  for (std::size_t i = 0; i < padded_columns; i += 16) {
+    // Held to 0..255 before they become integers: those that are far outside would wrap around.
+    const F32 value = V::add(V::round(V::mul(element(x, i), factor)), offset);
+    V::store_u8(out.quantized + i, V::to_int(V::min(V::max(value, lowest), highest)));
+  }
+}
+
+template <class V, class Element>
+void quantize_elements(const float* x, std::size_t padded_columns, const Element& element,
+                       const RowQuantization& how, const Row& out) {
+  if (how.static_scale > 0.0f) {
+    quantize_static<V>(x, padded_columns, element, how, out);
+  } else {
+    quantize_by_range<V>(x, padded_columns, element, out);
+  }
+}
+
+template <class V>
+void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& how, const Row& out) {
+  if (how.multiplier == nullptr) {
+    quantize_elements<V>(x, padded_columns, Plain<V>{}, how, out);
+  } else {
+    quantize_elements<V>(x, padded_columns, Affine<V>{how.multiplier, how.offset}, how, out);
   }
 }
 
@@ -50,7 +93,8 @@ template <class V>
 void run(const QuantizeRows& in) {
   for (std::size_t row = 0; row < in.rows; ++row) {
     const std::size_t at = row * in.padded_columns;
-    quantize_row<V>(in.x + at, in.padded_columns, in.quantized + at, in.scale + row, in.zero_point + row);
+    quantize_row<V>(in.x + at, in.padded_columns, in.how,
+                    {in.quantized + at, in.scale + row, in.zero_point + row});
   }
 }
 

@@ -1,0 +1,60 @@
+"""Calibration: runs texts through the fp32 graph and watches the edges that will be quantized."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bertc.errors import InputError
+from bertc.ir.graph import Graph
+from bertc.quantize.precisions import WEIGHT_BITS
+from bertc.quantize.statistics import EdgeCollector, Statistics
+
+Array = np.ndarray[Any, Any]
+Run = Callable[[Graph, Mapping[str, Array]], Mapping[str, Array]]
+"""Runs a graph on packed inputs: outputs by public name. ``interpreter.run`` is one."""
+
+
+def quantized_edges(graph: Graph, precisions: Mapping[str, str]) -> tuple[str, ...]:
+    """The values that enter a linear layer in int8 or int7, each once, in execution order."""
+    linear = [node for node in graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS]
+    return tuple(dict.fromkeys(node.inputs[0] for node in linear))
+
+
+def calibrate(
+    graph: Graph,
+    batches: Iterable[Mapping[str, Array]],
+    run: Run,
+    edges: Sequence[str],
+    *,
+    seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> Statistics:
+    """Statistics of the ``edges`` (value names) of a fused graph over ``batches`` of packed inputs.
+
+    Batches are streamed: what is kept does not grow with their number. ``on_batch`` is told the
+    number of tokens of each. The same batches and seed give the same statistics on the same target.
+    Raises ``InputError`` if there is no batch.
+    """
+    if not edges:
+        return Statistics(MappingProxyType({}), MappingProxyType(dict(provenance or {})))
+    observed = graph.with_nodes(graph.nodes, outputs={edge: edge for edge in edges})
+    collectors: dict[str, EdgeCollector] = {}
+    for inputs in batches:
+        found = run(observed, inputs)
+        for edge in edges:
+            if edge not in collectors:
+                # By name: whether another edge is watched must not change this one's sample.
+                collectors[edge] = EdgeCollector(found[edge].shape[1], seed ^ zlib.crc32(edge.encode()))
+            collectors[edge].add(found[edge])
+        if on_batch is not None:
+            on_batch(len(inputs["input_ids"]))
+    if not collectors:
+        raise InputError("calibration got no data: give at least one text, or compile without int8")
+    statistics = {edge: collectors[edge].finish() for edge in edges}
+    return Statistics(MappingProxyType(statistics), MappingProxyType(dict(provenance or {})))

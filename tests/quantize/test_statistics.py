@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertc.errors import InputError
+from bertc.quantize.statistics import SAMPLE_ROWS, EdgeCollector, EdgeStatistics, Statistics
+
+Array = np.ndarray[Any, Any]
+
+
+def _rows(count: int = 1000, channels: int = 6, *, center: float = 0.0, seed: int = 0) -> Array:
+    rng = np.random.default_rng(seed)
+    return (center + rng.standard_normal((count, channels)) * np.arange(1, channels + 1)).astype(np.float32)
+
+
+def _collect(x: Array, batch: int = 100, seed: int = 0) -> EdgeStatistics:
+    collector = EdgeCollector(x.shape[1], seed)
+    for start in range(0, len(x), batch):
+        collector.add(x[start : start + batch])
+    return collector.finish()
+
+
+def _assert_of(found: EdgeStatistics, x: Array, rtol: float = 1e-5) -> None:
+    """The statistics are those of the rows, as NumPy computes them at once in float64."""
+    wide = x.astype(np.float64)
+    assert found.rows == len(x)
+    np.testing.assert_allclose(found.low, x.min(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found.high, x.max(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found.mean, wide.mean(axis=0), rtol=1e-6, atol=1e-6)
+    largest = np.cov(wide.T, bias=True).max()
+    np.testing.assert_allclose(found.covariance, np.cov(wide.T, bias=True), rtol=rtol, atol=rtol * largest)
+    moment = wide.T @ wide / len(x)
+    np.testing.assert_allclose(found.second_moment(), moment, rtol=rtol, atol=rtol * moment.max())
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_statistics_do_not_depend_on_how_rows_come_in_batches(batch: int) -> None:
+    x = _rows()
+    _assert_of(_collect(x, batch), x)
+
+
+def test_a_constant_outlier_far_from_zero_does_not_drown_the_covariance() -> None:
+    """In float32, 1000^2 has a step of 0.06: products that are not centered would lose a variance of 1."""
+    x = _rows(center=1000.0)
+    _assert_of(_collect(x), x, rtol=1e-4)
+
+
+def test_an_affine_change_gives_the_statistics_of_changed_rows() -> None:
+    x = _rows()
+    multiplier = np.array([1, 2, 0.5, 0.1, 10, 3], np.float32)
+    offset = np.array([0, -1, 5, 0.3, 100, 2], np.float32)
+    changed = _collect(x).affine(multiplier, offset)
+    _assert_of(changed, x * multiplier + offset, rtol=1e-4)
+    again = _collect(x * multiplier + offset)
+    np.testing.assert_allclose(changed.sample, again.sample, rtol=1e-5)
+
+
+def test_the_sample_is_all_rows_where_there_are_few_and_a_seeded_choice_where_many() -> None:
+    few = _rows(50)
+    np.testing.assert_array_equal(_collect(few, 7).sample, few)
+    many = np.arange(20_000, dtype=np.float32)[:, None]
+    sample = _collect(many).sample[:, 0]
+    assert len(sample) == SAMPLE_ROWS == len(set(sample))
+    assert abs(sample.mean() - many.mean()) < 4 * many.std() / np.sqrt(SAMPLE_ROWS)
+    np.testing.assert_array_equal(_collect(many, 333).sample[:, 0], sample)
+    assert not np.array_equal(_collect(many, seed=1).sample[:, 0], sample)
+
+
+def test_nothing_seen_is_an_error() -> None:
+    with pytest.raises(InputError, match="calibration saw no rows"):
+        EdgeCollector(4, 0).finish()
+
+
+def test_saved_statistics_load_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "statistics.safetensors"
+    edge = _collect(_rows())
+    Statistics({"a.b": edge}, {"name": "texts", "samples": 3}).save(path)
+    loaded = Statistics.load(path)
+    assert dict(loaded.provenance) == {"name": "texts", "samples": 3}
+    found = loaded.edges["a.b"]
+    assert found.rows == edge.rows
+    for name in ("low", "high", "mean", "covariance", "sample"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(edge, name))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_any_other_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="other holds no calibration statistics"):
+        Statistics.load(path)
+    with pytest.raises(InputError, match="absent holds no calibration statistics"):
+        Statistics.load(tmp_path / "absent")
