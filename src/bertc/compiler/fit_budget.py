@@ -127,7 +127,7 @@ def check_budget(held: Held, allow: bool) -> None:
     )
     if not allow:
         raise BudgetError(
-            f"{message}; nothing was written: raise max_drop, or set allow_over_budget to have it all the same"
+            f"{message}; nothing was written: raise max_drop, or set allow_over_budget to have it anyway"
         )
     warnings.warn(message, stacklevel=4)
 
