@@ -7,6 +7,10 @@ Activations are unsigned 8-bit with one scale and zero point per row (token), fo
 ``x[t, k] ~ scale[t] * (q[t, k] - zero_point[t])``. The range always holds zero, so that the zero
 point is an 8-bit number (Jacob et al. 2018, arXiv:1712.05877, eq. 1). The native kernel
 ``quantize_rows`` computes the same, step by step, in float32.
+
+Or they have one scale and zero point for all rows, chosen by calibration. What writes them then
+multiplies and shifts each column by constants, which may hold more than the scale: an affine change
+of the channels, made up for in the weights.
 """
 
 from __future__ import annotations
@@ -54,6 +58,23 @@ def dequantize_rows(q: Array, scale: Array, zero_point: Array) -> Array:
     """Undo :func:`quantize_rows` up to rounding: float32 [rows, columns]."""
     shifted = q.astype(np.int32) - zero_point[:, None]
     return (scale[:, None] * shifted.astype(np.float32)).astype(np.float32)
+
+
+def cover_range(low: float, high: float, *, symmetric: bool = False) -> tuple[float, int]:
+    """The scale and zero point with which 0..255 covers a range, widened to hold zero.
+
+    Symmetric: the zero point is 128, and 1..255 covers it. A range without width gets scale 1.
+    """
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    width, steps = (max(-low, high), 127) if symmetric else (high - low, 255)
+    scale = float(np.float32(width / steps)) if width > SMALLEST_RANGE else 1.0
+    return scale, 128 if symmetric else int(np.rint(-low / scale))
+
+
+def quantize_columns(x: Array, multiplier: Array, offset: Array) -> Array:
+    """``round(x * multiplier + offset)`` in 0..255: uint8 [rows, columns], vectors float32 [columns]."""
+    moved = x.astype(np.float32) * multiplier + offset
+    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
 
 
 def quantize_per_channel(weight: Array, bits: int = 8) -> tuple[Array, Array]:
