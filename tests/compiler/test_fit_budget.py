@@ -105,8 +105,11 @@ def test_a_budget_that_holds_is_noted_and_costs_nothing(checkpoint: Any, tmp_pat
 def test_a_budget_of_zero_ends_in_fp32(checkpoint: Any, tmp_path: Path) -> None:
     artifact = bertc.compile(checkpoint(), tmp_path / "x.bertc", max_drop=0)
     assert budget_of(artifact).met
+    # The pooler is not part of the answer, and without bf16 instructions attention is exact as it is.
     needed = {
-        layer.name: layer.precision for layer in artifact.certificate.layers if layer.name != "pooler.dense"
+        layer.name: layer.precision
+        for layer in artifact.certificate.layers
+        if layer.name != "pooler.dense" and layer.op != "attention_qkv"
     }
     assert set(needed.values()) == {"fp32"}
 
