@@ -33,7 +33,7 @@ LADDER: dict[str, set[str]] = {
     "recipe": {"errors", "profiles"},
     "profiles": set(),
     "passes": {"errors", "ir"},
-    "quantize": {"errors", "ir", "recipe", "quantize.primitives"},
+    "quantize": {"errors", "ir", "passes", "recipe", "quantize.primitives"},
     "architectures": {"errors", "ir", "artifact.schema"},
     "frontends": {"errors", "ir", "architectures", "artifact.schema", "version"},
     "lowering": {"errors", "ir", "quantize.primitives", "artifact.schema"},

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import bench, embed, evaluate, recipe, report, show
+from bertc.cli import bench, embed, evaluate, recipe, report, show, statistics
 from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("compile")(compile_.command)
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(statistics.app, name="statistics")
 app.command("embed")(embed.command)
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)

@@ -9,7 +9,6 @@ import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from bertc.artifact.certificate import Certificate
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import write_artifact
+from bertc.compiler.calibration import calibration_facts, collect_statistics
 from bertc.compiler.calibration_data import read_calibration_data
 from bertc.compiler.certify import Graphs, certify
 from bertc.compiler.fit_budget import Subject, check_budget, hold_budget
@@ -32,8 +32,9 @@ from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
 from bertc.lowering.lower import LoweredModel, lower
 from bertc.profiles import PROFILES
-from bertc.quantize.apply import apply_precisions
+from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
+from bertc.quantize.quantize import Quantizer
 from bertc.recipe import Budget, Recipe
 from bertc.recipe.keys import raise_problems
 from bertc.runtime.tokenization import Tokenizer
@@ -104,16 +105,27 @@ def run_pipeline(
     )
     scorer = step("score the fp32 model", lambda: _scorer(model, fused, eval_data, chosen.budget))
     precisions = choose_precisions(fused, chosen)
-    subject = Subject(model.info, fused, partial(apply_precisions, fused), precisions, data.held_out)
+    statistics = step(
+        "calibrate",
+        lambda: collect_statistics(chosen, model, fused, precisions, data, show_progress=show_progress),
+    )
+    quantizer = Quantizer(fused, chosen, statistics)
+    subject = Subject(model.info, fused, lambda p: quantizer(p).graph, precisions, data.held_out)
     held = step(
         "hold the budget", lambda: hold_budget(subject, chosen.budget, scorer, show_progress=show_progress)
     )
     check_budget(held, allow_over_budget)
-    typed = step(f"quantize to {chosen.layer_dtype}", lambda: subject.variant(held.precisions))
-    lowered = step("lower", lambda: lower(typed))
-    graphs = Graphs(model.graph, fused, typed, held.precisions)
+    quantized = step(f"quantize to {chosen.layer_dtype}", lambda: quantizer(held.precisions))
+    lowered = step("lower", lambda: lower(quantized.graph))
+    graphs = Graphs(model.graph, quantized.reference, quantized.graph, held.precisions)
     certificate = step("certify", lambda: certify(model.info, graphs, data.held_out, scorer))
-    certificate = dataclasses.replace(certificate, budget=held.outcome, notes=held.notes)
+    certificate = dataclasses.replace(
+        certificate,
+        budget=held.outcome,
+        notes=(*held.notes, *notes(quantized)),
+        methods=describe(quantized, chosen),
+        **calibration_facts(statistics, quantized.plans),
+    )
     manifest = _manifest(model, lowered, chosen, certificate)
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, lowered.tensors))
     return open_artifact(path)

@@ -83,13 +83,21 @@ def quantize_per_channel(weight: Array, bits: int = 8) -> tuple[Array, Array]:
     Returns ``(q int8 [channels, columns], scale float32 [channels])``. A channel of zeros gets
     scale 0.
     """
-    limit = np.float32(2 ** (bits - 1) - 1)
+    limit = 2 ** (bits - 1) - 1
+    scale = largest_scale(weight, limit)
+    return round_to_scale(weight, scale, limit), scale
+
+
+def largest_scale(weight: Array, limit: int) -> Array:
+    """The scale float32 [channels] that maps each row's largest number to ``limit``; 0 for zeros."""
     largest = np.abs(weight).max(axis=1).astype(np.float32)
-    usable = largest > SMALLEST_RANGE
-    scale = np.where(usable, largest / limit, np.float32(0)).astype(np.float32)
-    divisor = np.where(usable, scale, np.float32(1))
-    q = np.clip(np.rint(weight / divisor[:, None]), -limit, limit)
-    return q.astype(np.int8), scale
+    return np.where(largest > SMALLEST_RANGE, largest / np.float32(limit), np.float32(0)).astype(np.float32)
+
+
+def round_to_scale(weight: Array, scale: Array, limit: int) -> Array:
+    """``weight`` [channels, columns] in steps of ``scale`` [channels], to nearest, clipped: int8."""
+    divisor = np.where(scale > 0, scale, np.float32(1))
+    return np.clip(np.rint(weight / divisor[:, None]), -limit, limit).astype(np.int8)
 
 
 def dequantize_per_channel(q: Array, scale: Array) -> Array:

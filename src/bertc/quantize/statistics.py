@@ -50,6 +50,11 @@ class EdgeStatistics:
         """Mean of ``x x^T`` over the rows: float64 [channels, channels]."""
         return np.asarray(self.covariance.astype(np.float64) + np.outer(self.mean, self.mean))
 
+    def largest_outlier(self) -> float:
+        """Size (root mean square) of the largest channel over that of the median one."""
+        sizes = np.sqrt(np.diag(self.covariance) + self.mean**2)
+        return float(sizes.max() / max(float(np.median(sizes)), 1e-30))
+
     def affine(self, multiplier: Array, offset: Array) -> EdgeStatistics:
         """The statistics of ``x * multiplier + offset``, for vectors [channels]; multipliers above 0."""
         wide = multiplier.astype(np.float64)
@@ -70,6 +75,16 @@ class Statistics:
     edges: Mapping[str, EdgeStatistics]
     provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Plain values: what data, how many samples and tokens, which seed."""
+
+    def of(self, edge: str, channels: int) -> EdgeStatistics:
+        """Those of one edge. Raises ``InputError`` if they are of another model."""
+        found = self.edges.get(edge)
+        if found is None or len(found.mean) != channels:
+            raise InputError(
+                f"the calibration statistics do not fit this model: no {edge} with {channels} channels is in"
+                " them; collect them again"
+            )
+        return found
 
     def save(self, path: Path) -> None:
         """Write a safetensors file that :meth:`load` reads. Raises ``OSError`` if the disk refuses."""

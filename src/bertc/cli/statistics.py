@@ -1,0 +1,60 @@
+"""``bertc statistics``: collects what calibration learns of a model, to be used again, and shows it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bertc.cli.console import AsJson, print_facts, print_json, print_table
+
+app = typer.Typer(help="Collect and show calibration statistics.", no_args_is_help=True)
+
+
+@app.command("collect")
+def collect(
+    model: Annotated[str, typer.Argument(help="A Hugging Face model folder, or a hub id.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write: calibration.statistics of a recipe.")
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe, for its calibration data and its 8-bit layers.")
+    ] = None,
+) -> None:
+    """Run calibration data through a model and write the statistics of what its 8-bit layers read."""
+    from bertc.compiler.calibration import collect_from_model
+
+    statistics = collect_from_model(model, recipe, show_progress=sys.stderr.isatty())
+    statistics.save(output)
+    facts = {"output": str(output), "inputs": len(statistics.edges), **statistics.provenance}
+    print_facts("collected", facts)
+
+
+@app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What bertc statistics collect wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the inputs of 8-bit layers that were watched: their range and their outliers."""
+    from bertc.quantize.statistics import Statistics
+
+    statistics = Statistics.load(file)
+    edges = [
+        {
+            "input": name,
+            "rows": edge.rows,
+            "channels": len(edge.mean),
+            "low": float(edge.low.min()),
+            "high": float(edge.high.max()),
+            "largest_channel": edge.largest_outlier(),
+        }
+        for name, edge in statistics.edges.items()
+    ]
+    if as_json:
+        print_json({"provenance": dict(statistics.provenance), "edges": edges})
+        return
+    print_facts("calibrated on", statistics.provenance)
+    columns = ("input", "rows", "channels", "low", "high", "largest channel / median")
+    print_table("inputs of 8-bit layers", columns, [tuple(edge.values()) for edge in edges])

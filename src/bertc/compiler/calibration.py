@@ -1,0 +1,101 @@
+"""Runs calibration on the native core, or reads the statistics of an earlier run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bertc import passes
+from bertc.artifact.certificate import DataFacts
+from bertc.artifact.json_form import from_json_value, to_json_value
+from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
+from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.edges import edge_ranges
+from bertc.errors import ArtifactError, InputError, RecipeError
+from bertc.frontends.huggingface import import_model
+from bertc.frontends.imported_model import ImportedModel
+from bertc.ir.graph import Graph
+from bertc.quantize.calibrate import calibrate, quantized_edges
+from bertc.quantize.edges import EdgePlan
+from bertc.quantize.precisions import choose_precisions
+from bertc.quantize.quantize import needs_statistics
+from bertc.quantize.static_scales import covered_range
+from bertc.quantize.statistics import Statistics
+from bertc.recipe import Recipe
+from bertc.runtime.progress import progress
+
+
+def collect_from_model(
+    source: str | Path, recipe: str | Path | Recipe | None = None, *, show_progress: bool = False
+) -> Statistics:
+    """Statistics of a checkpoint, for ``calibration.statistics`` of later recipes.
+
+    Raises ``RecipeError`` if the recipe reads none, and what reading the model and the data may raise.
+    """
+    chosen = Recipe.load(recipe)
+    chosen = dataclasses.replace(chosen, calibration=dataclasses.replace(chosen.calibration, statistics=None))
+    model = import_model(source)
+    fused = passes.fuse(model.graph)
+    precisions = choose_precisions(fused, chosen)
+    data = read_calibration_data(chosen.calibration, model, show_progress=show_progress)
+    statistics = collect_statistics(chosen, model, fused, precisions, data, show_progress=show_progress)
+    if statistics is None:
+        raise RecipeError("this recipe reads no statistics: it has no 8-bit layer, or no calibrated method")
+    return statistics
+
+
+def collect_statistics(
+    recipe: Recipe,
+    model: ImportedModel,
+    fused: Graph,
+    precisions: Mapping[str, str],
+    data: CalibrationData,
+    *,
+    show_progress: bool = False,
+) -> Statistics | None:
+    """Statistics of all edges that the recipe's 8-bit layers read; None if it needs none.
+
+    Raises ``InputError`` if the recipe names a file of statistics that cannot be read.
+    """
+    edges = quantized_edges(fused, precisions)
+    if not edges or not needs_statistics(recipe):
+        return None
+    if recipe.calibration.statistics is not None:
+        return _load(Path(recipe.calibration.statistics))
+    samples = data.samples
+    with progress(samples.facts.tokens, "calibrating (tokens)", enabled=show_progress) as advance:
+        return calibrate(
+            data.enter(fused),
+            (batch.inputs for batch in samples.batches),
+            CpuTarget(model.info),
+            edges,
+            seed=recipe.calibration.seed,
+            provenance=to_json_value(samples.facts),
+            on_batch=advance,
+        )
+
+
+def calibration_facts(statistics: Statistics | None, plans: Mapping[str, EdgePlan]) -> dict[str, Any]:
+    """Fields of the certificate: what was calibrated on, and the ranges of what is quantized."""
+    if statistics is None:
+        return {}
+    clips = {edge: covered_range(plan.static) for edge, plan in plans.items() if plan.static is not None}
+    after = Statistics({edge: plan.after for edge, plan in plans.items()})
+    return {"calibration": _data_facts(statistics), "edges": edge_ranges(after, clips)}
+
+
+def _load(path: Path) -> Statistics:
+    statistics = Statistics.load(path)
+    try:
+        _data_facts(statistics)
+    except ArtifactError:
+        raise InputError(
+            f"{path} does not say what was calibrated on: collect the statistics again"
+        ) from None
+    return statistics
+
+
+def _data_facts(statistics: Statistics) -> DataFacts:
+    return from_json_value(DataFacts, dict(statistics.provenance), "provenance")

@@ -1,0 +1,80 @@
+"""Scale and shift of attention's output, for nothing at run time: folded into the value projection.
+
+Attention's output is a mean of value rows, with weights that sum to one. So a channel of it is scaled and
+shifted by scaling and shifting that channel of all values: by rows of the value projection and its bias
+(as in Outlier Suppression+, arXiv:2304.09145, sec. 4.1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bertc.ir.graph import Constant, DType, Graph
+from bertc.passes.rewrite import count_uses
+from bertc.quantize.constants import RoundedWeight
+from bertc.quantize.layers import RoundedLayer
+from bertc.quantize.smooth import ChannelAffine
+
+Array = np.ndarray[Any, Any]
+
+
+def find_value_projections(graph: Graph) -> dict[str, str]:
+    """Output of an attention -> name of the linear node that makes its values.
+
+    Only where one linear node reads the output, nothing else the projection, and no other node the
+    constants of either.
+    """
+    producers, consumers, uses = graph.producers(), graph.consumers(), count_uses(graph)
+    found = {}
+    for node in graph.nodes:
+        readers = consumers.get(node.outputs[0], [])
+        if node.op != "attention_qkv" or len(readers) != 1 or readers[0].op != "linear":
+            continue
+        projection, reader = producers[node.inputs[0]], readers[0]
+        if projection.op != "linear" or projection.attributes["activation"] != "none":
+            continue
+        own = (node.outputs[0], node.inputs[0], *projection.inputs[1:3], *reader.inputs[1:3])
+        if not projection.inputs[3] and all(uses[value] == 1 for value in own):
+            found[node.outputs[0]] = projection.name
+    return found
+
+
+def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
+    """The same function, in which some outputs of attention (by value name) are changed by an affine.
+
+    They are some that :func:`find_value_projections` finds.
+    """
+    producers, consumers = graph.producers(), graph.consumers()
+    constants = dict(graph.constants)
+    for value, affine in affines.items():
+        projection, (reader,) = producers[producers[value].inputs[0]], consumers[value]
+        weight, bias = (graph.constants[name].array for name in projection.inputs[1:3])
+        multiplier, offset = _of_all_rows(len(bias), affine)
+        changed = weight * multiplier[:, None], bias * multiplier + offset
+        constants.update(_constants(projection.inputs[1:3], changed))
+        weight, bias = (graph.constants[name].array for name in reader.inputs[1:3])
+        changed = affine.weight(weight), affine.bias(weight, bias)
+        constants.update(_constants(reader.inputs[1:3], changed))
+    return dataclasses.replace(graph, constants=constants)
+
+
+def fold_into_rounded(projection: RoundedLayer, affine: ChannelAffine) -> RoundedLayer:
+    """What :func:`fold_values` does to the projection, once it is rounded: its numbers stay."""
+    multiplier, offset = _of_all_rows(len(projection.bias), affine)
+    weight = RoundedWeight(projection.weight.numbers, projection.weight.scale * multiplier)
+    return RoundedLayer(weight, projection.bias * multiplier + offset)
+
+
+def _of_all_rows(rows: int, affine: ChannelAffine) -> tuple[Array, Array]:
+    """The change of queries and keys, which stay, and of values."""
+    others = rows - len(affine.multiplier)
+    ones, zeros = np.ones(others, np.float32), np.zeros(others, np.float32)
+    return np.concatenate([ones, affine.multiplier]), np.concatenate([zeros, affine.offset])
+
+
+def _constants(names: tuple[str, ...], arrays: tuple[Array, ...]) -> dict[str, Constant]:
+    return {name: Constant(DType.F32, array) for name, array in zip(names, arrays, strict=True)}

@@ -1,0 +1,61 @@
+"""GPTQ: weights rounded one column after the other, each making up for the errors before it.
+
+Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
+Transformers", arXiv:2210.17323, algorithm 1. Rounding to nearest minimizes the error of the weights;
+what matters is the error of the products, ``(W - Q) H (W - Q)^T`` with H the second moment of the
+layer's input. Once a column is rounded, the columns not yet rounded move to where they undo most of
+its error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+DAMPING = 0.01
+"""Added to H's diagonal, as a share of its mean: channels that calibration never moved stay put. The
+paper's value."""
+BLOCK = 128
+"""Columns between two updates of all columns to the right: the paper's value, where one matrix
+product replaces 128 passes over the weights."""
+
+
+def round_gptq(weight: Array, scale: Array, moment: Array, limit: int = 127) -> Array:
+    """Round ``weight`` float32 [out, in] to multiples of ``scale`` [out]: int8, within -limit..limit.
+
+    ``moment`` float64 [in, in] is the second moment of the input. Columns go in the order of falling
+    moment, so that those which matter most are rounded while many others can still make up for them.
+    """
+    order = np.argsort(-np.diag(moment), kind="stable")
+    factor = _error_propagation(moment[np.ix_(order, order)])
+    left = np.ascontiguousarray(weight[:, order].T)
+    divisor = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+    rounded = np.empty(left.shape, np.int8)
+    for start in range(0, len(left), BLOCK):
+        stop = min(start + BLOCK, len(left))
+        errors = np.empty((stop - start, left.shape[1]), np.float32)
+        for row in range(start, stop):
+            numbers = np.clip(np.rint(left[row] / divisor), -limit, limit)
+            rounded[row] = numbers
+            error = left[row] - numbers * divisor
+            left[row + 1 : stop] -= factor[row, row + 1 : stop, None] * error
+            errors[row - start] = error
+        left[stop:] -= factor[start:stop, stop:].T @ errors
+    result = np.empty_like(weight, dtype=np.int8)
+    result[:, order] = rounded.T
+    return result
+
+
+def _error_propagation(moment: Array) -> Array:
+    """How far each later column moves for an error of 1 in an earlier one: upper, float32.
+
+    Row j of the upper Cholesky factor of ``moment``'s inverse, over its diagonal element. The factor
+    is the inverse of that of the moment with rows and columns in reverse order.
+    """
+    damped = moment + np.eye(len(moment)) * max(DAMPING * float(np.diag(moment).mean()), 1e-30)
+    reverse = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    upper = np.linalg.inv(reverse)
+    return np.asarray(np.triu(upper) / np.diag(upper)[:, None], np.float32)

@@ -1,0 +1,69 @@
+"""Rounds the weights of one linear layer, and corrects its bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc.quantize import primitives
+from bertc.quantize.bias_correction import correct_bias
+from bertc.quantize.clip import search_scale
+from bertc.quantize.constants import RoundedWeight
+from bertc.quantize.edges import EdgePlan
+from bertc.quantize.gptq import round_gptq
+from bertc.recipe import WeightScheme
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class RoundedLayer:
+    """What a linear layer in 8 bits multiplies by and adds."""
+
+    weight: RoundedWeight
+    bias: Array
+    """float32 [out]."""
+
+
+def round_layer(
+    weight: Array,
+    bias: Array,
+    plan: EdgePlan | None,
+    scheme: WeightScheme,
+    bits: int,
+    *,
+    with_bias_correction: bool,
+) -> RoundedLayer:
+    """Round ``weight`` float32 [out, in]; without a plan nothing is known of the input."""
+    limit = 2 ** (bits - 1) - 1
+    affine = None if plan is None else plan.affine
+    changed = weight if affine is None else affine.weight(weight)
+    moment = np.eye(weight.shape[1]) if plan is None else plan.after.second_moment()
+    scale = _scale(changed, np.diag(moment), scheme, limit)
+    if plan is not None and scheme.rounding == "gptq":
+        numbers = round_gptq(changed, scale, moment, limit)
+    else:
+        numbers = primitives.round_to_scale(changed, scale, limit)
+    if plan is not None and with_bias_correction:
+        rounded = primitives.dequantize_per_channel(numbers, scale)
+        bias = correct_bias(bias, weight, plan.before.mean, rounded, plan.mean_after_rounding())
+    elif affine is not None:
+        bias = affine.bias(weight, bias)
+    return RoundedLayer(RoundedWeight(numbers, scale), bias)
+
+
+def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:
+    """float32 [out]; per tensor, they are all the same."""
+    if scheme.granularity == "per_tensor":
+        everything, powers = weight.reshape(1, -1), np.tile(power, len(weight))
+        (scale,) = _channel_scales(everything, powers, scheme, limit)
+        return np.full(len(weight), scale, np.float32)
+    return _channel_scales(weight, power, scheme, limit)
+
+
+def _channel_scales(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:
+    if scheme.clip == "mse":
+        return search_scale(weight, power, limit)
+    return primitives.largest_scale(weight, limit)

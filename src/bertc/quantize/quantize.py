@@ -1,0 +1,131 @@
+"""The driver of quantization: fused graph, recipe and statistics -> typed graph.
+
+Each method has its own file. What is chosen for a layer depends on the layer and its input alone, so it is
+chosen once, however many variants of the model an accuracy budget tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bertc.errors import RecipeError
+from bertc.ir.graph import Graph, Node
+from bertc.quantize.apply import apply_precisions
+from bertc.quantize.edges import EdgePlan, plan_edge
+from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
+from bertc.quantize.insert_layers import changed, insert_layers
+from bertc.quantize.layers import RoundedLayer, round_layer
+from bertc.quantize.precisions import WEIGHT_BITS
+from bertc.quantize.statistics import Statistics
+from bertc.recipe import Recipe
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """One variant of a model."""
+
+    graph: Graph
+    """Stage "typed"."""
+    reference: Graph
+    """Stage "fused", fp32: values that both graphs have by name mean the same in both."""
+    plans: Mapping[str, EdgePlan]
+    """Edge (value name) -> what was chosen for it; empty without statistics."""
+
+
+def needs_statistics(recipe: Recipe) -> bool:
+    """Whether 8-bit layers are made by methods that look at their inputs."""
+    return (
+        recipe.weights.rounding == "gptq"
+        or recipe.activations.mode != "dynamic"
+        or recipe.smoothing.migration is not None
+        or recipe.smoothing.channel_shift
+        or recipe.bias_correction
+    )
+
+
+class Quantizer:
+    """Makes typed graphs of one fused graph: one for each mapping of nodes to precisions."""
+
+    def __init__(self, graph: Graph, recipe: Recipe, statistics: Statistics | None) -> None:
+        """``statistics`` are of all edges that 8-bit layers may read; None if the recipe needs none.
+
+        Raises ``RecipeError`` if it does.
+        """
+        if statistics is None and needs_statistics(recipe):
+            raise RecipeError(
+                "this recipe calibrates: give it statistics, or use the preset round-to-nearest"
+            )
+        self._graph, self._recipe, self._statistics = graph, recipe, statistics
+        self._producers = graph.producers()
+        self._projections = find_value_projections(graph)
+        self._plans: dict[tuple[Any, ...], EdgePlan] = {}
+        self._layers: dict[tuple[Any, ...], RoundedLayer] = {}
+
+    def __call__(self, precisions: Mapping[str, str]) -> Quantized:
+        """The variant with these precisions. Raises ``InputError`` if statistics are of another model."""
+        nodes = [
+            node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
+        ]
+        plans = self._choose_plans(nodes, precisions)
+        layers = {node.name: self._layer(node, precisions, plans) for node in nodes}
+        affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}
+        folded = {edge: affines.pop(edge) for edge in self._projections if edge in affines}
+        for edge, affine in folded.items():
+            projection = self._projections[edge]
+            if projection in layers:
+                layers[projection] = fold_into_rounded(layers[projection], affine)
+        reference = fold_values(self._graph, folded)
+        draft, rounded = insert_layers(reference, layers, affines)
+        static = {
+            changed(edge) if edge in affines else edge: plan.static
+            for edge, plan in plans.items()
+            if plan.static is not None
+        }
+        graph = apply_precisions(draft, precisions, rounded, static)
+        return Quantized(graph, reference, MappingProxyType(plans))
+
+    def _choose_plans(self, nodes: list[Node], precisions: Mapping[str, str]) -> dict[str, EdgePlan]:
+        """One for each edge; where layers of several precisions read it, it fits the fewest bits."""
+        readers: dict[str, list[Node]] = {}
+        for node in nodes if self._statistics is not None else ():
+            readers.setdefault(node.inputs[0], []).append(node)
+        plans = {}
+        for edge, found in readers.items():
+            bits = min(WEIGHT_BITS[precisions[node.name]] for node in found)
+            key = (edge, bits, *(node.name for node in found))
+            if key not in self._plans:
+                self._plans[key] = self._plan(edge, found, bits)
+            plans[edge] = self._plans[key]
+        return plans
+
+    def _plan(self, edge: str, readers: list[Node], bits: int) -> EdgePlan:
+        assert self._statistics is not None
+        weight = np.concatenate([self._weight_and_bias(node)[0] for node in readers])
+        statistics = self._statistics.of(edge, weight.shape[1])
+        return plan_edge(statistics, weight, bits, self._recipe, self._producers[edge])
+
+    def _layer(
+        self, node: Node, precisions: Mapping[str, str], plans: Mapping[str, EdgePlan]
+    ) -> RoundedLayer:
+        bits, plan = WEIGHT_BITS[precisions[node.name]], plans.get(node.inputs[0])
+        key = (node.name, bits, id(plan))
+        if key not in self._layers:
+            self._layers[key] = round_layer(
+                *self._weight_and_bias(node),
+                plan,
+                self._recipe.weights,
+                bits,
+                with_bias_correction=self._recipe.bias_correction,
+            )
+        return self._layers[key]
+
+    def _weight_and_bias(self, node: Node) -> tuple[Array, Array]:
+        weight, bias = (self._graph.constants[name].array for name in node.inputs[1:3])
+        return weight, bias

@@ -1,0 +1,129 @@
+"""Scale migration and channel shift: activations become easy to quantize, weights and biases make up for it.
+
+Where a few channels are much larger than the rest, or lie far from zero, they take up the 8 bits of all
+others. Instead of ``x`` the layer then quantizes ``z = (x + shift) / scale``, a number of each per
+channel, and its weights become ``W * scale``, its bias ``b - W shift``: the same products, before rounding.
+
+* Migration: Xiao et al. 2022, "SmoothQuant", arXiv:2211.10438, eq. 4: scales share the difficulty between
+  activations and weights by ``alpha``. We take the root mean square of a channel and the norm of its
+  weights where the paper takes largest values: on MiniLM that halves the error, since one range is shared by
+  the channels of a token, not by the tokens of a channel.
+* Shift: Wei et al. 2023, "Outlier Suppression+", arXiv:2304.09145, sec. 4.1. We shift by the mean, where
+  the paper takes the middle of the range, which a single odd token moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc.quantize.statistics import EdgeStatistics
+
+Array = np.ndarray[Any, Any]
+
+ALPHAS = tuple(step / 10 for step in range(11))
+"""What is tried by "auto". The error is flat around its minimum: steps of 0.05 gain less than 1 %."""
+
+SMALLEST_SHARE = 0.01
+"""Channels (of activations, of weights) count as no smaller than this share of the median one: one that
+calibration never moved must not be blown up by a thousand when another text moves it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelAffine:
+    """What is quantized instead of ``x``: ``x * multiplier + offset``, vectors float32 [channels]."""
+
+    multiplier: Array
+    offset: Array
+    alpha: float | None
+    """How much of the scale moved into the weights; None where scales stayed."""
+
+    def then(self, other: ChannelAffine) -> ChannelAffine:
+        """One change for both, the other after itself."""
+        offset = self.offset * other.multiplier + other.offset
+        return ChannelAffine(self.multiplier * other.multiplier, offset, self.alpha)
+
+    def statistics(self, edge: EdgeStatistics) -> EdgeStatistics:
+        """Those of what is quantized."""
+        return edge.affine(self.multiplier, self.offset)
+
+    def weight(self, weight: Array) -> Array:
+        """The weights float32 [out, in] that take it."""
+        return np.asarray(weight / self.multiplier, np.float32)
+
+    def bias(self, weight: Array, bias: Array) -> Array:
+        """The bias float32 [out] that takes it; ``weight`` is the one that takes ``x``."""
+        from_offset = weight.astype(np.float64) @ (self.offset.astype(np.float64) / self.multiplier)
+        return np.asarray(bias - from_offset, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """How a layer rounds, as far as its error depends on it."""
+
+    static: bool
+    """Whether activations have one range, else one for each row."""
+    weight_limit: int
+    """Largest number of a weight: 127 or 63."""
+    weight_share: float
+    """The error of weights, as a share of what rounding to nearest gives."""
+
+
+def no_change(channels: int) -> ChannelAffine:
+    """What leaves everything as it is."""
+    return ChannelAffine(np.ones(channels, np.float32), np.zeros(channels, np.float32), None)
+
+
+def choose_affine(
+    edge: EdgeStatistics,
+    weight: Array,
+    rounding: Rounding,
+    *,
+    migration: float | str | None,
+    shift: bool,
+) -> ChannelAffine:
+    """The affine change with the least error of the products, by the statistics of their input.
+
+    ``weight`` float32 [out, in] is that of all layers that read the edge. ``migration`` is "auto", an
+    alpha, or None.
+    """
+    offset = -edge.mean if shift else np.zeros(len(edge.mean))
+    candidates = [_affine(np.ones(len(offset)), offset, None)]
+    if migration is not None:
+        size = np.sqrt(np.diag(edge.covariance) + (edge.mean + offset) ** 2)
+        norms = np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0))
+        for alpha in ALPHAS if migration == "auto" else (float(migration),):
+            scale = _floored(size) ** alpha / _floored(norms) ** (1 - alpha)
+            candidates.append(_affine(np.exp(np.log(scale).mean()) / scale, offset, alpha))
+        if migration != "auto":
+            return candidates[-1]
+    return min(candidates, key=lambda each: estimate_error(edge, weight, each, rounding))
+
+
+def estimate_error(edge: EdgeStatistics, weight: Array, affine: ChannelAffine, rounding: Rounding) -> float:
+    """Mean square error of a row's products, summed over their columns.
+
+    A number rounded to a step of ``d`` is wrong by ``d^2 / 12``, and the errors are independent.
+    """
+    changed = affine.statistics(edge)
+    weights = affine.weight(weight).astype(np.float64)
+    low = np.minimum(changed.sample.min(axis=1), 0).astype(np.float64)
+    high = np.maximum(changed.sample.max(axis=1), 0).astype(np.float64)
+    if rounding.static:
+        low, high = low.min(), high.max()
+    from_activations = ((high - low) ** 2).mean() / (12 * 255**2) * (weights**2).sum()
+    steps = np.abs(weights).max(axis=1) / rounding.weight_limit
+    power = np.diag(changed.covariance).sum(dtype=np.float64) + (changed.mean**2).sum()
+    from_weights = (steps**2).sum() / 12 * power
+    return float(from_activations + rounding.weight_share * from_weights)
+
+
+def _affine(multiplier: Array, offset: Array, alpha: float | None) -> ChannelAffine:
+    multiplier = multiplier.astype(np.float32)
+    return ChannelAffine(multiplier, (offset * multiplier).astype(np.float32), alpha)
+
+
+def _floored(values: Array) -> Array:
+    return np.asarray(np.maximum(values, max(SMALLEST_SHARE * float(np.median(values)), 1e-30)))

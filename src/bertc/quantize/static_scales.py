@@ -1,0 +1,56 @@
+"""Static scales: ranges from calibration, the same for all tokens, for the whole value or for channel groups.
+
+A range of its own for each group of channels needs no kernel: the groups are brought to one range, and the
+weights make up for it (``smooth.ChannelAffine``), since conversions can change channels anyway.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from bertc.quantize.constants import StaticScale
+from bertc.quantize.observers import Range, choose_range
+from bertc.quantize.primitives import cover_range
+from bertc.quantize.smooth import ChannelAffine
+from bertc.quantize.statistics import EdgeStatistics
+from bertc.recipe import ActivationScheme, Observer
+
+SMALLEST_RANGE = 1e-6
+"""Of a group that calibration has seen at one value alone: any range will do, but not none."""
+
+
+def static_scale(edge: EdgeStatistics, observer: Observer, *, symmetric: bool) -> StaticScale:
+    """The scale and zero point that cover the observer's range of the edge."""
+    low, high = choose_range(edge, observer, symmetric=symmetric)
+    return StaticScale(*cover_range(low, high, symmetric=symmetric))
+
+
+def covered_range(static: StaticScale) -> Range:
+    """The values that a static scale does not clip."""
+    return -static.zero_point * static.scale, (255 - static.zero_point) * static.scale
+
+
+def group_channels(edge: EdgeStatistics, scheme: ActivationScheme, observer: Observer) -> ChannelAffine:
+    """What brings the range of every group of neighboring channels to -1..1."""
+    channels, size = len(edge.mean), scheme.group_size or len(edge.mean)
+    multiplier, offset = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    for start in range(0, channels, size):
+        group = slice(start, start + size)
+        low, high = choose_range(_part(edge, group), observer, symmetric=scheme.symmetric)
+        half = max((high - low) / 2, SMALLEST_RANGE)
+        multiplier[group] = 1 / half
+        offset[group] = -(high + low) / 2 / half
+    return ChannelAffine(multiplier, offset, None)
+
+
+def _part(edge: EdgeStatistics, group: slice) -> EdgeStatistics:
+    return dataclasses.replace(
+        edge,
+        low=edge.low[group],
+        high=edge.high[group],
+        mean=edge.mean[group],
+        covariance=edge.covariance[group, group],
+        sample=edge.sample[:, group],
+    )

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bertc.quantize.static_scales import covered_range, group_channels, static_scale
+from bertc.recipe import ActivationScheme, Observer
+from tests.support.edges import normal, outlier_channels, skewed_gelu, statistics_of
+
+MAX = Observer(kind="max")
+
+
+def _scheme(size: int, *, symmetric: bool = False) -> ActivationScheme:
+    return ActivationScheme(
+        mode="static", granularity="per_channel_group", group_size=size, symmetric=symmetric, observer=MAX
+    )
+
+
+def test_the_whole_range_is_covered_and_no_more() -> None:
+    x = skewed_gelu()
+    static = static_scale(statistics_of(x), MAX, symmetric=False)
+    low, high = covered_range(static)
+    step = static.scale
+    assert x.min() - step < low <= x.min() + step / 2
+    assert x.max() - step / 2 <= high < x.max() + step
+
+
+def test_a_symmetric_range_has_its_zero_point_in_the_middle() -> None:
+    static = static_scale(statistics_of(skewed_gelu()), MAX, symmetric=True)
+    assert static.zero_point == 128
+    assert covered_range(static)[1] == pytest.approx(skewed_gelu().max())
+
+
+@pytest.mark.parametrize("size", [1, 16, 30, 64, 100])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_groups_of_channels_come_to_one_range_each(size: int, symmetric: bool) -> None:
+    """A last group may be smaller; a group as large as all is the whole."""
+    x = outlier_channels()
+    affine = group_channels(statistics_of(x), _scheme(size, symmetric=symmetric), MAX)
+    z = x * affine.multiplier + affine.offset
+    for start in range(0, x.shape[1], size):
+        group = z[:, start : start + size]
+        ends = (-np.abs(group).max(), np.abs(group).max()) if symmetric else (group.min(), group.max())
+        np.testing.assert_allclose(ends, (-1, 1), atol=1e-2 if group.min() < 0 < group.max() else 1)
+        assert len(set(affine.multiplier[start : start + size])) == 1
+    assert bool(affine.offset.any()) != symmetric
+
+
+def test_a_group_of_zeros_is_harmless() -> None:
+    x = normal()
+    x[:, :16] = 0
+    affine = group_channels(statistics_of(x), _scheme(16), MAX)
+    assert np.isfinite(affine.multiplier).all()
+    assert not (x * affine.multiplier + affine.offset)[:, :16].any()
