@@ -18,6 +18,11 @@ from bertc.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
 
+LEFT_ALONE = ("linear",)
+"""Ops whose output is neither scaled nor shifted: GELU's. Many of its channels are quiet until a text is
+about their subject. Scaled up while they were quiet, they take the bits of all others when they speak: on
+MiniLM the error on text unlike that of calibration rises by a sixth."""
+
 GPTQ_SHARE = 0.35
 """Error of GPTQ's products on text that it was not fitted to, as a share of rounding to nearest: 0.25 to
 0.45 for the layers of MiniLM with 6,000 tokens. It only weighs weights against activations."""
@@ -59,7 +64,8 @@ def plan_edge(edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, pr
     scheme, smoothing = recipe.activations, recipe.smoothing
     static = is_static_edge(producer, recipe)
     after, affine, gain = edge, None, 0.0
-    if smoothing.migration is not None or smoothing.channel_shift:
+    smooths = smoothing.migration is not None or smoothing.channel_shift
+    if smooths and producer.op not in LEFT_ALONE:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
         affine = choose_affine(

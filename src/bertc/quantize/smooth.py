@@ -5,11 +5,14 @@ others. Instead of ``x`` the layer then quantizes ``z = (x + shift) / scale``, a
 channel, and its weights become ``W * scale``, its bias ``b - W shift``: the same products, before rounding.
 
 * Migration: Xiao et al. 2022, "SmoothQuant", arXiv:2211.10438, eq. 4: scales share the difficulty between
-  activations and weights by ``alpha``. We take the root mean square of a channel and the norm of its
-  weights where the paper takes largest values: on MiniLM that halves the error, since one range is shared by
-  the channels of a token, not by the tokens of a channel.
+  activations and weights by ``alpha``. The paper compares largest values. Here, where a range is shared by
+  the channels of one token, and not by all tokens, the typical size of a channel counts as much as its
+  largest: we take their geometric mean, and the norm of a channel's weights.
 * Shift: Wei et al. 2023, "Outlier Suppression+", arXiv:2304.09145, sec. 4.1. We shift by the mean, where
   the paper takes the middle of the range, which a single odd token moves.
+
+Both measured: layers of MiniLM after layer norms have 0.24 of their error left, with largest values 0.32, with
+middles 0.30.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ Array = np.ndarray[Any, Any]
 ALPHAS = tuple(step / 10 for step in range(11))
 """What is tried by "auto". The error is flat around its minimum: steps of 0.05 gain less than 1 %."""
 
-SMALLEST_SHARE = 0.01
+SMALLEST_SHARE = 0.1
 """Channels (of activations, of weights) count as no smaller than this share of the median one: one that
-calibration never moved must not be blown up by a thousand when another text moves it."""
+calibration never moved must not be blown up when another text moves it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,8 @@ def choose_affine(
     offset = -edge.mean if shift else np.zeros(len(edge.mean))
     candidates = [_affine(np.ones(len(offset)), offset, None)]
     if migration is not None:
-        size = np.sqrt(np.diag(edge.covariance) + (edge.mean + offset) ** 2)
+        typical = np.sqrt(np.diag(edge.covariance) + (edge.mean + offset) ** 2)
+        size = np.sqrt(typical * np.maximum(edge.high + offset, -(edge.low + offset)))
         norms = np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0))
         for alpha in ALPHAS if migration == "auto" else (float(migration),):
             scale = _floored(size) ** alpha / _floored(norms) ** (1 - alpha)
