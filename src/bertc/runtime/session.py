@@ -160,7 +160,9 @@ def _build_program(artifact: Artifact, isa: str) -> Any:
             native.add_output(name, buffer_name)
         native.finish()
     except ArtifactError as error:
-        raise ArtifactError(f"{artifact.path}: {error}") from None
+        raise ArtifactError(f"{artifact.path}: {error}: compile the model again") from None
     except TypeError:
-        raise ArtifactError(f"{artifact.path}: a number in the program is out of range") from None
+        raise ArtifactError(
+            f"{artifact.path}: a number in the program is out of range: compile the model again"
+        ) from None
     return native
