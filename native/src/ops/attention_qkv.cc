@@ -42,6 +42,7 @@ class AttentionOp final : public Op {
     attention.head_dim = head_dim_;
     attention.scale = scale_;
     attention.scratch = frame.scratch;
+    attention.ticks = frame.attention_ticks;
     kernel_(attention);
   }
 

@@ -2,6 +2,7 @@
 // kernel.h; the steps are in pack.h, product.h and softmax.h.
 #pragma once
 
+#include "kernels/attention/laps.h"
 #include "kernels/attention/pack.h"
 #include "kernels/attention/product.h"
 #include "kernels/attention/softmax.h"
@@ -56,19 +57,25 @@ void run(const Attention& in) {
   Element* weights = packed_values + columns * in.head_dim;
   Element* converted = weights + most_rows * columns;
 
+  Laps<V> laps(in.ticks);
   const Head<Element> head = head_of<V>(in, converted);
   pack_keys<V>(head, in.length, in.head_dim, packed_keys);
   pack_values<V>(head, in.length, in.head_dim, packed_values);
+  laps.lap(kPacking);
   const Cut cut(in.length, most_rows, kTileRows<Dot>);
   for (std::size_t first = 0, block = 0; first < in.length; ++block) {
     const std::size_t count = cut.rows + (block < cut.longer ? 1 : 0);
     multiply<Dot>({head.query + first * head.stride, head.stride, packed_keys, in.head_dim / Dot::kDepth},
                   count, cut.tile_rows, (in.length + 15) / 16, scores, columns);
+    laps.lap(kScores);
     float inverse_sums[kMostQueries];
     softmax<V>(scores, columns, count, in.length, in.scale, weights, inverse_sums);
+    laps.lap(kSoftmax);
     multiply<Dot>({weights, columns, packed_values, (in.length + Dot::kDepth - 1) / Dot::kDepth}, count,
                   cut.tile_rows, in.head_dim / 16, mixed, in.head_dim);
+    laps.lap(kMixing);
     write_rows<V>(in, first, count, mixed, inverse_sums);
+    laps.lap(kPacking);
     first += count;
   }
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/gemm/kernel.h"
 
@@ -26,7 +27,11 @@ struct Attention {
   std::size_t head_dim;  // a multiple of 16
   float scale;
   std::byte* scratch;  // attention_scratch_bytes(length, head_dim), 64-byte aligned
+  uint64_t* ticks;     // null, or [kAttentionParts]: what each part takes is added (laps.h)
 };
+
+// What a head's time goes to: packing also writes what comes out.
+enum AttentionPart : std::size_t { kPacking, kScores, kSoftmax, kMixing, kAttentionParts };
 
 // A row of scores, and of the weights that they become: 32 are exponentiated at a time.
 constexpr std::size_t attention_columns(std::size_t length) { return (length + 31) / 32 * 32; }
