@@ -22,7 +22,7 @@ from bertc.bench.machine import commit, machine_facts, versions
 from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
-from bertc.bench.take_apart import split, take_apart
+from bertc.bench.take_apart import SCORES, split, take_apart
 from bertc.bench.work import Workload, product_dtype
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 
@@ -228,14 +228,16 @@ class LayerBench:
                     tally.nanoseconds += part.nanoseconds
                     tally.operations += operations
                     tally.bytes += workload.bytes(step, part.operands)
-                    tally.ideal_ns += self._ideal_ns(step, operations)
+                    tally.ideal_ns += self._ideal_ns(step, part.kernel, operations)
                     tally.calls += 1
         return kernels, kinds
 
-    def _ideal_ns(self, step: Step, operations: int) -> float:
+    def _ideal_ns(self, step: Step, kernel: str, operations: int) -> float:
         dtype = product_dtype(step)
         if step.op == "attention_qkv":
-            dtype = "bf16" if step.attributes["compute_dtype"] == "bf16" else "fp32"
+            dtype = {"f32": "fp32", "bf16": "bf16", "int8": "bf16"}[str(step.attributes["compute_dtype"])]
+            if step.attributes["compute_dtype"] == "int8" and kernel == SCORES:
+                dtype = "int8"
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
         return 0.0 if best is None else operations / best
 

@@ -20,7 +20,7 @@ from bertc.bench.work import LINEAR_DTYPES
 
 Array = np.ndarray[Any, Any]
 
-GEMM, NORM, QUANTIZE = "GEMM", "layer norm", "quantize"
+GEMM, NORM, QUANTIZE, SCORES = "GEMM", "layer norm", "quantize", "attention: Q x K"
 KERNELS = {
     **dict.fromkeys(LINEAR_DTYPES, GEMM),
     "layer_norm": NORM,
@@ -99,7 +99,7 @@ def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Arr
     if step.op == "attention_qkv":
         packing, scores, softmax, mixing = (nanoseconds * float(share) for share in attention)
         return [
-            Part("attention: Q x K", scores, products=0.5),
+            Part(SCORES, scores, products=0.5),
             Part("attention: P x V", mixing, products=0.5),
             Part("softmax", softmax),
             Part("attention: packing", packing, operands),

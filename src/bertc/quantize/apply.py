@@ -20,7 +20,7 @@ from bertc.recipe import Recipe
 _EITHER = "bf16 or fp32"
 """What attention takes as its input."""
 _FORMS = {"int7": "int8"}
-"""Precision of a linear layer -> its op and the form of its input, where they have another name."""
+"""Precision -> the name of a linear op, of its input's form and of attention's, where it is another."""
 
 
 def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
@@ -116,11 +116,13 @@ class _Typer:
         self._append(node, f"linear_{_FORMS.get(precision, precision)}", operands, out_dtype=out_dtype)
 
     def _attention(self, node: Node) -> None:
-        if self._precisions[node.name] == "fp32":
+        precision = self._precisions[node.name]
+        if precision == "fp32":
             self._plain(node)
             return
+        compute_dtype = _FORMS.get(precision, precision)
         out_dtype = self._out_dtype(node)
-        self._append(node, "attention_qkv", node.inputs, compute_dtype="bf16", out_dtype=out_dtype)
+        self._append(node, "attention_qkv", node.inputs, compute_dtype=compute_dtype, out_dtype=out_dtype)
 
     def _embed(self, node: Node) -> None:
         precision = self._precisions[node.name]
