@@ -113,14 +113,17 @@ void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
   run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, nullptr);
 }
 
-// Threads, whether they shared each op, nanoseconds of the run, and [threads, steps + 1] of them.
-std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>> profile(
-    const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
+// Threads, whether they shared each op, nanoseconds of the run, [threads, steps + 1] of them, and ticks
+// [threads, parts] inside of attention if they are asked for.
+std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>, std::vector<uint64_t>> profile(
+    const PySession& self, bool inside_attention, const Ids& input_ids, const Ids& cu_seqlens,
     const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
     const nb::list& outputs) {
   bertc::Profile found;
+  found.inside_attention = inside_attention;
   run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, &found);
-  return {found.threads, found.cooperative, found.wall, std::move(found.times)};
+  return {found.threads, found.cooperative, found.wall, std::move(found.times),
+          std::move(found.attention_ticks)};
 }
 
 std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size_t iterations) {
@@ -214,6 +217,6 @@ NB_MODULE(_native, m) {
       .def_prop_ro("outputs", outputs)
       .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),
            "outputs"_a)
-      .def("profile", profile, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(),
+      .def("profile", profile, "inside_attention"_a, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(),
            "position_ids"_a.none(), "outputs"_a);
 }

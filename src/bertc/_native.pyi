@@ -45,9 +45,10 @@ class Session:
     ) -> None: ...
     def profile(
         self,
+        inside_attention: bool,
         input_ids: _Array,
         cu_seqlens: _Array,
         token_type_ids: _Array | None,
         position_ids: _Array | None,
         outputs: list[_Array | None],
-    ) -> tuple[int, bool, int, list[int]]: ...
+    ) -> tuple[int, bool, int, list[int], list[int]]: ...

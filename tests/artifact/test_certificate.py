@@ -49,7 +49,21 @@ FULL = Certificate(
         compiled={"f1": 59.0},
     ),
     calibration=DATA,
-    edges=(EdgeRange(name="x", low=-1.0, high=2.0, clip_low=-0.5, clip_high=1.5, counts=(1, 2)),),
+    edges=(
+        EdgeRange(
+            name="x",
+            low=-1.0,
+            high=2.0,
+            low_before=-60.0,
+            high_before=9.0,
+            migration=0.5,
+            largest_shift=60.0,
+            gain_db=6.5,
+            clip_low=-0.5,
+            clip_high=1.5,
+            counts=(1, 2),
+        ),
+    ),
     methods={"smoothing": {"alpha": 0.5}, "list": [1, "a"]},
     budget=BudgetOutcome(
         metric="cosine",

@@ -11,7 +11,7 @@ from bertc.bench.layers import LayerBench, Times
 from bertc.bench.peaks import Peaks
 from bertc.bench.timing import operations
 from bertc.errors import InputError
-from bertc.runtime.session import Profile, Session
+from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 from tests.conftest import MakeArtifact
 
 ISAS = ("scalar", "avx2", "avx512_vnni", "avx512_bf16")
@@ -36,7 +36,9 @@ def test_the_times_add_up_and_so_do_the_operations(
     done = sum(each["gops"] * each["ms"] * 1e6 for each in row["kernels"] if each["gops"])
     assert done == pytest.approx(operations(bench.artifact.manifest.model, [24] * batch))
     kernels = {each["kernel"] for each in row["kernels"]}
-    assert {"GEMM", "GELU", "attention", "layer norm", "embedding", "pooling", layers.IDLE} <= kernels
+    attention = {"attention: Q x K", "attention: P x V", "attention: packing", "softmax"}
+    assert attention < kernels
+    assert {"GEMM", "GELU", "layer norm", "embedding", "pooling", layers.IDLE} < kernels
     assert ("quantize" in kernels) == (dtype != "fp32")
 
 
@@ -61,9 +63,11 @@ def test_shares_are_of_the_limits(artifact: MakeArtifact) -> None:
 
 
 def test_the_slower_half_of_the_runs_does_not_count() -> None:
-    profiles = [Profile(False, wall, np.array([[wall - 1, 1]])) for wall in (30, 10, 20, 1000)]
+    ticks = np.array([10, 20, 30, 40])
+    profiles = [Profile(False, wall, np.array([[wall - 1, 1]]), wall * ticks) for wall in (30, 10, 20, 1000)]
     times = Times.of(profiles)
     assert times.wall == 15 and times.steps.tolist() == [14, 1] and times.threads == 1
+    assert times.attention.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 def test_too_long_a_shape_is_refused(artifact: MakeArtifact) -> None:
@@ -84,5 +88,8 @@ def test_profiling_tells_of_the_steps_that_ran_and_changes_no_result(artifact: M
         not step.name.startswith("pooler") for step in steps
     ]
     assert profile.step_ns.sum(axis=1).max() <= profile.wall_ns
+    assert not profile.attention_ticks.any()
+    inside = session.profile(ids, cu_seqlens, inside_attention=True)
+    assert inside.attention_ticks.shape == (len(ATTENTION_PARTS),) and inside.attention_ticks.all()
     after = session.run(ids, cu_seqlens)
     assert all(np.array_equal(before[name], after[name]) for name in before)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from bertc.artifact.reader import open_artifact
@@ -9,7 +10,10 @@ from bertc.artifact.schema import Step
 from bertc.bench.take_apart import KERNELS, split, take_apart
 from bertc.ir.ops import OPS
 from bertc.lowering.lower import PACKERS
+from bertc.runtime.session import ATTENTION_PARTS
 from tests.conftest import MakeArtifact
+
+NO_ATTENTION = np.zeros(len(ATTENTION_PARTS))
 
 
 def step(op: str, outputs: tuple[str, ...] = ("y",), **attributes: str) -> Step:
@@ -34,17 +38,29 @@ def test_fused_steps_become_several_and_products_lose_their_activation(
 
 
 def test_an_activation_is_what_a_product_takes_longer_with_it() -> None:
-    parts = split(step("linear_int8", activation="gelu"), 10.0, [7.0])
+    parts = split(step("linear_int8", activation="gelu"), 10.0, [0.7], NO_ATTENTION)
     assert [(part.kernel, part.nanoseconds, part.products) for part in parts] == [
-        ("GEMM", 7.0, True),
-        ("GELU", 3.0, False),
+        ("GEMM", 7.0, 1.0),
+        ("GELU", 3.0, 0.0),
     ]
-    assert [part.nanoseconds for part in split(step("linear", activation="gelu"), 10.0, [11.0])] == [10, 0]
-    (part,) = split(step("linear", activation="none"), 10.0, [9.0])
+    slower = split(step("linear", activation="gelu"), 10.0, [1.1], NO_ATTENTION)
+    assert [part.nanoseconds for part in slower] == [10, 0]
+    (part,) = split(step("linear", activation="none"), 10.0, [0.9], NO_ATTENTION)
     assert (part.kernel, part.nanoseconds, part.operands) == ("GEMM", 10.0, ("x", "w", "y"))
 
 
 def test_a_norm_that_quantizes_is_divided_as_its_parts_are() -> None:
-    norm, quantize = split(step("layer_norm_quantize", ("y", "q", "s", "z")), 8.0, [6.0, 2.0])
+    fused = step("layer_norm_quantize", ("y", "q", "s", "z"))
+    norm, quantize = split(fused, 8.0, [0.9, 0.3], NO_ATTENTION)
     assert (norm.kernel, norm.nanoseconds, norm.operands) == ("layer norm", 6.0, ("x", "w", "y"))
     assert (quantize.kernel, quantize.nanoseconds, quantize.operands) == ("quantize", 2.0, ("q", "s", "z"))
+
+
+def test_attention_is_divided_as_its_own_clock_tells() -> None:
+    parts = split(step("attention_qkv"), 10.0, [1.0], np.array([0.1, 0.3, 0.2, 0.4]))
+    assert {part.kernel: (part.nanoseconds, part.products) for part in parts} == {
+        "attention: Q x K": (3.0, 0.5),
+        "attention: P x V": (4.0, 0.5),
+        "softmax": (2.0, 0.0),
+        "attention: packing": (1.0, 0.0),
+    }

@@ -309,6 +309,7 @@ def test_bench_by_layers(run: Run, artifact: MakeArtifact, monkeypatch: pytest.M
         word in outcome.out for word in ("GEMM", "idle", "encoder.layer.*.", "1x8", "caches were read")
     )
     assert run("bench", artifact(), *quick, "--against", "openvino").code == 2
+    assert run("bench", *quick).code == 2
 
 
 def test_bench_of_the_machine_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

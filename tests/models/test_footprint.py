@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
-from bertc.bench.memory import ALLOWANCE_MB, SHAPE, measure_memory
+from bertc.bench.memory import SHAPE, measure_memory
 from tests.support.artifacts import Artifacts
 from tests.support.real_data import MINILM
 from tests.support.sanitizers import under_address_sanitizer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+PRIVATE_MB = 34
+"""Of the 60 MB that a process may take beyond the weights, what does not depend on the page cache:
+heaps, the tokenizer, activations. 29 to 30 were found."""
 
 
 def run_script(name: str, *arguments: str) -> Any:
@@ -46,7 +49,7 @@ def test_a_process_that_embeds_takes_at_most_120_megabytes(artifacts: Artifacts)
 def test_a_process_takes_its_weights_and_little_more(artifacts: Artifacts, dtype: str) -> None:
     found = measure_memory(artifacts.real(MINILM, dtype), threads=2)
     assert found is not None and (found["batch"], found["length"]) == SHAPE
-    assert 0 < found["beyond_mb"] <= ALLOWANCE_MB, found
+    assert 0 < found["private_mb"] <= PRIVATE_MB < found["beyond_mb"], found
 
 
 def test_start_up_is_measured_in_parts(artifacts: Artifacts) -> None:

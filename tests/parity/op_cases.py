@@ -184,7 +184,7 @@ def attention_qkv(builder: Builder) -> None:
         ["y"],
         num_attention_heads=builder.shape.heads,
         scale=head_size**-0.5,
-        compute_dtype=("f32", "bf16")[builder.shape.choice // 4 % 2],
+        compute_dtype=("f32", "bf16", "int8")[builder.shape.choice // 4 % 3],
         out_dtype="f32",
     )
     builder.result("y")

@@ -93,11 +93,11 @@ def test_bf16_flows_from_layer_to_layer_without_casts() -> None:
     assert nodes[f"{LAYER}.intermediate.dense"].attributes["out_dtype"] == "bf16"
 
 
-def test_int8_attention_takes_and_computes_bf16_and_gives_f32() -> None:
+def test_int8_attention_takes_bf16_and_gives_f32() -> None:
     nodes = {node.name: node for node in _typed("embedding", dtype="int8").nodes}
     qkv, attention = nodes[f"{LAYER}.attention.self.qkv"], nodes[f"{LAYER}.attention.self"]
     assert (qkv.op, qkv.attributes["out_dtype"]) == ("linear_int8", "bf16")
-    assert (attention.attributes["compute_dtype"], attention.attributes["out_dtype"]) == ("bf16", "f32")
+    assert (attention.attributes["compute_dtype"], attention.attributes["out_dtype"]) == ("int8", "f32")
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_everything_that_a_certificate_may_have_is_shown(opened: Artifact) -> No
         "smoothing.alpha",
         "calibrated on",
         "The budget holds: cosine may drop by 0.1 %",
-        "x: values from -1 to 2, clipped to -0.5 to 1.5",
+        "x: values from -1 to 2 (before migration and shift -60 to 9), clipped to -0.5 to 1.5",
         "dense alone in int8",
     ):
         assert words in page.text, words

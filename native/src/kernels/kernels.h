@@ -20,6 +20,7 @@ struct Kernels {
   GemmKernel gemm_int7 = nullptr;  // weights in -63..63: the same sums, faster where there is no VNNI
   AttentionKernel attention_f32 = nullptr;
   AttentionKernel attention_bf16 = nullptr;  // null where bf16 products are no faster: use float32
+  AttentionKernel attention_int8 = nullptr;  // null where 8-bit products are no faster: use the others
   LayerNormKernel layer_norm = nullptr;
   QuantizeRowsKernel quantize_rows = nullptr;
   CastBf16Kernel cast_bf16 = nullptr;

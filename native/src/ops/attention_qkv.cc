@@ -42,6 +42,7 @@ class AttentionOp final : public Op {
     attention.head_dim = head_dim_;
     attention.scale = scale_;
     attention.scratch = frame.scratch;
+    attention.ticks = frame.attention_ticks;
     kernel_(attention);
   }
 
@@ -68,9 +69,12 @@ std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
   binder.require(out.columns > 0 && out.columns % (heads * kLanes) == 0,
                  "columns must be a multiple of 16 for each head");
   binder.require(qkv.columns == 3 * out.columns, "qkv must be three times as wide as the output");
-  const bool bf16 = binder.choice("compute_dtype", {"f32", "bf16"}) == 1 && kernels.attention_bf16 != nullptr;
-  return std::make_unique<AttentionOp>(qkv, out, heads, binder.number("scale"),
-                                       bf16 ? kernels.attention_bf16 : kernels.attention_f32);
+  // The kernel of the wanted precision, or of the next higher one that is there.
+  const AttentionKernel by_precision[] = {kernels.attention_f32, kernels.attention_bf16,
+                                          kernels.attention_int8};
+  auto wanted = static_cast<std::size_t>(binder.choice("compute_dtype", {"f32", "bf16", "int8"}));
+  while (by_precision[wanted] == nullptr) --wanted;
+  return std::make_unique<AttentionOp>(qkv, out, heads, binder.number("scale"), by_precision[wanted]);
 }
 
 }  // namespace bertc

@@ -30,7 +30,8 @@ struct Frame {
   Batch batch;
   std::byte* arena;
   const std::size_t* slot_offsets;
-  std::byte* scratch;  // of this thread
+  std::byte* scratch;         // of this thread
+  uint64_t* attention_ticks;  // null, or what this thread's attention adds its times to
 
   template <class T>
   T* data(const Buffer& buffer) const {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/attention/kernel.h"
+
 namespace bertc {
 
 struct Profile {
@@ -15,12 +17,22 @@ struct Profile {
   std::size_t columns = 0;      // steps of the program, and one for copying outputs
   std::vector<uint64_t> times;  // [threads, columns]: without waiting for each other
 
+  bool inside_attention = false;  // Set it to have the next as well: reading the clock takes time there.
+  std::vector<uint64_t> attention_ticks;  // [threads, kAttentionParts], in units of the processor's own
+
   void reset(std::size_t thread_count, std::size_t steps) {
     threads = thread_count;
     columns = steps + 1;
     times.assign(threads * columns, 0);
+    attention_ticks.assign(inside_attention ? threads * kAttentionParts : 0, 0);
   }
 };
+
+// Of this thread; null if nobody asked.
+inline uint64_t* attention_ticks(Profile* profile, std::size_t thread) {
+  if (profile == nullptr || !profile->inside_attention) return nullptr;
+  return profile->attention_ticks.data() + thread * kAttentionParts;
+}
 
 inline uint64_t nanoseconds() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();

@@ -39,7 +39,7 @@ void reserve(Context& context) {
 
 // The chunk's inputs; `memory` holds its activations, `own` this thread's scratch.
 Frame make_frame(const RunRequest& request, const Chunk& chunk, Workspace& memory, const Workspace& own,
-                 const int32_t* cu_seqlens) {
+                 const int32_t* cu_seqlens, uint64_t* attention_ticks) {
   const auto first = static_cast<std::size_t>(request.cu_seqlens[chunk.first]);
   const auto from = [&](const int32_t* ids) { return ids == nullptr ? nullptr : ids + first; };
   Frame frame{};
@@ -52,6 +52,7 @@ Frame make_frame(const RunRequest& request, const Chunk& chunk, Workspace& memor
   frame.arena = memory.arena();
   frame.slot_offsets = memory.slot_offsets();
   frame.scratch = own.scratch();
+  frame.attention_ticks = attention_ticks;
   return frame;
 }
 
@@ -81,7 +82,8 @@ void run_own_chunks(Context& context, std::size_t thread) {
   Stopwatch stopwatch(context.profile, thread);
   for (std::size_t i = context.next_chunk++; i < chunks.size(); i = context.next_chunk++) {
     const int32_t* cu_seqlens = memory.rebase(context.request->cu_seqlens, chunks[i].first, chunks[i].last);
-    const Frame frame = make_frame(*context.request, chunks[i], memory, memory, cu_seqlens);
+    const Frame frame = make_frame(*context.request, chunks[i], memory, memory, cu_seqlens,
+                                   attention_ticks(context.profile, thread));
     stopwatch.restart();
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if ((steps[at].needed_by & context.wanted) == 0) continue;
@@ -100,7 +102,8 @@ void run_shared_chunks(Context& context, std::size_t thread) {
   Stopwatch stopwatch(context.profile, thread);
   for (const Chunk& chunk : context.schedule.chunks) {
     const int32_t* cu_seqlens = own.rebase(context.request->cu_seqlens, chunk.first, chunk.last);
-    const Frame frame = make_frame(*context.request, chunk, memory, own, cu_seqlens);
+    const Frame frame = make_frame(*context.request, chunk, memory, own, cu_seqlens,
+                                   attention_ticks(context.profile, thread));
     stopwatch.restart();
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if ((steps[at].needed_by & context.wanted) == 0) continue;

@@ -183,6 +183,14 @@ struct Avx2 {
     }
   }
 
+  // Asks for packed weights before they are needed. A panel of 16 columns is one short stream (6 KB of
+  // MiniLM's int8), and hardware reads ahead only inside a page of 4 KB: without this, MiniLM 1 x 16 took
+  // 8 % (int7) to 18 % (fp32) longer. 2 KB are 32 steps of the loop, 200 to 400 cycles.
+  static BERTC_INLINE void read_ahead(const void* weights) {
+    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(weights) + 2048),
+                 _MM_HINT_T0);
+  }
+
   // 6 rows x 16 columns: 12 accumulators, 2 registers of weights and 1 broadcast are 15 of 16.
   struct DotF32 {
     using Input = float;
@@ -199,6 +207,7 @@ struct Avx2 {
     static BERTC_INLINE Register zero() { return _mm256_setzero_ps(); }
     static BERTC_INLINE Broadcast broadcast(const Active* a) { return _mm256_broadcast_ss(a); }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      if (part == 0) read_ahead(b);
       return _mm256_loadu_ps(b + 8 * part);
     }
     static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
@@ -228,6 +237,7 @@ struct Avx2 {
     static BERTC_INLINE Register zero() { return _mm256_setzero_ps(); }
     static BERTC_INLINE Broadcast broadcast(const Active* a) { return a; }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      if (part == 0) read_ahead(b);
       const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 16 * part));
       return {_mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)),
               _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xFFFF)))};
@@ -318,6 +328,7 @@ struct Avx2 {
       return _mm256_set1_epi32(quad);
     }
     static BERTC_INLINE Loaded load_weights(const Weight* b, std::size_t part) {
+      if (part == 0) read_ahead(b);
       return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 32 * part));
     }
     static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {

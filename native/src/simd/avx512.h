@@ -80,11 +80,46 @@ struct Avx512 {
     const __m512i positive = _mm512_max_epi32(a, _mm512_setzero_si512());
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtusepi32_epi8(positive));
   }
+  // The bytes of lane i are x0[i] to x3[i], rounded to integers of 8 bits, with the bits of `flip` inverted.
+  static BERTC_INLINE void store_quads(void* to, F32 x0, F32 x1, F32 x2, F32 x3, uint32_t flip) {
+    const auto pick = [](int mask, I32 a, I32 b) {  // a where the mask has ones, else b
+      return _mm512_ternarylogic_epi32(_mm512_set1_epi32(mask), a, b, 0xCA);
+    };
+    const I32 low = pick(0xFF, to_int(x0), _mm512_slli_epi32(to_int(x1), 8));
+    const I32 high = pick(0xFFFFFF, _mm512_slli_epi32(to_int(x2), 16), _mm512_slli_epi32(to_int(x3), 24));
+    _mm512_storeu_si512(to,
+                        _mm512_xor_si512(pick(0xFFFF, low, high), _mm512_set1_epi32(static_cast<int>(flip))));
+  }
   static BERTC_INLINE F32 load_i8(const int8_t* from) {
     return to_float(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
   }
   static BERTC_INLINE F32 load_f16(const uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  // The largest magnitude of numbers that lie 16 words apart: their bits without the sign, as integers.
+  static BERTC_INLINE F32 largest_magnitude(const float* from, std::size_t count) {
+    I32 largest = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < count; ++i) {
+      const I32 bits = _mm512_and_si512(_mm512_loadu_si512(from + 16 * i), _mm512_set1_epi32(0x7FFFFFFF));
+      largest = _mm512_max_epi32(largest, bits);
+    }
+    return _mm512_castsi512_ps(largest);
+  }
+  static BERTC_INLINE F32 largest_magnitude(const uint16_t* from, std::size_t count) {
+    I32 largest = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < count; i += 2) {
+      const I32 bits = _mm512_and_si512(_mm512_loadu_si512(from + 16 * i), _mm512_set1_epi16(0x7FFF));
+      largest = _mm512_max_epu16(largest, bits);
+    }
+    const I32 odd = _mm512_and_si512(largest, _mm512_set1_epi32(~0xFFFF));
+    return max(_mm512_castsi512_ps(_mm512_slli_epi32(largest, 16)), _mm512_castsi512_ps(odd));
+  }
+  // The even, or the odd ones, of 32 numbers.
+  static BERTC_INLINE F32 load_even_bf16(const void* from) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(from), 16));
+  }
+  static BERTC_INLINE F32 load_odd_bf16(const void* from) {
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(from), _mm512_set1_epi32(~0xFFFF)));
   }
   static BERTC_INLINE F32 load_bf16(const uint16_t* from) {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
@@ -205,6 +240,10 @@ struct Avx512 {
     static BERTC_INLINE Register dot(Register sum, Broadcast a, Loaded b) {
       asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
       return sum;
+    }
+    static BERTC_INLINE Register load_sums(const void* from) { return _mm512_loadu_si512(from); }
+    static BERTC_INLINE void store_scaled(float* to, Register sum, const void* scale) {
+      _mm512_storeu_ps(to, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(scale)));
     }
     static BERTC_INLINE void store_sums(Sum* to, Register sum) { _mm512_storeu_si512(to, sum); }
   };

@@ -30,12 +30,11 @@ struct Avx512Bf16 : Avx512 {
   // number 2^n (1 + f) are 128 (n + 127 + f): 128 log2 of it, but for a small function of f. So x rounded
   // to an integer, plus that function by its lower 7 bits, are the bits. Relative error: at most 2^-7,
   // where rounding alone makes one of 2^-8; 0 becomes 1 exactly. Below 2^-127 it is 0.
-  static constexpr float kExp2Steps = 128.0f;
+  static constexpr float kExp2Steps = 128.0f, kExp2Bias = 127 * 128;
   static BERTC_INLINE F32 store_exp2_bf16(uint16_t* to, F32 low, F32 high, F32 total) {
-    // Packing saturates, and alternates between quarters of its operands.
-    const __m512i packed = _mm512_packs_epi32(_mm512_cvtps_epi32(low), _mm512_cvtps_epi32(high));
-    const __m512i ordered = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed);
-    const __m512i steps = _mm512_max_epi16(ordered, _mm512_set1_epi16(-127 * 128));
+    // Packing alternates between quarters of its operands.
+    const __m512i packed = _mm512_packus_epi32(_mm512_cvtps_epi32(low), _mm512_cvtps_epi32(high));
+    const __m512i steps = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed);
     const __m512i offsets = _mm512_permutex2var_epi16(
         _mm512_load_si512(kExp2Bf16), _mm512_srli_epi16(steps, 1), _mm512_load_si512(kExp2Bf16 + 32));
     const __m512i bits = _mm512_add_epi16(steps, offsets);

@@ -111,11 +111,22 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeRange:
-    """The values that calibration saw at one quantized edge, and what of them 8 bits cover."""
+    """What calibration saw at the input of 8-bit layers, what was done to it, and what 8 bits cover."""
 
     name: str
+    """Of the value."""
     low: float
     high: float
+    """Ends of what is quantized."""
+    low_before: float
+    high_before: float
+    """Ends of the value before its channels were scaled and shifted."""
+    migration: float | None = None
+    """The alpha by which scales moved into the weights; None where they stayed."""
+    largest_shift: float = 0.0
+    """Of a channel, in the value's own unit."""
+    gain_db: float = 0.0
+    """By how much both lower the layers' error, by estimate."""
     clip_low: float | None = None
     """With ``clip_high``: the range of a static scale; None where each token has its own."""
     clip_high: float | None = None

@@ -9,7 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,9 +22,9 @@ from bertc.bench.machine import commit, machine_facts, versions
 from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
-from bertc.bench.take_apart import split, take_apart
+from bertc.bench.take_apart import SCORES, split, take_apart
 from bertc.bench.work import Workload, product_dtype
-from bertc.runtime.session import Profile, Session
+from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 
 Array = np.ndarray[Any, Any]
 
@@ -32,8 +32,8 @@ OUTPUTS, IDLE = "copying outputs", "idle, barriers"
 HOW = (
     "Times are those of all threads over their number, so that they add up to the wall's. An activation "
     "is what its step takes longer than without it, in runs in turns; a layer norm that quantizes is "
-    "divided as its two parts take one after the other; idle is what is left. Shares of memory bandwidth "
-    "beyond 100 % mean that caches were read."
+    "divided as its two parts take one after the other, attention as a clock inside of it tells in other "
+    "runs; idle is what is left. Shares of memory bandwidth beyond 100 % mean that caches were read."
 )
 LEAST_RUNS = 10
 
@@ -45,6 +45,8 @@ class Times:
     wall: float
     steps: Array
     """Float [steps + 1]: of all threads together; the last is copying outputs."""
+    attention: Array
+    """Shares of ATTENTION_PARTS in attention's time; equal if there is no attention."""
     threads: int
     cooperative: bool
 
@@ -52,12 +54,32 @@ class Times:
     def of(cls, profiles: Sequence[Profile]) -> Times:
         """Disturbances only ever add time: the slower half of the runs has most of them."""
         best = sorted(profiles, key=lambda each: each.wall_ns)[: (len(profiles) + 1) // 2]
+        ticks = sum((each.attention_ticks for each in best), np.zeros(len(ATTENTION_PARTS)))
         return cls(
+            attention=ticks / ticks.sum() if ticks.any() else np.full(len(ticks), 1 / len(ticks)),
             wall=float(np.mean([each.wall_ns for each in best])),
             steps=np.mean([each.step_ns.sum(axis=0) for each in best], axis=0),
             threads=len(best[0].step_ns),
             cooperative=best[0].cooperative,
         )
+
+
+@dataclass
+class _Runs:
+    """Rounds of four turns.
+
+    The program as it is, without a profile and with one; taken apart; with a clock inside of attention.
+    """
+
+    whole: list[Profile] = field(default_factory=list)
+    apart: list[Profile] = field(default_factory=list)
+    inside: list[Profile] = field(default_factory=list)
+    seconds: list[list[float]] = field(default_factory=list)
+    """Of each turn of each round."""
+
+    def profiling_percent(self) -> float:
+        """By how much reading the clock slows a run down."""
+        return 100 * (median(round_[1] / round_[0] for round_ in self.seconds) - 1)
 
 
 @dataclass
@@ -133,8 +155,10 @@ class LayerBench:
 
         Raises ``InputError`` for a length beyond the model's positions.
         """
-        whole, apart, cost = self._run(batch, length, seconds)
-        kernels, kinds = self._tally(whole, apart, Workload(self.artifact, batch, length))
+        runs = self._run(batch, length, seconds)
+        whole = Times.of(runs.whole)
+        workload = Workload(self.artifact, batch, length)
+        kernels, kinds = self._tally(whole, self._shares(runs), Times.of(runs.inside).attention, workload)
         kernels[OUTPUTS].nanoseconds = float(whole.steps[-1])
         kernels[IDLE].nanoseconds = max(whole.threads * whole.wall - float(whole.steps.sum()), 0.0)
         by_time = sorted(kernels.items(), key=lambda item: -item[1].nanoseconds)
@@ -144,7 +168,7 @@ class LayerBench:
             "threads": whole.threads,
             "schedule": "latency" if whole.cooperative else "throughput",
             "wall_ms": whole.wall / 1e6,
-            "profiling_percent": cost,
+            "profiling_percent": runs.profiling_percent(),
             "kernels": [
                 {"kernel": kernel, **tally.figures(whole, self._bandwidth)} for kernel, tally in by_time
             ],
@@ -159,55 +183,61 @@ class LayerBench:
             ],
         }
 
-    def _run(self, batch: int, length: int, seconds: float) -> tuple[Times, Times, float]:
-        """Both programs in turns; by how many per cent profiling slows the first down."""
+    def _run(self, batch: int, length: int, seconds: float) -> _Runs:
         vocabulary = self.artifact.manifest.model.vocab_size
         ids = np.random.default_rng(0).integers(0, vocabulary, batch * length, dtype=np.int32)
         cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
         outputs = main_output(self._session)
-        whole: list[Profile] = []
-        apart: list[Profile] = []
+        runs = _Runs()
         turns: tuple[Callable[[], object], ...] = (
             lambda: self._session.run(ids, cu_seqlens, outputs=outputs),
-            lambda: whole.append(self._session.profile(ids, cu_seqlens, outputs=outputs)),
-            lambda: apart.append(self._apart.profile(ids, cu_seqlens, outputs=outputs)),
+            lambda: runs.whole.append(self._session.profile(ids, cu_seqlens, outputs=outputs)),
+            lambda: runs.apart.append(self._apart.profile(ids, cu_seqlens, outputs=outputs)),
+            lambda: runs.inside.append(
+                self._session.profile(ids, cu_seqlens, outputs=outputs, inside_attention=True)
+            ),
         )
         for turn in turns:
             turn()  # warms up
-        whole.clear()
-        apart.clear()
-        rounds: list[list[float]] = []
+        for profiles in (runs.whole, runs.apart, runs.inside):
+            profiles.clear()
         end = time.perf_counter() + seconds
-        while len(rounds) < LEAST_RUNS or time.perf_counter() < end:
-            rounds.append([_seconds(turn) for turn in turns])
-        plain, profiled, _ = (median(times) for times in zip(*rounds, strict=True))
-        return Times.of(whole), Times.of(apart), 100 * (profiled / plain - 1)
+        while len(runs.seconds) < LEAST_RUNS or time.perf_counter() < end:
+            runs.seconds.append([_seconds(turn) for turn in turns])
+        return runs
+
+    def _shares(self, runs: _Runs) -> dict[int, list[float]]:
+        """For each step what its parts take on their own, as shares of its time: medians over rounds."""
+        shares: dict[int, list[float]] = defaultdict(list)
+        whole, apart = (np.array([each.step_ns.sum(axis=0) for each in p]) for p in (runs.whole, runs.apart))
+        for part, origin in enumerate(self._origins):
+            shares[origin].append(float(np.median(apart[:, part] / np.maximum(whole[:, origin], 1))))
+        return shares
 
     def _tally(
-        self, whole: Times, apart: Times, workload: Workload
+        self, whole: Times, shares: dict[int, list[float]], attention: Array, workload: Workload
     ) -> tuple[dict[str, Tally], dict[tuple[str, str], Tally]]:
         kernels: dict[str, Tally] = defaultdict(Tally)
         kinds: dict[tuple[str, str], Tally] = defaultdict(Tally)
-        parts: dict[int, list[float]] = defaultdict(list)
-        for origin, nanoseconds in zip(self._origins, apart.steps[:-1], strict=True):
-            parts[origin].append(float(nanoseconds))
         for index, step in enumerate(self.artifact.manifest.program.steps):
             if whole.steps[index] == 0:  # only other outputs need it
                 continue
-            for part in split(step, float(whole.steps[index]), parts[index]):
-                operations = workload.operations(step) if part.products else 0
+            for part in split(step, float(whole.steps[index]), shares[index], attention):
+                operations = int(workload.operations(step) * part.products)
                 for tally in (kernels[part.kernel], kinds[_kind(step), part.kernel]):
                     tally.nanoseconds += part.nanoseconds
                     tally.operations += operations
                     tally.bytes += workload.bytes(step, part.operands)
-                    tally.ideal_ns += self._ideal_ns(step, operations)
+                    tally.ideal_ns += self._ideal_ns(step, part.kernel, operations)
                     tally.calls += 1
         return kernels, kinds
 
-    def _ideal_ns(self, step: Step, operations: int) -> float:
+    def _ideal_ns(self, step: Step, kernel: str, operations: int) -> float:
         dtype = product_dtype(step)
         if step.op == "attention_qkv":
-            dtype = "bf16" if step.attributes["compute_dtype"] == "bf16" else "fp32"
+            dtype = {"f32": "fp32", "bf16": "bf16", "int8": "bf16"}[str(step.attributes["compute_dtype"])]
+            if step.attributes["compute_dtype"] == "int8" and kernel == SCORES:
+                dtype = "int8"
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
         return 0.0 if best is None else operations / best
 

@@ -1,8 +1,9 @@
 """Fused steps taken apart: a program whose times tell how those of the real one are made up.
 
 A product's activation is what the step takes longer than without it. Layer norm and quantizing share
-the time of the step that does both, in the ratio of what they take one after the other. Attention
-tells its parts itself: its kernel reads a clock between them, in a run of its own.
+the time of the step that does both, in the ratio of what they take one after the other. Attention's
+kernel reads a clock between its parts in runs of their own; the time of the step is divided as those
+tell.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bertc.bench.work import LINEAR_DTYPES
 
 Array = np.ndarray[Any, Any]
 
-GEMM, ATTENTION, NORM, QUANTIZE = "GEMM", "attention", "layer norm", "quantize"
+GEMM, NORM, QUANTIZE, SCORES = "GEMM", "layer norm", "quantize", "attention: Q x K"
 KERNELS = {
     **dict.fromkeys(LINEAR_DTYPES, GEMM),
     "layer_norm": NORM,
@@ -27,7 +28,7 @@ KERNELS = {
     "layer_norm_bf16": NORM,
     "quantize_rows": QUANTIZE,
     "cast_bf16": QUANTIZE,
-    "attention_qkv": ATTENTION,
+    "attention_qkv": "attention",
     "embed": "embedding",
     "pool": "pooling",
     "normalize": "pooling",
@@ -73,12 +74,16 @@ class Part:
     nanoseconds: float
     operands: tuple[str, ...] = ()
     """Of the step: those that this part reads or writes."""
-    products: bool = False
-    """Whether the step's matrix products are in this part."""
+    products: float = 0.0
+    """The share of the step's matrix products that is in this part."""
 
 
-def split(step: Step, nanoseconds: float, apart: Sequence[float]) -> list[Part]:
-    """The time of a step by kernel; ``apart`` are the times of what it was taken apart into."""
+def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Array) -> list[Part]:
+    """The time of a step by kernel.
+
+    ``apart`` tells what the steps that it was taken apart into take, as shares of its own time,
+    ``attention`` the shares of ATTENTION_PARTS.
+    """
     operands = (*step.inputs, *step.outputs)
     if step.op in QUANTIZING_NORMS:
         share = apart[0] / max(sum(apart), 1e-9)
@@ -89,6 +94,14 @@ def split(step: Step, nanoseconds: float, apart: Sequence[float]) -> list[Part]:
     kernel = KERNELS.get(step.op, step.op)
     activation = ACTIVATIONS.get(str(step.attributes.get("activation")))
     if activation is not None:
-        plain = min(apart[0], nanoseconds)
-        return [Part(kernel, plain, operands, products=True), Part(activation, nanoseconds - plain)]
-    return [Part(kernel, nanoseconds, operands, products=kernel in (GEMM, ATTENTION))]
+        plain = nanoseconds * min(apart[0], 1.0)
+        return [Part(kernel, plain, operands, products=1.0), Part(activation, nanoseconds - plain)]
+    if step.op == "attention_qkv":
+        packing, scores, softmax, mixing = (nanoseconds * float(share) for share in attention)
+        return [
+            Part(SCORES, scores, products=0.5),
+            Part("attention: P x V", mixing, products=0.5),
+            Part("softmax", softmax),
+            Part("attention: packing", packing, operands),
+        ]
+    return [Part(kernel, nanoseconds, operands, products=1.0 if kernel == GEMM else 0.0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,17 +83,11 @@ def command(
     from bertc.runtime.environment import default_num_threads
 
     count = threads or default_num_threads()
-    if not files:
-        _only_peaks(count, peaks, as_json)
-        return
     if layers:
-        if against or source or sts or save or plots:
-            message = (
-                "it looks into our own files alone, and takes no --against, --input, --sts, --save, --plots"
-            )
-            raise typer.BadParameter(message, param_hint="--layers")
-        _only_layers(files, count, batch or "1,8", length or "128", seconds, as_json)
-        return
+        others = (against, source, sts, save, plots)
+        return _only_layers(files, others, count, batch or "1,8", length or "128", seconds, as_json)
+    if not files:
+        return _only_peaks(count, peaks, as_json)
     settings = Settings(
         files=tuple(files),
         threads=count,
@@ -112,7 +107,7 @@ def command(
         scaling=scaling,
         peaks=peaks,
     )
-    _measure(settings, save, plots, as_json)
+    return _measure(settings, save, plots, as_json)
 
 
 def _measure(settings: Settings, save_to: Path | None, plots: Path | None, as_json: bool) -> None:
@@ -154,10 +149,17 @@ def _only_peaks(threads: int, wanted: bool, as_json: bool) -> None:
 
 
 def _only_layers(
-    files: list[Path], threads: int, batch: str, length: str, seconds: float, as_json: bool
+    files: list[Path] | None,
+    others: tuple[object, ...],
+    threads: int,
+    batch: str,
+    length: str,
+    seconds: float,
+    as_json: bool,
 ) -> None:
-    from itertools import product
-
+    if not files or any(others):
+        message = "it needs a FILE and takes no --against, --input, --sts, --save, --plots"
+        raise typer.BadParameter(message, param_hint="--layers")
     from bertc.bench.layers import measure_layers
     from bertc.cli.layer_tables import print_layers
 

@@ -18,6 +18,7 @@ def print_certificate(certificate: Certificate) -> None:
     _print_task(certificate)
     _print_budget(certificate)
     print_facts("methods", certificate.methods)
+    _print_edges(certificate)
     columns = ("layer", "operation", "precision", "SQNR, dB")
     rows = [(layer.name, layer.op, layer.precision, layer.sqnr_db) for layer in certificate.layers]
     if rows:
@@ -99,6 +100,27 @@ def _print_budget(certificate: Certificate) -> None:
     ]
     if rows:
         print_table("fallbacks", ("node", "asked for", "computes in", "slower, estimated"), rows)
+
+
+def _print_edges(certificate: Certificate) -> None:
+    rows = [
+        (
+            edge.name,
+            _spell_range(edge.low_before, edge.high_before),
+            _spell_range(edge.low, edge.high),
+            "-" if edge.migration is None else f"{edge.migration:g}",
+            f"{edge.largest_shift:.3g}",
+            _spell_range(edge.clip_low, edge.clip_high),
+        )
+        for edge in certificate.edges
+    ]
+    columns = ("input of 8-bit layers", "values", "quantized as", "migration", "largest shift", "clipped to")
+    if rows:
+        print_table("calibrated ranges", columns, rows)
+
+
+def _spell_range(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"
 
 
 def _percent(share: float) -> str:

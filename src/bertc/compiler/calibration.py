@@ -21,7 +21,6 @@ from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.edges import EdgePlan
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import needs_statistics
-from bertc.quantize.static_scales import covered_range
 from bertc.quantize.statistics import Statistics
 from bertc.recipe import Recipe
 from bertc.runtime.progress import progress
@@ -81,9 +80,7 @@ def calibration_facts(statistics: Statistics | None, plans: Mapping[str, EdgePla
     """Fields of the certificate: what was calibrated on, and the ranges of what is quantized."""
     if statistics is None:
         return {}
-    clips = {edge: covered_range(plan.static) for edge, plan in plans.items() if plan.static is not None}
-    after = Statistics({edge: plan.after for edge, plan in plans.items()})
-    return {"calibration": _data_facts(statistics), "edges": edge_ranges(after, clips)}
+    return {"calibration": _data_facts(statistics), "edges": edge_ranges(plans)}
 
 
 def _load(path: Path) -> Statistics:

@@ -1,4 +1,4 @@
-"""What calibration saw at each quantized edge, small enough for a certificate."""
+"""What was chosen for each quantized edge and what calibration saw there, small enough for a certificate."""
 
 from __future__ import annotations
 
@@ -7,32 +7,46 @@ from collections.abc import Mapping
 import numpy as np
 
 from bertc.artifact.certificate import EdgeRange
-from bertc.quantize.statistics import EdgeStatistics, Statistics
+from bertc.quantize.edges import EdgePlan
+from bertc.quantize.static_scales import covered_range
+from bertc.quantize.statistics import EdgeStatistics
 
 BINS = 64
-"""A bin of 300 pixels' worth of a plot is 4 wide; 50 edges of BERT-base take 10 kB."""
+"""A bin of 300 pixels' worth of a plot is 4 wide; 50 edges of BERT-base take 20 kB."""
 
 
-def edge_ranges(
-    statistics: Statistics, clips: Mapping[str, tuple[float, float]] | None = None
-) -> tuple[EdgeRange, ...]:
-    """A histogram for each edge; ``clips`` has the range of those that have a static one.
-
-    Counts are of the sample of rows that the statistics keep, ends of all rows.
-    """
-    return tuple(_edge_range(name, edge, (clips or {}).get(name)) for name, edge in statistics.edges.items())
+def edge_ranges(plans: Mapping[str, EdgePlan]) -> tuple[EdgeRange, ...]:
+    """A histogram for each edge: counts are of the sample of rows that statistics keep, ends of all rows."""
+    return tuple(_edge_range(name, plan) for name, plan in plans.items())
 
 
-def _edge_range(name: str, edge: EdgeStatistics, clip: tuple[float, float] | None) -> EdgeRange:
-    low, high = float(edge.low.min()), float(edge.high.max())
-    if not low < high:  # every number was the same
-        high = low + max(abs(low), 1.0) * 1e-3
-    counts, _ = np.histogram(np.clip(edge.sample.astype(np.float64), low, high), BINS, (low, high))
+def _edge_range(name: str, plan: EdgePlan) -> EdgeRange:
+    low, high = _ends(plan.after)
+    low_before, high_before = _ends(plan.before)
+    counts, _ = np.histogram(np.clip(plan.after.sample.astype(np.float64), low, high), BINS, (low, high))
+    clip = (None, None) if plan.static is None else tuple(map(_short, covered_range(plan.static)))
+    affine = plan.affine
     return EdgeRange(
         name=name,
-        low=float(f"{low:.6g}"),
-        high=float(f"{high:.6g}"),
-        clip_low=None if clip is None else float(f"{clip[0]:.6g}"),
-        clip_high=None if clip is None else float(f"{clip[1]:.6g}"),
+        low=_short(low),
+        high=_short(high),
+        low_before=_short(low_before),
+        high_before=_short(high_before),
+        migration=None if affine is None else affine.alpha,
+        largest_shift=0.0 if affine is None else _short(np.abs(affine.offset / affine.multiplier).max()),
+        gain_db=_short(plan.gain_db),
+        clip_low=clip[0],
+        clip_high=clip[1],
         counts=tuple(int(count) for count in counts),
     )
+
+
+def _ends(edge: EdgeStatistics) -> tuple[float, float]:
+    low, high = float(edge.low.min()), float(edge.high.max())
+    if not low < high:  # every number was the same: a histogram has a width
+        high = low + max(abs(low), 1.0) * 1e-3
+    return low, high
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")

@@ -194,8 +194,9 @@ def attention_qkv(
 ) -> Array:
     """:func:`attention` on one [tokens, 3 * heads * head_dim] array: queries, keys, values.
 
-    With ``compute_dtype`` "bf16" a target may round queries, keys, values and probabilities to
-    bf16; the reference does not, and the kernels' tolerance says so.
+    With ``compute_dtype`` "bf16" a target may round queries, keys, values and probabilities to bf16,
+    with "int8" also queries and keys to 8 bits with a scale for each token and head; the reference
+    does not, and the kernels' tolerance says so.
     """
     query, key, value = np.split(qkv.astype(np.float32), 3, axis=1)
     out = attention(query, key, value, cu_seqlens, num_attention_heads=num_attention_heads, scale=scale)

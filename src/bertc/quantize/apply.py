@@ -19,7 +19,7 @@ from bertc.quantize.precisions import WEIGHT_BITS, choose_precisions
 from bertc.recipe import Recipe
 
 _FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
-"""Precision of a linear layer -> its op's and its input's name for it."""
+"""Precision -> the name of a linear op, of its input's form and of attention's."""
 
 _EITHER = "bf16 or fp32"
 """What attention takes as its input."""
@@ -152,11 +152,13 @@ class _Typer:
         self._append(node, f"linear_{_FORMS[precision]}", operands, out_dtype=out_dtype)
 
     def _attention(self, node: Node) -> None:
-        if self._precisions[node.name] == "fp32":
+        precision = self._precisions[node.name]
+        if precision == "fp32":
             self._plain(node)
             return
+        compute_dtype = _FORMS[precision]
         out_dtype = self._out_dtype(node)
-        self._append(node, "attention_qkv", node.inputs, compute_dtype="bf16", out_dtype=out_dtype)
+        self._append(node, "attention_qkv", node.inputs, compute_dtype=compute_dtype, out_dtype=out_dtype)
 
     def _embed(self, node: Node) -> None:
         precision = self._precisions[node.name]

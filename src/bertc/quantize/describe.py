@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from bertc.quantize.edges import EdgePlan
 from bertc.quantize.quantize import Quantized
-from bertc.recipe import Recipe
+from bertc.recipe import ActivationScheme, Recipe
 
 OUTLIER = 20.0
 """A channel that lies this many times the typical size of its neighbors from zero is worth a note: it
@@ -17,16 +14,24 @@ would leave them less than 13 of 256 steps."""
 
 
 def describe(quantized: Quantized, recipe: Recipe) -> dict[str, Any]:
-    """The methods that took part, and what they chose for each edge; empty if nothing is in 8 bits."""
+    """The methods that took part, and how often they were chosen; empty if nothing is in 8 bits."""
     if not quantized.plans:
         return {}
     weights, activations = recipe.weights, recipe.activations
-    return {
+    methods: dict[str, Any] = {
         "weights": f"{weights.granularity}, clip {weights.clip}, rounding {weights.rounding}",
-        "activations": f"{activations.mode}, {activations.granularity}",
+        "activations": _describe_activations(activations),
         "bias_correction": recipe.bias_correction,
-        "edges": {edge: _describe_edge(plan) for edge, plan in quantized.plans.items()},
     }
+    affines = [plan.affine for plan in quantized.plans.values() if plan.affine is not None]
+    if affines:
+        alphas = sorted(affine.alpha for affine in affines if affine.alpha is not None)
+        shifted = sum(bool(affine.offset.any()) for affine in affines)
+        methods["smoothing"] = (
+            f"{len(alphas)} of {len(quantized.plans)} inputs of 8-bit layers migrate their scales"
+            f"{_describe_alphas(alphas)}, {shifted} shift their channels"
+        )
+    return methods
 
 
 def notes(quantized: Quantized) -> Iterator[str]:
@@ -43,18 +48,18 @@ def notes(quantized: Quantized) -> Iterator[str]:
     )
 
 
-def _describe_edge(plan: EdgePlan) -> Mapping[str, Any]:
-    facts: dict[str, Any] = {}
-    if plan.affine is not None:
-        if plan.affine.alpha is not None:
-            facts["migration"] = plan.affine.alpha
-        facts["largest_shift"] = _round(np.abs(plan.affine.offset / plan.affine.multiplier).max())
-        facts["gain_db"] = _round(plan.gain_db)
-    if plan.static is not None:
-        facts["scale"] = _round(plan.static.scale)
-        facts["zero_point"] = plan.static.zero_point
-    return facts
+def _describe_activations(scheme: ActivationScheme) -> str:
+    words = [scheme.mode, str(scheme.granularity)]
+    if scheme.granularity == "per_channel_group":
+        words[-1] += f" of {scheme.group_size}"
+    if scheme.observer is not None:
+        observer = scheme.observer
+        details = {"percentile": f" {observer.percentile:g}", "topk": f" {observer.topk_ratio:g}"}
+        words.append(f"observer {observer.kind}{details.get(observer.kind, '')}")
+    return ", ".join([*words, "symmetric"] if scheme.symmetric else words)
 
 
-def _round(value: Any) -> float:
-    return float(f"{float(value):.4g}")
+def _describe_alphas(alphas: Sequence[float]) -> str:
+    if not alphas:
+        return ""
+    return f" (alpha {alphas[0]:g} to {alphas[-1]:g}, median {alphas[len(alphas) // 2]:g})"

@@ -89,6 +89,8 @@ def range_histogram(edge: EdgeRange) -> str:
 
 def _describe(edge: EdgeRange) -> str:
     seen = f"{edge.name}: values from {spell(edge.low)} to {spell(edge.high)}"
+    if edge.migration is not None or edge.largest_shift:
+        seen += f" (before migration and shift {spell(edge.low_before)} to {spell(edge.high_before)})"
     if edge.clip_low is None or edge.clip_high is None:
         return f"{seen}, each token with its own range"
     return f"{seen}, clipped to {spell(edge.clip_low)} to {spell(edge.clip_high)}"

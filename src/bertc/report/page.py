@@ -185,13 +185,26 @@ def _ranges(certificate: Certificate) -> Iterator[str]:
         return
     yield "<h2>What ranges were quantized?</h2>"
     yield (
-        "<p>The values that calibration saw at the input of each quantized layer, after all that was done to "
-        "them. Heights are logarithms of counts. Red: what a fixed range cuts off; without red, each token "
-        "has a range of its own, found while the model runs, and nothing is cut.</p>"
+        "<p>The values that calibration saw at the input of each 8-bit layer, after their channels were "
+        "scaled and shifted. Heights are logarithms of counts. Red: what a fixed range cuts off; without "
+        "red, each token has a range of its own, found while the model runs, and nothing is cut.</p>"
     )
     yield '<div class="multiples">'
     yield "".join(map(charts.range_histogram, certificate.edges))
     yield "</div>"
+    rows = [
+        (
+            edge.name,
+            _range(edge.low_before, edge.high_before),
+            _range(edge.low, edge.high),
+            "-" if edge.migration is None else f"{edge.migration:g}",
+            f"{edge.largest_shift:.3g}",
+            f"{edge.gain_db:.1f}",
+        )
+        for edge in certificate.edges
+    ]
+    columns = ("input of 8-bit layers", "values", "quantized as", "migration", "largest shift", "gain, dB")
+    yield f"<details><summary>As a table</summary>{_table(columns, rows)}</details>"
 
 
 def _methods(certificate: Certificate) -> Iterator[str]:
@@ -254,6 +267,10 @@ def _describe(data: DataFacts) -> str:
     seed = "" if data.seed is None else f", chosen by seed {data.seed}"
     cut = f", {data.truncated:,} of them truncated" if data.truncated else ""
     return f"{data.name}: {data.samples:,} samples{cut}, {data.tokens:,} tokens{seed}; SHA-256 {data.sha256}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.4g} to {high:.4g}"
 
 
 def _percent(share: float) -> str:

@@ -16,6 +16,9 @@ from bertc.runtime import environment
 
 Array = np.ndarray[Any, Any]
 
+ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
+"""What attention's time goes to; packing also writes what comes out."""
+
 _NUMPY_DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16}
 
 
@@ -29,6 +32,8 @@ class Profile:
     """Of the native run, in nanoseconds, as all times."""
     step_ns: Array
     """int64 [threads, steps + 1]: in the program's steps, in their order, and in copying outputs."""
+    attention_ticks: Array
+    """int64 [len(ATTENTION_PARTS)], of all threads, in a unit of the processor's; zero if not asked for."""
 
 
 class Session:
@@ -90,12 +95,25 @@ class Session:
         return results
 
     def profile(
-        self, input_ids: Array, cu_seqlens: Array, *, outputs: Sequence[str] | None = None
+        self,
+        input_ids: Array,
+        cu_seqlens: Array,
+        *,
+        outputs: Sequence[str] | None = None,
+        inside_attention: bool = False,
     ) -> Profile:
-        """Run as :meth:`run` does and tell where the time went; the clock is read once or twice a step."""
+        """Run as :meth:`run` does and tell where the time went; the clock is read once or twice a step.
+
+        ``inside_attention``: also several times for each head, which makes short sequences slower.
+        """
         _, arguments = self._bind(input_ids, cu_seqlens, None, None, outputs)
-        threads, cooperative, wall_ns, times = self._native.profile(*arguments)
-        return Profile(cooperative, wall_ns, np.array(times, np.int64).reshape(threads, -1))
+        threads, cooperative, wall_ns, times, ticks = self._native.profile(inside_attention, *arguments)
+        return Profile(
+            cooperative,
+            wall_ns,
+            np.array(times, np.int64).reshape(threads, -1),
+            np.array(ticks, np.int64).reshape(-1, len(ATTENTION_PARTS)).sum(axis=0),
+        )
 
     def _bind(
         self,
@@ -160,7 +178,9 @@ def _build_program(artifact: Artifact, isa: str) -> Any:
             native.add_output(name, buffer_name)
         native.finish()
     except ArtifactError as error:
-        raise ArtifactError(f"{artifact.path}: {error}") from None
+        raise ArtifactError(f"{artifact.path}: {error}: compile the model again") from None
     except TypeError:
-        raise ArtifactError(f"{artifact.path}: a number in the program is out of range") from None
+        raise ArtifactError(
+            f"{artifact.path}: a number in the program is out of range: compile the model again"
+        ) from None
     return native

@@ -1,7 +1,8 @@
-// Attention, once for all instruction sets and for float32 and bf16 products. The contract is in
+// Attention, once for all instruction sets and for float32, bf16 and int8 products. The contract is in
 // kernel.h; the steps are in pack.h, product.h and softmax.h.
 #pragma once
 
+#include "kernels/attention/laps.h"
 #include "kernels/attention/pack.h"
 #include "kernels/attention/product.h"
 #include "kernels/attention/softmax.h"
@@ -32,7 +33,7 @@ struct Cut {
   std::size_t longer;  // so many of the blocks have one more
   std::size_t tile_rows;
 
-  Cut(std::size_t length, std::size_t most_rows, std::size_t most_tile_rows) {
+  BERTC_INLINE Cut(std::size_t length, std::size_t most_rows, std::size_t most_tile_rows) {
     const std::size_t blocks = (length + most_rows - 1) / most_rows;
     rows = length / blocks;
     longer = length % blocks;
@@ -42,35 +43,104 @@ struct Cut {
   }
 };
 
+// Where the steps keep what they make. Element is what the second product reads.
+template <class Element>
+struct Scratch {
+  float* scores;
+  float* mixed;
+  Element* keys;
+  Element* values;
+  Element* weights;
+  Element* words;    // 16 rows that are quantized, before
+  uint8_t* queries;  // and after
+  Element* converted;
+
+  explicit BERTC_INLINE Scratch(const Attention& in) {
+    const std::size_t columns = attention_columns(in.length), rows = attention_queries(in.length);
+    scores = reinterpret_cast<float*>(in.scratch);
+    mixed = scores + rows * columns;
+    keys = reinterpret_cast<Element*>(mixed + rows * in.head_dim);
+    values = keys + columns * in.head_dim;
+    weights = values + columns * in.head_dim;
+    words = weights + rows * columns;
+    queries = reinterpret_cast<uint8_t*>(words + 16 * in.head_dim);
+    converted = reinterpret_cast<Element*>(queries + 16 * in.head_dim);
+  }
+};
+
+// multiply_scores(first, count, tile_rows) writes the scores of these rows and returns their scales.
+template <class V, class Dot, class MultiplyScores>
+BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active>& scratch, Laps<V>& laps,
+                         MultiplyScores multiply_scores) {
+  const std::size_t columns = attention_columns(in.length);
+  const std::size_t groups = (in.length + Dot::kDepth - 1) / Dot::kDepth;
+  const Cut cut(in.length, attention_queries(in.length), kTileRows<Dot>);
+  for (std::size_t first = 0, block = 0; first < in.length; ++block) {
+    const std::size_t count = cut.rows + (block < cut.longer ? 1 : 0);
+    const float* scales = multiply_scores(first, count, cut.tile_rows);
+    laps.lap(kScores);
+    float inverse_sums[kMostQueries];
+    softmax<V>(scratch.scores, columns, count, in.length, scales, scratch.weights, inverse_sums);
+    laps.lap(kSoftmax);
+    multiply<Dot>({scratch.weights, columns, scratch.values, groups}, count, cut.tile_rows, in.head_dim / 16,
+                  scratch.mixed, in.head_dim);
+    laps.lap(kMixing);
+    write_rows<V>(in, first, count, scratch.mixed, inverse_sums);
+    laps.lap(kPacking);
+    first += count;
+  }
+}
+
 // Dot must not convert its rows: Active is what head_of and softmax write.
 template <class V, class Dot>
 void run(const Attention& in) {
   static_assert(!Dot::kPrepares);
-  using Element = typename Dot::Active;
-  const std::size_t columns = attention_columns(in.length);
-  const std::size_t most_rows = attention_queries(in.length);
-  auto* scores = reinterpret_cast<float*>(in.scratch);
-  float* mixed = scores + most_rows * columns;
-  auto* packed_keys = reinterpret_cast<Element*>(mixed + most_rows * in.head_dim);
-  Element* packed_values = packed_keys + columns * in.head_dim;
-  Element* weights = packed_values + columns * in.head_dim;
-  Element* converted = weights + most_rows * columns;
+  Laps<V> laps(in.ticks);
+  const Scratch<typename Dot::Active> scratch(in);
+  const Head<typename Dot::Active> head = head_of<V>(in, scratch.converted);
+  pack_keys<V>(head, in.length, in.head_dim, scratch.keys);
+  pack_values<V>(head, in.length, in.head_dim, scratch.values);
+  laps.lap(kPacking);
+  float scales[kMostQueries];
+  for (float& scale : scales) scale = in.scale;
+  const std::size_t columns = attention_columns(in.length), blocks = (in.length + 15) / 16;
+  attend<V, Dot>(in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows) {
+    multiply<Dot>({head.query + first * head.stride, head.stride, scratch.keys, in.head_dim / Dot::kDepth},
+                  count, tile_rows, blocks, scratch.scores, columns);
+    return scales;
+  });
+}
 
-  const Head<Element> head = head_of<V>(in, converted);
-  pack_keys<V>(head, in.length, in.head_dim, packed_keys);
-  pack_values<V>(head, in.length, in.head_dim, packed_values);
-  const Cut cut(in.length, most_rows, kTileRows<Dot>);
-  for (std::size_t first = 0, block = 0; first < in.length; ++block) {
-    const std::size_t count = cut.rows + (block < cut.longer ? 1 : 0);
-    multiply<Dot>({head.query + first * head.stride, head.stride, packed_keys, in.head_dim / Dot::kDepth},
-                  count, cut.tile_rows, (in.length + 15) / 16, scores, columns);
-    float inverse_sums[kMostQueries];
-    softmax<V>(scores, columns, count, in.length, in.scale, weights, inverse_sums);
-    multiply<Dot>({weights, columns, packed_values, (in.length + Dot::kDepth - 1) / Dot::kDepth}, count,
-                  cut.tile_rows, in.head_dim / 16, mixed, in.head_dim);
-    write_rows<V>(in, first, count, mixed, inverse_sums);
-    first += count;
-  }
+// The first product in 8 bits, the second by Dot. Sixteen queries are quantized when the first of them
+// is needed.
+template <class V, class Dot>
+void run_int8(const Attention& in) {
+  constexpr bool kF32 = std::is_same_v<typename Dot::Active, float>;
+  if (in.length < (kF32 ? kShortestInt8InF32 : kShortestInt8InBf16)) return run<V, Dot>(in);
+  using Int8 = typename V::DotInt8;
+  Laps<V> laps(in.ticks);
+  const Scratch<typename Dot::Active> scratch(in);
+  const Head<typename Dot::Active> head = head_of<V>(in, scratch.converted);
+  auto* keys = reinterpret_cast<int8_t*>(scratch.keys);
+  pack_int8_keys<V>(head, in.length, in.head_dim, scratch.words, keys);
+  pack_values<V>(head, in.length, in.head_dim, scratch.values);
+  laps.lap(kPacking);
+  const std::size_t columns = attention_columns(in.length), blocks = (in.length + 15) / 16;
+  float scales[16];
+  std::size_t begin = 0, end = 0;
+  attend<V, Dot>(in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows) {
+    if (first + count > end) {
+      begin = first;
+      end = first + 16;
+      quantize<V>(SixteenRows(head.query, head.stride, first, in.length), in.head_dim, kFlip, scratch.words,
+                  scratch.queries, scales);
+      for (float& scale : scales) scale *= in.scale;
+      laps.lap(kPacking);
+    }
+    multiply<Int8>({scratch.queries + 4 * (first - begin), 4, keys, in.head_dim / 4}, count, tile_rows,
+                   blocks, scratch.scores, columns);
+    return scales + (first - begin);
+  });
 }
 
 }  // namespace bertc::attention

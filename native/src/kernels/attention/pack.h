@@ -1,13 +1,16 @@
-// What attention does to its input first: brings a head's rows to the product's type, and keys and
-// values to the layout of packed weights, [blocks][groups][16][kDepth].
+// What attention does to its input first: brings a head's rows to the product's type, keys and values
+// to the layout of packed weights, [blocks][groups][16][kDepth], and queries and keys to 8 bits.
 #pragma once
 
 #include <type_traits>
 
 #include "kernels/attention/kernel.h"
-#include "simd/inline.h"
+#include "kernels/attention/product.h"
 
 namespace bertc::attention {
+
+// 128 in each of four bytes.
+inline constexpr uint32_t kFlip = 0x80808080;
 
 // A head's queries, keys and values in the product's type.
 template <class Element>
@@ -51,20 +54,78 @@ Head<Element> head_of(const Attention& in, Element* scratch) {
           static_cast<const Element*>(in.value), in.in_stride};
 }
 
+// Sixteen rows from `first` on; the last row once more where there are no more.
+template <class Element>
+struct SixteenRows {
+  const std::byte* row[16];
+
+  BERTC_INLINE SixteenRows(const Element* rows, std::size_t stride, std::size_t first, std::size_t length) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      const std::size_t at = first + i < length ? first + i : length - 1;
+      row[i] = reinterpret_cast<const std::byte*>(rows + at * stride);
+    }
+  }
+
+  // Columns become rows of 16 words, a word being kWord elements: [head_dim / kWord][16][kWord].
+  static constexpr std::size_t kWord = 4 / sizeof(Element);
+  template <class V>
+  BERTC_INLINE void transpose(std::size_t head_dim, Element* to) const {
+    for (std::size_t d = 0; d < head_dim; d += 4 * kWord) {
+      V::transpose_words(row, d * sizeof(Element), to + 16 * d);
+    }
+  }
+};
+
 // Keys become columns. The last block is filled up with the last key: the softmax leaves those
 // columns out.
 template <class V, class Element>
 void pack_keys(const Head<Element>& head, std::size_t length, std::size_t head_dim, Element* packed) {
-  constexpr std::size_t kWord = 4 / sizeof(Element);
-  for (std::size_t key = 0; key < length; key += 16) {
-    const std::byte* rows[16];
-    for (std::size_t i = 0; i < 16; ++i) {
-      const std::size_t row = key + i < length ? key + i : length - 1;
-      rows[i] = reinterpret_cast<const std::byte*>(head.key + row * head.stride);
+  for (std::size_t key = 0; key < length; key += 16, packed += 16 * head_dim) {
+    SixteenRows(head.key, head.stride, key, length).template transpose<V>(head_dim, packed);
+  }
+}
+
+template <class V>
+BERTC_INLINE typename V::F32 load_transposed(const float* words, std::size_t d) {
+  return V::load(words + 16 * d);
+}
+
+template <class V>
+BERTC_INLINE typename V::F32 load_transposed(const uint16_t* words, std::size_t d) {
+  return d % 2 == 0 ? V::load_even_bf16(words + 16 * d) : V::load_odd_bf16(words + 16 * (d - 1));
+}
+
+// Sixteen rows in 8 bits, [head_dim / 4][16][4], each with a scale: its largest magnitude becomes 127.
+// `flip` is xored to them: 0, or what makes -127..127 an unsigned 1..255. `words` is for the way.
+template <class V, class Element>
+BERTC_INLINE void quantize(const SixteenRows<Element>& rows, std::size_t head_dim, uint32_t flip,
+                           Element* words, void* packed, float* scales) {
+  rows.template transpose<V>(head_dim, words);
+  const auto largest = V::max(V::largest_magnitude(words, head_dim), V::set(1e-30f));
+  const auto inverse = V::div(V::set(127.0f), largest);
+  V::store(scales, V::mul(largest, V::set(1.0f / 127.0f)));
+  auto* to = static_cast<std::byte*>(packed);
+  for (std::size_t d = 0; d < head_dim; d += 4, to += 64) {
+    const auto at = [&](std::size_t i) { return V::mul(load_transposed<V>(words, d + i), inverse); };
+    V::store_quads(to, at(0), at(1), at(2), at(3), flip);
+  }
+}
+
+// Keys in 8 bits, signed: a block is preceded by what its sums start from, which takes back the 128 that
+// unsigned queries have too much, and by its scales (product.h).
+template <class V, class Element>
+void pack_int8_keys(const Head<Element>& head, std::size_t length, std::size_t head_dim, Element* words,
+                    int8_t* packed) {
+  using Dot = typename V::DotInt8;
+  for (std::size_t key = 0; key < length; key += 16, packed += kBlockHeader + 16 * head_dim) {
+    int8_t* block = packed + kBlockHeader;
+    quantize<V>(SixteenRows(head.key, head.stride, key, length), head_dim, 0, words, block,
+                reinterpret_cast<float*>(packed + 64));
+    typename Dot::Register sums = Dot::zero();
+    for (std::size_t d = 0; d < head_dim; d += 4) {
+      sums = Dot::dot(sums, V::set_int(static_cast<int32_t>(kFlip)), Dot::load_weights(block + 16 * d, 0));
     }
-    for (std::size_t d = 0; d < head_dim; d += 4 * kWord, packed += 64 * kWord) {
-      V::transpose_words(rows, d * sizeof(Element), packed);
-    }
+    Dot::store_sums(reinterpret_cast<int32_t*>(packed), V::sub_int(V::set_int(0), sums));
   }
 }
 

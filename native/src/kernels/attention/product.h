@@ -7,6 +7,8 @@
 // loads in 16 products are within one a cycle.
 #pragma once
 
+#include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/gemm/kernel.h"
@@ -21,6 +23,17 @@ inline constexpr std::size_t kTileBlocks = Dot::kBlocks > 2 ? 2 : Dot::kBlocks;
 template <class Dot>
 inline constexpr std::size_t kTileRows = Dot::kBlocks > 2 ? 8 : Dot::kRows;
 
+// 8 bits: rows are packed as columns are, 16 of them side by side; a block of columns is preceded by 16
+// sums to start from and 16 scales, by which the sums are multiplied at last.
+template <class Dot>
+inline constexpr bool kIsInt8 = std::is_same_v<typename Dot::Sum, int32_t>;
+inline constexpr std::size_t kBlockHeader = 16 * (sizeof(int32_t) + sizeof(float));
+
+template <class Dot>
+constexpr std::size_t block_stride(std::size_t groups) {
+  return groups * kBlockColumns * Dot::kDepth + (kIsInt8<Dot> ? kBlockHeader : 0);
+}
+
 template <class Dot>
 struct Operands {
   const typename Dot::Active* a;
@@ -33,39 +46,52 @@ struct Operands {
 // is read back from the stack as a whole structure waits for all stores before it, the last tile's.
 template <class Dot, std::size_t kRows, std::size_t kBlocks>
 void multiply_tile(const typename Dot::Active* a, std::size_t a_stride, const typename Dot::Weight* b,
-                   std::size_t groups, typename Dot::Sum* out, std::size_t out_stride) {
+                   std::size_t groups, float* out, std::size_t out_stride) {
   constexpr std::size_t kParts = Dot::kParts;
   constexpr std::size_t kRegisters = kBlocks * kParts;
   constexpr std::size_t kGroup = kBlockColumns * Dot::kDepth;
+  const std::size_t stride = block_stride<Dot>(groups);
   typename Dot::Register sums[kRows][kRegisters];
-  unroll<kRows>([&](auto r) { unroll<kRegisters>([&](auto c) { sums[r][c] = Dot::zero(); }); });
+  const typename Dot::Weight* const header = b;
+  if constexpr (kIsInt8<Dot>) {
+    unroll<kRegisters>([&](auto c) {
+      const typename Dot::Register start = Dot::load_sums(header + c * stride);
+      unroll<kRows>([&](auto r) { sums[r][c] = start; });
+    });
+    b += kBlockHeader;
+  } else {
+    unroll<kRows>([&](auto r) { unroll<kRegisters>([&](auto c) { sums[r][c] = Dot::zero(); }); });
+  }
 
-  const std::size_t block_stride = groups * kGroup;
-  const typename Dot::Weight* const end = b + block_stride;
+  const typename Dot::Weight* const end = b + groups * kGroup;
   do {
     typename Dot::Loaded held[kRegisters];
-    unroll<kRegisters>(
-        [&](auto c) { held[c] = Dot::load_weights(b + (c / kParts) * block_stride, c % kParts); });
+    unroll<kRegisters>([&](auto c) { held[c] = Dot::load_weights(b + (c / kParts) * stride, c % kParts); });
     unroll<kRows>([&](auto r) {
       const typename Dot::Broadcast row = Dot::broadcast(a + r * a_stride);
       unroll<kRegisters>([&](auto c) { sums[r][c] = Dot::dot(sums[r][c], row, held[c]); });
     });
-    a += Dot::kDepth;
+    a += kIsInt8<Dot> ? kGroup : Dot::kDepth;
     b += kGroup;
   } while (b != end);
 
   unroll<kRows>([&](auto r) {
-    unroll<kRegisters>(
-        [&](auto c) { Dot::store_sums(out + r * out_stride + c * (kBlockColumns / kParts), sums[r][c]); });
+    unroll<kRegisters>([&](auto c) {
+      float* to = out + r * out_stride + c * (kBlockColumns / kParts);
+      if constexpr (kIsInt8<Dot>) {
+        Dot::store_scaled(to, sums[r][c], header + c * stride + kBlockHeader / 2);
+      } else {
+        Dot::store_sums(to, sums[r][c]);
+      }
+    });
   });
 }
 
 template <class Dot, std::size_t kBlocks, std::size_t... kRow>
-BERTC_INLINE void multiply_panel(const Operands<Dot>& in, std::size_t rows, std::size_t tile_rows,
-                                 typename Dot::Sum* out, std::size_t out_stride,
-                                 std::index_sequence<kRow...>) {
+BERTC_INLINE void multiply_panel(const Operands<Dot>& in, std::size_t rows, std::size_t tile_rows, float* out,
+                                 std::size_t out_stride, std::index_sequence<kRow...>) {
   using Tile = void (*)(const typename Dot::Active*, std::size_t, const typename Dot::Weight*, std::size_t,
-                        typename Dot::Sum*, std::size_t);
+                        float*, std::size_t);
   static constexpr Tile kTiles[] = {multiply_tile<Dot, kRow + 1, kBlocks>...};
   for (std::size_t row = 0; row < rows; row += tile_rows) {
     const std::size_t count = rows - row < tile_rows ? rows - row : tile_rows;
@@ -77,12 +103,12 @@ BERTC_INLINE void multiply_panel(const Operands<Dot>& in, std::size_t rows, std:
 // Any number of rows, in tiles of tile_rows, times any number of blocks.
 template <class Dot>
 BERTC_INLINE void multiply(Operands<Dot> in, std::size_t rows, std::size_t tile_rows, std::size_t blocks,
-                           typename Dot::Sum* out, std::size_t out_stride) {
+                           float* out, std::size_t out_stride) {
   constexpr std::size_t kMost = kTileBlocks<Dot>;
   constexpr auto kRows = std::make_index_sequence<kTileRows<Dot>>{};
   for (; blocks >= kMost; blocks -= kMost) {
     multiply_panel<Dot, kMost>(in, rows, tile_rows, out, out_stride, kRows);
-    in.b += kMost * in.groups * kBlockColumns * Dot::kDepth;
+    in.b += kMost * block_stride<Dot>(in.groups);
     out += kMost * kBlockColumns;
   }
   if constexpr (kMost > 1) {

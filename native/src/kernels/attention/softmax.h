@@ -20,7 +20,7 @@ template <class V>
 struct Exponential<V, float> {
   using F32 = typename V::F32;
   static constexpr std::size_t kColumns = 16;
-  static constexpr float kFactor = 1.0f;
+  static constexpr float kFactor = 1.0f, kBias = 0.0f;
 
   template <class Load>
   static BERTC_INLINE F32 store(float* to, Load load, F32 factor, F32 shift, F32 total) {
@@ -34,7 +34,7 @@ template <class V>
 struct Exponential<V, uint16_t> {
   using F32 = typename V::F32;
   static constexpr std::size_t kColumns = 32;
-  static constexpr float kFactor = 1.44269504f * V::kExp2Steps;
+  static constexpr float kFactor = 1.44269504f * V::kExp2Steps, kBias = V::kExp2Bias;
 
   template <class Load>
   static BERTC_INLINE F32 store(uint16_t* to, Load load, F32 factor, F32 shift, F32 total) {
@@ -45,8 +45,8 @@ struct Exponential<V, uint16_t> {
 // kRows rows side by side: the steps of one fill the latency of another's. Columns beyond `length` are
 // read up to the next multiple of 16, where they repeat the last key, and get a weight of zero.
 template <class V, class Element, std::size_t kRows>
-void softmax_rows(const float* scores, std::size_t stride, std::size_t length, float scale, Element* weights,
-                  float* inverse_sums) {
+void softmax_rows(const float* scores, std::size_t stride, std::size_t length, const float* scales,
+                  Element* weights, float* inverse_sums) {
   using F32 = typename V::F32;
   using Exp = Exponential<V, Element>;
   constexpr float kLowest = -3.402823466e38f;
@@ -58,17 +58,18 @@ void softmax_rows(const float* scores, std::size_t stride, std::size_t length, f
   for (std::size_t i = 16; i < length; i += 16) {
     unroll<kRows>([&](auto r) { high[r] = V::max(high[r], V::load(scores + r * stride + i)); });
   }
-  const F32 factor = V::set(scale * Exp::kFactor);
-  const F32 shifts =
-      V::mul(V::largest_of_four(high[0], high[1], high[2], high[3]), V::set(-scale * Exp::kFactor));
-  F32 shift[kRows];
-  unroll<kRows>([&](auto r) { shift[r] = V::template spread<r>(shifts); });
+  const F32 largest = V::largest_of_four(high[0], high[1], high[2], high[3]);
+  F32 factor[kRows], shift[kRows];
+  unroll<kRows>([&](auto r) {
+    factor[r] = V::set(scales[r] * Exp::kFactor);
+    shift[r] = V::fma(V::template spread<r>(largest), V::set(-scales[r] * Exp::kFactor), V::set(Exp::kBias));
+  });
   std::size_t column = 0;
   for (; column + Exp::kColumns <= length; column += Exp::kColumns) {
     unroll<kRows>([&](auto r) {
       const float* from = scores + r * stride + column;
       const auto load = [&](int i) { return V::load(from + i); };
-      total[r] = Exp::store(weights + r * stride + column, load, factor, shift[r], total[r]);
+      total[r] = Exp::store(weights + r * stride + column, load, factor[r], shift[r], total[r]);
     });
   }
   if (column < length) {
@@ -79,7 +80,7 @@ void softmax_rows(const float* scores, std::size_t stride, std::size_t length, f
         if (rest >= i + 16) return V::load(from + i);
         return rest <= i ? V::set(kLowest) : V::keep_lanes(V::load(from + i), rest - i, kLowest);
       };
-      total[r] = Exp::store(weights + r * stride + column, load, factor, shift[r], total[r]);
+      total[r] = Exp::store(weights + r * stride + column, load, factor[r], shift[r], total[r]);
     });
   }
   const F32 sums = V::sum_of_four(total[0], total[1], total[2], total[3]);
@@ -89,13 +90,14 @@ void softmax_rows(const float* scores, std::size_t stride, std::size_t length, f
 // Writes four inverse sums for each four rows begun.
 template <class V, class Element>
 BERTC_INLINE void softmax(const float* scores, std::size_t stride, std::size_t count, std::size_t length,
-                          float scale, Element* weights, float* inverse_sums) {
+                          const float* scales, Element* weights, float* inverse_sums) {
   constexpr auto kFour = softmax_rows<V, Element, 4>;
   static constexpr decltype(kFour) kRows[] = {softmax_rows<V, Element, 1>, softmax_rows<V, Element, 2>,
                                               softmax_rows<V, Element, 3>, kFour};
   for (std::size_t row = 0; row < count; row += 4) {
     const std::size_t rows = count - row < 4 ? count - row : 4;
-    kRows[rows - 1](scores + row * stride, stride, length, scale, weights + row * stride, inverse_sums + row);
+    kRows[rows - 1](scores + row * stride, stride, length, scales + row, weights + row * stride,
+                    inverse_sums + row);
   }
 }
 

@@ -244,6 +244,18 @@ const typename Dot::Weight* active_panel(const Gemm& gemm, std::size_t block, st
   }
 }
 
+// Asks for a share of the next panel's packed weights with each tile of a panel: the conversion would
+// otherwise wait for them (MiniLM int8 with AVX2: 4 % longer at 8 x 128, 19 % at 1 x 16).
+template <class Dot>
+void read_ahead(const Gemm& gemm, std::size_t block, std::size_t tile, std::size_t tiles) {
+  constexpr std::size_t kLine = kBlockColumns * Dot::kPackedDepth;
+  const auto* panel = static_cast<const typename Dot::Packed*>(gemm.b) + block * gemm.depth_groups * kLine;
+  const std::size_t last = gemm.depth_groups * (tile + 1) / tiles;
+  for (std::size_t line = gemm.depth_groups * tile / tiles; line < last; ++line) {
+    __builtin_prefetch(panel + line * kLine, 0, 2);  // into L2: L1 is full of this panel
+  }
+}
+
 template <class V, class Dot>
 void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
   using Sum = typename Dot::Sum;
@@ -261,6 +273,10 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
         const std::size_t count = block_rows - row < Dot::kRows ? block_rows - row : Dot::kRows;
         Operands<Dot> tile = rows;
         tile.a += row * rows.a_stride;
+        if constexpr (PreparesWeights<Dot>) {
+          const std::size_t tiles = (block_rows + Dot::kRows - 1) / Dot::kRows;
+          if (block + blocks < last_block) read_ahead<Dot>(gemm, block + blocks, row / Dot::kRows, tiles);
+        }
         multiply(tile, count, blocks, sums, kTileColumns);
         finish_tile<V>(gemm, sums, kTileColumns,
                        {block_row + row, count, block * kBlockColumns, blocks * kBlockColumns});
