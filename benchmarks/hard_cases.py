@@ -80,7 +80,7 @@ def random_channels(seed: int, hidden: int) -> list[int]:
 
 def labels(path: Path, texts: Sequence[Any]) -> list[str]:
     """The most likely label of each text."""
-    return [found.label for found in bertc.load(path).classify(texts)]
+    return [found["label"] for found in bertc.load(path).classify(texts)]
 
 
 def main() -> None:
@@ -106,7 +106,9 @@ def main() -> None:
                 artifact = bertc.compile(planted, folder / "planted.bertc", args.recipe)
                 found = labels(artifact.path, texts)
                 agreement = sum(map(str.__eq__, expected, found)) / len(texts)
-                rows.append({"channels": channels, "size": size, "samples": len(texts), "agreement": agreement})
+                rows.append(
+                    {"channels": channels, "size": size, "samples": len(texts), "agreement": agreement}
+                )
                 if not args.json:
                     print(f"{size:6g} on channels {channels}: {agreement:.4f} of {len(texts)}", flush=True)
     if args.json:

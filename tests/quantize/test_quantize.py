@@ -79,7 +79,11 @@ def test_every_calibrated_method_says_that_it_needs_statistics(changes: dict[str
     recipe = Recipe.from_dict({**PLAIN.to_dict(), **changes})
     assert needs_statistics(recipe)
     with pytest.raises(RecipeError, match="this recipe calibrates: give it statistics"):
-        Quantizer(FUSED, recipe, None)
+        _quantize(recipe, statistics=None)
+
+
+def test_a_model_without_8_bit_layers_needs_no_statistics() -> None:
+    assert not _quantize(Recipe(dtype="bf16"), statistics=None).plans
 
 
 def test_values_of_the_reference_mean_what_they_mean_in_the_typed_graph() -> None:

@@ -54,14 +54,7 @@ class Quantizer:
     """Makes typed graphs of one fused graph: one for each mapping of nodes to precisions."""
 
     def __init__(self, graph: Graph, recipe: Recipe, statistics: Statistics | None) -> None:
-        """``statistics`` are of all edges that 8-bit layers may read; None if the recipe needs none.
-
-        Raises ``RecipeError`` if it does.
-        """
-        if statistics is None and needs_statistics(recipe):
-            raise RecipeError(
-                "this recipe calibrates: give it statistics, or use the preset round-to-nearest"
-            )
+        """``statistics`` are of all edges that 8-bit layers may read; None if there is none, or no need."""
         self._graph, self._recipe, self._statistics = graph, recipe, statistics
         self._producers = graph.producers()
         self._projections = find_value_projections(graph)
@@ -69,10 +62,17 @@ class Quantizer:
         self._layers: dict[tuple[Any, ...], RoundedLayer] = {}
 
     def __call__(self, precisions: Mapping[str, str]) -> Quantized:
-        """The variant with these precisions. Raises ``InputError`` if statistics are of another model."""
+        """The variant with these precisions.
+
+        Raises ``InputError`` if statistics are of another model, ``RecipeError`` if some are needed.
+        """
         nodes = [
             node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
         ]
+        if nodes and self._statistics is None and needs_statistics(self._recipe):
+            raise RecipeError(
+                "this recipe calibrates: give it statistics, or use the preset round-to-nearest"
+            )
         plans = self._choose_plans(nodes, precisions)
         layers = {node.name: self._layer(node, precisions, plans) for node in nodes}
         affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}

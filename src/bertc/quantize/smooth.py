@@ -11,8 +11,8 @@ channel, and its weights become ``W * scale``, its bias ``b - W shift``: the sam
 * Shift: Wei et al. 2023, "Outlier Suppression+", arXiv:2304.09145, sec. 4.1. We shift by the mean, where
   the paper takes the middle of the range, which a single odd token moves.
 
-Both measured: layers of MiniLM after layer norms have 0.24 of their error left, with largest values 0.32, with
-middles 0.30.
+Both measured: layers of MiniLM after layer norms have 0.24 of their error left, with largest values 0.32,
+with middles 0.30.
 """
 
 from __future__ import annotations
