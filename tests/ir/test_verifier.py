@@ -10,7 +10,12 @@ import pytest
 from bertc.errors import GraphError
 from bertc.ir.graph import Constant, DType, Graph, TensorType
 from bertc.ir.verifier import verify
-from tests.support.tiny_graphs import constant, node, small_graph
+from bertc.passes import fuse
+from bertc.quantize.apply import apply_precisions
+from bertc.quantize.constants import StaticScale
+from bertc.quantize.precisions import choose_precisions
+from bertc.recipe import Recipe
+from tests.support.tiny_graphs import bert_graph, constant, node, small_graph
 
 
 def _with_dense(graph: Graph, **changes: object) -> Graph:
@@ -96,3 +101,38 @@ def test_attribute_types_are_exact() -> None:
 def test_two_stages_may_be_allowed_while_fusion_is_under_way() -> None:
     graph = small_graph().with_nodes(small_graph().nodes, stage="fused")
     verify(graph, stages=("imported", "fused"))
+
+
+GELU = "encoder.layer.0.intermediate.dense"
+I32, F32 = DType.I32, DType.F32
+
+
+@pytest.mark.parametrize(
+    ("constants", "attributes", "message"),
+    [
+        ({}, {"out_dtype": "f32"}, "input 'static' goes with out_dtype 'u8', and only with it"),
+        ({f"{GELU}.static": Constant(F32, np.ones(3, np.float32))}, {}, "length of static is 3, expected 2"),
+        ({f"{GELU}.static": Constant(I32, np.ones(2, np.int32))}, {}, "input 'static' is .*, expected f32"),
+        (
+            {f"{GELU}.scale": Constant(F32, np.ones(2, np.float32))},
+            {},
+            "length of scale is 2, expected tokens",
+        ),
+        (
+            {f"{GELU}.zero_point": Constant(I32, np.ones(2, np.int32))},
+            {},
+            "length of zero_point is 2, expected 1",
+        ),
+    ],
+)
+def test_a_scale_that_rows_share_is_checked_where_it_is_written_and_read(
+    constants: dict[str, Constant], attributes: dict[str, str], message: str
+) -> None:
+    fused = fuse(bert_graph())
+    typed = apply_precisions(fused, choose_precisions(fused, Recipe()), static={GELU: StaticScale(0.1, 7)})
+    nodes = [
+        dataclasses.replace(n, attributes={**n.attributes, **attributes}) if n.name == GELU else n
+        for n in typed.nodes
+    ]
+    with pytest.raises(GraphError, match=message):
+        verify(typed.with_nodes(nodes, constants={**typed.constants, **constants}))

@@ -8,7 +8,7 @@ import pytest
 from bertc import fidelity
 from bertc.errors import GraphError, RecipeError
 from bertc.ir import interpreter
-from bertc.ir.graph import Constant, DType, Graph
+from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.quantize.constants import StaticScale
@@ -273,20 +273,56 @@ def test_a_channel_affine_before_a_layer_in_floats_is_refused(other: str) -> Non
         apply_recipe(_with_affine(fuse(bert_graph()), dense), Recipe(nodes={dense: other}))
 
 
-def test_static_scales_go_to_whatever_writes_the_value_in_8_bits() -> None:
-    fused = fuse(bert_graph(num_hidden_layers=1))
-    values = ("embeddings.LayerNorm", f"{LAYER}.intermediate.dense")
-    precisions = choose_precisions(fused, Recipe())
-    typed = apply_precisions(fused, precisions, static=dict.fromkeys(values, StaticScale(0.03, 100)))
-    found = {
-        n.outputs[-3].removesuffix(".q"): n.inputs for n in typed.nodes if n.outputs[-1].endswith("point")
-    }
-    assert found[values[0]][3:] == ("", "", f"{values[0]}.static")
-    assert found[values[1]] == (values[1], "", "", f"{values[1]}.static")
-    assert f"{LAYER}.attention.output.LayerNorm.static" not in typed.constants
-    np.testing.assert_allclose(typed.constants[f"{values[0]}.static"].array, [0.03, 100])
-    expected, found_values = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
-    assert fidelity.sqnr_db(expected["last_hidden_state"], found_values["last_hidden_state"]) > 20
+NORM, ATTENTION, GELU = "embeddings.LayerNorm", f"{LAYER}.attention.self", f"{LAYER}.intermediate.dense"
+STATIC = StaticScale(0.03, 100)
+
+
+def _static(fused: Graph, value: str, **nodes: str) -> dict[str, Node]:
+    """By what they write: the nodes of the graph in which ``value`` has a static scale."""
+    precisions = choose_precisions(fused, Recipe(nodes=nodes))
+    typed = apply_precisions(fused, precisions, static={value: STATIC})
+    expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
+    assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 20
+    for name in {f"{value}.static", f"{value}.scale"} & typed.constants.keys():
+        np.testing.assert_allclose(typed.constants[name].array, STATIC[: 2 if "static" in name else 1])
+    return {output: node for node in typed.nodes for output in node.outputs}
+
+
+def test_a_static_scale_is_an_operand_of_the_layer_norm_that_writes_the_value() -> None:
+    norm = _static(fuse(bert_graph()), NORM)[f"{NORM}.q"]
+    assert (norm.op, norm.inputs[3:]) == ("layer_norm_quantize", ("", "", f"{NORM}.static"))
+    assert norm.outputs == (NORM, f"{NORM}.q", f"{NORM}.scale", f"{NORM}.zero_point")
+
+
+@pytest.mark.parametrize(("value", "op"), [(ATTENTION, "attention_qkv"), (GELU, "linear_int8")])
+def test_attention_and_linear_layers_write_8_bits_of_a_static_scale_themselves(value: str, op: str) -> None:
+    nodes = _static(fuse(bert_graph()), value)
+    writer = nodes[f"{value}.q"]
+    assert (writer.op, writer.name, writer.outputs) == (op, value, (f"{value}.q",))
+    assert (writer.inputs[-1], writer.attributes["out_dtype"]) == (f"{value}.static", "u8")
+    (reader,) = (node for node in nodes.values() if f"{value}.q" in node.inputs)
+    assert reader.inputs[1:3] == (f"{value}.scale", f"{value}.zero_point")
+    assert nodes.keys().isdisjoint({value, *reader.inputs[1:3]})
+
+
+def _with_public(graph: Graph, value: str) -> Graph:
+    return graph.with_nodes(graph.nodes, outputs={**graph.outputs, "public": value})
+
+
+@pytest.mark.parametrize("why", ["floats are wanted, too", "it is in bf16"])
+def test_others_are_followed_by_a_conversion_to_the_static_scale(why: str) -> None:
+    fused = fuse(bert_graph())
+    nodes = (
+        _static(fused, GELU, **{GELU: "bf16"}) if "bf16" in why else _static(_with_public(fused, GELU), GELU)
+    )
+    assert nodes[GELU].attributes["out_dtype"] == "f32"
+    quantize = nodes[f"{GELU}.q"]
+    assert (quantize.op, quantize.inputs) == ("quantize_rows", (GELU, "", "", f"{GELU}.static"))
+
+
+def test_a_value_that_no_layer_takes_in_8_bits_has_no_use_for_its_static_scale() -> None:
+    nodes = _static(fuse(bert_graph()), GELU, **{f"{LAYER}.output.dense": "bf16"})
+    assert nodes[GELU].attributes["out_dtype"] == "bf16" and f"{GELU}.q" not in nodes
 
 
 def test_only_a_fused_graph_is_taken() -> None:

@@ -1,20 +1,32 @@
-// attention_qkv: softmax attention on the fused [tokens, 3 * heads * head_dim] array.
+// attention_qkv: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: that,
+// cu_seqlens, static?, with which the output is in 8 bits.
 #include "ops/binder.h"
 #include "ops/op.h"
+#include "ops/row_quantization.h"
 
 namespace bertc {
 namespace {
 
 class AttentionOp final : public Op {
  public:
-  AttentionOp(const Buffer& qkv, const Buffer& out, std::size_t heads, float scale, AttentionKernel kernel)
-      : qkv_(qkv), out_(out), heads_(heads), head_dim_(out.columns / heads), scale_(scale), kernel_(kernel) {}
+  struct Constants {
+    std::size_t heads;
+    float scale;
+    StaticScale out_scale;
+  };
+
+  AttentionOp(const Buffer& qkv, const Buffer& out, const Constants& constants, AttentionKernel kernel)
+      : qkv_(qkv),
+        out_(out),
+        constants_(constants),
+        head_dim_(out.columns / constants.heads),
+        kernel_(kernel) {}
 
   // Threads share the (sequence, head) pairs, which are independent.
   void run(const Frame& frame, Part part) const override {
-    const std::size_t units = frame.batch.sequences * heads_;
+    const std::size_t heads = constants_.heads, units = frame.batch.sequences * heads;
     for (std::size_t unit = part.begin(units); unit < part.end(units); ++unit) {
-      run_head(frame, unit / heads_, unit % heads_);
+      run_head(frame, unit / heads, unit % heads);
     }
   }
 
@@ -38,9 +50,10 @@ class AttentionOp final : public Op {
         frame.data<std::byte>(out_) + first * out_.row_bytes() + head * head_dim_ * dtype_size(out_.dtype);
     attention.out_stride = out_.padded_columns();
     attention.bf16_out = out_.dtype == DType::kBf16;
+    attention.out_scale = constants_.out_scale;
     attention.length = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence + 1]) - first;
     attention.head_dim = head_dim_;
-    attention.scale = scale_;
+    attention.scale = constants_.scale;
     attention.scratch = frame.scratch;
     attention.ticks = frame.attention_ticks;
     kernel_(attention);
@@ -48,9 +61,8 @@ class AttentionOp final : public Op {
 
   const Buffer& qkv_;
   const Buffer& out_;
-  std::size_t heads_;
+  Constants constants_;
   std::size_t head_dim_;
-  float scale_;
   AttentionKernel kernel_;
 };
 
@@ -61,7 +73,8 @@ std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
   const Buffer& out = binder.output_any(0);
   binder.model_input(1, "cu_seqlens");
   for (const Buffer* buffer : {&qkv, &out}) {
-    binder.require(buffer->dtype == DType::kF32 || buffer->dtype == DType::kBf16,
+    binder.require(buffer->dtype == DType::kF32 || buffer->dtype == DType::kBf16 ||
+                       (buffer == &out && out.dtype == DType::kU8),
                    "'" + buffer->name + "' must be f32 or bf16");
     binder.require(buffer->rows == Rows::kTokens, "'" + buffer->name + "' must have a row per token");
   }
@@ -74,7 +87,9 @@ std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
                                           kernels.attention_int8};
   auto wanted = static_cast<std::size_t>(binder.choice("compute_dtype", {"f32", "bf16", "int8"}));
   while (by_precision[wanted] == nullptr) --wanted;
-  return std::make_unique<AttentionOp>(qkv, out, heads, binder.number("scale"), by_precision[wanted]);
+  return std::make_unique<AttentionOp>(
+      qkv, out, AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, 2, out)},
+      by_precision[wanted]);
 }
 
 }  // namespace bertc

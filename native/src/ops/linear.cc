@@ -3,6 +3,7 @@
 
 #include "ops/binder.h"
 #include "ops/op.h"
+#include "ops/row_quantization.h"
 
 namespace bertc {
 namespace {
@@ -11,8 +12,8 @@ class Linear final : public Op {
  public:
   struct Operands {
     const Buffer* x = nullptr;
-    const Buffer* scale = nullptr;       // int8
-    const Buffer* zero_point = nullptr;  // int8
+    const Buffer* scale = nullptr;       // int8, where rows have their own
+    const Buffer* zero_point = nullptr;  // as scale
     const Buffer* residual = nullptr;    // may be absent
     const Buffer* out = nullptr;
   };
@@ -65,6 +66,14 @@ struct WeightKind {
   std::size_t depth;  // elements of a row that lie side by side in the packed layout
 };
 
+GemmOutput output_of(const Binder& binder, const Buffer& out, const WeightKind& kind) {
+  const bool integers = kind.dtype == DType::kI8;
+  if (out.dtype == DType::kU8 && integers) return GemmOutput::kU8;
+  if (out.dtype == DType::kI32 && integers) return GemmOutput::kI32;
+  binder.require(out.dtype == DType::kF32 || out.dtype == DType::kBf16, "output must be f32 or bf16");
+  return out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32;
+}
+
 // Checks and fills in all but the kind's own operands. `weight` is the index of the weight operand.
 Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weight, std::size_t bias,
                  Linear::Operands& operands, std::size_t& blocks) {
@@ -72,9 +81,6 @@ Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weigh
   const Buffer& out = binder.output_any(0);
   binder.require(out.columns > 0 && out.rows == operands.x->rows,
                  "output '" + out.name + "' has the wrong form");
-  const bool exact_sums = out.dtype == DType::kI32 && kind.dtype == DType::kI8;
-  binder.require(out.dtype == DType::kF32 || out.dtype == DType::kBf16 || exact_sums,
-                 "output must be f32 or bf16");
   blocks = out.padded_columns() / kBlockColumns;
   const std::size_t groups = (depth + kind.depth - 1) / kind.depth;
   operands.out = &out;
@@ -87,8 +93,7 @@ Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weigh
   gemm.activation =
       static_cast<Activation>(binder.choice("activation", {"none", "gelu", "gelu_tanh", "relu", "tanh"}));
   gemm.out_stride = out.padded_columns();
-  gemm.output =
-      exact_sums ? GemmOutput::kI32 : (out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32);
+  gemm.output = output_of(binder, out, kind);
   if (binder.has_input(bias + 1)) {
     operands.residual = &binder.input(bias + 1, DType::kF32, out.columns);
     binder.require(operands.residual->rows == out.rows, "the residual has other rows than the output");
@@ -115,20 +120,26 @@ std::unique_ptr<Op> make_linear_bf16(Binder& binder, const Kernels& kernels) {
   return make_float_linear(binder, {DType::kBf16, 2}, kernels.gemm_bf16);
 }
 
-// Inputs: x, scale, zero_point, weight, weight_scale, column_sum, bias, residual?.
+// Inputs: x, scale?, zero_point?, weight, column_scale, column_sum, bias, residual?, static?. Without the
+// scale and zero point of each row, those of the columns hold what the rows share. With `static` the output
+// is in 8 bits.
 std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
   Linear::Operands operands;
   std::size_t blocks = 0;
   operands.x = &binder.input(0, DType::kU8);
   binder.require(operands.x->columns <= kMaxInt8Depth, "too many columns for exact 32-bit sums");
-  operands.scale = &binder.input(1, DType::kF32, 0);
-  operands.zero_point = &binder.input(2, DType::kI32, 0);
-  binder.require(operands.scale->rows == operands.x->rows && operands.zero_point->rows == operands.x->rows,
-                 "scale and zero point must have a row for each row of x");
+  binder.require(binder.has_input(1) == binder.has_input(2), "scale and zero point go together");
+  if (binder.has_input(1)) {
+    operands.scale = &binder.input(1, DType::kF32, 0);
+    operands.zero_point = &binder.input(2, DType::kI32, 0);
+    binder.require(operands.scale->rows == operands.x->rows && operands.zero_point->rows == operands.x->rows,
+                   "scale and zero point must have a row for each row of x");
+  }
   Gemm gemm = bind_common(binder, {DType::kI8, 4}, 3, 6, operands, blocks);
   const std::vector<std::size_t> columns = {operands.out->padded_columns()};
   gemm.column_scale = binder.tensor(4, DType::kF32, columns).as<float>();
   gemm.column_sum = binder.tensor(5, DType::kI32, columns).as<int32_t>();
+  gemm.out_scale = bind_output_scale(binder, 8, *operands.out);
   const bool seven_bits = binder.integer("weight_bits", 7, 8) == 7;
   binder.require(!seven_bits || fits_seven_bits(binder.tensor_any(3)),
                  "the weights are said to have 7 bits, but some lie outside of -63..63");

@@ -59,10 +59,8 @@ def _parts(step: Step) -> list[Step]:
     if step.op in QUANTIZING_NORMS:
         plain, *quantized = step.outputs
         norm = replace(step, op="layer_norm", inputs=step.inputs[:3], outputs=(plain,))
-        return [
-            norm,
-            Step(QUANTIZING_NORMS[step.op], f"{step.name}.quantize", (plain,), tuple(quantized)),
-        ]
+        inputs = (plain, *step.inputs[3:])
+        return [norm, Step(QUANTIZING_NORMS[step.op], f"{step.name}.quantize", inputs, tuple(quantized))]
     return [step]
 
 

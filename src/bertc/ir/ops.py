@@ -145,8 +145,21 @@ def _check_quantization(x: TensorType, how: Types, attributes: Mapping[str, Attr
     multiplier, offset, static = how
     if multiplier is not None or offset is not None:
         _channel_affine((x, multiplier, offset), attributes)
+    _check_static(static)
+
+
+def _check_static(static: TensorType | None) -> None:
     if static is not None:
         _same(_typed(static, (DType.F32,), 1, "static").shape[0], 2, "length of static")
+
+
+def _written(out: TensorType, static: TensorType | None, attributes: Mapping[str, Attribute]) -> TensorType:
+    """What an op writes that can write 8 bits by a static scale."""
+    dtype = DType(attributes["out_dtype"])
+    _check_static(static)
+    if (dtype == DType.U8) != (static is not None):
+        _fail("input 'static' goes with out_dtype 'u8', and only with it")
+    return TensorType(dtype, out.shape)
 
 
 def _layer_norm_quantize(types: Types, attributes: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
@@ -196,13 +209,13 @@ def _linear_bf16(types: Types, attributes: Mapping[str, Attribute]) -> tuple[Ten
 
 def _linear_int8(types: Types, attributes: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
     x = _rows(types[0], "x", DType.U8)
-    for value, name, dtype in ((types[1], "scale", DType.F32), (types[2], "zero_point", DType.I32)):
-        _same(_typed(value, (dtype,), 1, name).shape[0], x.shape[0], f"length of {name}")
+    length = _typed(types[1], (DType.F32,), 1, "scale").shape[0]
+    _same(length, 1 if length == 1 else x.shape[0], "length of scale")
+    _same(_typed(types[2], (DType.I32,), 1, "zero_point").shape[0], length, "length of zero_point")
     weight = _typed(types[3], (DType.I8,), 2, "weight")
     scale = _typed(types[4], (DType.F32,), 1, "weight_scale")
     _same(scale.shape[0], weight.shape[0], "length of weight_scale")
-    out = _matmul(x, weight, types[5], types[6])
-    return (TensorType(DType(attributes["out_dtype"]), out.shape),)
+    return (_written(_matmul(x, weight, types[5], types[6]), types[7], attributes),)
 
 
 def _cu_seqlens(value: TensorType | None) -> None:
@@ -234,7 +247,7 @@ def _attention_qkv(types: Types, attributes: Mapping[str, Attribute]) -> tuple[T
     if width % 3:
         _fail(f"qkv has {width} columns, expected a multiple of 3")
     _heads(width // 3, attributes)
-    return (TensorType(DType(attributes["out_dtype"]), (TOKENS, width // 3)),)
+    return (_written(TensorType(DType.F32, (TOKENS, width // 3)), types[2], attributes),)
 
 
 def _pool(types: Types, _: Mapping[str, Attribute]) -> tuple[TensorType, ...]:
@@ -253,11 +266,12 @@ _NORM = ("x", "gamma", "beta")
 _HOW = ("multiplier?", "offset?", "static?")
 _Q = ("q", "scale", "zero_point")
 _FLOATS = ("f32", "bf16")
+_WRITTEN = (*_FLOATS, "u8")
 _LINEAR = {"activation": ACTIVATIONS}
 _HEADS: dict[str, type | tuple[str, ...]] = {"num_attention_heads": int, "scale": float}
-_QKV = {**_HEADS, "compute_dtype": (*_FLOATS, "int8"), "out_dtype": _FLOATS}
+_QKV = {**_HEADS, "compute_dtype": (*_FLOATS, "int8"), "out_dtype": _WRITTEN}
 _EMBED = ("input_ids", "token_type_ids", "position_ids", "word", "word_scale?", "position", "token_type")
-_INT8 = ("x", "scale", "zero_point", "weight", "weight_scale", "bias", "residual?")
+_INT8 = ("x", "scale", "zero_point", "weight", "weight_scale", "bias", "residual?", "static?")
 _ROW = ("x", "weight", "bias", "residual?")
 
 OPS: Mapping[str, Op] = {
@@ -283,7 +297,7 @@ OPS: Mapping[str, Op] = {
         Op("linear", _ROW, ("y",), _ANY, _linear, reference.linear, _LINEAR),
         Op(
             "attention_qkv",
-            ("qkv", "cu_seqlens"),
+            ("qkv", "cu_seqlens", "static?"),
             ("y",),
             _FUSED,
             _attention_qkv,
@@ -334,7 +348,7 @@ OPS: Mapping[str, Op] = {
             _TYPED,
             _linear_int8,
             reference.linear_int8,
-            {"activation": ACTIVATIONS, "out_dtype": _FLOATS},
+            {"activation": ACTIVATIONS, "out_dtype": _WRITTEN},
         ),
         Op("pool", ("x", "cu_seqlens"), ("y",), _ANY, _pool, reference.pool, {"mode": POOLING_MODES}),
         Op("normalize", ("x",), ("y",), _ANY, _elementwise, reference.normalize),

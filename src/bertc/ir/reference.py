@@ -56,6 +56,13 @@ def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) 
     return out.astype(np.float32)
 
 
+def _written(out: Array, static: Array | None, out_dtype: str) -> Array:
+    """A float32 result as it is stored; in 8 bits by ``static``, a scale and its zero point."""
+    if static is not None:
+        return primitives.quantize_static(out, float(static[0]), int(static[1]))[0]
+    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+
+
 def add(a: Array, b: Array) -> Array:
     """Elementwise sum."""
     return (a + b).astype(np.float32)
@@ -151,14 +158,18 @@ def linear_int8(
     weight_scale: Array,
     bias: Array,
     residual: Array | None,
+    static: Array | None = None,
     *,
     activation: str,
     out_dtype: str,
 ) -> Array:
-    """:func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights."""
+    """:func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights.
+
+    ``scale`` and ``zero_point`` have an element for each row, or one for all of them.
+    """
     sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
     out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
-    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+    return _written(out, static, out_dtype)
 
 
 def attention(
@@ -186,6 +197,7 @@ def attention(
 def attention_qkv(
     qkv: Array,
     cu_seqlens: Array,
+    static: Array | None = None,
     *,
     num_attention_heads: int,
     scale: float,
@@ -200,7 +212,7 @@ def attention_qkv(
     """
     query, key, value = np.split(qkv.astype(np.float32), 3, axis=1)
     out = attention(query, key, value, cu_seqlens, num_attention_heads=num_attention_heads, scale=scale)
-    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+    return _written(out, static, out_dtype)
 
 
 def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from bertc.artifact.schema import Attribute, Buffer, Program, Step
 from bertc.errors import GraphError
-from bertc.ir.graph import TOKENS, Constant, Graph, Node, TensorType
+from bertc.ir.graph import TOKENS, Constant, DType, Graph, Node, TensorType
 from bertc.ir.verifier import verify
 from bertc.lowering.pack import (
     LANES,
@@ -27,7 +29,7 @@ Pack = Callable[[Packer, Constant], PackedTensor]
 
 _NORM: tuple[Packer | None, ...] = (None, pack_vector, pack_vector)
 _LINEAR: tuple[Packer | None, ...] = (None, pack_weight, pack_vector, None)
-_INT8: tuple[Packer | None, ...] = (None, None, None, pack_weight, pack_vector, pack_vector, None)
+_INT8: tuple[Packer | None, ...] = (None, None, None, pack_weight, None, pack_vector, None, pack_vector)
 _EMBED: tuple[Packer | None, ...] = (None, None, None, pack_table, pack_vector, pack_table, pack_table)
 
 _HOW: tuple[Packer | None, ...] = (pack_vector, pack_vector, pack_vector)
@@ -40,13 +42,13 @@ PACKERS: Mapping[str, tuple[Packer | None, ...]] = {
     "linear": _LINEAR,
     "linear_bf16": _LINEAR,
     "linear_int8": _INT8,
-    "attention_qkv": (None, None),
+    "attention_qkv": (None, None, pack_vector),
     "quantize_rows": (None, *_HOW),
     "cast_bf16": (None,),
     "pool": (None, None),
     "normalize": (None,),
 }
-"""Op -> how each operand is packed; None for an activation or a model input."""
+"""Op -> how each operand is packed; None for an activation, a model input, or what is made below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +104,35 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor], pack
     # A buffer has a dtype of its own: the program need not say it twice.
     attributes.pop("out_dtype", None)
     if node.op == "linear_int8":
-        weight = node.inputs[3]
-        tensors[f"{weight}.column_sum"] = pack(column_sums, graph.constants[weight])
-        inputs.insert(5, f"{weight}.column_sum")
-        attributes["weight_bits"] = weight_bits(graph.constants[weight])
+        columns = _column_scales(node, graph)
+        tensors.update((name, pack(packer, constant)) for name, packer, constant in columns)
+        inputs[1:5] = [*_row_scales(node, graph), inputs[3], *(name for name, *_ in columns)]
+        attributes["weight_bits"] = weight_bits(graph.constants[node.inputs[3]])
     if node.op == "embed":
         # Padding added rows that no id may name.
         for key, operand in (("word_rows", 3), ("position_rows", 5), ("token_type_rows", 6)):
             attributes[key] = len(graph.constants[node.inputs[operand]].array)
     return Step(node.op, node.name, tuple(inputs), node.outputs, attributes)
+
+
+def _row_scales(node: Node, graph: Graph) -> tuple[str, ...]:
+    """Scales and zero points of the rows of an 8-bit input; nothing if they share one."""
+    return ("", "") if node.inputs[1] in graph.constants else node.inputs[1:3]
+
+
+def _column_scales(node: Node, graph: Graph) -> tuple[tuple[str, Packer, Constant], ...]:
+    """Scales and sums of an 8-bit weight's columns by name; times those of the rows, if they share one."""
+    scale, zero_point, weight, weight_scale = node.inputs[1:5]
+    if scale not in graph.constants:
+        return (
+            (weight_scale, pack_vector, graph.constants[weight_scale]),
+            (f"{weight}.column_sum", column_sums, graph.constants[weight]),
+        )
+    scales, zero_points, numbers, weight_scales = (
+        graph.constants[name].array for name in (scale, zero_point, weight, weight_scale)
+    )
+    shift = zero_points * numbers.sum(axis=1, dtype=np.int32)
+    return (
+        (f"{node.name}.column_scale", pack_vector, Constant(DType.F32, scales * weight_scales)),
+        (f"{node.name}.column_shift", pack_vector, Constant(DType.I32, shift)),
+    )

@@ -1,8 +1,9 @@
 """The pass that gives a fused graph its dtypes: fused -> typed.
 
 A linear layer in bf16 or int8 wants its input in that form. Whoever produces the input makes the
-form as a by-product where it can (layer norm writes it beside the plain result, attention and
-linear layers write bf16 instead of float32 when nobody wants float32); else a conversion follows.
+form as a by-product where it can (layer norm writes it beside the plain result; when nobody wants
+float32, attention and linear layers write bf16 instead, and those in int8 also 8 bits whose scale is
+known in advance); else a conversion follows.
 """
 
 from __future__ import annotations
@@ -142,23 +143,20 @@ class _Typer:
         if precision == "fp32":
             self._plain(node)
             return
-        out_dtype = "f32" if residual else self._out_dtype(node)
         operands: tuple[str, ...]
         if precision == "bf16":
             operands = (self._bf16[x], self.constants.bf16(weight))
         else:
             operands = (*self._quantized[x], *self.constants.int8(weight, WEIGHT_BITS[precision]))
         operands = (*operands, self.constants.f32(bias), residual)
-        self._append(node, f"linear_{_FORMS[precision]}", operands, out_dtype=out_dtype)
+        self._append_result(node, f"linear_{_FORMS[precision]}", operands)
 
     def _attention(self, node: Node) -> None:
         precision = self._precisions[node.name]
         if precision == "fp32":
             self._plain(node)
             return
-        compute_dtype = _FORMS[precision]
-        out_dtype = self._out_dtype(node)
-        self._append(node, "attention_qkv", node.inputs, compute_dtype=compute_dtype, out_dtype=out_dtype)
+        self._append_result(node, node.op, node.inputs, compute_dtype=_FORMS[precision])
 
     def _embed(self, node: Node) -> None:
         precision = self._precisions[node.name]
@@ -171,14 +169,21 @@ class _Typer:
             node, "embed", (*ids, *words, self.constants.f16(position), self.constants.f16(token_type))
         )
 
-    def _out_dtype(self, node: Node) -> str:
-        """The dtype of the result: "bf16" if all consumers take it, which is noted, else "f32"."""
+    def _append_result(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
+        """The node, its result in the form that all consumers take, if it can write that; else float32."""
         (value,) = node.outputs
-        wanted = self._wanted(value)
-        if not wanted or not wanted <= {"bf16", _EITHER}:
-            return "f32"
-        self._bf16[value] = value
-        return "bf16"
+        wanted = set() if node.op == "linear" and node.inputs[3] else self._wanted(value)
+        out_dtype = "f32"
+        if wanted and wanted <= {"bf16", _EITHER}:
+            self._bf16[value] = value
+            out_dtype = "bf16"
+        elif wanted == {"int8"} and value in self._static and op != "linear_bf16":
+            numbers, scale, zero_point = self._int8_form(value)
+            self.constants.shared(scale, zero_point, self._static[value])
+            inputs = (*inputs, self.constants.static(value, self._static[value]))
+            node = dataclasses.replace(node, outputs=(numbers,))
+            out_dtype = "u8"
+        self._append(node, op, inputs, **attributes, out_dtype=out_dtype)
 
     def _bf16_form(self, value: str) -> str:
         self._bf16[value] = f"{value}.bf16"

@@ -78,10 +78,15 @@ class TypedConstants:
         return quantized, f"{quantized}.scale"
 
     def static(self, value: str, static: StaticScale) -> str:
-        """The scale of a value as a constant. Returns its name."""
+        """The scale of a value as a constant, for what writes it. Returns its name."""
         name = f"{value}.static"
         self.made[name] = Constant(DType.F32, np.array(static, np.float32))
         return name
+
+    def shared(self, scale: str, zero_point: str, static: StaticScale) -> None:
+        """The same for what reads it, by these names: one scale and zero point for all rows."""
+        self.made[scale] = Constant(DType.F32, np.array([static.scale], np.float32))
+        self.made[zero_point] = Constant(DType.I32, np.array([static.zero_point], np.int32))
 
     def _add(self, name: str, form: str, constant: Constant) -> str:
         typed = name if len(self._forms[name]) == 1 else f"{name}.{form}"

@@ -6,6 +6,7 @@
 #include "kernels/attention/pack.h"
 #include "kernels/attention/product.h"
 #include "kernels/attention/softmax.h"
+#include "kernels/quantize_rows/quantize_rows_template.h"
 
 namespace bertc::attention {
 
@@ -19,6 +20,8 @@ void write_rows(const Attention& in, std::size_t first, std::size_t count, const
       const typename V::F32 x = V::mul(V::load(mixed + row * in.head_dim + d), inverse);
       if (in.bf16_out) {
         V::store_bf16(static_cast<uint16_t*>(in.out) + at + d, x);
+      } else if (in.out_scale.scale > 0.0f) {
+        quantize_rows::store_static<V>(static_cast<uint8_t*>(in.out) + at + d, x, in.out_scale);
       } else {
         V::store(static_cast<float*>(in.out) + at + d, x);
       }

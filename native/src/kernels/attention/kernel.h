@@ -20,9 +20,10 @@ struct Attention {
   const void* value;
   std::size_t in_stride;  // elements between rows, the same for all three
   bool bf16_in;
-  void* out;  // float32, or bf16 if bf16_out
+  void* out;  // float32, or bf16 if bf16_out, or 8 bits if there is an out_scale
   std::size_t out_stride;
   bool bf16_out;
+  StaticScale out_scale;
   std::size_t length;    // tokens in the sequence
   std::size_t head_dim;  // a multiple of 16
   float scale;

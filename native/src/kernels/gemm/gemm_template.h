@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/gemm/kernel.h"
+#include "kernels/quantize_rows/quantize_rows_template.h"
 #include "simd/math.h"
 
 namespace bertc::gemm {
@@ -120,6 +121,9 @@ struct ColumnScale<V, int32_t> {
         scale(V::load(gemm.column_scale + column)),
         column_sum(V::load_int(gemm.column_sum + column)) {}
   BERTC_INLINE typename V::F32 apply(const Gemm& gemm, const int32_t* sums, std::size_t row) const {
+    if (gemm.row_scale == nullptr) {
+      return V::fma(V::to_float(V::sub_int(V::load_int(sums), column_sum)), scale, bias);
+    }
     const typename V::I32 shift = V::mul_int(V::set_int(gemm.row_zero_point[row]), column_sum);
     const typename V::F32 centered = V::to_float(V::sub_int(V::load_int(sums), shift));
     return V::fma(centered, V::mul(V::set(gemm.row_scale[row]), scale), bias);
@@ -131,6 +135,8 @@ BERTC_INLINE void store_output(const Gemm& gemm, std::size_t row, std::size_t co
   const std::size_t at = row * gemm.out_stride + column;
   if (gemm.output == GemmOutput::kBf16) {
     V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
+  } else if (gemm.output == GemmOutput::kU8) {
+    quantize_rows::store_static<V>(static_cast<uint8_t*>(gemm.out) + at, x, gemm.out_scale);
   } else {
     V::store(static_cast<float*>(gemm.out) + at, x);
   }
@@ -157,9 +163,10 @@ template <class V>
 void finish_sums(const Gemm& gemm, const int32_t* sums, std::size_t stride, const TileArea& area) {
   for (std::size_t r = 0; r < area.rows; ++r) {
     int32_t* out = static_cast<int32_t*>(gemm.out) + (area.row + r) * gemm.out_stride + area.column;
+    const auto zero_point =
+        gemm.row_scale == nullptr ? 1u : static_cast<uint32_t>(gemm.row_zero_point[area.row + r]);
     for (std::size_t c = 0; c < area.columns; ++c) {
-      const uint32_t shift = static_cast<uint32_t>(gemm.row_zero_point[area.row + r]) *
-                             static_cast<uint32_t>(gemm.column_sum[area.column + c]);
+      const uint32_t shift = zero_point * static_cast<uint32_t>(gemm.column_sum[area.column + c]);
       out[c] = static_cast<int32_t>(static_cast<uint32_t>(sums[r * stride + c]) - shift);
     }
   }

@@ -7,7 +7,8 @@
 //
 // int8: a is unsigned with a scale and zero point per row, b signed with a scale per column. The
 // sums are int32 and exact: they need depth <= kMaxInt8Depth. out = (sum - zero_point * column_sum)
-// * row_scale * column_scale + bias, with column_sum[n] = sum over k of b[k, n].
+// * row_scale * column_scale + bias, with column_sum[n] = sum over k of b[k, n]. Where all rows share a
+// scale and zero point, row_scale is null: column_scale and column_sum are already multiplied by them.
 //
 // Loops: for a block of kRowBlock rows, for a panel of columns, for a tile of rows. The panel
 // (BERT-base: 64 columns x 768 = 48 KB of int8) is read from L2 or L3 once per row block and stays near
@@ -22,12 +23,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/quantize_rows/kernel.h"
+
 namespace bertc {
 
 enum class Activation : int32_t { kNone, kGelu, kGeluTanh, kRelu, kTanh };
 
 // int32: the exact sums minus zero points, before any scale (int8 only; tests compare them).
-enum class GemmOutput : int32_t { kF32, kBf16, kI32 };
+enum class GemmOutput : int32_t { kF32, kBf16, kU8, kI32 };
 
 inline constexpr std::size_t kBlockColumns = 16;
 inline constexpr std::size_t kRowBlock = 48;
@@ -53,6 +56,7 @@ struct Gemm {
   void* out;
   std::size_t out_stride;
   GemmOutput output;
+  StaticScale out_scale;  // kU8 only
 
   std::byte* scratch;  // gemm_scratch_bytes(depth), 64-byte aligned, one per thread
 };

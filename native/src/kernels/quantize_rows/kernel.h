@@ -11,14 +11,19 @@
 
 namespace bertc {
 
+// A scale and zero point that all rows share; values outside its range are clipped.
+struct StaticScale {
+  float scale;       // 0: there is none
+  float inverse;     // 1 / scale
+  float zero_point;  // a whole number from 0 to 255
+};
+
 // What of a row is quantized, and how.
 struct RowQuantization {
   // Null, or vectors: not x is quantized, but multiplier * x + offset.
   const float* multiplier;
   const float* offset;
-  // A scale above 0, with its zero point, is that of every row; values outside its range are clipped.
-  float static_scale;
-  int32_t static_zero_point;
+  StaticScale shared;  // if there is none, each row gets the scale of its range
 };
 
 struct QuantizeRows {

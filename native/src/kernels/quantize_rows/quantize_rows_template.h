@@ -53,28 +53,29 @@ void quantize_by_range(const float* x, std::size_t padded_columns, const Element
   }
 }
 
+// Sixteen numbers by a static scale. Other kernels write their results with it, too.
+template <class V>
+BERTC_INLINE void store_static(uint8_t* to, typename V::F32 x, const StaticScale& by) {
+  const typename V::F32 value = V::add(V::round(V::mul(x, V::set(by.inverse))), V::set(by.zero_point));
+  // Held to 0..255 before they become integers: those that are far outside would wrap around.
+  V::store_u8(to, V::to_int(V::min(V::max(value, V::set(0.0f)), V::set(255.0f))));
+}
+
 template <class V, class Element>
-void quantize_static(const float* x, std::size_t padded_columns, const Element& element,
-                     const RowQuantization& how, const Row& out) {
-  using F32 = typename V::F32;
-  *out.scale = how.static_scale;
-  *out.zero_point = how.static_zero_point;
-  const F32 factor = V::set(1.0f / how.static_scale);
-  const F32 offset = V::set(static_cast<float>(how.static_zero_point));
-  const F32 lowest = V::set(0.0f);
-  const F32 highest = V::set(255.0f);
+void quantize_static(const float* x, std::size_t padded_columns, const Element& element, StaticScale by,
+                     const Row& out) {
+  *out.scale = by.scale;
+  *out.zero_point = static_cast<int32_t>(by.zero_point);
   for (std::size_t i = 0; i < padded_columns; i += 16) {
-    // Held to 0..255 before they become integers: those that are far outside would wrap around.
-    const F32 value = V::add(V::round(V::mul(element(x, i), factor)), offset);
-    V::store_u8(out.quantized + i, V::to_int(V::min(V::max(value, lowest), highest)));
+    store_static<V>(out.quantized + i, element(x, i), by);
   }
 }
 
 template <class V, class Element>
 void quantize_elements(const float* x, std::size_t padded_columns, const Element& element,
                        const RowQuantization& how, const Row& out) {
-  if (how.static_scale > 0.0f) {
-    quantize_static<V>(x, padded_columns, element, how, out);
+  if (how.shared.scale > 0.0f) {
+    quantize_static<V>(x, padded_columns, element, how.shared, out);
   } else {
     quantize_by_range<V>(x, padded_columns, element, out);
   }
