@@ -71,7 +71,7 @@ def test_the_page_says_what_was_measured(artifact: MakeArtifact, head: str, dtyp
     for layer in certificate.layers:
         assert any(layer.name in text for text in page.texts)
     assert certificate.worst[0].text in page.text and certificate.data.sha256 in page.text
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 2 + len(certificate.edges)
     assert page.tags.count("circle") == 2 * len(certificate.agreement.expected)  # type: ignore[union-attr]
 
 

@@ -83,5 +83,6 @@ def _comparable(reference: Graph, typed: Graph) -> list[Node]:
 def _precision(node: Node, precisions: Mapping[str, str]) -> str:
     """What a node of a typed graph computes in; attention says so itself."""
     if node.op == "attention_qkv":
-        return "bf16" if node.attributes["compute_dtype"] == "bf16" else EXACT
+        compute_dtype = str(node.attributes["compute_dtype"])
+        return EXACT if compute_dtype == "f32" else compute_dtype
     return precisions.get(node.name, EXACT)
