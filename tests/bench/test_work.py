@@ -23,4 +23,6 @@ def test_the_bytes_of_matrices_are_those_of_weights_and_their_vectors(artifact: 
     norms = sum(entry.nbytes for name, entry in file.tensors.items() if ".LayerNorm." in name)
     smoothing = sum(entry.nbytes for name, entry in file.tensors.items() if "first_token.smooth." in name)
     in_both = sum(entry.nbytes for name, entry in file.tensors.items() if "embeddings.LayerNorm" in name)
-    assert with_it == sum(entry.nbytes for entry in file.tensors.values()) - tables - norms - smoothing + in_both
+    assert (
+        with_it == sum(entry.nbytes for entry in file.tensors.values()) - tables - norms - smoothing + in_both
+    )
