@@ -1,0 +1,127 @@
+"""Ready recipes side by side: what the vendors' settings lose, and what the default does not.
+
+``python benchmarks/recipes.py ../shared``: each recipe compiles three models, which are scored on all of
+their test data by the evaluators of ``bertc eval``: all-MiniLM-L6-v2 on the STS benchmark's test split, a
+classifier on the dev split of SST-2 and a tagger on the test split of People's Daily.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from demo import Recorder, model_folder
+
+import bertc
+from bertc.evaluation import classification, ner, sts
+from bertc.fidelity import cosine
+
+Array = np.ndarray[Any, Any]
+Row = dict[str, float]
+
+RECIPES = ("fp32", "bf16", "default", "avx2", "round-to-nearest", "vendor-percentile", "vendor-static")
+HEADINGS = {
+    "cosine": "mean cosine",
+    "worst": "worst cosine",
+    "spearman": "STS Spearman",
+    "agreement": "SST-2 labels as fp32",
+    "accuracy": "SST-2 accuracy",
+    "f1": "People's Daily F1",
+}
+
+
+class _Labels:
+    """A classifier that keeps the labels it gave."""
+
+    def __init__(self, model: bertc.Encoder) -> None:
+        self.model = model
+        self.found: Array = np.empty(0, str)
+
+    def classify(self, inputs: Any) -> Any:
+        """As :meth:`bertc.Encoder.classify`."""
+        answers = self.model.classify(inputs)
+        self.found = np.array([answer["label"] for answer in answers])
+        return answers
+
+
+class Yardsticks:
+    """Scores compiled files; the first of each kind is what others are compared with."""
+
+    def __init__(self, shared: Path) -> None:
+        self._data = shared / "data"
+        self._vectors: Array | None = None
+        self._labels: Array | None = None
+
+    def similarity(self, file: Path) -> Row:
+        """Of sentence embeddings."""
+        recorder = Recorder(bertc.load(file))
+        result = sts.evaluate(recorder, self._data / "stsbenchmark" / "sts-test.csv")
+        if self._vectors is None:
+            self._vectors = recorder.vectors
+        cosines = cosine(self._vectors, recorder.vectors)
+        return {
+            "cosine": float(cosines.mean()),
+            "worst": float(cosines.min()),
+            "spearman": result.metrics["spearman"],
+        }
+
+    def classification(self, file: Path) -> Row:
+        """Of labels of sentences."""
+        model = bertc.load(file)
+        labels = _Labels(model)
+        result = classification.evaluate(labels, self._data / "sst2" / "dev.tsv", model.info.id2label)
+        if self._labels is None:
+            self._labels = labels.found
+        agreement = 100 * float(np.mean(self._labels == labels.found))
+        return {"agreement": agreement, "accuracy": result.metrics["accuracy"]}
+
+    def entities(self, file: Path) -> Row:
+        """Of labels of characters."""
+        return {"f1": ner.evaluate(bertc.load(file), self._data / "peoples_daily" / "test.txt").metrics["f1"]}
+
+
+def measure(recipe: str, models: Mapping[Path, Callable[[Path], Row]], folder: Path) -> Row:
+    """One row of the table."""
+    row: Row = {}
+    for model, score in models.items():
+        row |= score(bertc.compile(model, folder / f"{model.name}.bertc", recipe).path)
+    return row
+
+
+def main() -> None:
+    """Print a table in Markdown, or JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("shared", type=Path, help="the folder with data/ and models/")
+    parser.add_argument(
+        "--recipes", nargs="+", default=RECIPES, help="presets or files; the first is the norm"
+    )
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    yardsticks = Yardsticks(args.shared)
+    models = {
+        model_folder(): yardsticks.similarity,
+        args.shared / "models" / "sst2-minilm-l6": yardsticks.classification,
+        args.shared / "models" / "ner-zh-small": yardsticks.entities,
+    }
+    rows = {}
+    if not args.json:
+        print(f"| recipe | {' | '.join(HEADINGS.values())} |\n|---|{'---|' * len(HEADINGS)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for recipe in args.recipes:
+            rows[recipe] = row = measure(recipe, models, Path(folder))
+            if not args.json:
+                cells = (
+                    f"{row[key]:.5f}" if key in ("cosine", "worst") else f"{row[key]:.2f}" for key in HEADINGS
+                )
+                print(f"| {recipe} | {' | '.join(cells)} |", flush=True)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
