@@ -80,12 +80,13 @@ def random_channels(seed: int, hidden: int) -> list[int]:
 
 def labels(path: Path, texts: Sequence[Any]) -> list[str]:
     """The most likely label of each text."""
-    return [found["label"] for found in bertc.load(path).classify(texts)]
+    answers: Any = bertc.load(path).classify(texts)
+    return [answer["label"] for answer in answers]
 
 
 def main() -> None:
     """Print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", help="a file or a preset; by default the default recipe")

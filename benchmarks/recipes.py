@@ -25,6 +25,15 @@ Array = np.ndarray[Any, Any]
 Row = dict[str, float]
 
 RECIPES = ("fp32", "bf16", "default", "avx2", "round-to-nearest", "vendor-percentile", "vendor-static")
+WITHOUT: Mapping[str, Mapping[str, Any]] = {
+    "without migration and shift": {"smoothing": {"migration": None, "channel_shift": False}},
+    "without shift": {"smoothing": {"channel_shift": False}},
+    "without gptq": {"weights": {"rounding": "nearest"}},
+    "without clip search": {"weights": {"clip": "max"}},
+    "without bias correction": {"bias_correction": False},
+    "with fp16 tables": {"embeddings": "fp16"},
+}
+"""The default, each time with something left out."""
 HEADINGS = {
     "cosine": "mean cosine",
     "worst": "worst cosine",
@@ -44,7 +53,7 @@ class _Labels:
 
     def classify(self, inputs: Any) -> Any:
         """As :meth:`bertc.Encoder.classify`."""
-        answers = self.model.classify(inputs)
+        answers: Any = self.model.classify(inputs)
         self.found = np.array([answer["label"] for answer in answers])
         return answers
 
@@ -85,7 +94,9 @@ class Yardsticks:
         return {"f1": ner.evaluate(bertc.load(file), self._data / "peoples_daily" / "test.txt").metrics["f1"]}
 
 
-def measure(recipe: str, models: Mapping[Path, Callable[[Path], Row]], folder: Path) -> Row:
+def measure(
+    recipe: str | Mapping[str, Any], models: Mapping[Path, Callable[[Path], Row]], folder: Path
+) -> Row:
     """One row of the table."""
     row: Row = {}
     for model, score in models.items():
@@ -100,6 +111,7 @@ def main() -> None:
     parser.add_argument(
         "--recipes", nargs="+", default=RECIPES, help="presets or files; the first is the norm"
     )
+    parser.add_argument("--methods", action="store_true", help="also the default without each of its methods")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     yardsticks = Yardsticks(args.shared)
@@ -108,17 +120,18 @@ def main() -> None:
         args.shared / "models" / "sst2-minilm-l6": yardsticks.classification,
         args.shared / "models" / "ner-zh-small": yardsticks.entities,
     }
+    recipes = {**{name: name for name in args.recipes}, **(WITHOUT if args.methods else {})}
     rows = {}
     if not args.json:
         print(f"| recipe | {' | '.join(HEADINGS.values())} |\n|---|{'---|' * len(HEADINGS)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for recipe in args.recipes:
-            rows[recipe] = row = measure(recipe, models, Path(folder))
+        for name, recipe in recipes.items():
+            rows[name] = row = measure(recipe, models, Path(folder))
             if not args.json:
                 cells = (
                     f"{row[key]:.5f}" if key in ("cosine", "worst") else f"{row[key]:.2f}" for key in HEADINGS
                 )
-                print(f"| {recipe} | {' | '.join(cells)} |", flush=True)
+                print(f"| {name} | {' | '.join(cells)} |", flush=True)
     if args.json:
         print(json.dumps(rows, indent=2))
 
