@@ -37,6 +37,18 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
     assert Recipe.from_yaml(run("init").stdout) == Recipe()
 
 
+def test_init_writes_json_where_the_name_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    assert run("init", "--profile", "avx2", "-o", path).exit_code == 0
+    assert Recipe.from_json(path.read_text()) == Recipe.load("avx2")
+    assert run("check", path).exit_code == 0
+
+
+def test_init_writes_no_file_that_check_would_not_read(tmp_path: Path) -> None:
+    result = run("init", "-o", tmp_path / "r.toml")
+    assert result.exit_code == 2 and not list(tmp_path.iterdir())
+
+
 def test_init_tells_the_presets() -> None:
     assert all(name in run("init", "--profile", "list").stdout for name in PRESETS)
     result = run("init", "--profile", "vendor")

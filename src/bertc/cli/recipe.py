@@ -30,7 +30,10 @@ Model = Annotated[
 @app.command("init")
 def init(
     profile: Annotated[str, typer.Option(help="The preset to start from; 'list' tells them.")] = "default",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .yaml file to write.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write, .yaml; or .json, which has no comments."),
+    ] = None,
 ) -> None:
     """Write a recipe with every key, its value, and a comment that explains it."""
     from bertc.recipe import Recipe
@@ -42,12 +45,18 @@ def init(
         return
     if profile not in PRESETS:
         raise typer.BadParameter(f"expected one of {', '.join(PRESETS)}", param_hint="--profile")
-    heading = f"A recipe for bertc compile, from the profile {profile}: {PRESETS[profile].doc}"
-    text = to_yaml(Recipe.load(profile), heading, "Any key may be left out. Nothing is written null.")
+    if output is not None and output.suffix not in (".yaml", ".yml", ".json"):
+        raise typer.BadParameter(f"{output} ends in none of .yaml, .yml, .json", param_hint="--output")
+    if output is not None and output.exists():
+        raise typer.BadParameter(f"{output} exists already", param_hint="--output")
+    recipe = Recipe.load(profile)
+    if output is not None and output.suffix == ".json":
+        text = f"{recipe.to_json()}\n"
+    else:
+        heading = f"A recipe for bertc compile, from the profile {profile}: {PRESETS[profile].doc}"
+        text = to_yaml(recipe, heading, "Any key may be left out. Nothing is written null.")
     if output is None:
         typer.echo(text, nl=False)
-    elif output.exists():
-        raise typer.BadParameter(f"{output} exists already", param_hint="--output")
     else:
         output.write_text(text, encoding="utf-8")
 
