@@ -16,11 +16,15 @@ from bertc.compiler.samples import BATCH_TOKENS, Samples, tokenize
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
+from bertc.ir import interpreter
 from bertc.ir.graph import Constant, Graph
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_precisions, apply_recipe
+from bertc.quantize.calibrate import calibrate
+from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
-from bertc.recipe import Recipe
+from bertc.quantize.static_scales import static_scale
+from bertc.recipe import Observer, Recipe
 from bertc.runtime.tokenization import Tokenizer
 from tests.conftest import MakeArtifact
 
@@ -73,6 +77,29 @@ def test_int8_loses_a_little_everywhere(checkpoint: MakeArtifact) -> None:
     assert layers[BAD].precision == "int8" and layers["embeddings.LayerNorm"].precision == "fp32"
     assert all(20 < layer.sqnr_db < 60 for layer in certificate.layers)
     assert list(layers) == [layer.name for layer in certificate.layers]
+
+
+def test_layers_that_write_8_bits_themselves_are_compared_too(checkpoint: MakeArtifact) -> None:
+    """A scale that covers a tenth of what GELU writes is an error in the layer that it belongs to."""
+    model = import_model(checkpoint())
+    fused = fuse(model.graph)
+    precisions = choose_precisions(fused, Recipe())
+    data = samples_for(model, TEXTS)
+    edges = (BAD, "encoder.layer.0.attention.self")
+    seen = calibrate(fused, [batch.inputs for batch in data.batches], interpreter.run, edges)
+    static = {edge: static_scale(seen.edges[edge], Observer(kind="max"), symmetric=False) for edge in edges}
+
+    def layers(scales: Mapping[str, StaticScale]) -> dict[str, float]:
+        typed = apply_precisions(fused, precisions, static=scales)
+        assert not scales or "u8" in {node.attributes.get("out_dtype") for node in typed.nodes}
+        found = certify(model.info, Graphs(model.graph, fused, typed, precisions), data)
+        return {layer.name: layer.sqnr_db for layer in found.layers}
+
+    plain, sound = layers({}), layers(static)
+    narrow = layers({**static, BAD: static[BAD]._replace(scale=static[BAD].scale / 10)})
+    assert list(sound) == list(plain) == list(narrow)
+    assert all(20 < sound[edge] < 50 for edge in edges)
+    assert next(name for name in sound if narrow[name] < sound[name] - 10) == BAD
 
 
 def test_the_order_and_the_counts_are_those_of_the_texts(checkpoint: MakeArtifact) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,33 +51,61 @@ def compare_layers(
 ) -> tuple[LayerFidelity, ...]:
     """The error of each embedding, linear layer, attention and layer norm of the typed graph.
 
-    The result of a node is compared where both graphs have it under one name and in floats.
+    The result of a node is compared where both graphs have it under one name and in floats, or the typed
+    one writes it in 8 bits by a static scale.
     """
-    nodes = _comparable(reference, typed)
-    meters = {node.name: fidelity.NoiseMeter() for node in nodes}
-    for start in range(0, len(nodes), TOGETHER):
-        outputs = {node.name: node.outputs[0] for node in nodes[start : start + TOGETHER]}
-        exact, rounded = (graph.with_nodes(graph.nodes, outputs=outputs) for graph in (reference, typed))
+    pairs = _comparable(reference, typed)
+    meters = {pair.node.name: fidelity.NoiseMeter() for pair in pairs}
+    for start in range(0, len(pairs), TOGETHER):
+        some = pairs[start : start + TOGETHER]
+        exact = reference.with_nodes(reference.nodes, outputs={p.node.name: p.node.outputs[0] for p in some})
+        rounded = typed.with_nodes(typed.nodes, outputs={p.node.name: p.value for p in some})
         for batch in batches:
             expected, found = run_reference(exact, batch.inputs), run_typed(rounded, batch.inputs)
-            for name in outputs:
-                meters[name].add(expected[name], found[name])
+            for pair in some:
+                meters[pair.node.name].add(expected[pair.node.name], pair.widen(found[pair.node.name]))
     producers = typed.producers()
     return tuple(
         LayerFidelity(
-            name=node.name,
-            op=node.op,
-            precision=_precision(producers[node.outputs[0]], precisions),
-            sqnr_db=round(meters[node.name].db, 2),
+            name=pair.node.name,
+            op=pair.node.op,
+            precision=_precision(producers[pair.value], precisions),
+            sqnr_db=round(meters[pair.node.name].db, 2),
         )
-        for node in nodes
+        for pair in pairs
     )
 
 
-def _comparable(reference: Graph, typed: Graph) -> list[Node]:
-    types = verify(typed)
-    floats = {name for name, kind in types.items() if kind.dtype in (DType.F32, DType.BF16)}
-    return [node for node in reference.nodes if node.op in _OBSERVED and node.outputs[0] in floats]
+class _Pair(NamedTuple):
+    """A node of the reference, and what stands for its result in the typed graph."""
+
+    node: Node
+    value: str
+    static: Array | None
+    """Scale and zero point where ``value`` is u8; None where it is in floats."""
+
+    def widen(self, found: Array) -> Array:
+        """The value in floats."""
+        if self.static is None:
+            return found
+        scale, zero_point = self.static
+        return np.asarray((found - zero_point) * scale)
+
+
+def _comparable(reference: Graph, typed: Graph) -> list[_Pair]:
+    types, by_name = verify(typed), {node.name: node for node in typed.nodes}
+    pairs = []
+    for node in reference.nodes:
+        value, written = node.outputs[0], by_name.get(node.name)
+        if node.op not in _OBSERVED:
+            continue
+        if value in types and types[value].dtype in (DType.F32, DType.BF16):
+            pairs.append(_Pair(node, value, None))
+        elif written is not None and written.attributes.get("out_dtype") == DType.U8.value:
+            # The last operand of what writes 8 bits at once is its static scale (ir/ops.py).
+            static = typed.constants[written.inputs[-1]].array
+            pairs.append(_Pair(node, written.outputs[0], static))
+    return pairs
 
 
 def _precision(node: Node, precisions: Mapping[str, str]) -> str:
