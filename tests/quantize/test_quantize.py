@@ -16,7 +16,7 @@ from bertc.passes import fuse
 from bertc.quantize.apply import apply_recipe
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.precisions import choose_precisions
-from bertc.quantize.quantize import Quantized, Quantizer, needs_statistics
+from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.quantize.statistics import Statistics
 from bertc.recipe import Recipe
 from tests.support.tiny_graphs import assert_same_results, bert_graph, ops
@@ -57,7 +57,7 @@ def test_no_op_is_added_to_the_program() -> None:
 
 
 def test_round_to_nearest_needs_no_statistics_and_is_what_apply_gives() -> None:
-    assert not needs_statistics(PLAIN)
+    assert not PLAIN.calibrates
     found, expected = _quantize(PLAIN, statistics=None), apply_recipe(FUSED, Recipe())
     assert found.graph.nodes == expected.nodes
     for name, constant in expected.constants.items():
@@ -77,7 +77,7 @@ def test_round_to_nearest_needs_no_statistics_and_is_what_apply_gives() -> None:
 )
 def test_every_calibrated_method_says_that_it_needs_statistics(changes: dict[str, Any]) -> None:
     recipe = Recipe.from_dict({**PLAIN.to_dict(), **changes})
-    assert needs_statistics(recipe)
+    assert recipe.calibrates
     with pytest.raises(RecipeError, match="this recipe calibrates: give it statistics"):
         _quantize(recipe, statistics=None)
 

@@ -47,6 +47,8 @@ def test_what_has_no_effect_is_left_out() -> None:
     mixed = explained(Recipe(dtype="bf16", parts={"ffn": "int8"}))
     assert mixed["parts.ffn"] == "int8" and "weights.rounding" in mixed
     assert "activations.observer.kind" not in explained(Recipe())
+    plain = explained(Recipe.load("round-to-nearest"))
+    assert "calibration.samples" not in plain and plain["calibration"] == "null"
 
 
 def test_what_is_chosen_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from bertc.ir.graph import Graph
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.edges import EdgePlan
 from bertc.quantize.precisions import choose_precisions
-from bertc.quantize.quantize import needs_statistics
 from bertc.quantize.statistics import Statistics
 from bertc.recipe import Recipe
 from bertc.runtime.progress import progress
@@ -59,10 +59,10 @@ def collect_statistics(
     Raises ``InputError`` if the recipe names a file of statistics that cannot be read.
     """
     edges = quantized_edges(fused, precisions)
-    if not edges or not needs_statistics(recipe):
+    if not edges or not recipe.calibrates:
         return None
     if recipe.calibration.statistics is not None:
-        return _load(Path(recipe.calibration.statistics))
+        return _load(Path(recipe.calibration.statistics), model)
     samples = data.samples
     with progress(samples.facts.tokens, "calibrating (tokens)", enabled=show_progress) as advance:
         return calibrate(
@@ -71,7 +71,7 @@ def collect_statistics(
             CpuTarget(model.info),
             edges,
             seed=recipe.calibration.seed,
-            provenance=to_json_value(samples.facts),
+            provenance={**to_json_value(samples.facts), **_identity(model)},
             on_batch=advance,
         )
 
@@ -83,7 +83,7 @@ def calibration_facts(statistics: Statistics | None, plans: Mapping[str, EdgePla
     return {"calibration": _data_facts(statistics), "edges": edge_ranges(plans)}
 
 
-def _load(path: Path) -> Statistics:
+def _load(path: Path, model: ImportedModel) -> Statistics:
     statistics = Statistics.load(path)
     try:
         _data_facts(statistics)
@@ -91,7 +91,20 @@ def _load(path: Path) -> Statistics:
         raise InputError(
             f"{path} does not say what was calibrated on: collect the statistics again"
         ) from None
+    if statistics.provenance.get("weights_sha256") != _identity(model)["weights_sha256"]:
+        # Those of a model of the same shape would fit everywhere, and make it worse without a word.
+        raise InputError(
+            f"{path} has the statistics of {statistics.provenance.get('model', 'another model')}, not of the"
+            f" weights of this {model.info.name}: collect them again"
+        )
     return statistics
+
+
+def _identity(model: ImportedModel) -> dict[str, str]:
+    """Name, and one hash for all files of weights."""
+    files = model.source["files"]
+    hashes = "".join(files[name] for name in sorted(files) if name.endswith(".safetensors"))
+    return {"model": model.info.name, "weights_sha256": hashlib.sha256(hashes.encode()).hexdigest()}
 
 
 def _data_facts(statistics: Statistics) -> DataFacts:

@@ -39,17 +39,6 @@ class Quantized:
     """Edge (value name) -> what was chosen for it; empty without statistics."""
 
 
-def needs_statistics(recipe: Recipe) -> bool:
-    """Whether 8-bit layers are made by methods that look at their inputs."""
-    return (
-        recipe.weights.rounding == "gptq"
-        or recipe.activations.mode != "dynamic"
-        or recipe.smoothing.migration is not None
-        or recipe.smoothing.channel_shift
-        or recipe.bias_correction
-    )
-
-
 class Quantizer:
     """Makes typed graphs of one fused graph: one for each mapping of nodes to precisions."""
 
@@ -69,7 +58,7 @@ class Quantizer:
         nodes = [
             node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
         ]
-        if nodes and self._statistics is None and needs_statistics(self._recipe):
+        if nodes and self._statistics is None and self._recipe.calibrates:
             raise RecipeError(
                 "this recipe calibrates: give it statistics, or use the preset round-to-nearest"
             )

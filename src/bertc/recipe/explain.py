@@ -22,7 +22,8 @@ class Explanation(NamedTuple):
 MEANINGS: Mapping[str, Mapping[Any, str]] = {
     "dtype": {
         "int8": "Linear layers multiply 8-bit integers, exactly, and scale the sums back. Attention computes"
-        " in bf16 where the processor can. Layer norms and sums between layers stay in fp32.",
+        " in bf16 where the processor can, and compares the tokens of longer texts in 8 bits. Layer norms and"
+        " sums between layers stay in fp32.",
         "bf16": "Linear layers and attention compute in bf16; weights take half of fp32's space.",
         "fp32": "Nothing is quantized.",
     },
@@ -180,7 +181,9 @@ def _look_up(key: str, value: Any) -> tuple[str, Any, str]:
 def _data(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
     data, budget = recipe.calibration, recipe.budget
     source = "the sample texts that bertc ships" if data.data is None else data.data
-    if quantizes(recipe) and data.statistics is not None:
+    if quantizes(recipe) and not recipe.calibrates:
+        yield "calibration", None, "No method of this recipe looks at data: nothing is calibrated."
+    elif quantizes(recipe) and data.statistics is not None:
         yield "calibration.statistics", data.statistics, "What was collected before is used again."
     elif quantizes(recipe):
         yield "calibration.samples", data.samples, f"So many samples of {source} calibrate, seed {data.seed}."

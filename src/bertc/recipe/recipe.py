@@ -111,6 +111,17 @@ class Recipe(Section):
         return self.embeddings or ("fp16" if part == "bf16" else part) or _FOLLOWED[self.dtype]
 
     @property
+    def calibrates(self) -> bool:
+        """Whether 8-bit layers are made by methods that look at their inputs."""
+        return (
+            self.weights.rounding == "gptq"
+            or self.activations.mode != "dynamic"
+            or self.smoothing.migration is not None
+            or self.smoothing.channel_shift
+            or self.bias_correction
+        )
+
+    @property
     def layer_dtype(self) -> str:
         """What linear layers compute in where no part says otherwise: one of ``LAYER_DTYPES``."""
         return "int7" if self.dtype == "int8" and self.weights.bits == 7 else self.dtype
