@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,38 +16,8 @@ import bertc
 from bertc.cli import main as module
 from bertc.cli.compile import ProfileName
 from bertc.profiles import PROFILES
+from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Run:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: object) -> Outcome:
-        self.monkeypatch.setattr(sys, "argv", ["bertc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            module.main()
-        code = stop.value.code
-        return Outcome(code if isinstance(code, int) else 0, *self.capsys.readouterr())
-
-    def json(self, *arguments: object) -> Any:
-        outcome = self(*arguments, "--json")
-        assert outcome.code == 0, outcome.err
-        assert outcome.err == ""
-        return json.loads(outcome.out)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setattr("warnings.formatwarning", None)  # main sets it: put it back afterwards
-    monkeypatch.setenv("TERM", "dumb")
-    return Run(monkeypatch, capsys)
 
 
 def test_version(run: Run) -> None:
@@ -251,6 +220,14 @@ def test_a_profile_is_chosen_and_shown(run: Run, checkpoint: MakeArtifact, tmp_p
         assert facts["recipe"]["weights"]["bits"] == bits
         assert facts["profile"] == {"name": name, **asdict(PROFILES[name])}
     assert [name.value for name in ProfileName] == list(PROFILES)
+
+
+def test_a_mix_of_weights_has_no_profile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    recipe, path = tmp_path / "mix.json", tmp_path / "tiny.bertc"
+    recipe.write_text(json.dumps({"parts": {"output": "int7"}}))
+    assert run("compile", checkpoint(), "-o", path, "--recipe", recipe).code == 0
+    assert run.json("show", path)["profile"] == {"name": "mixed", "layers": "2 of 7 bits and 7 of 8 bits"}
+    assert "2 of 7 bits and 7 of 8 bits" in run("show", path).out
 
 
 def test_a_profile_is_for_int8(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:

@@ -85,10 +85,14 @@ def _profile(program: Program) -> dict[str, Any]:
     """Of the int8 layers: which one, when to use it, what it costs. Empty without such layers."""
     from bertc.profiles import PROFILES
 
-    bits = [step.attributes.get("weight_bits") for step in program.steps if step.op == "linear_int8"]
-    if not bits:
+    steps = [step for step in program.steps if step.op == "linear_int8"]
+    layers = Counter(step.attributes.get("weight_bits") for step in steps)
+    if not layers:
         return {}
-    name = "avx2" if 7 in bits else "vnni"
+    if len(layers) > 1:
+        counts = " and ".join(f"{count} of {bits} bits" for bits, count in sorted(layers.items()))
+        return {"name": "mixed", "layers": counts}
+    name = "avx2" if 7 in layers else "vnni"
     return {"name": name, **asdict(PROFILES[name])}
 
 
