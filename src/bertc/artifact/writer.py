@@ -50,6 +50,15 @@ def write_artifact(
         ) from None
 
 
+def check_destination(path: Path) -> Path:
+    """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there."""
+    if path.is_dir():
+        raise ArtifactError(f"the output {path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise ArtifactError(f"the folder {path.parent} for the output does not exist: make it first")
+    return path
+
+
 @contextlib.contextmanager
 def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise."""

@@ -24,8 +24,10 @@ def collect(
     ] = None,
 ) -> None:
     """Run calibration data through a model and write the statistics of what its 8-bit layers read."""
+    from bertc.artifact.writer import check_destination
     from bertc.compiler.calibration import collect_from_model
 
+    check_destination(output)
     statistics = collect_from_model(model, recipe, show_progress=sys.stderr.isatty())
     statistics.save(output)
     facts = {"output": str(output), "inputs": len(statistics.edges), **statistics.provenance}

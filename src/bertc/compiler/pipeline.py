@@ -19,14 +19,14 @@ from bertc import passes
 from bertc.artifact.certificate import Certificate
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
-from bertc.artifact.writer import write_artifact
+from bertc.artifact.writer import check_destination, write_artifact
 from bertc.compiler.calibration import calibration_facts, collect_statistics
 from bertc.compiler.calibration_data import read_calibration_data
 from bertc.compiler.certify import Graphs, certify
 from bertc.compiler.fit_budget import Subject, check_budget, hold_budget
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
-from bertc.errors import ArtifactError, RecipeError
+from bertc.errors import RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
@@ -95,7 +95,7 @@ def run_pipeline(
     """:func:`compile` that tells ``on_step`` about its progress, and may show bars for long steps."""
     step = _Steps(on_step)
     chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile, max_drop, eval_data))
-    path = step("check the destination", lambda: _check_destination(output))
+    path = step("check the destination", lambda: check_destination(Path(output)))
     model = step("import the checkpoint", lambda: import_model(_choose_source(source, chosen)))
     fused = step("fuse", lambda: passes.fuse(model.graph))
     raise_problems(list(find_misfits(chosen, model, fused)))
@@ -190,16 +190,6 @@ def _choose_source(source: str | PathLike[str] | None, recipe: Recipe) -> str | 
     if source is None:
         raise RecipeError("no model: name a folder or a hub id, or give the recipe a source")
     return source if isinstance(source, str) else Path(source)
-
-
-def _check_destination(output: str | PathLike[str]) -> Path:
-    """Fail before the work rather than after it."""
-    path = Path(output)
-    if path.is_dir():
-        raise ArtifactError(f"the output {path} is a folder: name a file, such as {path / 'model.bertc'}")
-    if not path.parent.is_dir():
-        raise ArtifactError(f"the folder {path.parent} for the output does not exist: make it first")
-    return path
 
 
 def _manifest(

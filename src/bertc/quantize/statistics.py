@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bertc.errors import InputError
+from bertc.errors import ArtifactError, InputError
 
 Array = np.ndarray[Any, Any]
 
@@ -74,7 +74,7 @@ class Statistics:
 
     edges: Mapping[str, EdgeStatistics]
     provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Plain values: what data, how many samples and tokens, which seed."""
+    """Plain values: what data, how many samples and tokens, which seed; which model."""
 
     def of(self, edge: str, channels: int) -> EdgeStatistics:
         """Those of one edge. Raises ``InputError`` if they are of another model."""
@@ -87,7 +87,7 @@ class Statistics:
         return found
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file that :meth:`load` reads. Raises ``OSError`` if the disk refuses."""
+        """Write a safetensors file that :meth:`load` reads. Raises ``ArtifactError`` if the disk refuses."""
         tensors = {
             f"{edge}/{name}": np.ascontiguousarray(getattr(found, name))
             for edge, found in self.edges.items()
@@ -95,7 +95,10 @@ class Statistics:
         }
         rows = {edge: found.rows for edge, found in self.edges.items()}
         facts = {"format": FORMAT, "rows": rows, "provenance": dict(self.provenance)}
-        save_file(tensors, path, {"statistics": json.dumps(facts)})
+        try:
+            save_file(tensors, path, {"statistics": json.dumps(facts)})
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(f"cannot write {path}: {error}") from None
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
@@ -109,7 +112,9 @@ class Statistics:
                     edge: EdgeStatistics(rows=rows, **{n: file.get_tensor(f"{edge}/{n}") for n in _ARRAYS})
                     for edge, rows in facts["rows"].items()
                 }
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} holds no calibration statistics ({error}): collect them again"
             ) from None
