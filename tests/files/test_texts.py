@@ -77,7 +77,7 @@ def test_parquet_columns(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "x", "id": [1]}', "line 1: 'id' is list"),
         ("a.doc", "x", r"cannot read .doc: use .txt, .jsonl, .csv, .tsv, .parquet"),
         ("a.csv", "body,id\nx,1\n", "a.csv: no column 'text', it has body, id"),
-        ("a.csv", 'text\n"x" y\n', "cannot read .*a.csv: "),
+        ("a.csv", 'text\n"x" y\n', "a.csv, line 2: not comma-separated .* by tabs are .tsv"),
         ("a.csv", "id,text\n1,x\n2\n", "a.csv, line 3: no 'text'"),
         ("a.tsv", "", "a.tsv: no column 'text', it has "),
         ("a", "x", "a file without suffix"),

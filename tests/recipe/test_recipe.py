@@ -96,6 +96,16 @@ def test_presets_are_recipes(name: str) -> None:
     assert Recipe.load(name).to_dict() == Recipe.from_dict(Recipe.load(name).to_dict()).to_dict()
 
 
+def test_a_column_may_be_given_by_its_number() -> None:
+    """YAML takes ``column: 5`` for a number, as people do."""
+    recipe = Recipe(calibration={"data": "a.tsv", "column": 5, "pair_column": 0})
+    assert (recipe.calibration.column, recipe.calibration.pair_column) == ("5", "0")
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    for wrong in (-1, 1.5, True, ""):
+        with pytest.raises(RecipeError, match="expected a name or a number from 0"):
+            Recipe(calibration={"data": "a.tsv", "column": wrong})
+
+
 def test_a_drop_may_be_given_in_percent() -> None:
     assert Recipe.from_dict({"budget": {"max_drop": "0.1%"}}).budget == Budget(max_drop=0.001)
 

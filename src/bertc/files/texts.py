@@ -107,7 +107,12 @@ def _read_csv(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[R
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             yield from _table(path, columns, ((reader.line_num, cells) for cells in reader if cells))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: not comma-separated with quotes ({error}): tables that are"
+            " separated by tabs are .tsv"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
@@ -119,7 +124,7 @@ def _table(
     header = [] if numbered else next(lines, (1, []))[1]
     missing = [] if numbered else [column for column in columns if column not in header]
     if missing:
-        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(header)}")
+        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(header)}: name one of them")
     for number, cells in lines:
         names = map(str, range(len(cells))) if numbered else header
         yield Row(f"{path}, line {number}", dict(zip(names, cells, strict=False)))
@@ -136,7 +141,9 @@ def _read_parquet(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterat
             found = file.schema_arrow.names
             missing = [column for column in columns if column not in found]
             if missing:
-                raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(found)}")
+                raise InputError(
+                    f"{path}: no column {missing[0]!r}, it has {', '.join(found)}: name one of them"
+                )
             wanted = [*columns, *({"id"} & set(found))]
             index = 0
             for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=wanted):

@@ -118,6 +118,17 @@ def text(*, optional: bool = True) -> Rule:
     )
 
 
+def name_or_number(*, optional: bool = False) -> Rule:
+    """The name of a column, or its number from 0."""
+
+    def accepts(value: Any) -> bool:
+        if type(value) is int:
+            return value >= 0
+        return (optional and value is None) or (isinstance(value, str) and value != "")
+
+    return Rule(accepts, f"a name or a number from 0{', or nothing' if optional else ''}")
+
+
 def patterns() -> Rule:
     """A list of node names, perhaps with wildcards."""
 

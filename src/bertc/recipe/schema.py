@@ -9,6 +9,7 @@ from typing import Any
 
 from bertc.recipe.keys import (
     flag,
+    name_or_number,
     number,
     one_of,
     parse_share,
@@ -170,8 +171,10 @@ class Calibration(Section):
         "File, folder, or hub:NAME for a data set of the hub. Nothing: the sample texts that bertc ships.",
     )
     format: str = setting("auto", one_of(*FORMATS), "What data is. auto: by the ending of its name.")
-    column: str = setting("text", text(optional=False), "Where tables have the text.")
-    pair_column: str | None = setting(None, text(), "Where tables have the second text, for models of pairs.")
+    column: str = setting("text", name_or_number(), "Where tables have the text.")
+    pair_column: str | None = setting(
+        None, name_or_number(optional=True), "Where tables have the second text, for models of pairs."
+    )
     subset: str | None = setting(None, text(), "Of a hub data set: its configuration.")
     split: str = setting("train", text(optional=False), "Of a hub data set.")
     samples: int = setting(512, whole(1), "How many samples calibrate.")
@@ -185,6 +188,12 @@ class Calibration(Section):
     statistics: str | None = setting(
         None, text(), "A file of collected statistics to use instead of collecting."
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("column", "pair_column"):
+            if (value := getattr(self, name)) is not None:
+                self._set(name, str(value))
 
 
 @dataclass(frozen=True, kw_only=True)
