@@ -85,6 +85,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path: Path) -> None
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_full_disk_is_reported_with_the_file_that_was_asked_for(path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as failure, replace_atomically(path):
+        raise OSError(28, "No space left on device")
+    assert failure.value.filename == str(path)
+
+
 def test_a_newer_format_version_says_to_update(path: Path) -> None:
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b'"format_version":"1"', b'"format_version":"2"'))

@@ -58,7 +58,10 @@ def init(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        from bertc.artifact.writer import check_destination, replace_atomically
+
+        with replace_atomically(check_destination(output)) as file:
+            file.write(text.encode())
 
 
 @app.command("check")
