@@ -313,6 +313,8 @@ def test_compile_holds_a_budget(run: Run, checkpoint: MakeArtifact, tmp_path: Pa
     facts = run.json("compile", checkpoint(), "-o", path, "--max-drop", "0.0001%")
     budget = facts["certificate"]["budget"]
     assert budget["met"] and budget["fallbacks"] and budget["max_drop"] == pytest.approx(1e-6)
+    plain = run("compile", checkpoint(), "-o", path, "--max-drop", "0.0001%").out
+    assert "0.0001 % is allowed" in plain and "--certificate names them" in plain
     outcome = run("show", path, "--certificate")
     assert all(
         word in outcome.out for word in ("budget", "fallbacks", budget["fallbacks"][0]["name"], "held")
@@ -328,7 +330,8 @@ def test_a_budget_that_is_no_share_is_misuse(run: Run, checkpoint: MakeArtifact,
 def test_compile_scores_a_task(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
     data, path = tmp_path / "dev.tsv", tmp_path / "x.bertc"
     data.write_text("label\tsentence\n1\tgood film\nnegative\tbad\n")
-    assert run("compile", checkpoint("classification"), "-o", path, "--eval-data", data).code == 0
+    outcome = run("compile", checkpoint("classification"), "-o", path, "--eval-data", data)
+    assert outcome.code == 0 and "accuracy" in outcome.out and "(fp32 " in outcome.out
     outcome = run("show", path, "--certificate")
     assert "accuracy" in outcome.out and "dev.tsv" in outcome.out and "2 samples" in outcome.out
 

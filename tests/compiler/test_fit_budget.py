@@ -182,3 +182,4 @@ def test_steps_are_reported(checkpoint: Any, tmp_path: Path, capsys: pytest.Capt
     run_pipeline(checkpoint(), tmp_path / "x.bertc", max_drop=0, show_progress=True)
     err = capsys.readouterr().err
     assert "measuring each node: " in err and "trying fallbacks: " in err
+    assert "quantizing (layers): 9 of 9 in" in err

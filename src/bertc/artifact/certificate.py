@@ -226,7 +226,8 @@ class Certificate:
     @property
     def summary(self) -> str:
         """One line: the figure that matters, and what it was measured on."""
-        held = f"on {self.data.samples:,} held-out samples ({self.data.tokens:,} tokens), {self.isa}"
+        samples = "sample" if self.data.samples == 1 else "samples"
+        held = f"on {self.data.samples:,} held-out {samples} ({self.data.tokens:,} tokens), {self.isa}"
         if self.logits is not None:
             rows, same = self.logits.rows, self.logits.same_decisions
             share = f"{100 * self.logits.agreement:.2f} % of the labels ({same:,} of {rows:,})"

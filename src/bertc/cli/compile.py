@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bertc.cli.console import AsJson, DTypeName, print_facts, print_json
+
+if TYPE_CHECKING:
+    from bertc.artifact.certificate import Certificate
+
+
+SHORTEST_STEP = 0.05
 
 
 class ProfileName(str, Enum):
@@ -82,12 +89,29 @@ def command(
         "dtype": manifest.recipe.get("dtype"),
         "bytes": artifact.size,
         "seconds": seconds,
-        "certificate": artifact.certificate.to_json_value() if as_json else artifact.certificate.summary,
     }
+    certificate = artifact.certificate
     if as_json:
-        print_json(facts)
+        print_json({**facts, "certificate": certificate.to_json_value()})
         return
-    print_facts("compiled", facts)
+    print_facts("compiled", {**facts, "certificate": certificate.summary, **_outcomes(certificate)})
+
+
+def _outcomes(certificate: Certificate) -> dict[str, str]:
+    """What became of ``--eval-data`` and ``--max-drop``."""
+    facts = {}
+    if (task := certificate.task) is not None:
+        scores = [f"{name} {score:.2f} (fp32 {task.fp32[name]:.2f})" for name, score in task.compiled.items()]
+        facts["scores"] = ", ".join(scores)
+    if (budget := certificate.budget) is not None:
+        facts["budget"] = (
+            f"{budget.metric} drops by {100 * budget.drop:.3g} %, {100 * budget.max_drop:.3g} % is allowed; "
+            f"without fallbacks {100 * budget.drop_before:.3g} %"
+        )
+        precisions = Counter(fallback.precision for fallback in budget.fallbacks)
+        changed = " and ".join(f"{count} to {name}" for name, count in sorted(precisions.items()))
+        facts["fallbacks"] = f"{changed}: bertc show --certificate names them" if changed else "none"
+    return facts
 
 
 def _share(text: str) -> float:
@@ -104,6 +128,9 @@ def _share(text: str) -> float:
 
 
 def _print_step(name: str, seconds: float) -> None:
+    """A line for a step that took time; most take none."""
+    if seconds < SHORTEST_STEP:
+        return
     typer.secho(f"{seconds:7.1f} s  {name}", err=True, dim=True)
 
 

@@ -34,9 +34,10 @@ from bertc.lowering.lower import LoweredModel, lower
 from bertc.profiles import PROFILES
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
-from bertc.quantize.quantize import Quantizer
+from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Budget, Recipe
 from bertc.recipe.keys import raise_problems
+from bertc.runtime.progress import progress
 from bertc.runtime.tokenization import Tokenizer
 from bertc.version import __version__
 
@@ -110,12 +111,17 @@ def run_pipeline(
         lambda: collect_statistics(chosen, model, fused, precisions, data, show_progress=show_progress),
     )
     quantizer = Quantizer(fused, chosen, statistics)
+    quantized = step(
+        f"quantize to {chosen.layer_dtype}",
+        lambda: _quantize(quantizer, precisions, show_progress=show_progress),
+    )
     subject = Subject(model.info, fused, lambda p: quantizer(p).graph, precisions, data.held_out)
     held = step(
         "hold the budget", lambda: hold_budget(subject, chosen.budget, scorer, show_progress=show_progress)
     )
     check_budget(held, allow_over_budget)
-    quantized = step(f"quantize to {chosen.layer_dtype}", lambda: quantizer(held.precisions))
+    if held.precisions != precisions:
+        quantized = quantizer(held.precisions)
     lowered = step("lower", lambda: lower(quantized.graph))
     graphs = Graphs(model.graph, quantized.reference, quantized.graph, held.precisions)
     certificate = step("certify", lambda: certify(model.info, graphs, data.held_out, scorer))
@@ -143,6 +149,13 @@ class _Steps:
         if self._on_step is not None:
             self._on_step(name, time.perf_counter() - start)
         return result
+
+
+def _quantize(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progress: bool) -> Quantized:
+    """The variant that the recipe asks for. What others share with it is not chosen a second time."""
+    count = len(quantizer.layers(precisions))
+    with progress(count, "quantizing (layers)", enabled=show_progress and count > 0) as advance:
+        return quantizer(precisions, advance)
 
 
 def _scorer(

@@ -6,7 +6,7 @@ chosen once, however many variants of the model an accuracy budget tries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -50,20 +50,32 @@ class Quantizer:
         self._plans: dict[tuple[Any, ...], EdgePlan] = {}
         self._layers: dict[tuple[Any, ...], RoundedLayer] = {}
 
-    def __call__(self, precisions: Mapping[str, str]) -> Quantized:
-        """The variant with these precisions.
+    def layers(self, precisions: Mapping[str, str]) -> list[Node]:
+        """The linear nodes that are 8 bits or less in the variant with these precisions."""
+        return [
+            node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
+        ]
+
+    def __call__(
+        self, precisions: Mapping[str, str], advance: Callable[[int], None] = lambda _: None
+    ) -> Quantized:
+        """The variant with these precisions. ``advance`` is told when a layer is done.
 
         Raises ``InputError`` if statistics are of another model, ``RecipeError`` if some are needed.
         """
-        nodes = [
-            node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
-        ]
+        nodes = self.layers(precisions)
         if nodes and self._statistics is None and self._recipe.calibrates:
             raise RecipeError(
                 "this recipe calibrates: give it statistics, or use the preset round-to-nearest"
             )
-        plans = self._choose_plans(nodes, precisions)
-        layers = {node.name: self._layer(node, precisions, plans) for node in nodes}
+        plans: dict[str, EdgePlan] = {}
+        layers: dict[str, RoundedLayer] = {}
+        for edge, readers in _by_input(nodes).items():
+            if self._statistics is not None:
+                plans[edge] = self._choose_plan(edge, readers, precisions)
+            for node in readers:
+                layers[node.name] = self._layer(node, precisions, plans)
+                advance(1)
         affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}
         folded = {edge: affines.pop(edge) for edge in self._projections if edge in affines}
         for edge, affine in folded.items():
@@ -80,19 +92,13 @@ class Quantizer:
         graph = apply_precisions(draft, precisions, rounded, static)
         return Quantized(graph, reference, MappingProxyType(plans))
 
-    def _choose_plans(self, nodes: list[Node], precisions: Mapping[str, str]) -> dict[str, EdgePlan]:
-        """One for each edge; where layers of several precisions read it, it fits the fewest bits."""
-        readers: dict[str, list[Node]] = {}
-        for node in nodes if self._statistics is not None else ():
-            readers.setdefault(node.inputs[0], []).append(node)
-        plans = {}
-        for edge, found in readers.items():
-            bits = min(WEIGHT_BITS[precisions[node.name]] for node in found)
-            key = (edge, bits, *(node.name for node in found))
-            if key not in self._plans:
-                self._plans[key] = self._plan(edge, found, bits)
-            plans[edge] = self._plans[key]
-        return plans
+    def _choose_plan(self, edge: str, readers: list[Node], precisions: Mapping[str, str]) -> EdgePlan:
+        """Where layers of several precisions read an edge, it fits the fewest bits."""
+        bits = min(WEIGHT_BITS[precisions[node.name]] for node in readers)
+        key = (edge, bits, *(node.name for node in readers))
+        if key not in self._plans:
+            self._plans[key] = self._plan(edge, readers, bits)
+        return self._plans[key]
 
     def _plan(self, edge: str, readers: list[Node], bits: int) -> EdgePlan:
         assert self._statistics is not None
@@ -118,3 +124,10 @@ class Quantizer:
     def _weight_and_bias(self, node: Node) -> tuple[Array, Array]:
         weight, bias = (self._graph.constants[name].array for name in node.inputs[1:3])
         return weight, bias
+
+
+def _by_input(nodes: list[Node]) -> dict[str, list[Node]]:
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        found.setdefault(node.inputs[0], []).append(node)
+    return found
