@@ -12,7 +12,7 @@ from bertc.ir.graph import Node
 from bertc.quantize import primitives
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.smooth import ChannelAffine, Rounding, choose_affine, estimate_error, no_change
-from bertc.quantize.static_scales import group_channels, static_scale
+from bertc.quantize.static_scales import covered_range, group_channels, static_scale
 from bertc.quantize.statistics import EdgeStatistics
 from bertc.recipe import Recipe
 
@@ -44,10 +44,19 @@ class EdgePlan:
     """By how much ``affine`` lowers the layers' error, by estimate."""
 
     def mean_after_rounding(self) -> Array:
-        """Mean of what the layer multiplies: of the rounded numbers, float64 [channels]."""
+        """Mean of what the layer multiplies: of the rounded numbers, float64 [channels].
+
+        What a static scale clips counts as if it were kept. That error is large in few tokens and absent in
+        the others: taken off a bias, its mean would be an error in all of them (MiniLM, whose GELU has such
+        tokens, falls from a cosine of 0.994 to 0.04 with percentile 99.99).
+        """
         sample = self.after.sample
+        kept = sample
+        if self.static is not None:
+            (low, high), half = covered_range(self.static), self.static.scale / 2
+            kept = np.clip(sample, low - half, high + half)
         # Of the sample only the error: the mean itself is known from all rows.
-        error = self.round(sample) - sample
+        error = self.round(sample) - kept
         return np.asarray(self.after.mean + error.mean(axis=0, dtype=np.float64))
 
     def round(self, rows: Array) -> Array:
