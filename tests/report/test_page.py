@@ -75,6 +75,19 @@ def test_the_page_says_what_was_measured(artifact: MakeArtifact, head: str, dtyp
     assert page.tags.count("circle") == 2 * len(certificate.agreement.expected)  # type: ignore[union-attr]
 
 
+def test_words_and_numbers_have_their_units(artifact: MakeArtifact) -> None:
+    """Somebody who was not there reads what a cosine, a divergence and a bar are."""
+    texts = {
+        head: Page(render(open_artifact(artifact(head, "int8")))).text
+        for head in ("embedding", "classification")
+    }
+    assert "by the cosine of the two vectors" in texts["embedding"]
+    assert "divergence of the probabilities, in nats" in texts["classification"]
+    assert all("True" not in text and "10 dB more" in text for text in texts.values())
+    budget = Page(render(with_certificate(open_artifact(artifact()), FULL.to_json_value()))).text
+    assert "1 - mean cosine of the answers" in budget
+
+
 def test_the_page_needs_no_network(opened: Artifact) -> None:
     page = render(with_certificate(opened, FULL.to_json_value()))
     assert Page(page).references == []

@@ -8,7 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from bertc.artifact.certificate import Certificate, DataFacts
+from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate, DataFacts
 from bertc.artifact.json_form import to_json_value
 from bertc.artifact.reader import Artifact
 from bertc.report import charts
@@ -18,6 +18,23 @@ _TASKS = {
     "embedding": "turns texts into vectors",
     "classification": "classifies texts",
     "token_classification": "labels the words of texts",
+}
+
+
+_YES_NO = {"True": "yes", "False": "no"}
+
+_UNITS = {
+    "cosine": "by the cosine of the two vectors, 1 for the same direction",
+    "divergence": "by the divergence of the probabilities, in nats, 0 for the same ones; with a label for"
+    " each token, that of the worst token",
+    "difference": "by the difference of the two numbers",
+}
+"""``Certificate.worst_by`` in words."""
+
+_LOSSES = {
+    "cosine": "1 - mean cosine of the answers",
+    "divergence": "mean divergence of the answers, in nats",
+    "difference": "1 - correlation of the answers",
 }
 
 
@@ -139,6 +156,10 @@ def _worst(certificate: Certificate) -> Iterator[str]:
     if not certificate.worst:
         return
     yield "<h2>Which samples are worst?</h2>"
+    yield (
+        f"<p>Those of the held-out samples whose answers are farthest from fp32: {escape(_by(_UNITS, certificate))}. "
+        f"At most {TEXT_CHARACTERS} characters of each.</p>"
+    )
     rows = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
     yield _table((certificate.worst_by, "tokens", "text"), rows, numbers=2)
 
@@ -147,7 +168,7 @@ def _layers(certificate: Certificate) -> Iterator[str]:
     if not certificate.layers:
         return
     used = sorted({layer.precision for layer in certificate.layers})
-    keys = "".join(f'<span class="key {escape(name)}"></span>{escape(name)}' for name in used)
+    keys = "".join(f'<span class="key {escape(name)}"></span>&#8288;{escape(name)}' for name in used)
     yield "<h2>Where does the difference come from?</h2>"
     yield _figure(
         charts.layer_bars(certificate.layers),
@@ -175,8 +196,8 @@ def _budget(certificate: Certificate) -> Iterator[str]:
     if budget.sensitivity:
         yield _figure(
             charts.sensitivity_bars(budget.sensitivity),
-            "What each node costs when it alone is quantized and everything else is fp32 (1 - cosine, or "
-            "divergence).",
+            "What each node costs when it alone is as the recipe says and everything else is fp32: "
+            f"{_by(_LOSSES, certificate)}. At most 30 nodes, the costliest first.",
         )
 
 
@@ -234,6 +255,10 @@ def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     yield f'<p class="soft">Written by bertc {escape(__version__)} from the certificate in the file.</p>'
 
 
+def _by(words: Mapping[str, str], certificate: Certificate) -> str:
+    return words.get(certificate.worst_by, certificate.worst_by)
+
+
 def _figure(drawing: str, caption: str, markup: str = "") -> str:
     return f"<figure>{drawing}<figcaption>{escape(caption)}{markup}</figcaption></figure>"
 
@@ -260,7 +285,7 @@ def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             items = value if isinstance(value, (list, tuple)) else [value]
-            yield f"{prefix}{key}", ", ".join(map(str, items))
+            yield f"{prefix}{key}", ", ".join(_YES_NO.get(str(item), str(item)) for item in items)
 
 
 def _describe(data: DataFacts) -> str:
