@@ -157,8 +157,8 @@ def _worst(certificate: Certificate) -> Iterator[str]:
         return
     yield "<h2>Which samples are worst?</h2>"
     yield (
-        f"<p>Those of the held-out samples whose answers are farthest from fp32: {escape(_by(_UNITS, certificate))}. "
-        f"At most {TEXT_CHARACTERS} characters of each.</p>"
+        "<p>Those of the held-out samples whose answers are farthest from fp32: "
+        f"{escape(_by(_UNITS, certificate))}. At most {TEXT_CHARACTERS} characters of each.</p>"
     )
     rows = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
     yield _table((certificate.worst_by, "tokens", "text"), rows, numbers=2)
