@@ -24,6 +24,7 @@ GROUPS = {"mode": "static", "granularity": "per_channel_group"}
         ({"activations": {**STATIC, "granularity": "per_token"}}, "per_token does not go with mode static"),
         ({"activations": {"group_size": 32}}, "group_size does not go with granularity per_token"),
         ({"activations": {**STATIC, "group_size": 32}}, "group_size does not go with granularity per_tensor"),
+        ({"activations": {"symmetric": True}}, "symmetric does not go with mode dynamic"),
         ({"activations": {"observer": {"kind": "max"}}}, "observer does not go with mode dynamic"),
         ({"activations": {**STATIC, "observer": {"percentile": 99}}}, "percentile does not go with kind mse"),
         (

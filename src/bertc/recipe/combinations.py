@@ -68,6 +68,17 @@ def _granularity(values: Values) -> Iterator[Problem]:
         )
 
 
+def _symmetric(values: Values) -> Iterator[Problem]:
+    scheme, key = values["activations"], "activations.symmetric"
+    if scheme.symmetric and scheme.mode == "dynamic":
+        yield _clash(
+            key,
+            f"{key} does not go with mode dynamic: what is found while the model runs has a zero point; use"
+            " mode static or mixed, or leave it out",
+            "activations.mode",
+        )
+
+
 def _observer(values: Values) -> Iterator[Problem]:
     scheme, key = values["activations"], "activations.observer"
     observer = scheme.observer
@@ -148,6 +159,7 @@ def _budget(values: Values) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Values], Iterator[Problem]], ...] = (
     _version,
     _granularity,
+    _symmetric,
     _observer,
     _bits,
     _embeddings,

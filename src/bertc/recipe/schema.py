@@ -112,7 +112,7 @@ class ActivationScheme(Section):
         None, whole(1, optional=True), "For per_channel_group: channels per group. Nothing: 64."
     )
     symmetric: bool = setting(
-        False, flag(), "Fix the zero point at 128, in the middle, instead of choosing it."
+        False, flag(), "Of static ranges: fix the zero point at 128, in the middle, instead of choosing it."
     )
     observer: Observer | None = setting(
         None, section(Observer, optional=True), "How static ranges are chosen. Nothing if mode is dynamic."
