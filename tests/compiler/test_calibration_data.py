@@ -12,7 +12,7 @@ import pytest
 from bertc import data
 from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
 from bertc.compiler.samples import BATCH_TOKENS, Samples
-from bertc.compiler.sources import SHIPPED, choose
+from bertc.compiler.sources import SHIPPED, choose, default_texts
 from bertc.errors import InputError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
@@ -154,6 +154,13 @@ def test_prepared_data_must_be_of_one_kind(
         np.save(tmp_path / f"{name}.npy", array)
     with pytest.raises(InputError, match=message):
         read(model, data=str(tmp_path), format=kind)
+
+
+def test_peers_calibrate_on_what_we_calibrate_on_by_default(model: ImportedModel) -> None:
+    """Not on the texts that the certificate is measured on."""
+    data = read(model)
+    assert list(default_texts()) == list(data.samples.texts)
+    assert not set(default_texts()) & set(data.held_out.texts)
 
 
 def test_progress_counts_every_record(tmp_path: Path) -> None:

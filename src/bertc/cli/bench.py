@@ -36,7 +36,7 @@ Sts = Annotated[
     Path | None, typer.Option(help="Score on this STS file; without --input, time its sentences.")
 ]
 Calibration = Annotated[
-    Path | None, typer.Option(help="Texts or STS file for peers that calibrate. Default: our samples.")
+    Path | None, typer.Option(help="Texts or STS file for peers that calibrate. Default: those of ours.")
 ]
 Warmup = Annotated[int, typer.Option(min=0, help="Rounds before measuring.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Measured runs, at most.")]
@@ -182,11 +182,11 @@ def _texts(source: str | None, column: str, sts: Path | None) -> tuple[str, ...]
 
 
 def _calibration(path: Path | None, column: str) -> tuple[str, ...]:
-    from bertc.data import sample_texts
+    from bertc.compiler.sources import default_texts
     from bertc.files.texts import READERS, read_texts
 
     if path is None:
-        return tuple(sample_texts())
+        return default_texts()
     if path.suffix.lower() in READERS:
         return tuple(record.text for record in read_texts(path, column))
     return _sentences(path)

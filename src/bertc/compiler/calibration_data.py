@@ -13,7 +13,7 @@ import numpy as np
 
 from bertc.artifact.schema import ModelInfo
 from bertc.compiler.samples import Sample, Samples, in_batches, tokenize
-from bertc.compiler.sources import SHIPPED, Source, choose
+from bertc.compiler.sources import SHIPPED, Source, choose, split
 from bertc.compiler.vectors import enter_at_embeddings
 from bertc.errors import InputError
 from bertc.files.arrays import PreparedIds, PreparedVectors
@@ -71,8 +71,7 @@ def read_calibration_data(
         measured = read_calibration_data(texts, model).held_out
         found = CalibrationData(samples, measured, read, rows)
     else:
-        held_out = chosen[: max(1, len(chosen) * calibration.held_out // wanted)]
-        fitted = chosen[len(held_out) :] or held_out
+        fitted, held_out = split(chosen, calibration)
         found = CalibrationData(encode(fitted), encode(held_out), read)
         if len(chosen) == 1:
             facts = dataclasses.replace(found.held_out.facts, name=f"{name}, which it was calibrated on")

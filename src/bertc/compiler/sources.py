@@ -46,6 +46,21 @@ def choose(calibration: Calibration, count: int, advance: Callable[[int], None])
     return chosen, read
 
 
+def split(chosen: list[Source], calibration: Calibration) -> tuple[list[Source], list[Source]]:
+    """What calibrates, and what is held out: in the ratio of the two where there is too little."""
+    wanted = calibration.samples + calibration.held_out
+    held_out = chosen[: max(1, len(chosen) * calibration.held_out // wanted)]
+    return chosen[len(held_out) :] or held_out, held_out
+
+
+def default_texts() -> tuple[str, ...]:
+    """The shipped texts that calibrate by default, without those that are held out to measure on."""
+    calibration = Calibration()
+    chosen, _ = choose(calibration, calibration.samples + calibration.held_out, lambda _: None)
+    fitted, _ = split(chosen, calibration)
+    return tuple(each.text for each in fitted if isinstance(each, Record))
+
+
 def _open(calibration: Calibration) -> Iterator[Source]:
     name, kind = calibration.data, calibration.format
     column, pair_column = calibration.column, calibration.pair_column
