@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertc.errors import InputError
-from bertc.runtime import batching
+from bertc.runtime import batching, progress
 from bertc.tasks.embedding import Embedding
 from tests.support.fake_session import TableSession, make_info, make_model
 
@@ -95,7 +95,10 @@ def test_one_warning_even_from_many_threads(task: Embedding) -> None:
     assert len(caught) == 1
 
 
-def test_progress_is_shown_on_request(task: Embedding, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_on_request(
+    task: Embedding, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     task.encode(TEXTS)
     assert capsys.readouterr().err == ""
     task.encode(TEXTS, show_progress_bar=True)

@@ -78,7 +78,7 @@ def command(
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
         on_step=_print_step if sys.stderr.isatty() else None,
-        show_progress=sys.stderr.isatty(),
+        show_progress=True,
     )
     seconds = time.perf_counter() - start
     manifest = artifact.manifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +55,7 @@ def command(
             encoder,
             _records(texts or [], source, column),
             write,
-            show_progress=source is not None and sys.stderr.isatty(),
+            show_progress=source is not None,
             normalize_embeddings=normalize,
             truncate_dim=truncate_dim,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,13 +52,13 @@ class _Engine:
     encoder: Encoder
 
     def encode(self, inputs: Any) -> Any:
-        return self.encoder.encode(inputs, show_progress_bar=sys.stderr.isatty())
+        return self.encoder.encode(inputs, show_progress_bar=True)
 
     def classify(self, inputs: Any) -> Any:
-        return self.encoder.classify(inputs, show_progress_bar=sys.stderr.isatty())
+        return self.encoder.classify(inputs, show_progress_bar=True)
 
     def predict_tags(self, words: Any) -> Any:
-        return self.encoder.predict_tags(words, show_progress_bar=sys.stderr.isatty())
+        return self.encoder.predict_tags(words, show_progress_bar=True)
 
     def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:
         return self.encoder.count_tokens(inputs, truncate=truncate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,7 @@ def collect(
     from bertc.compiler.calibration import collect_from_model
 
     check_destination(output)
-    statistics = collect_from_model(model, recipe, show_progress=sys.stderr.isatty())
+    statistics = collect_from_model(model, recipe, show_progress=True)
     statistics.save(output)
     facts = {"output": str(output), "inputs": len(statistics.edges), **statistics.provenance}
     print_facts("collected", facts)

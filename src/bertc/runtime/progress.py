@@ -18,8 +18,8 @@ SECONDS_BETWEEN_LINES = 10.0
 def progress(total: int | None, what: str, *, enabled: bool) -> Iterator[Advance]:
     """Show how many of ``total`` items (None: unknown) are done while the block runs.
 
-    On a terminal a bar, if rich is installed; else a line on standard error every ten seconds and
-    one at the end.
+    On a terminal a bar, if rich is installed; else a line on standard error every ten seconds, and one at
+    the end of what took so long.
     """
     if not enabled:
         yield lambda _: None
@@ -57,7 +57,9 @@ def _lines(total: int | None, what: str) -> Iterator[Advance]:
             _line(f"{what}: {done}{of_total}")
 
     yield advance
-    _line(f"{what}: {done}{of_total} in {time.monotonic() - start:.1f} s")
+    seconds = time.monotonic() - start
+    if seconds >= SECONDS_BETWEEN_LINES:
+        _line(f"{what}: {done}{of_total} in {seconds:.1f} s")
 
 
 def _line(text: str) -> None:
