@@ -14,7 +14,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +31,36 @@ SIZES = (0.0, 20.0, -20.0, 60.0, -60.0, 200.0, -200.0)
 
 
 def plant_outliers(source: Path, target: Path, size: float, channels: Sequence[int]) -> Path:
-    """Copy the BERT checkpoint ``source`` to the new folder ``target`` with outliers of ``size``.
+    """Copy the BERT checkpoint ``source`` to the new folder ``target`` with the outliers of :func:`plant`."""
+    shutil.copytree(source, target)
+    path = target / "model.safetensors"
+    tensors = {name: array.astype(np.float32) for name, array in load_file(path).items()}
+    save_file(plant(tensors, size, channels), path, {"format": "pt"})
+    return target
+
+
+def plant(tensors: Mapping[str, Array], size: float, channels: Sequence[int]) -> dict[str, Array]:
+    """A BERT checkpoint's tensors, by their names, with outliers of ``size``.
 
     Any model but one that uses the last hidden state itself: nothing after it cancels the outliers there,
     so the last layer norm gets some only if a pooler reads it.
     """
-    shutil.copytree(source, target)
-    path = target / "model.safetensors"
-    tensors = {name: array.astype(np.float32) for name, array in load_file(path).items()}
+    planted = dict(tensors)
     prefix = "bert." if "bert.embeddings.LayerNorm.bias" in tensors else ""
     shift = np.zeros_like(tensors[f"{prefix}embeddings.LayerNorm.bias"])
     shift[list(channels)] = size
     for norm, readers, residual in _norms(tensors, prefix):
         if not readers:
             continue
-        tensors[f"{norm}.bias"] += shift
+        planted[f"{norm}.bias"] = planted[f"{norm}.bias"] + shift
         for reader in readers:
-            tensors[f"{reader}.bias"] -= tensors[f"{reader}.weight"] @ shift
+            planted[f"{reader}.bias"] = planted[f"{reader}.bias"] - tensors[f"{reader}.weight"] @ shift
         if residual:
-            tensors[f"{residual}.bias"] -= shift
-    save_file(tensors, path, {"format": "pt"})
-    return target
+            planted[f"{residual}.bias"] = planted[f"{residual}.bias"] - shift
+    return planted
 
 
-def _norms(tensors: dict[str, Array], prefix: str) -> list[tuple[str, list[str], str]]:
+def _norms(tensors: Mapping[str, Array], prefix: str) -> list[tuple[str, list[str], str]]:
     """Layer norms, the linear layers that read them, and the dense layer whose output they are added to."""
     layers = 1 + max(int(name.split("layer.")[1].split(".")[0]) for name in tensors if "layer." in name)
     found = []

@@ -47,7 +47,7 @@ class Replay:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "lowest", "highest"), [("fp32", 82.02, 82.04), ("bf16", 82.0, 82.1), ("int8", 81.8, 82.1)]
+    ("dtype", "lowest", "highest"), [("fp32", 82.02, 82.04), ("bf16", 82.0, 82.1), ("int8", 81.85, 82.1)]
 )
 def test_sentence_similarity(embeddings: Any, dtype: str, lowest: float, highest: float) -> None:
     result = sts.evaluate(Replay(embeddings(dtype)), shared_path("data/stsbenchmark/sts-test.csv"))
@@ -60,7 +60,9 @@ def test_sentence_similarity_counts_every_token(artifacts: Artifacts) -> None:
     assert (counts.tokens, counts.truncated) == (39_028, 0)
 
 
-@pytest.mark.parametrize(("dtype", "mean", "worst"), [("bf16", 0.9999, 0.999), ("int8", 0.9985, 0.99)])
+@pytest.mark.parametrize(
+    ("dtype", "mean", "worst"), [("bf16", 0.9999, 0.999), ("int8", 0.9995, 0.996), ("int7", 0.9990, 0.993)]
+)
 def test_embeddings_are_close_to_those_of_fp32(
     embeddings: Any, dtype: str, mean: float, worst: float
 ) -> None:
@@ -81,7 +83,9 @@ def test_sentence_classification(artifacts: Artifacts) -> None:
     assert round(fp32.metrics["accuracy"] * 872 / 100, 6) == 783
     int8 = classify_sst2(artifacts, "int8")
     assert int8.counts == fp32.counts
-    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 1
+    # Three labels, as many as may differ at all (``test_hard_cases``). The goal is two, 0.23 points, which
+    # all instruction sets but avx512_vnni keep: its file loses the three that differ.
+    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 100 * 3.5 / 872
 
 
 def test_named_entities(artifacts: Artifacts) -> None:
@@ -94,8 +98,8 @@ def test_named_entities(artifacts: Artifacts) -> None:
     assert round(fp32.metrics["accuracy"], 2) == 95.79
     int8 = ner.evaluate(bertc.load(artifacts.real(NER, "int8")), data)
     assert int8.counts == fp32.counts
-    assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 1
-    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 1
+    assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 0.2
+    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 0.02
 
 
 def test_files_are_small(artifacts: Artifacts) -> None:

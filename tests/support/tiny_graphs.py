@@ -58,14 +58,23 @@ def small_inputs() -> dict[str, Array]:
     }
 
 
-def bert_graph(head: str = "embedding", *, seed: int = 0, pooling: str = "mean", **config: Any) -> Graph:
-    """The imported graph of a tiny BERT, without files."""
+def bert_graph(
+    head: str = "embedding",
+    *,
+    seed: int = 0,
+    pooling: str = "mean",
+    tensors: Mapping[str, Array] | None = None,
+    **config: Any,
+) -> Graph:
+    """The imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
     full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS[head])), **config}
     family = FAMILIES["bert"]
     pooler = head != "token_classification"
     layout = Head(head, len(full["id2label"]), with_pooler=pooler, pooling=pooling)
     sizes = family.read_config(full)
-    return family.build(sizes, layout, bert_tensors(full, head, seed=seed, prefix=""))
+    if tensors is None:
+        tensors = bert_tensors(full, head, seed=seed, prefix="")
+    return family.build(sizes, layout, tensors)
 
 
 def ops(graph: Graph) -> list[str]:

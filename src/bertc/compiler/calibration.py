@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bertc import passes
 from bertc.artifact.certificate import DataFacts
 from bertc.artifact.json_form import from_json_value, to_json_value
-from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
+from bertc.compiler.calibration_data import FEW, CalibrationData, read_calibration_data
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.edges import edge_ranges
 from bertc.errors import ArtifactError, InputError, RecipeError
@@ -81,6 +81,16 @@ def calibration_facts(statistics: Statistics | None, plans: Mapping[str, EdgePla
     if statistics is None:
         return {}
     return {"calibration": _data_facts(statistics), "edges": edge_ranges(plans)}
+
+
+def calibration_notes(statistics: Statistics | None) -> Iterator[str]:
+    """For the certificate: whether there was too little to calibrate on."""
+    facts = None if statistics is None else _data_facts(statistics)
+    if facts is not None and facts.samples < FEW:
+        yield (
+            f"calibrated on few samples ({facts.samples} of {facts.tokens} tokens together): ranges that fit"
+            " them may fit little else"
+        )
 
 
 def _load(path: Path, model: ImportedModel) -> Statistics:

@@ -20,7 +20,7 @@ from bertc.artifact.certificate import Certificate
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import check_destination, write_artifact
-from bertc.compiler.calibration import calibration_facts, collect_statistics
+from bertc.compiler.calibration import calibration_facts, calibration_notes, collect_statistics
 from bertc.compiler.calibration_data import read_calibration_data
 from bertc.compiler.certify import Graphs, certify
 from bertc.compiler.fit_budget import Subject, check_budget, hold_budget
@@ -128,7 +128,7 @@ def run_pipeline(
     certificate = dataclasses.replace(
         certificate,
         budget=held.outcome,
-        notes=(*held.notes, *notes(quantized)),
+        notes=(*held.notes, *calibration_notes(statistics), *notes(quantized)),
         methods=describe(quantized, chosen),
         **calibration_facts(statistics, quantized.plans),
     )

@@ -159,6 +159,7 @@ class _Typer:
         self._append_result(node, node.op, node.inputs, compute_dtype=_FORMS[precision])
 
     def _embed(self, node: Node) -> None:
+        """Words in 8 bits have a scale per row, as Guan et al. 2019, arXiv:1911.02079, have them in 4."""
         precision = self._precisions[node.name]
         if precision == "fp32":
             self._plain(node)

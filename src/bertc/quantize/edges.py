@@ -28,6 +28,11 @@ GPTQ_SHARE = 0.35
 0.45 for the layers of MiniLM with 6,000 tokens. It only weighs weights against activations."""
 
 
+FEWEST_ROWS = 6
+"""With fewer rows than this nothing is fitted to them but static ranges, which have no other source. On
+MiniLM the error with one token is 6 times that of rounding to nearest, with 3 tokens 1.6, with 6 0.84."""
+
+
 @dataclass(frozen=True, eq=False)
 class EdgePlan:
     """How one edge is quantized."""
@@ -42,6 +47,11 @@ class EdgePlan:
     """None where each row has a scale of its own."""
     gain_db: float = 0.0
     """By how much ``affine`` lowers the layers' error, by estimate."""
+
+    @property
+    def can_be_fitted_to(self) -> bool:
+        """Whether enough was seen of the value to round weights and correct biases by it."""
+        return self.before.rows >= FEWEST_ROWS
 
     def mean_after_rounding(self) -> Array:
         """Mean of what the layer multiplies: of the rounded numbers, float64 [channels].
@@ -74,7 +84,7 @@ def plan_edge(edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, pr
     static = is_static_edge(producer, recipe)
     after, affine, gain = edge, None, 0.0
     smooths = smoothing.migration is not None or smoothing.channel_shift
-    if smooths and producer.op not in LEFT_ALONE:
+    if smooths and producer.op not in LEFT_ALONE and edge.rows >= FEWEST_ROWS:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
         affine = choose_affine(

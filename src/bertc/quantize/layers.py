@@ -36,17 +36,18 @@ def round_layer(
     *,
     with_bias_correction: bool,
 ) -> RoundedLayer:
-    """Round ``weight`` float32 [out, in]; without a plan nothing is known of the input."""
+    """Round ``weight`` float32 [out, in]; without a plan nothing is known of the input, or too little."""
     limit = 2 ** (bits - 1) - 1
     affine = None if plan is None else plan.affine
     changed = weight if affine is None else affine.weight(weight)
-    moment = np.eye(weight.shape[1]) if plan is None else plan.after.second_moment()
+    fits = plan is not None and plan.can_be_fitted_to
+    moment = plan.after.second_moment() if plan is not None and fits else np.eye(weight.shape[1])
     scale = _scale(changed, np.diag(moment), scheme, limit)
-    if plan is not None and scheme.rounding == "gptq":
+    if fits and scheme.rounding == "gptq":
         numbers = round_gptq(changed, scale, moment, limit)
     else:
         numbers = primitives.round_to_scale(changed, scale, limit)
-    if plan is not None and with_bias_correction:
+    if plan is not None and fits and with_bias_correction:
         rounded = primitives.dequantize_per_channel(numbers, scale)
         bias = correct_bias(bias, weight, plan.before.mean, rounded, plan.mean_after_rounding())
     elif affine is not None:

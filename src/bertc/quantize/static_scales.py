@@ -2,6 +2,10 @@
 
 A range of its own for each group of channels needs no kernel: the groups are brought to one range, and the
 weights make up for it (``smooth.ChannelAffine``), since conversions can change channels anyway.
+
+One range for all tokens: Jacob et al. 2018, arXiv:1712.05877. One for each group of channels: Bondarenko et
+al. 2021, "Understanding and Overcoming the Challenges of Efficient Transformer Quantization",
+arXiv:2109.12948, sec. 4; our groups are of neighbors, theirs of channels of like range.
 """
 
 from __future__ import annotations
