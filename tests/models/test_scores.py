@@ -83,8 +83,9 @@ def test_sentence_classification(artifacts: Artifacts) -> None:
     assert round(fp32.metrics["accuracy"] * 872 / 100, 6) == 783
     int8 = classify_sst2(artifacts, "int8")
     assert int8.counts == fp32.counts
-    # The goal is two labels, 0.23 points; avx512_vnni loses three. As many as may flip (``test_hard_cases``).
-    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 100 * 6.5 / 872
+    # Three labels, as many as may differ at all (``test_hard_cases``). The goal is two, 0.23 points, which
+    # all instruction sets but avx512_vnni keep: its file loses the three that differ.
+    assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 100 * 3.5 / 872
 
 
 def test_named_entities(artifacts: Artifacts) -> None:
