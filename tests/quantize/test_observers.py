@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bertc import fidelity
 from bertc.ir.reference import gelu
 from bertc.quantize.observers import choose_range
-from bertc.quantize.primitives import cover_range, quantize_columns
+from bertc.quantize.primitives import cover_range, dequantize_rows, quantize_static
 from bertc.quantize.statistics import SAMPLE_ROWS, EdgeCollector, EdgeStatistics
 from bertc.recipe import Observer
 
@@ -47,9 +47,7 @@ def _in_8_bits(x: Array, kind: str, *, symmetric: bool = False, **settings: floa
     """What is left of ``x`` after a static quantization with the observer's range."""
     found = choose_range(_edge(x), Observer(kind=kind, **settings), symmetric=symmetric)  # type: ignore[arg-type]
     scale, zero_point = cover_range(*found, symmetric=symmetric)
-    columns = np.ones(x.shape[1], np.float32)
-    q = quantize_columns(x, columns / np.float32(scale), columns * zero_point)
-    return ((q.astype(np.float32) - zero_point) * scale).astype(np.float32)
+    return dequantize_rows(*quantize_static(x, scale, zero_point))
 
 
 def _ordinary_rows_db(x: Array, kind: str, **settings: float) -> float:

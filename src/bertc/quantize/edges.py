@@ -73,9 +73,7 @@ class EdgePlan:
         """What is left of rows of the changed value after 8 bits."""
         if self.static is None:
             return primitives.dequantize_rows(*primitives.quantize_rows(rows))
-        scale, zero_point = np.float32(self.static.scale), np.float32(self.static.zero_point)
-        ones = np.ones(rows.shape[1], np.float32)
-        return (primitives.quantize_columns(rows, ones / scale, ones * zero_point) - zero_point) * scale
+        return primitives.dequantize_rows(*primitives.quantize_static(rows, *self.static))
 
 
 def plan_edge(edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, producer: Node) -> EdgePlan:

@@ -8,9 +8,7 @@ Activations are unsigned 8-bit with one scale and zero point per row (token), fo
 point is an 8-bit number (Jacob et al. 2018, arXiv:1712.05877, eq. 1). The native kernel
 ``quantize_rows`` computes the same, step by step, in float32.
 
-Or they have one scale and zero point for all rows, chosen by calibration. What writes them then
-multiplies and shifts each column by constants, which may hold more than the scale: an affine change
-of the channels, made up for in the weights.
+Or they have one scale and zero point for all rows, chosen by calibration.
 """
 
 from __future__ import annotations
@@ -69,12 +67,6 @@ def cover_range(low: float, high: float, *, symmetric: bool = False) -> tuple[fl
     width, steps = (max(-low, high), 127) if symmetric else (high - low, 255)
     scale = float(np.float32(width / steps)) if width > SMALLEST_RANGE else 1.0
     return scale, 128 if symmetric else int(np.rint(-low / scale))
-
-
-def quantize_columns(x: Array, multiplier: Array, offset: Array) -> Array:
-    """``round(x * multiplier + offset)`` in 0..255: uint8 [rows, columns], vectors float32 [columns]."""
-    moved = x.astype(np.float32) * multiplier + offset
-    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
 
 
 def quantize_per_channel(weight: Array, bits: int = 8) -> tuple[Array, Array]:
