@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertc.artifact.schema import Step
-from bertc.lowering.plan_memory import IN_PLACE, MemoryPlan, plan_memory
+from bertc.ir.ops import OPS
+from bertc.lowering.plan_memory import MemoryPlan, plan_memory
 
 
 def _lives(steps: list[Step], outputs: list[str]) -> dict[str, tuple[int, int]]:
@@ -32,7 +33,7 @@ def _assert_sound(steps: list[Step], sizes: dict[str, int], outputs: list[str], 
                 assert last_a < first_b or last_b < first_a or touching
                 if touching:
                     step = steps[first_b if last_a == first_b else first_a]
-                    assert step.op in IN_PLACE
+                    assert OPS[step.op].in_place
 
 
 @st.composite

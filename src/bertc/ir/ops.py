@@ -1,4 +1,4 @@
-"""THE op table: for each op its operands, outputs, attributes, legal stages, shape rule, reference.
+"""THE op table: all that the compiler knows of an op, one row each (``op.py`` says what the columns mean).
 
 A row here, a kernel in ``native/src/ops`` and a row in ``native/src/ops/ops.inc`` make an op. Ops
 that only front ends emit (stage "imported") have no kernel: the passes fuse them away. So does
@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bertc.ir import formulas, reference, rules
-from bertc.ir.op import Op, Operand
+from bertc.ir.graph import TensorType
+from bertc.ir.op import Op, Operand, Types
 
-ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
+ACTIVATIONS = ("none", *reference.ACTIVATIONS)
+"""What may be fused into an op that has the attribute ``activation``."""
 POOLING_MODES = ("cls", "mean", "max")
 
 _IMPORTED = frozenset({"imported"})
+_BEFORE_TYPES = frozenset({"fused"})
 _TYPED = frozenset({"typed"})
 _FUSED = frozenset({"fused", "typed"})
 _ANY = frozenset({"imported", "fused", "typed"})
-_BEFORE_TYPES = frozenset({"fused"})
 
 _X = (Operand("x"),)
 _CU_SEQLENS = Operand("cu_seqlens")
@@ -38,7 +40,6 @@ _TABLES = (
     Operand("token_type", "table"),
 )
 
-_Q = ("q", "scale", "zero_point")
 _FLOATS = ("f32", "bf16")
 _STORED = (*_FLOATS, "u8")
 _EPSILON = {"epsilon": float}
@@ -46,99 +47,120 @@ _ACTIVATION = {"activation": ACTIVATIONS}
 _HEADS: dict[str, type | tuple[str, ...]] = {"num_attention_heads": int, "scale": float}
 _QKV = {**_HEADS, "compute_dtype": (*_FLOATS, "int8"), "out_dtype": _STORED}
 
+
+def _columns(value: TensorType) -> float:
+    return float(value.shape[-1])
+
+
+def _product(types: Types, _: float) -> float:
+    """Multiplications of a linear layer for one row."""
+    return _columns(types["x"]) * float(types["weight"].shape[0])
+
+
 OPS: Mapping[str, Op] = {
     op.name: op
     for op in (
-        Op(
-            "embedding",
-            (Operand("ids"), Operand("table")),
-            ("y",),
-            _IMPORTED,
-            rules.embedding,
-            reference.embedding,
-        ),
-        Op("add", (Operand("a"), Operand("b")), ("y",), _IMPORTED, rules.add, reference.add),
-        Op("gelu", _X, ("y",), _IMPORTED, rules.elementwise, reference.gelu),
-        Op("gelu_tanh", _X, ("y",), _IMPORTED, rules.elementwise, reference.gelu_tanh),
-        Op("relu", _X, ("y",), _IMPORTED, rules.elementwise, reference.relu),
-        Op("tanh", _X, ("y",), _IMPORTED, rules.elementwise, reference.tanh),
+        Op("embedding", _IMPORTED, (Operand("ids"), Operand("table")), rules.embedding, reference.embedding),
+        Op("add", _IMPORTED, (Operand("a"), Operand("b")), rules.add, reference.add),
+        *(Op(name, _IMPORTED, _X, rules.elementwise, twin) for name, twin in reference.ACTIVATIONS.items()),
         Op(
             "attention",
-            (Operand("query"), Operand("key"), Operand("value"), _CU_SEQLENS),
-            ("y",),
             _IMPORTED,
+            (Operand("query"), Operand("key"), Operand("value"), _CU_SEQLENS),
             rules.attention,
             reference.attention,
             _HEADS,
         ),
-        Op("embed", (*_IDS, *_TABLES), ("y",), _FUSED, rules.embed, reference.embed),
-        Op("layer_norm", _NORM, ("y",), _ANY, rules.layer_norm, reference.layer_norm, _EPSILON),
-        Op("linear", _LINEAR, ("y",), _ANY, rules.linear, reference.linear, _ACTIVATION),
+        Op("embed", _FUSED, (*_IDS, *_TABLES), rules.embed, reference.embed, compared=True),
+        Op(
+            "layer_norm",
+            _ANY,
+            _NORM,
+            rules.layer_norm,
+            reference.layer_norm,
+            _EPSILON,
+            in_place="x",
+            compared=True,
+        ),
+        Op(
+            "layer_norm_quantize",
+            _TYPED,
+            (*_NORM, *_ROUNDING),
+            rules.layer_norm_quantize,
+            reference.layer_norm_quantize,
+            _EPSILON,
+            ("y", "q", "scale", "zero_point"),
+            in_place="x",
+        ),
+        Op(
+            "layer_norm_bf16",
+            _TYPED,
+            _NORM,
+            rules.layer_norm_bf16,
+            reference.layer_norm_bf16,
+            _EPSILON,
+            ("y", "y_bf16"),
+            in_place="x",
+        ),
+        Op(
+            "linear",
+            _ANY,
+            _LINEAR,
+            rules.linear,
+            reference.linear,
+            _ACTIVATION,
+            in_place="residual",
+            work=_product,
+            compared=True,
+        ),
+        Op(
+            "linear_bf16",
+            _TYPED,
+            _LINEAR,
+            rules.linear_bf16,
+            reference.linear_bf16,
+            {**_ACTIVATION, "out_dtype": _FLOATS},
+            in_place="residual",
+            work=_product,
+        ),
+        Op(
+            "linear_int8",
+            _TYPED,
+            (*_INT8, *_EPILOGUE, _STATIC),
+            rules.linear_int8,
+            reference.linear_int8,
+            {**_ACTIVATION, "out_dtype": _STORED},
+            in_place="residual",
+            work=_product,
+        ),
         Op(
             "attention_qkv",
-            (Operand("qkv"), _CU_SEQLENS, _STATIC),
-            ("y",),
             _FUSED,
+            (Operand("qkv"), _CU_SEQLENS, _STATIC),
             rules.attention_qkv,
             reference.attention_qkv,
             _QKV,
+            work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
+            compared=True,
         ),
         Op(
             "channel_affine",
-            (*_X, Operand("multiplier", "vector"), Operand("offset", "vector")),
-            ("y",),
             _BEFORE_TYPES,
+            (*_X, Operand("multiplier", "vector"), Operand("offset", "vector")),
             rules.channel_affine,
             reference.channel_affine,
         ),
         Op(
-            "layer_norm_quantize",
-            (*_NORM, *_ROUNDING),
-            ("y", *_Q),
+            "quantize_rows",
             _TYPED,
-            rules.layer_norm_quantize,
-            reference.layer_norm_quantize,
-            _EPSILON,
+            (*_X, *_ROUNDING),
+            rules.quantize_rows,
+            reference.quantize_rows,
+            outputs=("q", "scale", "zero_point"),
         ),
-        Op(
-            "layer_norm_bf16",
-            _NORM,
-            ("y", "y_bf16"),
-            _TYPED,
-            rules.layer_norm_bf16,
-            reference.layer_norm_bf16,
-            _EPSILON,
-        ),
-        Op("quantize_rows", (*_X, *_ROUNDING), _Q, _TYPED, rules.quantize_rows, reference.quantize_rows),
-        Op("cast_bf16", _X, ("y",), _TYPED, rules.cast_bf16, formulas.round_to_bf16),
-        Op(
-            "linear_bf16",
-            _LINEAR,
-            ("y",),
-            _TYPED,
-            rules.linear_bf16,
-            reference.linear_bf16,
-            {**_ACTIVATION, "out_dtype": _FLOATS},
-        ),
-        Op(
-            "linear_int8",
-            (*_INT8, *_EPILOGUE, _STATIC),
-            ("y",),
-            _TYPED,
-            rules.linear_int8,
-            reference.linear_int8,
-            {**_ACTIVATION, "out_dtype": _STORED},
-        ),
-        Op(
-            "pool",
-            (*_X, _CU_SEQLENS),
-            ("y",),
-            _ANY,
-            rules.pool,
-            reference.pool,
-            {"mode": POOLING_MODES},
-        ),
-        Op("normalize", _X, ("y",), _ANY, rules.elementwise, reference.normalize),
+        Op("cast_bf16", _TYPED, _X, rules.cast_bf16, formulas.round_to_bf16),
+        Op("pool", _ANY, (*_X, _CU_SEQLENS), rules.pool, reference.pool, {"mode": POOLING_MODES}),
+        Op("normalize", _ANY, _X, rules.elementwise, reference.normalize, in_place="x"),
     )
 }
 """Op name -> its row."""

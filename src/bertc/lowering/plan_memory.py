@@ -11,17 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bertc.artifact.schema import Step
-
-IN_PLACE = {
-    "layer_norm": "x",
-    "layer_norm_quantize": "x",
-    "layer_norm_bf16": "x",
-    "linear": "residual",
-    "linear_bf16": "residual",
-    "linear_int8": "residual",
-    "normalize": "x",
-}
-"""Op -> the operand whose memory the first output may take over."""
+from bertc.ir.ops import OPS
 
 
 @dataclass(frozen=True)
@@ -57,8 +47,7 @@ def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> dict[str, int]:
 
 
 def _reusable(step: Step, time: int, last_use: Mapping[str, int], row_bytes: Mapping[str, int]) -> str | None:
-    operand = IN_PLACE.get(step.op)
-    value = step.inputs.get(operand, "") if operand else ""
+    value = step.inputs.get(OPS[step.op].in_place, "")
     if value not in row_bytes or last_use[value] != time or list(step.inputs.values()).count(value) > 1:
         return None
     return value if row_bytes[value] == row_bytes[step.outputs[0]] else None

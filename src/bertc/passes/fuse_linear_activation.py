@@ -14,9 +14,9 @@ def fuse_linear_activation(graph: Graph) -> Graph:
     renamed = {}
     for node in graph.nodes:
         linear = producers.get(node["x"]) if node.op in ACTIVATIONS else None
-        if linear is None or linear.op != "linear" or uses[linear.outputs[0]] > 1:
+        if linear is None or linear.attributes.get("activation") != "none" or linear["residual"]:
             continue
-        if linear.attributes["activation"] != "none" or linear["residual"]:
+        if uses[linear.outputs[0]] > 1:
             continue
         # At the place of the activation, so that no value is used before it is there.
         replaced[linear.name] = ()

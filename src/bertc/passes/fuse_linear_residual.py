@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bertc.ir.graph import Graph, Node
+from bertc.ir.ops import OPS
 from bertc.passes.rewrite import count_uses, rewrite
 
 
@@ -16,7 +17,9 @@ def fuse_linear_residual(graph: Graph) -> Graph:
             continue
         for value, residual in ((node["a"], node["b"]), (node["b"], node["a"])):
             linear = producers.get(value)
-            if linear is None or linear.op != "linear" or linear["residual"] or uses[value] > 1:
+            if linear is None or not OPS[linear.op].takes("residual"):
+                continue
+            if linear["residual"] or uses[value] > 1:
                 continue
             # At the place of the sum: the residual may be computed after the linear layer.
             replaced[linear.name] = ()
