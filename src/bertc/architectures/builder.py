@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
+from bertc.ports import TOKENS, Port
 
 Array = np.ndarray[Any, Any]
 
@@ -25,6 +26,7 @@ class GraphBuilder:
         self._tensors = tensors
         self._constants: dict[str, Constant] = {}
         self._nodes: list[Node] = []
+        self._inputs: dict[str, Port] = {}
 
     def op(self, op: str, name: str, *inputs: str, **attributes: Attribute) -> str:
         """Any op with one output."""
@@ -32,7 +34,8 @@ class GraphBuilder:
         return name
 
     def embedding(self, name: str, ids: str) -> str:
-        """A lookup in the table ``name.weight``."""
+        """A lookup in the table ``name.weight`` by the input ``ids``."""
+        self._inputs[ids] = Port(ids, "i32", TOKENS)
         return self.op("embedding", name, ids, self._constant(f"{name}.weight"))
 
     def linear(self, name: str, x: str) -> str:
@@ -47,7 +50,7 @@ class GraphBuilder:
 
     def graph(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, stage "imported"."""
-        return Graph(MODEL_INPUTS, self._constants, tuple(self._nodes), outputs)
+        return Graph(tuple(self._inputs.values()), self._constants, tuple(self._nodes), outputs)
 
     def _constant(self, name: str) -> str:
         self._constants[name] = Constant(DType.F32, self._tensors[name])

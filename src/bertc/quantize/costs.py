@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bertc.ir.graph import SEQUENCES, Graph
+from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
+from bertc.ports import SEQUENCES
 
 GIGAOPS: Mapping[str, Mapping[str, float]] = {
     "avx512_bf16": {"int8": 1880, "int7": 1880, "bf16": 940, "fp32": 470},
