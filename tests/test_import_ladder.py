@@ -30,10 +30,11 @@ LADDER: dict[str, set[str]] = {
     # The compile half.
     "quantize.primitives": set(),
     "ir": {"errors", "quantize.primitives"},
-    "recipe": {"errors", "profiles"},
+    "recipe": {"errors", "precision", "profiles"},
+    "precision": set(),
     "profiles": set(),
     "passes": {"errors", "ir"},
-    "quantize": {"errors", "ir", "passes", "recipe", "quantize.primitives"},
+    "quantize": {"errors", "ir", "passes", "precision", "recipe", "quantize.primitives"},
     "architectures": {"errors", "ir", "artifact.schema"},
     "frontends": {"errors", "ir", "architectures", "artifact.schema", "version"},
     "lowering": {"errors", "ir", "quantize.primitives", "artifact.schema"},

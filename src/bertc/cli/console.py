@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bertc import precision
+
 WIDTH_IN_A_FILE = 160
 """Columns where standard output is no terminal: rich would cut tables at 80."""
 
@@ -26,9 +28,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 class DTypeName(str, Enum):
     """What the weights of a compiled model are stored and multiplied in."""
 
-    INT8 = "int8"
-    BF16 = "bf16"
-    FP32 = "fp32"
+    INT8 = precision.INT8
+    BF16 = precision.BF16
+    FP32 = precision.FP32
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -15,14 +15,12 @@ from types import MappingProxyType
 from bertc.errors import GraphError
 from bertc.ir.graph import Attribute, Graph, Node
 from bertc.ir.verifier import verify
+from bertc.precision import BF16, FP32, INT8, PRECISIONS, WEIGHT_BITS
 from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
-from bertc.quantize.precisions import WEIGHT_BITS, choose_precisions
+from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 
-_FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
-"""Precision -> the name of a linear op, of its input's form and of attention's."""
-
-_EITHER = "bf16 or fp32"
+_EITHER = f"{BF16} or {FP32}"
 """What attention takes as its input."""
 
 
@@ -90,23 +88,23 @@ class _Typer:
         rules.get(node.op, self._plain)(node)
         for value in node.outputs:
             wanted = self._wanted(value)
-            if "bf16" in wanted and value not in self._bf16:
+            if BF16 in wanted and value not in self._bf16:
                 self._convert(value, "cast_bf16", self._bf16_form(value))
-            if "int8" in wanted and value not in self._quantized:
+            if INT8 in wanted and value not in self._quantized:
                 self._quantize_rows(value, value)
 
     def _wanted(self, value: str) -> set[str]:
         """The forms in which consumers of ``value`` take it."""
-        wanted = {"fp32"} if value in self._outputs else set()
+        wanted = {FP32} if value in self._outputs else set()
         for node in self._consumers.get(value, ()):
-            precision = _FORMS.get(self._precisions.get(node.name, "fp32"), "fp32")
+            precision = PRECISIONS[self._precisions.get(node.name, FP32)].form
             if node.op == "linear":
                 wanted.update({precision} if node.inputs[0] == value else ())
-                wanted.update({"fp32"} if node.inputs[3] == value else ())
-            elif node.op == "attention_qkv" and precision != "fp32":
+                wanted.update({FP32} if node.inputs[3] == value else ())
+            elif node.op == "attention_qkv" and precision != FP32:
                 wanted.add(_EITHER)
             else:
-                wanted.add("fp32")
+                wanted.add(FP32)
         return wanted
 
     def _plain(self, node: Node) -> None:
@@ -120,19 +118,19 @@ class _Typer:
         (value,) = node.outputs
         wanted = self._wanted(value)
         affine = next((n for n in self._consumers.get(value, ()) if n.op == "channel_affine"), None)
-        if affine is not None or "int8" in wanted:
+        if affine is not None or INT8 in wanted:
             quantized, *vectors = (*affine.outputs, *affine.inputs[1:]) if affine else (value, "", "")
             inputs = (*node.inputs, *self._how(quantized, *vectors))
             outputs = (value, *self._int8_form(quantized))
             node = dataclasses.replace(node, op="layer_norm_quantize", inputs=inputs, outputs=outputs)
-        elif "bf16" in wanted:
+        elif BF16 in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
 
     def _channel_affine(self, node: Node) -> None:
         """Part of what writes its result in 8 bits: the layer norm before it has done so, or a conversion."""
         (value,) = node.outputs
-        if self._wanted(value) != {"int8"}:
+        if self._wanted(value) != {INT8}:
             raise GraphError(f"node {node.name!r}: only linear layers in int8 can follow channel_affine")
         if value not in self._quantized:
             self._quantize_rows(value, *node.inputs)
@@ -140,32 +138,32 @@ class _Typer:
     def _linear(self, node: Node) -> None:
         precision = self._precisions[node.name]
         x, weight, bias, residual = node.inputs
-        if precision == "fp32":
+        if precision == FP32:
             self._plain(node)
             return
         operands: tuple[str, ...]
-        if precision == "bf16":
+        if precision == BF16:
             operands = (self._bf16[x], self.constants.bf16(weight))
         else:
             operands = (*self._quantized[x], *self.constants.int8(weight, WEIGHT_BITS[precision]))
         operands = (*operands, self.constants.f32(bias), residual)
-        self._append_result(node, f"linear_{_FORMS[precision]}", operands)
+        self._append_result(node, f"linear_{PRECISIONS[precision].form}", operands)
 
     def _attention(self, node: Node) -> None:
         precision = self._precisions[node.name]
-        if precision == "fp32":
+        if precision == FP32:
             self._plain(node)
             return
-        self._append_result(node, node.op, node.inputs, compute_dtype=_FORMS[precision])
+        self._append_result(node, node.op, node.inputs, compute_dtype=PRECISIONS[precision].form)
 
     def _embed(self, node: Node) -> None:
         """Words in 8 bits have a scale per row, as Guan et al. 2019, arXiv:1911.02079, have them in 4."""
         precision = self._precisions[node.name]
-        if precision == "fp32":
+        if precision == FP32:
             self._plain(node)
             return
         *ids, word, _, position, token_type = node.inputs
-        words = self.constants.int8(word) if precision == "int8" else (self.constants.f16(word), "")
+        words = self.constants.int8(word) if precision == INT8 else (self.constants.f16(word), "")
         self._append(
             node, "embed", (*ids, *words, self.constants.f16(position), self.constants.f16(token_type))
         )
@@ -175,10 +173,10 @@ class _Typer:
         (value,) = node.outputs
         wanted = set() if node.op == "linear" and node.inputs[3] else self._wanted(value)
         out_dtype = "f32"
-        if wanted and wanted <= {"bf16", _EITHER}:
+        if wanted and wanted <= {BF16, _EITHER}:
             self._bf16[value] = value
             out_dtype = "bf16"
-        elif wanted == {"int8"} and value in self._static and op != "linear_bf16":
+        elif wanted == {INT8} and value in self._static and op != f"linear_{BF16}":
             numbers, scale, zero_point = self._int8_form(value)
             self.constants.shared(scale, zero_point, self._static[value])
             inputs = (*inputs, self.constants.static(value, self._static[value]))

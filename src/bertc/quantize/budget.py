@@ -10,20 +10,14 @@ right answers is not: of many variants that differ by chance some do well by cha
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bertc.quantize.sensitivity import EXACT, Effect, Measure, Precisions, Score
+from bertc.precision import FP32, PRECISIONS
+from bertc.quantize.sensitivity import Effect, Measure, Precisions, Score
 
 Cost = Callable[[str, str, str], float]
 """Node, new precision, old one -> what this costs in time and size; above 0."""
-
-FALLBACKS: Mapping[str, str] = {"int8": "bf16", "int7": "bf16", "bf16": EXACT, "fp16": EXACT}
-TABLE_FALLBACKS: Mapping[str, str] = {"int8": "fp16", "fp16": EXACT}
-"""Precision -> the next one, for nodes that compute and for embedding tables."""
-
-BITS = {"int8": 8, "int7": 7, "bf16": 9, "fp16": 12, EXACT: 24}
-"""Of the numbers that a node rounds to. For ranking alone: what is chosen gets measured."""
 
 SLACK = 1e-9
 """A mean over thousands of cosines is not exactly 1 where all of them are."""
@@ -82,11 +76,13 @@ def order_steps(
     waiting: list[tuple[float, int, Step, float]] = []
 
     def offer(index: int, name: str, precision: str, loss: float) -> None:
-        following = (TABLE_FALLBACKS if name in tables else FALLBACKS).get(precision)
+        row = PRECISIONS[precision]
+        following = row.table_fallback if name in tables else row.fallback
         if following is None:
             return
         # Each bit less is four times the power of the error.
-        left = loss / 4.0 ** (BITS[following] - BITS[precision]) if following != EXACT else 0.0
+        more_bits = PRECISIONS[following].significant_bits - row.significant_bits
+        left = loss / 4.0**more_bits if following != FP32 else 0.0
         gain = (loss - left) / cost(name, following, precision)
         heapq.heappush(waiting, (-gain, index, Step(name, following, precision), left))
 

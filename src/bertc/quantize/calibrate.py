@@ -11,7 +11,7 @@ import numpy as np
 
 from bertc.errors import InputError
 from bertc.ir.graph import Graph
-from bertc.quantize.precisions import WEIGHT_BITS
+from bertc.precision import WEIGHT_BITS
 from bertc.quantize.statistics import EdgeCollector, Statistics
 
 Array = np.ndarray[Any, Any]

@@ -9,6 +9,7 @@ import numpy as np
 
 from bertc.errors import RecipeError
 from bertc.ir.graph import Constant, DType, Graph
+from bertc.precision import BF16, FP16, FP32, integers
 from bertc.quantize import primitives
 
 Array = np.ndarray[Any, Any]
@@ -48,7 +49,7 @@ class TypedConstants:
         for node in graph.nodes:
             for value in node.inputs:
                 if value in graph.constants:
-                    self._forms.setdefault(value, set()).add(precisions.get(node.name, "fp32"))
+                    self._forms.setdefault(value, set()).add(precisions.get(node.name, FP32))
         self.made: dict[str, Constant] = {}
 
     def f32(self, name: str) -> str:
@@ -59,21 +60,21 @@ class TypedConstants:
     def bf16(self, name: str) -> str:
         """Rounded to bf16."""
         array = self._graph.constants[name].array
-        return self._add(name, "bf16", Constant(DType.BF16, primitives.round_to_bf16(array)))
+        return self._add(name, BF16, Constant(DType.BF16, primitives.round_to_bf16(array)))
 
     def f16(self, name: str) -> str:
         """Rounded to fp16. Raises ``RecipeError`` if a number is too large for it."""
         array = self._graph.constants[name].array
         if np.abs(array).max() > np.finfo(np.float16).max:
             raise RecipeError(f"{name} holds numbers beyond fp16: compile with embeddings: fp32")
-        return self._add(name, "fp16", Constant(DType.F16, array.astype(np.float16)))
+        return self._add(name, FP16, Constant(DType.F16, array.astype(np.float16)))
 
     def int8(self, name: str, bits: int = 8) -> tuple[str, str]:
         """Quantized to ``bits`` with one scale per row. Returns the names of numbers and scales."""
         rounded = self._rounded.get(name)
         if rounded is None:
             rounded = RoundedWeight(*primitives.quantize_per_channel(self._graph.constants[name].array, bits))
-        quantized = self._add(name, f"int{bits}", Constant(DType.I8, rounded.numbers))
+        quantized = self._add(name, integers(bits).name, Constant(DType.I8, rounded.numbers))
         self.made[f"{quantized}.scale"] = Constant(DType.F32, rounded.scale)
         return quantized, f"{quantized}.scale"
 

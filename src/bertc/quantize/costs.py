@@ -10,17 +10,16 @@ from typing import Any
 
 from bertc.ir.graph import SEQUENCES, Graph, Node
 from bertc.ir.verifier import verify
+from bertc.precision import BF16, FP32, INT7, INT8, PRECISIONS
 
 GIGAOPS: Mapping[str, Mapping[str, float]] = {
-    "avx512_bf16": {"int8": 1880, "int7": 1880, "bf16": 940, "fp32": 470},
-    "avx512_vnni": {"int8": 1880, "int7": 1880, "bf16": 450, "fp32": 470},
-    "avx2": {"int8": 255, "int7": 365, "bf16": 190, "fp32": 195},
-    "scalar": {"int8": 40, "int7": 40, "bf16": 30, "fp32": 43},
+    "avx512_bf16": {INT8: 1880, INT7: 1880, BF16: 940, FP32: 470},
+    "avx512_vnni": {INT8: 1880, INT7: 1880, BF16: 450, FP32: 470},
+    "avx2": {INT8: 255, INT7: 365, BF16: 190, FP32: 195},
+    "scalar": {INT8: 40, INT7: 40, BF16: 30, FP32: 43},
 }
 """Matrix products by instruction set, on two cores: docs/performance.md has the measurements. Only
 ratios count. An instruction set that is not here counts as ``avx2``."""
-
-BYTES = {"int8": 1, "int7": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 
 SIZE_WEIGHT = 0.1
 """A file that is larger by 10 % counts as much as one that is slower by 1 %: size is what a wider
@@ -52,10 +51,10 @@ class Costs:
         return max(self.slower(name, precision, instead_of) + SIZE_WEIGHT * size, SMALLEST_COST)
 
     def _time_of(self, name: str, precision: str) -> float:
-        return self._work.get(name, 0.0) / self._rates.get(precision, self._rates["fp32"])
+        return self._work.get(name, 0.0) / self._rates.get(precision, self._rates[FP32])
 
     def _bytes_of(self, name: str, precision: str) -> int:
-        return self._elements.get(name, 0) * BYTES[precision]
+        return self._elements.get(name, 0) * PRECISIONS[precision].bytes
 
 
 def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:

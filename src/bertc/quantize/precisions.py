@@ -8,19 +8,15 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from bertc.ir.graph import Graph, Node
+from bertc.precision import FP32, PRECISIONS
 from bertc.quantize.parts import QKV, find_parts
 from bertc.recipe import Recipe
 from bertc.recipe.keys import Problem, raise_problems
 
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
-WEIGHT_BITS = {"int8": 8, "int7": 7}
-"""Precisions of linear layers that take 8-bit inputs -> the bits of their weights."""
 _FUSED = {"qkv": ("query", "key", "value")}
 """Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
-_STRICTEST_FIRST = ("fp32", "bf16", "int8", "int7")
-_TABLES = {"fp32": "fp32", "bf16": "fp16", "int8": "int8", "int7": "int8"}
-"""Precision of a node -> that of a table: fp16 is finer than bf16, and 7 bits would be no smaller than 8."""
 
 
 class Choice(NamedTuple):
@@ -57,7 +53,7 @@ def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
         if part == QKV:
             chosen[node.name] = _strictest(node.name, recipe)
         elif logits in node.outputs and recipe.parts.head is None:
-            chosen[node.name] = _by_pattern(node.name, recipe) or Choice("fp32", "it gives the logits")
+            chosen[node.name] = _by_pattern(node.name, recipe) or Choice(FP32, "it gives the logits")
         else:
             chosen[node.name] = _choose(node, part, recipe)
     return chosen
@@ -69,14 +65,14 @@ def _choose(node: Node, part: str | None, recipe: Recipe) -> Choice:
         return _of_tables(by_pattern, recipe)
     if node.op == "attention_qkv":
         choice = by_pattern or Choice(recipe.dtype, "dtype")
-        return Choice("int8", choice.reason) if choice.precision == "int7" else choice
+        return Choice(PRECISIONS[choice.precision].form, choice.reason)
     return by_pattern or _by_part(part, recipe)
 
 
 def _strictest(name: str, recipe: Recipe) -> Choice:
     """Of the projections that the layer stands for, each with its own part and patterns."""
     choices = {part: _by_pattern(name, recipe, part) or _by_part(part, recipe) for part in _FUSED["qkv"]}
-    strictest = min(choices.values(), key=lambda choice: _STRICTEST_FIRST.index(choice.precision))
+    strictest = min(choices.values(), key=lambda choice: list(PRECISIONS).index(choice.precision))
     if len({choice.precision for choice in choices.values()}) == 1:
         return strictest
     wanted = ", ".join(f"{part} {choice.precision}" for part, choice in choices.items())
@@ -87,14 +83,14 @@ def _by_part(part: str | None, recipe: Recipe) -> Choice:
     precision = None if part is None else getattr(recipe.parts, part)
     if precision is not None:
         return Choice(precision, f"parts.{part}")
-    return Choice(recipe.layer_dtype, "weights.bits" if recipe.layer_dtype == "int7" else "dtype")
+    return Choice(recipe.layer_dtype, "dtype" if recipe.layer_dtype == recipe.dtype else "weights.bits")
 
 
 def _by_pattern(name: str, recipe: Recipe, projection: str | None = None) -> Choice | None:
     """What ``exclude`` or ``nodes`` say of the node, or of one of the projections fused into it."""
     for pattern in recipe.exclude:
         if _matches(name, pattern):
-            return Choice("fp32", f"exclude {pattern!r}")
+            return Choice(FP32, f"exclude {pattern!r}")
     found = None
     for pattern, precision in recipe.nodes.items():
         if _matches(name, pattern, projection):
@@ -107,7 +103,7 @@ def _of_tables(by_pattern: Choice | None, recipe: Recipe) -> Choice:
         given = recipe.embeddings is not None
         reason = "embeddings" if given else "parts.embeddings" if recipe.parts.embeddings else "dtype"
         return Choice(recipe.embedding_dtype, reason)
-    return Choice(_TABLES[by_pattern.precision], by_pattern.reason)
+    return Choice(PRECISIONS[by_pattern.precision].table, by_pattern.reason)
 
 
 def _matches(name: str, pattern: str, projection: str | None = None) -> bool:

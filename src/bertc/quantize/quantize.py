@@ -15,12 +15,12 @@ import numpy as np
 
 from bertc.errors import RecipeError
 from bertc.ir.graph import Graph, Node
+from bertc.precision import WEIGHT_BITS
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.insert_layers import changed, insert_layers
 from bertc.quantize.layers import RoundedLayer, round_layer
-from bertc.quantize.precisions import WEIGHT_BITS
 from bertc.quantize.statistics import Statistics
 from bertc.recipe import Recipe
 

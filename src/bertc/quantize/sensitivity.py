@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from bertc.precision import FP32
+
 Precisions = Mapping[str, str]
 """Node name -> what it computes in (an embedding: is stored in), for every node that has a choice."""
 
-EXACT = "fp32"
+EXACT = FP32
 
 
 @dataclass(frozen=True)

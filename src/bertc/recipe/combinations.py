@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bertc.precision import PRECISIONS
 from bertc.recipe.keys import Problem
-from bertc.recipe.schema import VERSION, Observer
+from bertc.recipe.schema import VERSION, Observer, WeightScheme
 
 Values = Mapping[str, Any]
 """The fields of a recipe, its sections as dataclasses."""
@@ -102,7 +103,7 @@ def _observer(values: Values) -> Iterator[Problem]:
 
 def _bits(values: Values) -> Iterator[Problem]:
     bits, dtype = values["weights"].bits, values["dtype"]
-    if bits != 8 and dtype != "int8":
+    if bits != WeightScheme().bits and PRECISIONS[dtype].weight_bits is None:
         yield _clash(
             "weights.bits",
             f"weights.bits {bits} does not go with dtype {dtype}: it is for int8; use dtype int8, or int7 for"
@@ -113,7 +114,7 @@ def _bits(values: Values) -> Iterator[Problem]:
 
 def _embeddings(values: Values) -> Iterator[Problem]:
     whole, part = values["embeddings"], values["parts"].embeddings
-    if None not in (whole, part) and whole != {"bf16": "fp16"}.get(part, part):
+    if None not in (whole, part) and whole != PRECISIONS[part].table:
         yield _clash(
             "parts.embeddings",
             f"parts.embeddings {part} contradicts embeddings {whole}: they are one thing, remove one of them",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bertc.precision import BF16, FP32, INT8
 from bertc.profiles import PROFILES
 
 
@@ -24,7 +25,7 @@ _PLAIN: Mapping[str, Any] = {
 }
 """None of what makes up for quantization."""
 
-_STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": "fp32", "parts": {"head": "int8"}}
+_STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": INT8}}
 """What the vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
 
 PRESETS: Mapping[str, Preset] = {
@@ -55,6 +56,6 @@ PRESETS: Mapping[str, Preset] = {
             "calibration": {"samples": 256},
         },
     ),
-    "bf16": Preset("16 bits: half the size of fp32, and as good as lossless.", {"dtype": "bf16"}),
-    "fp32": Preset("Nothing is quantized: the reference.", {"dtype": "fp32"}),
+    BF16: Preset("16 bits: half the size of fp32, and as good as lossless.", {"dtype": BF16}),
+    FP32: Preset("Nothing is quantized: the reference.", {"dtype": FP32}),
 }

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bertc.errors import RecipeError
+from bertc.precision import DTYPES, INT8, LAYER_DTYPES, PRECISIONS, TABLE_DTYPES, integers
 from bertc.recipe import documents, loading
 from bertc.recipe.combinations import impossible
 from bertc.recipe.documents import Document
@@ -27,7 +28,6 @@ from bertc.recipe.keys import (
     whole,
 )
 from bertc.recipe.schema import (
-    LAYER_DTYPES,
     VERSION,
     ActivationScheme,
     Budget,
@@ -38,10 +38,7 @@ from bertc.recipe.schema import (
     WeightScheme,
 )
 
-DTYPES = ("fp32", "bf16", "int8")
-EMBEDDING_DTYPES = ("fp32", "fp16", "int8")
 TASKS = ("embedding", "classification", "token_classification")
-_FOLLOWED = {"fp32": "fp32", "bf16": "fp16", "int8": "int8"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +56,11 @@ class Recipe(Section):
         None, one_of(*TASKS, None), "What the model must be for. Nothing: whatever it is for."
     )
     dtype: str = setting(
-        "int8", one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
+        INT8, one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
     )
     embeddings: str | None = setting(
         None,
-        one_of(*EMBEDDING_DTYPES, None),
+        one_of(*TABLE_DTYPES, None),
         "How tables are stored; int8 has a scale per word. Nothing follows dtype: fp32, fp16 for bf16, int8.",
     )
     weights: WeightScheme = setting(WeightScheme, section(WeightScheme), "Weights of int8 layers.")
@@ -107,8 +104,7 @@ class Recipe(Section):
     @property
     def embedding_dtype(self) -> str:
         """How tables are stored: ``fp32``, ``fp16`` or ``int8``."""
-        part = self.parts.embeddings
-        return self.embeddings or ("fp16" if part == "bf16" else part) or _FOLLOWED[self.dtype]
+        return self.embeddings or PRECISIONS[self.parts.embeddings or self.dtype].table
 
     @property
     def calibrates(self) -> bool:
@@ -123,8 +119,8 @@ class Recipe(Section):
 
     @property
     def layer_dtype(self) -> str:
-        """What linear layers compute in where no part says otherwise: one of ``LAYER_DTYPES``."""
-        return "int7" if self.dtype == "int8" and self.weights.bits == 7 else self.dtype
+        """What linear layers compute in where no part says otherwise: one of ``precision.LAYER_DTYPES``."""
+        return integers(self.weights.bits).name if PRECISIONS[self.dtype].weight_bits else self.dtype
 
     def to_json(self) -> str:
         """Indented JSON."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bertc.precision import DTYPES, LAYER_DTYPES, WEIGHT_BITS
 from bertc.recipe.keys import (
     flag,
     name_or_number,
@@ -23,7 +24,6 @@ from bertc.recipe.keys import (
 )
 
 VERSION = 1
-LAYER_DTYPES = ("int8", "int7", "bf16", "fp32")
 METRICS = ("auto", "cosine", "top1_agreement", "spearman", "accuracy", "entity_f1")
 FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet", "hub", "ids", "embeddings")
 
@@ -58,7 +58,7 @@ class WeightScheme(Section):
     )
     bits: int = setting(
         8,
-        one_of(8, 7),
+        one_of(*WEIGHT_BITS.values()),
         "8, or 7: -63..63, exact in the faster byte instructions of processors with AVX2 and no VNNI.",
     )
     clip: str = setting(
@@ -154,7 +154,7 @@ class Parts(Section):
     output: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Output projections of attention.")
     ffn: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Both matrices of the feed-forward blocks.")
     embeddings: str | None = setting(
-        None, one_of("int8", "bf16", "fp32", None), "Tables. 16 bits are stored as fp16, which is finer."
+        None, one_of(*DTYPES, None), "Tables. 16 bits are stored as fp16, which is finer."
     )
     head: str | None = setting(
         None, one_of(*LAYER_DTYPES, None), "Pooler and classifier. Nothing: the layer of the logits in fp32."
