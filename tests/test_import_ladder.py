@@ -30,9 +30,8 @@ LADDER: dict[str, set[str]] = {
     # The compile half.
     "quantize.primitives": set(),
     "ir": {"errors", "quantize.primitives"},
-    "recipe": {"errors", "precision", "profiles"},
+    "recipe": {"errors", "precision"},
     "precision": set(),
-    "profiles": set(),
     "passes": {"errors", "ir"},
     "quantize": {"errors", "ir", "passes", "precision", "recipe", "quantize.primitives"},
     "architectures": {"errors", "ir", "artifact.schema"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -31,6 +31,12 @@ class DTypeName(str, Enum):
     INT8 = precision.INT8
     BF16 = precision.BF16
     FP32 = precision.FP32
+
+
+def check_choice(choice: str, choices: Collection[str], option: str) -> None:
+    """Raise a usage error of ``option`` for anything but one of the choices."""
+    if choice not in choices:
+        raise typer.BadParameter(f"expected one of {', '.join(choices)}", param_hint=option)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

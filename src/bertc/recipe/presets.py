@@ -1,4 +1,4 @@
-"""Ready recipes: what ``--recipe NAME`` and ``bertc recipe init --profile NAME`` know."""
+"""Ready recipes: what ``--recipe NAME`` and ``bertc recipe init --preset NAME`` know."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bertc.precision import BF16, FP32, INT8
-from bertc.profiles import PROFILES
+from bertc.precision import BF16, FP32, INT7, INT8, PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ _STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": IN
 PRESETS: Mapping[str, Preset] = {
     "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),
     "avx2": Preset(
-        f"7-bit weights, for {PROFILES['avx2'].use}: their faster byte instructions stay exact.",
-        {"weights": {"bits": PROFILES["avx2"].weight_bits}},
+        f"7-bit weights, for {PRECISIONS[INT7].use}: their faster byte instructions stay exact.",
+        {"weights": {"bits": PRECISIONS[INT7].weight_bits}},
     ),
     "round-to-nearest": Preset(
         "8 bits as other runtimes' dynamic quantization has them; calibrates nothing, compiles fastest.",
@@ -59,3 +58,7 @@ PRESETS: Mapping[str, Preset] = {
     BF16: Preset("16 bits: half the size of fp32, and as good as lossless.", {"dtype": BF16}),
     FP32: Preset("Nothing is quantized: the reference.", {"dtype": FP32}),
 }
+
+PROFILES: Mapping[str, str] = {"vnni": "default", "avx2": "avx2"}
+"""Deprecated names of ``--profile`` and ``compile(profile=...)``, each with the preset whose ``weights.bits``
+it chooses."""
