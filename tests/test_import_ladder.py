@@ -30,8 +30,9 @@ LADDER: dict[str, set[str]] = {
     # The compile half.
     "quantize.primitives": set(),
     "ir": {"errors", "quantize.primitives"},
-    "recipe": {"errors", "precision"},
+    "recipe": {"errors", "precision", "task_table"},
     "precision": set(),
+    "task_table": set(),
     "passes": {"errors", "ir"},
     "quantize": {"errors", "ir", "passes", "precision", "recipe", "quantize.primitives"},
     "architectures": {"errors", "ir", "artifact.schema"},
@@ -47,7 +48,7 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"errors", "artifact", "artifact.schema", "runtime", "tasks"},
     "files": {"errors", "artifact"},
     "evaluation": {"errors", "artifact", "artifact.schema", "files", "runtime", "tasks", "encoder"},
-    "report": {"errors", "artifact", "artifact.json_form", "fidelity", "version"},
+    "report": {"errors", "artifact", "artifact.json_form", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "errors",

@@ -7,19 +7,11 @@ from typing import Any
 
 from bertc.precision import PRECISIONS
 from bertc.recipe.keys import Problem
-from bertc.recipe.schema import VERSION, Observer, WeightScheme
+from bertc.recipe.schema import AUTO, VERSION, Observer, WeightScheme
+from bertc.task_table import TASKS
 
 Values = Mapping[str, Any]
 """The fields of a recipe, its sections as dataclasses."""
-
-METRIC_TASKS: Mapping[str, tuple[str, ...]] = {
-    "cosine": ("embedding",),
-    "spearman": ("embedding",),
-    "top1_agreement": ("classification", "token_classification"),
-    "accuracy": ("classification",),
-    "entity_f1": ("token_classification",),
-}
-"""Metric -> the tasks that have it."""
 
 _DEFAULT_OBSERVER = Observer()
 
@@ -151,7 +143,7 @@ def _budget(values: Values) -> Iterator[Problem]:
     budget, task, key = values["budget"], values["task"], "budget.metric"
     if budget is None:
         return
-    tasks = METRIC_TASKS.get(budget.metric, (task,))
+    tasks = [row.name for row in TASKS.values() if budget.metric in (AUTO, *row.budget_metrics)]
     if task is not None and task not in tasks:
         message = f"{key} {budget.metric} does not go with task {task}: it is for {' and '.join(tasks)}"
         yield _clash(key, message, "task")

@@ -37,8 +37,7 @@ from bertc.recipe.schema import (
     Smoothing,
     WeightScheme,
 )
-
-TASKS = ("embedding", "classification", "token_classification")
+from bertc.task_table import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)

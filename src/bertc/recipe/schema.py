@@ -22,9 +22,11 @@ from bertc.recipe.keys import (
     whole,
     wrong_values,
 )
+from bertc.task_table import TASKS
 
 VERSION = 1
-METRICS = ("auto", "cosine", "top1_agreement", "spearman", "accuracy", "entity_f1")
+AUTO = "auto"
+METRICS = (AUTO, *dict.fromkeys(metric for row in TASKS.values() for metric in row.budget_metrics))
 FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet", "hub", "ids", "embeddings")
 
 
@@ -202,7 +204,7 @@ class Budget(Section):
 
     max_drop: float = setting(0.001, share(), 'Of the metric, against fp32: 0.001, or "0.1%".')
     metric: str = setting(
-        "auto",
+        AUTO,
         one_of(*METRICS),
         "auto: cosine of embeddings, top-1 agreement of logits, with eval_data the task's own metric.",
     )

@@ -12,14 +12,8 @@ from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate, DataFacts
 from bertc.artifact.json_form import to_json_value
 from bertc.artifact.reader import Artifact
 from bertc.report import charts
+from bertc.task_table import TASKS
 from bertc.version import __version__
-
-_TASKS = {
-    "embedding": "turns texts into vectors",
-    "classification": "classifies texts",
-    "token_classification": "labels the words of texts",
-}
-
 
 _YES_NO = {"True": "yes", "False": "no"}
 
@@ -66,8 +60,8 @@ def render(artifact: Artifact) -> str:
 def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     info, recipe = artifact.manifest.model, artifact.manifest.recipe
     dtype = str(recipe.get("dtype", "?"))
+    does = TASKS[info.task].does if info.task in TASKS else f"does {info.task}"
     yield f"<h1>{escape(info.name)}</h1>"
-    does = _TASKS.get(info.task, f"does {info.task}")
     yield (
         f'<p class="lead">A {escape(info.architecture)} with {info.num_hidden_layers} layers of width '
         f"{info.hidden_size} that {escape(does)}, compiled to <b>{escape(dtype)}</b>. This page says how "
