@@ -1,4 +1,4 @@
-"""``bertc compile``: a checkpoint to a file."""
+"""``bertc compile``: turns a checkpoint into a file."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _check_names(recipe: Path | None, preset: str | None, profile: str | None) -
 
 
 def _outcomes(certificate: Certificate) -> dict[str, str]:
-    """What became of ``--eval-data`` and ``--max-drop``."""
+    """Return what became of ``--eval-data`` and ``--max-drop``."""
     facts = {}
     if (task := certificate.task) is not None:
         scores = [f"{name} {score:.2f} (fp32 {task.fp32[name]:.2f})" for name, score in task.compiled.items()]
@@ -123,7 +123,7 @@ def _outcomes(certificate: Certificate) -> dict[str, str]:
 
 
 def _share(text: str) -> float:
-    """A number from 0 to 1, or one of percent."""
+    """Return the number of a share from 0 to 1, which may be given in percent."""
     from bertc.recipe.keys import parse_share
 
     try:
@@ -136,7 +136,7 @@ def _share(text: str) -> float:
 
 
 def _print_step(name: str, seconds: float) -> None:
-    """A line for a step that took time; most take none."""
+    """Print a line for a step that took time; most take none."""
     if seconds < SHORTEST_STEP:
         return
     typer.secho(f"{seconds:7.1f} s  {name}", err=True, dim=True)

@@ -126,7 +126,7 @@ def _import(model: str) -> tuple[ImportedModel, Graph]:
 
 
 def _layers(recipe: Recipe, _: ImportedModel, fused: Graph) -> list[dict[str, Any]]:
-    """Nodes of one precision and reason, by names with their numbers left out."""
+    """Return how many nodes have each precision and reason, by names with their numbers left out."""
     from bertc.quantize.precisions import explain_precisions
 
     counts = Counter(

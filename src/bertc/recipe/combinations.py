@@ -17,7 +17,7 @@ _DEFAULT_OBSERVER = Observer()
 
 
 def impossible(values: Values) -> Iterator[Problem]:
-    """What does not go together in a recipe whose single values are all accepted."""
+    """Yield what does not go together in a recipe whose single values are all accepted."""
     for rule in _RULES:
         yield from rule(values)
 

@@ -17,7 +17,7 @@ class Explanation(NamedTuple):
     value: str
     meaning: str
     elsewhere: str = ""
-    """The same thing in other tool-chains."""
+    """What other tool-chains call the same thing."""
 
 
 MEANINGS: Mapping[str, Mapping[Any, str]] = {
@@ -87,7 +87,7 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         FP32: "Embedding tables are stored in fp32.",
     },
 }
-"""Key -> value -> what that does."""
+"""What each value of each key does."""
 
 METRICS: Mapping[str, str] = {
     "auto": "Mean cosine of embeddings, top-1 agreement of logits; with eval_data the task's own metric.",
@@ -116,11 +116,11 @@ ELSEWHERE: Mapping[str, str] = {
     "nodes": "Ascend ATC: per-op lists",
     "calibration.samples": "Vastai vamc: dataset.get_data_num 10; Mobilint: 100-256 files",
 }
-"""Key -> what other tool-chains call it."""
+"""What other tool-chains call each key."""
 
 
 def explain(recipe: Recipe) -> list[Explanation]:
-    """Each decision of the recipe that has an effect."""
+    """Return each decision of the recipe that has an effect."""
     return [
         Explanation(key, spell(value), meaning, ELSEWHERE.get(key) or ELSEWHERE.get(key.split(".")[0], ""))
         for key, value, meaning in _decisions(recipe)
@@ -128,7 +128,7 @@ def explain(recipe: Recipe) -> list[Explanation]:
 
 
 def quantizes(recipe: Recipe) -> bool:
-    """Whether any linear layer can be int8 or int7."""
+    """Return whether any linear layer can be int8 or int7."""
     parts = [value for name, value in recipe.parts.fields().items() if name != "embeddings"]
     return bool(WEIGHT_BITS.keys() & {recipe.dtype, *parts, *recipe.nodes.values()})
 

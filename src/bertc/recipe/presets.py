@@ -15,17 +15,17 @@ class Preset:
 
     doc: str
     values: Mapping[str, Any]
-    """The keys that differ from the default."""
+    """The keys whose values differ from the default."""
 
 
 _PLAIN: Mapping[str, Any] = {
     "smoothing": {"migration": None, "channel_shift": False},
     "bias_correction": False,
 }
-"""None of what makes up for quantization."""
+"""Leaves out every method that makes up for the error of quantization."""
 
 _STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": INT8}}
-"""What the vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
+"""What vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
 
 PRESETS: Mapping[str, Preset] = {
     "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),

@@ -42,12 +42,12 @@ from bertc.task_table import TASKS
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Section):
-    """How to compile a model. Sections may be given as mappings.
+    """Says how to compile a model. Sections may be given as mappings.
 
     Raises ``RecipeError`` that lists every value that is not accepted, and what does not go together.
     """
 
-    version: int = setting(VERSION, whole(1), "Of this format; a recipe from a newer bertc is refused.")
+    version: int = setting(VERSION, whole(1), "The format's version; a recipe from a newer bertc is refused.")
     source: str | None = setting(
         None, text(), "The model: a folder or a hub id. Nothing: what the command line or the call says."
     )
@@ -102,12 +102,12 @@ class Recipe(Section):
 
     @property
     def embedding_dtype(self) -> str:
-        """How tables are stored: ``fp32``, ``fp16`` or ``int8``."""
+        """Return how tables are stored: ``fp32``, ``fp16`` or ``int8``."""
         return self.embeddings or PRECISIONS[self.parts.embeddings or self.dtype].table
 
     @property
     def calibrates(self) -> bool:
-        """Whether 8-bit layers are made by methods that look at their inputs."""
+        """Return whether 8-bit layers are made by methods that look at their inputs."""
         return (
             self.weights.rounding == "gptq"
             or self.activations.mode != "dynamic"
@@ -118,33 +118,33 @@ class Recipe(Section):
 
     @property
     def layer_dtype(self) -> str:
-        """What linear layers compute in where no part says otherwise: one of ``precision.LAYER_DTYPES``."""
+        """Return what linear layers compute in unless a part says otherwise, one of ``LAYER_DTYPES``."""
         return integers(self.weights.bits).name if PRECISIONS[self.dtype].weight_bits else self.dtype
 
     def to_json(self) -> str:
-        """Indented JSON."""
+        """Return the recipe as indented JSON."""
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """From plain values; an unknown key is refused, with the nearest known one."""
+        """Return the recipe of plain values; an unknown key is refused, with the nearest known one."""
         return loading.build(cls, Document(data))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """From JSON text."""
+        """Return the recipe of a JSON text."""
         return loading.build(cls, documents.parse_json(text))
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
-        """From YAML text (extra "yaml"). An empty document is the default recipe."""
+        """Return the recipe of a YAML text (extra "yaml"). An empty document is the default recipe."""
         return loading.build(cls, documents.parse_yaml(text))
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any] | Recipe | None) -> Recipe:
-        """From a ``.json``, ``.yaml`` or ``.yml`` file, a preset's name, a mapping, or a recipe.
+        """Return the recipe of a ``.json``, ``.yaml`` or ``.yml`` file, a preset's name, or a mapping.
 
-        None is the default recipe.
+        A recipe is returned as it is, None is the default recipe. Raises ``RecipeError``.
         """
         if source is None:
             return cls()

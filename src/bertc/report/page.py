@@ -23,7 +23,7 @@ _UNITS = {
     " each token, that of the worst token",
     "difference": "by the difference of the two numbers",
 }
-"""``Certificate.worst_by`` in words."""
+"""What each value of ``Certificate.worst_by`` means, in words."""
 
 _LOSSES = {
     "cosine": "1 - mean cosine of the answers",
@@ -33,7 +33,7 @@ _LOSSES = {
 
 
 def render(artifact: Artifact) -> str:
-    """The whole page as HTML. Raises ``ArtifactError`` for a file whose certificate makes no sense."""
+    """Return the whole page as HTML. Raises ``ArtifactError`` for a file whose certificate makes no sense."""
     certificate = artifact.certificate
     sections = (
         _summary(artifact, certificate),
@@ -258,7 +258,7 @@ def _figure(drawing: str, caption: str, markup: str = "") -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int | None = None) -> str:
-    """The first column holds names, the others numbers; or the first ``numbers`` do."""
+    """Return a table whose first column holds names and the others numbers; or the first ``numbers`` do."""
 
     def cell(tag: str, index: int, content: str) -> str:
         is_number = index > 0 if numbers is None else index < numbers
@@ -297,5 +297,5 @@ def _percent(share: float) -> str:
 
 
 def _first(sentence: str) -> str:
-    """With a capital letter."""
+    """Return the sentence with a capital letter."""
     return sentence[:1].upper() + sentence[1:]
