@@ -17,10 +17,10 @@ from bertc.precision import FP32, PRECISIONS
 from bertc.quantize.sensitivity import Effect, Measure, Precisions, Score
 
 Cost = Callable[[str, str, str], float]
-"""Node, new precision, old one -> what this costs in time and size; above 0."""
+"""Returns what a node costs in time and size, above 0, by its name, its new precision and its old one."""
 
 SLACK = 1e-9
-"""A mean over thousands of cosines is not exactly 1 where all of them are."""
+"""The drop that rounding alone may show: a mean of thousands of cosines of 1 is not exactly 1."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Choice:
-    """What came out, and what it took."""
+    """The precisions that were found, and what finding them took."""
 
     precisions: Precisions
     score: Score
@@ -54,7 +54,7 @@ def fit(
     measure: Measure,
     smooth: bool = True,
 ) -> Choice:
-    """The cheapest precisions found whose drop is no more than ``max_drop``.
+    """Return the cheapest precisions found whose drop is no more than ``max_drop``.
 
     ``before`` is the score of ``precisions``, ``effects`` are of its nodes; ``tables`` names those
     that are embeddings; ``smooth`` says whether the drop is of a smooth metric. If not even the last
@@ -71,7 +71,7 @@ def fit(
 def order_steps(
     precisions: Precisions, effects: Sequence[Effect], cost: Cost, tables: frozenset[str]
 ) -> list[Step]:
-    """All fallbacks, those that save most for their cost first; of one node in the order of its bits."""
+    """Return all fallbacks, those that save most for their cost first; each node's in the order of bits."""
     losses = {effect.name: max(effect.loss, 0.0) for effect in effects}
     waiting: list[tuple[float, int, Step, float]] = []
 
@@ -101,7 +101,8 @@ class _Search:
     """Measures variants, and remembers the best one."""
 
     def __init__(self, precisions: Precisions, before: Score, max_drop: float, measure: Measure) -> None:
-        self._recipe, self._before, self._max_drop, self._measure = precisions, before, max_drop, measure
+        self._precisions, self._before = precisions, before
+        self._max_drop, self._measure = max_drop, measure
         self._trials = 0
         self.best: tuple[Precisions, Score] = precisions, before
 
@@ -122,12 +123,12 @@ class _Search:
         return True
 
     def pruned(self, cost: Cost) -> tuple[Precisions, Score]:
-        """``best`` without the fallbacks that turn out not to be needed."""
+        """Return ``best`` without the fallbacks that turn out not to be needed."""
         kept = dict(self.best[0])
-        changed = [name for name, precision in kept.items() if precision != self._recipe[name]]
-        changed.sort(key=lambda name: -cost(name, kept[name], self._recipe[name]))
+        changed = [name for name, precision in kept.items() if precision != self._precisions[name]]
+        changed.sort(key=lambda name: -cost(name, kept[name], self._precisions[name]))
         for name in changed:
-            variant = {**kept, name: self._recipe[name]}
+            variant = {**kept, name: self._precisions[name]}
             if len(changed) > 1 and self.ok(self._try(variant)):
                 kept = variant
         return self.best
@@ -136,7 +137,7 @@ class _Search:
         return Choice(found[0], found[1], self._before, met, self._trials)
 
     def _after(self, steps: Sequence[Step], count: int) -> dict[str, str]:
-        return {**self._recipe, **{step.name: step.precision for step in steps[:count]}}
+        return {**self._precisions, **{step.name: step.precision for step in steps[:count]}}
 
     def _try(self, precisions: Precisions) -> Score:
         self._trials += 1
