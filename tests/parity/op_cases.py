@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from bertc.ir import formulas
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
-from bertc.quantize import primitives
 
 Array = np.ndarray[Any, Any]
 
@@ -148,7 +148,7 @@ def linear_bf16(builder: Builder) -> None:
 def _bf16_product(builder: Builder, half: str) -> None:
     shape = builder.shape
     bias, residual, activation = _linear_operands(builder)
-    weight = primitives.round_to_bf16(
+    weight = formulas.round_to_bf16(
         builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
     )
     inputs = [half, builder.constant("weight", weight, DType.BF16), bias, residual]
@@ -162,7 +162,7 @@ def linear_int8(builder: Builder) -> None:
 def _int8_product(builder: Builder, quantized: list[str]) -> None:
     shape = builder.shape
     bias, residual, activation = _linear_operands(builder)
-    weight, scale = primitives.quantize_per_channel(
+    weight, scale = formulas.quantize_per_channel(
         builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
     )
     inputs = [
@@ -200,7 +200,7 @@ def embed(builder: Builder) -> None:
     words = rng.standard_normal((shape.tokens, shape.columns)).astype(np.float32)
     dtype = (DType.F32, DType.F16, DType.I8)[shape.choice % 3]
     if dtype == DType.I8:
-        words, row_scale = primitives.quantize_per_channel(words)
+        words, row_scale = formulas.quantize_per_channel(words)
         scale = builder.constant("word.scale", row_scale)
     elif dtype == DType.F16:
         words = words.astype(np.float16)

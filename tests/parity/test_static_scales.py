@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertc.errors import ArtifactError
-from bertc.ir import reference
+from bertc.ir import formulas, reference
 from bertc.ir.graph import DType, Node
 from bertc.lowering.lower import LoweredModel, lower
 from bertc.lowering.pack import PackedTensor
-from bertc.quantize import primitives
 from tests.parity.op_cases import ACTIVATIONS, CASES, Builder, Shape
 from tests.support.native import ISAS, build_program, run_native, run_program
 
@@ -109,7 +108,7 @@ def _assert_rounded(builder: Builder, node: Node, isa: str, lengths: tuple[int, 
     builder.node(node.op, operands, ["rounded"], **{**node.attributes, "out_dtype": "u8"})
     builder.result("rounded")
     found = run_native(builder.graph(), _inputs(*lengths), isa)
-    expected, *_ = primitives.quantize_static(found[node.outputs[0]], float(static[0]), int(static[1]))
+    expected, *_ = formulas.quantize_static(found[node.outputs[0]], float(static[0]), int(static[1]))
     assert len(np.unique(expected)) > 20
     np.testing.assert_array_equal(found["rounded"], expected)
 

@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bertc.ir import interpreter
+from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.passes import fuse
-from bertc.quantize import primitives
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.layers import RoundedLayer
@@ -45,11 +44,11 @@ def test_folding_after_rounding_scales_what_was_rounded() -> None:
     graph = fuse(bert_graph())
     affine = _affine(32)
     weight, bias = (graph.constants[f"{ATTENTION}.qkv.{each}"].array for each in ("weight", "bias"))
-    layer = RoundedLayer(RoundedWeight(*primitives.quantize_per_channel(weight)), bias)
+    layer = RoundedLayer(RoundedWeight(*formulas.quantize_per_channel(weight)), bias)
     folded = fold_into_rounded(layer, affine)
     again = fold_values(graph, {ATTENTION: affine}).constants
     np.testing.assert_array_equal(folded.weight.numbers, layer.weight.numbers)
-    expected = primitives.quantize_per_channel(again[f"{ATTENTION}.qkv.weight"].array)[1]
+    expected = formulas.quantize_per_channel(again[f"{ATTENTION}.qkv.weight"].array)[1]
     np.testing.assert_allclose(folded.weight.scale, expected, rtol=1e-6)
     np.testing.assert_allclose(folded.bias, again[f"{ATTENTION}.qkv.bias"].array, rtol=1e-6)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bertc.errors import GraphError
-from bertc.ir import reference
+from bertc.ir import formulas, reference
 from bertc.ir.graph import (
     SEQUENCES,
     SEQUENCES_PLUS_ONE,
@@ -22,7 +22,6 @@ from bertc.ir.graph import (
     DType,
     TensorType,
 )
-from bertc.quantize import primitives
 
 Types = Sequence[TensorType | None]
 Rule = Callable[[Types, Mapping[str, Attribute]], tuple[TensorType, ...]]
@@ -331,7 +330,7 @@ OPS: Mapping[str, Op] = {
             {"epsilon": float},
         ),
         Op("quantize_rows", ("x", *_HOW), _Q, _TYPED, _quantize_rows, reference.quantize_rows),
-        Op("cast_bf16", ("x",), ("y",), _TYPED, _cast_bf16, primitives.round_to_bf16),
+        Op("cast_bf16", ("x",), ("y",), _TYPED, _cast_bf16, formulas.round_to_bf16),
         Op(
             "linear_bf16",
             _ROW,

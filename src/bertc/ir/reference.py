@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 
 Array = np.ndarray[Any, Any]
 
@@ -59,8 +59,8 @@ def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) 
 def _written(out: Array, static: Array | None, out_dtype: str) -> Array:
     """A float32 result as it is stored; in 8 bits by ``static``, a scale and its zero point."""
     if static is not None:
-        return primitives.quantize_static(out, float(static[0]), int(static[1]))[0]
-    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+        return formulas.quantize_static(out, float(static[0]), int(static[1]))[0]
+    return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def add(a: Array, b: Array) -> Array:
@@ -113,8 +113,8 @@ def quantize_rows(
     if multiplier is not None and offset is not None:
         x = channel_affine(x, multiplier, offset)
     if static is not None:
-        return primitives.quantize_static(x, float(static[0]), int(static[1]))
-    return primitives.quantize_rows(x)
+        return formulas.quantize_static(x, float(static[0]), int(static[1]))
+    return formulas.quantize_rows(x)
 
 
 def layer_norm_quantize(
@@ -128,7 +128,7 @@ def layer_norm_quantize(
 def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:
     """Layer norm, plain for the residual and in bf16 for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    return plain, primitives.round_to_bf16(plain)
+    return plain, formulas.round_to_bf16(plain)
 
 
 def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str) -> Array:
@@ -141,7 +141,7 @@ def linear_bf16(
 ) -> Array:
     """:func:`linear` on bf16 operands, accumulated in float32."""
     out = _epilogue(x @ weight.T, bias, residual, activation)
-    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+    return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from bertc.errors import GraphError
+from bertc.ir.formulas import round_to_bf16
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, Stage, TensorType
 from bertc.ir.ops import OPS, Op
-from bertc.quantize.primitives import round_to_bf16
 
 _NUMPY_DTYPES = {
     DType.F32: np.float32,

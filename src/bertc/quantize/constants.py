@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertc.errors import RecipeError
+from bertc.ir import formulas
 from bertc.ir.graph import Constant, DType, Graph
 from bertc.precision import BF16, FP16, FP32, integers
-from bertc.quantize import primitives
 
 Array = np.ndarray[Any, Any]
 
@@ -60,7 +60,7 @@ class TypedConstants:
     def bf16(self, name: str) -> str:
         """Rounded to bf16."""
         array = self._graph.constants[name].array
-        return self._add(name, BF16, Constant(DType.BF16, primitives.round_to_bf16(array)))
+        return self._add(name, BF16, Constant(DType.BF16, formulas.round_to_bf16(array)))
 
     def f16(self, name: str) -> str:
         """Rounded to fp16. Raises ``RecipeError`` if a number is too large for it."""
@@ -73,7 +73,7 @@ class TypedConstants:
         """Quantized to ``bits`` with one scale per row. Returns the names of numbers and scales."""
         rounded = self._rounded.get(name)
         if rounded is None:
-            rounded = RoundedWeight(*primitives.quantize_per_channel(self._graph.constants[name].array, bits))
+            rounded = RoundedWeight(*formulas.quantize_per_channel(self._graph.constants[name].array, bits))
         quantized = self._add(name, integers(bits).name, Constant(DType.I8, rounded.numbers))
         self.made[f"{quantized}.scale"] = Constant(DType.F32, rounded.scale)
         return quantized, f"{quantized}.scale"
