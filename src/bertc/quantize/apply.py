@@ -21,11 +21,11 @@ from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 
 _EITHER = f"{BF16} or {FP32}"
-"""What attention takes as its input."""
+"""The form of an input that attention takes."""
 
 
 def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
-    """The typed graph of a fused one.
+    """Return the typed graph of a fused one.
 
     Raises ``RecipeError`` if the recipe does not fit the graph, ``GraphError`` if it is not fused.
     """
@@ -38,7 +38,7 @@ def apply_precisions(
     rounded: Mapping[str, RoundedWeight] | None = None,
     static: Mapping[str, StaticScale] | None = None,
 ) -> Graph:
-    """The typed graph of a fused one, its nodes in the precisions that ``choose_precisions`` names.
+    """Return the typed graph of a fused one, nodes in the precisions that ``choose_precisions`` names.
 
     ``rounded`` has weights of int8 layers by name; those that are not in it are rounded to nearest.
     ``static`` has scales of values that enter int8 layers; others get one for each row as they come.
@@ -72,9 +72,9 @@ class _Typer:
         self._consumers = graph.consumers()
         self._outputs = set(graph.outputs.values())
         self._bf16: dict[str, str] = {}
-        """Value -> the value that is its bf16 form; itself, if it has no other."""
+        """The bf16 form of each value that has one; a value itself, if it has no other."""
         self._quantized: dict[str, tuple[str, str, str]] = {}
-        """Value -> its 8-bit form: numbers, scales, zero points."""
+        """The 8-bit form of each value that has one: numbers, scales, zero points."""
 
     def emit(self, node: Node) -> None:
         """Write the typed form of a node, then the conversions that its result still needs."""
@@ -94,7 +94,7 @@ class _Typer:
                 self._quantize_rows(value, value)
 
     def _wanted(self, value: str) -> set[str]:
-        """The forms in which consumers of ``value`` take it."""
+        """Return the forms in which consumers of ``value`` take it."""
         wanted = {FP32} if value in self._outputs else set()
         for node in self._consumers.get(value, ()):
             precision = PRECISIONS[self._precisions.get(node.name, FP32)].form
@@ -108,7 +108,7 @@ class _Typer:
         return wanted
 
     def _plain(self, node: Node) -> None:
-        """The node as it is, its constants in fp32."""
+        """Write the node as it is, its constants in fp32."""
         for value in node.inputs:
             if value in self._graph.constants:
                 self.constants.f32(value)
@@ -128,7 +128,7 @@ class _Typer:
         self._plain(node)
 
     def _channel_affine(self, node: Node) -> None:
-        """Part of what writes its result in 8 bits: the layer norm before it has done so, or a conversion."""
+        """Write nothing if the layer norm before has written the result in 8 bits, else a conversion."""
         (value,) = node.outputs
         if self._wanted(value) != {INT8}:
             raise GraphError(f"node {node.name!r}: only linear layers in int8 can follow channel_affine")
@@ -157,7 +157,7 @@ class _Typer:
         self._append_result(node, node.op, node.inputs, compute_dtype=PRECISIONS[precision].form)
 
     def _embed(self, node: Node) -> None:
-        """Words in 8 bits have a scale per row, as Guan et al. 2019, arXiv:1911.02079, have them in 4."""
+        """Give words in 8 bits a scale per row, as Guan et al. 2019, arXiv:1911.02079, do in 4 bits."""
         precision = self._precisions[node.name]
         if precision == FP32:
             self._plain(node)
@@ -169,7 +169,7 @@ class _Typer:
         )
 
     def _append_result(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
-        """The node, its result in the form that all consumers take, if it can write that; else float32."""
+        """Write the node, its result in the form that all consumers take, if it can; else in float32."""
         (value,) = node.outputs
         wanted = set() if node.op == "linear" and node.inputs[3] else self._wanted(value)
         out_dtype = "f32"
@@ -193,7 +193,7 @@ class _Typer:
         return self._quantized[value]
 
     def _how(self, value: str, multiplier: str = "", offset: str = "") -> tuple[str, ...]:
-        """Operands of the op that writes ``value`` in 8 bits."""
+        """Return the last operands of the op that writes ``value`` in 8 bits."""
         vectors = [self.constants.f32(vector) if vector else "" for vector in (multiplier, offset)]
         if value in self._static:
             return (*vectors, self.constants.static(value, self._static[value]))

@@ -15,7 +15,7 @@ from bertc.quantize.smooth import ChannelAffine
 def insert_layers(
     graph: Graph, layers: Mapping[str, RoundedLayer], affines: Mapping[str, ChannelAffine]
 ) -> tuple[Graph, dict[str, RoundedWeight]]:
-    """The fused graph with the layers' biases, and the rounded weights by the name of their constant.
+    """Return the fused graph with the layers' biases, and the rounded weights by their constant's name.
 
     ``layers`` goes by node name. ``affines`` has changes of edges (value names) that those layers read: a
     ``channel_affine`` makes the value :func:`changed` of each.
@@ -49,5 +49,5 @@ def insert_layers(
 
 
 def changed(edge: str) -> str:
-    """The name of what is quantized instead of an edge."""
+    """Return the name of what is quantized instead of an edge."""
     return f"{edge}.smooth"

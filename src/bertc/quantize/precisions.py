@@ -1,4 +1,4 @@
-"""Which node computes in what, and why, by the recipe. How a graph is rewritten for it: ``apply.py``."""
+"""Chooses what each node computes in by the recipe, and says why. ``apply.py`` rewrites the graph."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bertc.recipe.keys import Problem, raise_problems
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
 _FUSED = {"qkv": ("query", "key", "value")}
-"""Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
+"""The last part of a fused node's name, with those of the checkpoint's modules that it stands for."""
 
 
 class Choice(NamedTuple):
-    """What a node computes in."""
+    """The precision of a node, and what chose it."""
 
     precision: str
     reason: str
@@ -28,7 +28,7 @@ class Choice(NamedTuple):
 
 
 def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
-    """Node name -> precision, for the linear layers, attentions and embedding of a fused graph.
+    """Return the precisions of the linear layers, attentions and embedding of a fused graph, by name.
 
     Linear layers are ``fp32``, ``bf16``, ``int8`` or ``int7``, attention is not ``int7``, the embedding
     is ``fp32``, ``fp16`` or ``int8``. Raises ``RecipeError`` for what :func:`misfits` finds.
@@ -37,7 +37,7 @@ def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
 
 
 def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
-    """:func:`choose_precisions`, with reasons.
+    """Return what :func:`choose_precisions` does, with reasons.
 
     The most specific word counts: ``exclude``, then ``nodes``, then ``parts``, then ``dtype``. The
     linear layer that gives the logits stays in fp32 unless it is named: it is small, and its error is
@@ -70,7 +70,7 @@ def _choose(node: Node, part: str | None, recipe: Recipe) -> Choice:
 
 
 def _strictest(name: str, recipe: Recipe) -> Choice:
-    """Of the projections that the layer stands for, each with its own part and patterns."""
+    """Choose the strictest for the projections in the layer, each with its own part and patterns."""
     choices = {part: _by_pattern(name, recipe, part) or _by_part(part, recipe) for part in _FUSED["qkv"]}
     strictest = min(choices.values(), key=lambda choice: list(PRECISIONS).index(choice.precision))
     if len({choice.precision for choice in choices.values()}) == 1:
@@ -87,7 +87,7 @@ def _by_part(part: str | None, recipe: Recipe) -> Choice:
 
 
 def _by_pattern(name: str, recipe: Recipe, projection: str | None = None) -> Choice | None:
-    """What ``exclude`` or ``nodes`` say of the node, or of one of the projections fused into it."""
+    """Return what ``exclude`` or ``nodes`` say of the node, or of one of the projections fused into it."""
     for pattern in recipe.exclude:
         if _matches(name, pattern):
             return Choice(FP32, f"exclude {pattern!r}")
@@ -107,14 +107,14 @@ def _of_tables(by_pattern: Choice | None, recipe: Recipe) -> Choice:
 
 
 def _matches(name: str, pattern: str, projection: str | None = None) -> bool:
-    """Whether a pattern names the node, or a module of the checkpoint that was fused into it."""
+    """Tell whether a pattern names the node, or a module of the checkpoint that was fused into it."""
     parent, _, last = name.rpartition(".")
     fused = _FUSED.get(last, ()) if projection is None else (projection,)
     return any(fnmatchcase(each, pattern) for each in (name, *(f"{parent}.{part}" for part in fused)))
 
 
 def misfits(graph: Graph, recipe: Recipe) -> Iterator[Problem]:
-    """Patterns of the recipe that match no node that has a precision."""
+    """Yield the patterns of the recipe that match no node that has a precision."""
     names = [node.name for node in graph.nodes if node.op in _CHOOSABLE]
     for path, pattern in (
         *((("exclude",), pattern) for pattern in recipe.exclude),

@@ -1,4 +1,4 @@
-"""The driver of quantization: fused graph, recipe and statistics -> typed graph.
+"""Drives quantization: makes typed graphs of a fused graph, a recipe and statistics.
 
 Each method has its own file. What is chosen for a layer depends on the layer and its input alone, so it is
 chosen once, however many variants of the model an accuracy budget tries.
@@ -29,21 +29,21 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """One variant of a model."""
+    """A variant of a model, its nodes in certain precisions."""
 
     graph: Graph
-    """Stage "typed"."""
+    """The graph of stage "typed"."""
     reference: Graph
-    """Stage "fused", fp32: values that both graphs have by name mean the same in both."""
+    """The fp32 graph of stage "fused": values that both graphs have by name mean the same in both."""
     plans: Mapping[str, EdgePlan]
-    """Edge (value name) -> what was chosen for it; empty without statistics."""
+    """The plan of each edge, by value name; empty without statistics."""
 
 
 class Quantizer:
-    """Makes typed graphs of one fused graph: one for each mapping of nodes to precisions."""
+    """Makes typed graphs of one fused graph, one for each mapping of nodes to precisions."""
 
     def __init__(self, graph: Graph, recipe: Recipe, statistics: Statistics | None) -> None:
-        """``statistics`` are of all edges that 8-bit layers may read; None if there is none, or no need."""
+        """Take statistics of all edges that 8-bit layers may read; None if there are none, or no need."""
         self._graph, self._recipe, self._statistics = graph, recipe, statistics
         self._producers = graph.producers()
         self._projections = find_value_projections(graph)
@@ -51,7 +51,7 @@ class Quantizer:
         self._layers: dict[tuple[Any, ...], RoundedLayer] = {}
 
     def layers(self, precisions: Mapping[str, str]) -> list[Node]:
-        """The linear nodes that are 8 bits or less in the variant with these precisions."""
+        """Return the linear nodes that are 8 bits or less in the variant with these precisions."""
         return [
             node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
         ]
@@ -59,7 +59,7 @@ class Quantizer:
     def __call__(
         self, precisions: Mapping[str, str], advance: Callable[[int], None] = lambda _: None
     ) -> Quantized:
-        """The variant with these precisions. ``advance`` is told when a layer is done.
+        """Return the variant with these precisions. ``advance`` is told when a layer is done.
 
         Raises ``InputError`` if statistics are of another model, ``RecipeError`` if some are needed.
         """
@@ -93,7 +93,7 @@ class Quantizer:
         return Quantized(graph, reference, MappingProxyType(plans))
 
     def _choose_plan(self, edge: str, readers: list[Node], precisions: Mapping[str, str]) -> EdgePlan:
-        """Where layers of several precisions read an edge, it fits the fewest bits."""
+        """Fit the plan to the fewest bits of the layers that read the edge."""
         bits = min(WEIGHT_BITS[precisions[node.name]] for node in readers)
         key = (edge, bits, *(node.name for node in readers))
         if key not in self._plans:
