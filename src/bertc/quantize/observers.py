@@ -100,7 +100,8 @@ def _least_squares(_: Observer, observed: _Observed) -> Range:
     low, high = observed.low, observed.high
     for _turn in range(2):
         high = min((observed.high * fractions).tolist(), key=lambda end: error(low, end))
-        low = min((observed.low * fractions).tolist(), key=lambda end: error(end, high)) if observed.low else low
+        if observed.low:
+            low = min((observed.low * fractions).tolist(), key=lambda end: error(end, high))
     return low, high
 
 
