@@ -14,6 +14,7 @@ import numpy as np
 
 from bertc.ir import formulas
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ir.ops import OPS
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +53,8 @@ class Builder:
         return self.constant(name, self.rng.standard_normal(shape).astype(np.float32))
 
     def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Attribute) -> list[str]:
-        self.nodes.append(Node(f"node.{outputs[0]}", op, tuple(inputs), tuple(outputs), attributes))
+        """``inputs`` are in the order of the op's operands; "" is an absent one."""
+        self.nodes.append(Node(f"node.{outputs[0]}", op, OPS[op].bind(*inputs), tuple(outputs), attributes))
         return outputs
 
     def activation(self, name: str, columns: int, spread: float = 3.0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_bf16_results_are_the_float32_results_rounded(op: str, isa: str) -> None
     builder = Builder(shape, np.random.default_rng(0))
     CASES[op](builder)
     node = builder.nodes[-1]
-    builder.node(op, list(node.inputs), ["rounded"], **{**node.attributes, "out_dtype": "bf16"})
+    rounded = dataclasses.replace(node, name="rounded", outputs=("rounded",))
+    builder.nodes.append(rounded.with_attributes(out_dtype="bf16"))
     builder.result("rounded")
     found = run_native(builder.graph(), _inputs(shape, np.random.default_rng(0)), isa)
     expected = formulas.round_to_bf16(found[node.outputs[0]]).view(np.uint32) >> 16

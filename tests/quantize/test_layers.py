@@ -17,8 +17,8 @@ from tests.support.edges import correlated, normal, outlier_channels, relative_e
 Array = np.ndarray[Any, Any]
 WEIGHT = normal(48, 64, seed=9) / np.sqrt(64, dtype=np.float32)
 BIAS = normal(1, 48, seed=8)[0]
-NORM = Node("norm", "layer_norm", ("x",), ("y",))
-GELU = Node("dense", "linear", ("x",), ("y",))
+NORM = Node("norm", "layer_norm", {"x": "x"}, ("y",))
+GELU = Node("dense", "linear", {"x": "x"}, ("y",))
 PLAIN: dict[str, Any] = {
     "smoothing": {"migration": None, "channel_shift": False},
     "weights": {"clip": "max", "rounding": "nearest"},

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ir.ops import OPS
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +28,7 @@ class GraphBuilder:
 
     def op(self, op: str, name: str, *inputs: str, **attributes: Attribute) -> str:
         """Any op with one output."""
-        self._nodes.append(Node(name, op, inputs, (name,), MappingProxyType(attributes)))
+        self._nodes.append(Node(name, op, OPS[op].bind(*inputs), (name,), MappingProxyType(attributes)))
         return name
 
     def embedding(self, name: str, ids: str) -> str:
@@ -37,7 +38,7 @@ class GraphBuilder:
     def linear(self, name: str, x: str) -> str:
         """A dense layer with bias."""
         weight, bias = self._constant(f"{name}.weight"), self._constant(f"{name}.bias")
-        return self.op("linear", name, x, weight, bias, "", activation="none")
+        return self.op("linear", name, x, weight, bias, activation="none")
 
     def layer_norm(self, name: str, x: str, epsilon: float) -> str:
         """A layer norm with gain and shift."""

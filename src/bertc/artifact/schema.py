@@ -16,7 +16,7 @@ from typing import Any, Literal
 from bertc.artifact.json_form import from_json_value, to_json_value
 from bertc.errors import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a reader of the old version could not run the new file."""
 
 Task = Literal["embedding", "classification", "token_classification"]
@@ -69,11 +69,12 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Step:
-    """One native op. An operand is a buffer, a tensor or a model input, by name ("" if absent)."""
+    """One native op."""
 
     op: str
     name: str
-    inputs: tuple[str, ...]
+    inputs: Mapping[str, str]
+    """Operand -> the name of a buffer, a tensor or an input of the program; absent ones are not in it."""
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
 

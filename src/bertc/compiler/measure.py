@@ -102,8 +102,7 @@ def _comparable(reference: Graph, typed: Graph) -> list[_Pair]:
         if value in types and types[value].dtype in (DType.F32, DType.BF16):
             pairs.append(_Pair(node, value, None))
         elif written is not None and written.attributes.get("out_dtype") == DType.U8.value:
-            # The last operand of what writes 8 bits at once is its static scale (ir/ops.py).
-            static = typed.constants[written.inputs[-1]].array
+            static = typed.constants[written["static"]].array
             pairs.append(_Pair(node, written.outputs[0], static))
     return pairs
 

@@ -1,7 +1,7 @@
 """The NumPy twin of every op: slow, obviously right, the judge of passes and kernels.
 
-Each function takes the op's inputs in order (``None`` for an absent optional one) and its
-attributes by name, and returns one array or a tuple of arrays. bf16 values are float32 arrays whose
+Each function takes the op's operands and its attributes by name (an absent optional operand is not
+passed), and returns one array or a tuple of arrays. bf16 values are float32 arrays whose
 numbers are representable in bf16.
 """
 
@@ -78,9 +78,9 @@ def embed(
     token_type_ids: Array,
     position_ids: Array,
     word: Array,
-    word_scale: Array | None,
     position: Array,
     token_type: Array,
+    word_scale: Array | None = None,
 ) -> Array:
     """Sum of word, position and token type rows; 8-bit word rows carry one scale each."""
     rows = word[input_ids].astype(np.float32)
@@ -118,11 +118,11 @@ def quantize_rows(
 
 
 def layer_norm_quantize(
-    x: Array, gamma: Array, beta: Array, *how: Array | None, epsilon: float
+    x: Array, gamma: Array, beta: Array, *, epsilon: float, **how: Array
 ) -> tuple[Array, ...]:
     """Layer norm, plain for the residual and by :func:`quantize_rows` for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    return (plain, *quantize_rows(plain, *how))
+    return (plain, *quantize_rows(plain, **how))
 
 
 def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:
@@ -137,7 +137,7 @@ def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, 
 
 
 def linear_bf16(
-    x: Array, weight: Array, bias: Array, residual: Array | None, *, activation: str, out_dtype: str
+    x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, out_dtype: str
 ) -> Array:
     """:func:`linear` on bf16 operands, accumulated in float32."""
     out = _epilogue(x @ weight.T, bias, residual, activation)
@@ -157,7 +157,7 @@ def linear_int8(
     weight: Array,
     weight_scale: Array,
     bias: Array,
-    residual: Array | None,
+    residual: Array | None = None,
     static: Array | None = None,
     *,
     activation: str,

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from bertc.errors import GraphError
-from bertc.ir.graph import Attribute, Graph, Node
+from bertc.ir.graph import Graph, Node
 from bertc.ir.verifier import verify
 from bertc.precision import BF16, FP32, INT8, PRECISIONS, WEIGHT_BITS
 from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
@@ -99,8 +98,8 @@ class _Typer:
         for node in self._consumers.get(value, ()):
             precision = PRECISIONS[self._precisions.get(node.name, FP32)].form
             if node.op == "linear":
-                wanted.update({precision} if node.inputs[0] == value else ())
-                wanted.update({FP32} if node.inputs[3] == value else ())
+                wanted.update({precision} if node["x"] == value else ())
+                wanted.update({FP32} if node["residual"] == value else ())
             elif node.op == "attention_qkv" and precision != FP32:
                 wanted.add(_EITHER)
             else:
@@ -109,7 +108,7 @@ class _Typer:
 
     def _plain(self, node: Node) -> None:
         """Write the node as it is, its constants in fp32."""
-        for value in node.inputs:
+        for value in node.inputs.values():
             if value in self._graph.constants:
                 self.constants.f32(value)
         self.nodes.append(node)
@@ -119,10 +118,10 @@ class _Typer:
         wanted = self._wanted(value)
         affine = next((n for n in self._consumers.get(value, ()) if n.op == "channel_affine"), None)
         if affine is not None or INT8 in wanted:
-            quantized, *vectors = (*affine.outputs, *affine.inputs[1:]) if affine else (value, "", "")
-            inputs = (*node.inputs, *self._how(quantized, *vectors))
+            quantized = affine.outputs[0] if affine else value
             outputs = (value, *self._int8_form(quantized))
-            node = dataclasses.replace(node, op="layer_norm_quantize", inputs=inputs, outputs=outputs)
+            node = dataclasses.replace(node, op="layer_norm_quantize", outputs=outputs)
+            node = node.with_inputs(**self._rounding(quantized, affine))
         elif BF16 in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
@@ -133,28 +132,28 @@ class _Typer:
         if self._wanted(value) != {INT8}:
             raise GraphError(f"node {node.name!r}: only linear layers in int8 can follow channel_affine")
         if value not in self._quantized:
-            self._quantize_rows(value, *node.inputs)
+            self._quantize_rows(value, node["x"], node)
 
     def _linear(self, node: Node) -> None:
         precision = self._precisions[node.name]
-        x, weight, bias, residual = node.inputs
         if precision == FP32:
             self._plain(node)
             return
-        operands: tuple[str, ...]
         if precision == BF16:
-            operands = (self._bf16[x], self.constants.bf16(weight))
+            operands = {"x": self._bf16[node["x"]], "weight": self.constants.bf16(node["weight"])}
         else:
-            operands = (*self._quantized[x], *self.constants.int8(weight, WEIGHT_BITS[precision]))
-        operands = (*operands, self.constants.f32(bias), residual)
-        self._append_result(node, f"linear_{PRECISIONS[precision].form}", operands)
+            operands = dict(zip(("x", "scale", "zero_point"), self._quantized[node["x"]], strict=True))
+            weight, scale = self.constants.int8(node["weight"], WEIGHT_BITS[precision])
+            operands.update(weight=weight, weight_scale=scale)
+        self.constants.f32(node["bias"])
+        self._append_result(node.with_inputs(**operands), f"linear_{PRECISIONS[precision].form}")
 
     def _attention(self, node: Node) -> None:
         precision = self._precisions[node.name]
         if precision == FP32:
             self._plain(node)
             return
-        self._append_result(node, node.op, node.inputs, compute_dtype=PRECISIONS[precision].form)
+        self._append_result(node.with_attributes(compute_dtype=PRECISIONS[precision].form), node.op)
 
     def _embed(self, node: Node) -> None:
         """Give words in 8 bits a scale per row, as Guan et al. 2019, arXiv:1911.02079, do in 4 bits."""
@@ -162,16 +161,15 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
-        *ids, word, _, position, token_type = node.inputs
-        words = self.constants.int8(word) if precision == INT8 else (self.constants.f16(word), "")
-        self._append(
-            node, "embed", (*ids, *words, self.constants.f16(position), self.constants.f16(token_type))
-        )
+        word = node["word"]
+        words, scale = self.constants.int8(word) if precision == INT8 else (self.constants.f16(word), "")
+        others = {name: self.constants.f16(node[name]) for name in ("position", "token_type")}
+        self.nodes.append(node.with_inputs(word=words, word_scale=scale, **others))
 
-    def _append_result(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
+    def _append_result(self, node: Node, op: str) -> None:
         """Write the node, its result in the form that all consumers take, if it can; else in float32."""
         (value,) = node.outputs
-        wanted = set() if node.op == "linear" and node.inputs[3] else self._wanted(value)
+        wanted = set() if node["residual"] else self._wanted(value)
         out_dtype = "f32"
         if wanted and wanted <= {BF16, _EITHER}:
             self._bf16[value] = value
@@ -179,10 +177,10 @@ class _Typer:
         elif wanted == {INT8} and value in self._static and op != f"linear_{BF16}":
             numbers, scale, zero_point = self._int8_form(value)
             self.constants.shared(scale, zero_point, self._static[value])
-            inputs = (*inputs, self.constants.static(value, self._static[value]))
+            node = node.with_inputs(static=self.constants.static(value, self._static[value]))
             node = dataclasses.replace(node, outputs=(numbers,))
             out_dtype = "u8"
-        self._append(node, op, inputs, **attributes, out_dtype=out_dtype)
+        self.nodes.append(dataclasses.replace(node, op=op).with_attributes(out_dtype=out_dtype))
 
     def _bf16_form(self, value: str) -> str:
         self._bf16[value] = f"{value}.bf16"
@@ -192,20 +190,18 @@ class _Typer:
         self._quantized[value] = (f"{value}.q", f"{value}.scale", f"{value}.zero_point")
         return self._quantized[value]
 
-    def _how(self, value: str, multiplier: str = "", offset: str = "") -> tuple[str, ...]:
-        """Return the last operands of the op that writes ``value`` in 8 bits."""
-        vectors = [self.constants.f32(vector) if vector else "" for vector in (multiplier, offset)]
+    def _rounding(self, value: str, affine: Node | None) -> dict[str, str]:
+        """Return the operands that say how ``value`` is written in 8 bits; ``affine`` makes it, if given."""
+        operands = {}
+        if affine is not None:
+            operands = {name: self.constants.f32(affine[name]) for name in ("multiplier", "offset")}
         if value in self._static:
-            return (*vectors, self.constants.static(value, self._static[value]))
-        return tuple(vectors) if multiplier else ()
+            operands["static"] = self.constants.static(value, self._static[value])
+        return operands
 
-    def _quantize_rows(self, value: str, x: str, *vectors: str) -> None:
-        inputs = (x, *self._how(value, *vectors))
+    def _quantize_rows(self, value: str, x: str, affine: Node | None = None) -> None:
+        inputs = {"x": x, **self._rounding(value, affine)}
         self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, self._int8_form(value)))
 
     def _convert(self, value: str, op: str, *outputs: str) -> None:
-        self.nodes.append(Node(f"{value}.{op}", op, (value,), outputs))
-
-    def _append(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
-        changed = MappingProxyType({**node.attributes, **attributes})
-        self.nodes.append(dataclasses.replace(node, op=op, inputs=inputs, attributes=changed))
+        self.nodes.append(Node(f"{value}.{op}", op, {"x": value}, outputs))

@@ -47,7 +47,7 @@ class TypedConstants:
         self._rounded = rounded or {}
         self._forms: dict[str, set[str]] = {}
         for node in graph.nodes:
-            for value in node.inputs:
+            for value in node.inputs.values():
                 if value in graph.constants:
                     self._forms.setdefault(value, set()).add(precisions.get(node.name, FP32))
         self.made: dict[str, Constant] = {}

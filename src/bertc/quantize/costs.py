@@ -70,7 +70,7 @@ def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:
 
     for node in graph.nodes:
         if node.op == "linear":
-            yield node.name, rows(node) * width(node.inputs[0]) * width(node.outputs[0])
+            yield node.name, rows(node) * width(node["x"]) * width(node.outputs[0])
         elif node.op == "attention_qkv":
             yield node.name, 2 * tokens_per_text * width(node.outputs[0])
 
@@ -78,6 +78,6 @@ def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:
 def _elements(graph: Graph) -> Iterator[tuple[str, int]]:
     """Yield the count of numbers in each node's matrix or largest table, by name."""
     for node in graph.nodes:
-        sizes = [graph.constants[value].array.size for value in node.inputs if value in graph.constants]
         if node.op in ("linear", "embed"):
-            yield node.name, max(sizes)
+            constants = [graph.constants.get(value) for value in node.inputs.values()]
+            yield node.name, max(constant.array.size for constant in constants if constant is not None)
