@@ -19,7 +19,7 @@ from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 
-_EITHER = f"{BF16} or {FP32}"
+_BF16_OR_FP32 = f"{BF16} or {FP32}"
 """The form of an input that attention takes."""
 
 
@@ -88,7 +88,8 @@ class _Typer:
         for value in node.outputs:
             wanted = self._wanted(value)
             if BF16 in wanted and value not in self._bf16:
-                self._convert(value, "cast_bf16", self._bf16_form(value))
+                outputs = (self._bf16_form(value),)
+                self.nodes.append(Node(f"{value}.cast_bf16", "cast_bf16", {"x": value}, outputs))
             if INT8 in wanted and value not in self._quantized:
                 self._quantize_rows(value, value)
 
@@ -101,7 +102,7 @@ class _Typer:
                 wanted.update({precision} if node["x"] == value else ())
                 wanted.update({FP32} if node["residual"] == value else ())
             elif node.op == "attention_qkv" and precision != FP32:
-                wanted.add(_EITHER)
+                wanted.add(_BF16_OR_FP32)
             else:
                 wanted.add(FP32)
         return wanted
@@ -171,12 +172,12 @@ class _Typer:
         (value,) = node.outputs
         wanted = set() if node["residual"] else self._wanted(value)
         out_dtype = "f32"
-        if wanted and wanted <= {BF16, _EITHER}:
+        if wanted and wanted <= {BF16, _BF16_OR_FP32}:
             self._bf16[value] = value
             out_dtype = "bf16"
         elif wanted == {INT8} and value in self._static and op != f"linear_{BF16}":
             numbers, scale, zero_point = self._int8_form(value)
-            self.constants.shared(scale, zero_point, self._static[value])
+            self.constants.for_all_rows(scale, zero_point, self._static[value])
             node = node.with_inputs(static=self.constants.static(value, self._static[value]))
             node = dataclasses.replace(node, outputs=(numbers,))
             out_dtype = "u8"
@@ -202,6 +203,3 @@ class _Typer:
     def _quantize_rows(self, value: str, x: str, affine: Node | None = None) -> None:
         inputs = {"x": x, **self._rounding(value, affine)}
         self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, self._int8_form(value)))
-
-    def _convert(self, value: str, op: str, *outputs: str) -> None:
-        self.nodes.append(Node(f"{value}.{op}", op, {"x": value}, outputs))

@@ -84,7 +84,7 @@ class TypedConstants:
         self.made[name] = Constant(DType.F32, np.array(static, np.float32))
         return name
 
-    def shared(self, scale: str, zero_point: str, static: StaticScale) -> None:
+    def for_all_rows(self, scale: str, zero_point: str, static: StaticScale) -> None:
         """Make constants of the scale and the zero point of all rows, under the names that readers use."""
         self.made[scale] = Constant(DType.F32, np.array([static.scale], np.float32))
         self.made[zero_point] = Constant(DType.I32, np.array([static.zero_point], np.int32))

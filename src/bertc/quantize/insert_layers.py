@@ -31,8 +31,8 @@ def insert_layers(
             nodes.append(node)
             continue
         suffix = suffixes.setdefault(id(layer), f":{node.name}")
-        # What others read too stays as it is for them. So a module whose users compute in different precisions
-        # (a fallback) is stored in each of them, int8 and int7 included: rounded apart, each fits its bits.
+        # What others read too stays as it is for them. So a module whose users differ in precision, by a
+        # fallback, is stored in each: int8 and int7 are rounded apart, so that each uses all of its bits.
         own = {
             operand: node[operand] if uses[node[operand]] == sharers[id(layer)] else node[operand] + suffix
             for operand in ("weight", "bias")

@@ -37,7 +37,7 @@ class Quantized:
     reference: Graph
     """The fp32 graph of stage "fused": values that both graphs have by name mean the same in both."""
     plans: Mapping[str, EdgePlan]
-    """The plan of each edge, by value name, one for all inputs of a shared layer; empty without statistics."""
+    """The plan of each edge, by value name: one for all inputs of a shared layer; empty if not calibrated."""
 
 
 class Quantizer:

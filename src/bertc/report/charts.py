@@ -26,7 +26,9 @@ def layer_bars(layers: Sequence[LayerFidelity]) -> str:
         exact = layer.sqnr_db >= LARGEST_DB
         spelled = "exact" if exact else f"{layer.sqnr_db:.1f}"
         hint = f"{layer.name}: {layer.op} in {layer.precision}, {spelled} dB"
-        parts += _bar(layer.name, index, scale, layer.sqnr_db, f"bar {_safe(layer.precision)}", spelled, hint)
+        parts += _bar(
+            layer.name, index, scale, layer.sqnr_db, f"bar {_class_name(layer.precision)}", spelled, hint
+        )
     return picture(parts, WIDTH, len(layers) * ROW + 24, "signal to quantization noise of each layer")
 
 
@@ -37,7 +39,7 @@ def sensitivity_bars(effects: Sequence[Sensitivity], most: int = 30) -> str:
     parts = list(_vertical_axis(scale, 0, len(worst) * ROW, ""))
     for index, effect in enumerate(worst):
         hint = f"{effect.name} alone in {effect.precision}: {effect.loss:.3g}, {effect.sqnr_db:.1f} dB"
-        kind = f"bar {_safe(effect.precision)}"
+        kind = f"bar {_class_name(effect.precision)}"
         parts += _bar(effect.name, index, scale, effect.loss, kind, f"{effect.loss:.2g}", hint)
     return picture(parts, WIDTH, len(worst) * ROW + 24, "loss that each node causes alone")
 
@@ -151,6 +153,6 @@ def _shorten(name: str, length: int) -> str:
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
-def _safe(word: str) -> str:
+def _class_name(word: str) -> str:
     """Return the name of a precision as a class of the style sheet."""
     return "".join(letter for letter in word if letter.isalnum() and letter.isascii())
