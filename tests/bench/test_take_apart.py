@@ -56,7 +56,7 @@ def test_a_norm_that_quantizes_is_divided_as_its_parts_are() -> None:
 
 
 def test_attention_is_divided_as_its_own_clock_tells() -> None:
-    parts = split(step("attention_qkv"), 10.0, [1.0], np.array([0.1, 0.3, 0.2, 0.4]))
+    parts = split(step("attention"), 10.0, [1.0], np.array([0.1, 0.3, 0.2, 0.4]))
     assert {part.kernel: (part.nanoseconds, part.products) for part in parts} == {
         "attention: Q x K": (3.0, 0.5),
         "attention: P x V": (4.0, 0.5),

@@ -110,7 +110,7 @@ def test_a_budget_of_zero_ends_in_fp32(checkpoint: Any, tmp_path: Path) -> None:
     needed = {
         layer.name: layer.precision
         for layer in artifact.certificate.layers
-        if layer.name != "pooler.dense" and layer.op != "attention_qkv"
+        if layer.name != "pooler.dense" and layer.op != "attention"
     }
     assert set(needed.values()) == {"fp32"}
 

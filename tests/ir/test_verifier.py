@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from bertc.errors import GraphError
-from bertc.ir.graph import Constant, DType, Graph, TensorType
+from bertc.ir.graph import Constant, DType, Graph, Node, Stage, TensorType
 from bertc.ir.verifier import verify
 from bertc.passes import fuse
+from bertc.passes.fuse_embeddings import fuse_embeddings
+from bertc.passes.fuse_linear_activation import fuse_linear_activation
+from bertc.passes.fuse_linear_residual import fuse_linear_residual
 from bertc.ports import Port
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.constants import StaticScale
@@ -158,3 +161,30 @@ def test_a_scale_that_rows_share_is_checked_where_it_is_written_and_read(
     ]
     with pytest.raises(GraphError, match=message):
         verify(typed.with_nodes(nodes, constants={**typed.constants, **constants}))
+
+
+def test_attention_takes_queries_keys_and_values_apart_or_side_by_side() -> None:
+    attributes = {"num_attention_heads": 2, "scale": 0.5}
+    apart = {"query": "dense", "key": "dense", "value": "dense", "cu_seqlens": "cu_seqlens"}
+    node = Node("attention", "attention", apart, ("attention",), attributes)
+    graph = small_graph()
+
+    def types(node: Node, stage: Stage = "imported") -> TensorType:
+        found = graph.with_nodes((*graph.nodes, node))
+        return verify(found, stages=["imported", stage])["attention"]
+
+    assert types(node) == TensorType(DType.F32, ("tokens", 4))
+    for wrong in ({"key": ""}, {"qkv": "x"}, {"query": "", "key": "", "value": ""}):
+        with pytest.raises(GraphError, match="go together, or 'qkv' stands for them"):
+            types(node.with_inputs(**wrong))
+    with pytest.raises(GraphError, match=r"width of qkv is 8, expected 6"):
+        types(node.with_inputs(query="", key="", value="", qkv="x"))
+    with pytest.raises(GraphError, match=r"'out_dtype' is 'f16', expected one of f32, bf16, u8"):
+        types(node.with_attributes(out_dtype="f16"))
+
+
+def test_what_only_front_ends_write_is_refused_once_a_graph_is_fused() -> None:
+    graph = bert_graph(num_hidden_layers=1)
+    fused = fuse_embeddings(fuse_linear_activation(fuse_linear_residual(graph)))
+    with pytest.raises(GraphError, match=r"self' \(attention\): input 'query' is legal in stage imp"):
+        verify(fused.with_nodes(fused.nodes, stage="fused"))

@@ -68,5 +68,5 @@ def test_the_native_core_refuses_what_it_does_not_know_of_a_step(
         after = (*before, *more) if key == "outputs" else {**before, **more}
         steps[at] = dataclasses.replace(steps[at], **{key: after})
     program = dataclasses.replace(lowered.program, steps=tuple(steps))
-    with pytest.raises(ArtifactError, match=rf"step '{name}' \(attention_qkv\): this op .*{message}"):
+    with pytest.raises(ArtifactError, match=rf"step '{name}' \(attention\): this op .*{message}"):
         build_program(dataclasses.replace(lowered, program=program), "scalar")

@@ -42,7 +42,7 @@ def programs(draw: st.DrawFn) -> tuple[list[Step], dict[str, int], list[str]]:
     values: list[str] = []
     sizes: dict[str, int] = {}
     for index in range(draw(st.integers(1, 12))):
-        op = draw(st.sampled_from(["layer_norm", "quantize_rows", "attention_qkv"]))
+        op = draw(st.sampled_from(["layer_norm", "quantize_rows", "attention"]))
         count = 1 if op == "layer_norm" else draw(st.integers(0, 2))
         names = ("x", "gamma")[:count] if values else ()
         inputs = {name: draw(st.sampled_from(values)) for name in names}

@@ -53,9 +53,12 @@ class Builder:
     def normal(self, name: str, *shape: int) -> str:
         return self.constant(name, self.rng.standard_normal(shape).astype(np.float32))
 
-    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Attribute) -> list[str]:
-        """``inputs`` are in the order of the op's operands; "" is an absent one."""
-        self.nodes.append(Node(f"node.{outputs[0]}", op, OPS[op].bind(*inputs), tuple(outputs), attributes))
+    def node(
+        self, op: str, inputs: list[str] | dict[str, str], outputs: list[str], **attributes: Attribute
+    ) -> list[str]:
+        """``inputs`` go by operand, or are in the order of the op's operands, "" for an absent one."""
+        named = inputs if isinstance(inputs, dict) else OPS[op].bind(*inputs)
+        self.nodes.append(Node(f"node.{outputs[0]}", op, named, tuple(outputs), attributes))
         return outputs
 
     def activation(self, name: str, columns: int, spread: float = 3.0) -> str:
@@ -178,17 +181,16 @@ def _int8_product(builder: Builder, quantized: list[str]) -> None:
     builder.result(*builder.node("linear_int8", inputs, ["product"], activation=activation, out_dtype="f32"))
 
 
-def attention_qkv(builder: Builder) -> None:
+def attention(builder: Builder) -> None:
     head_size = 16 * (1 + builder.shape.choice % 4)
     width = builder.shape.heads * head_size
     builder.node(
-        "attention_qkv",
-        [builder.activation("qkv", 3 * width, spread=0.0), "cu_seqlens"],
+        "attention",
+        {"qkv": builder.activation("qkv", 3 * width, spread=0.0), "cu_seqlens": "cu_seqlens"},
         ["y"],
         num_attention_heads=builder.shape.heads,
         scale=head_size**-0.5,
         compute_dtype=("f32", "bf16", "int8")[builder.shape.choice // 4 % 3],
-        out_dtype="f32",
     )
     builder.result("y")
 
@@ -233,7 +235,7 @@ CASES: dict[str, Callable[[Builder], None]] = {
         linear,
         linear_bf16,
         linear_int8,
-        attention_qkv,
+        attention,
         embed,
         pool,
         normalize,

@@ -27,13 +27,12 @@ def _attend(rows: Array, lengths: tuple[int, ...], isa: str, compute_dtype: str,
     builder.activation("qkv", columns)
     builder.constant("qkv.rows", rows.astype(np.float32))
     builder.node(
-        "attention_qkv",
-        ["qkv", "cu_seqlens"],
+        "attention",
+        {"qkv": "qkv", "cu_seqlens": "cu_seqlens"},
         ["y"],
         num_attention_heads=HEADS,
         scale=scale,
         compute_dtype=compute_dtype,
-        out_dtype="f32",
     )
     builder.result("y")
     inputs = {
@@ -47,7 +46,16 @@ def _attend(rows: Array, lengths: tuple[int, ...], isa: str, compute_dtype: str,
 def _expected(rows: Array, lengths: tuple[int, ...], scale: float) -> Array:
     query, key, value = np.split(rows.astype(np.float32), 3, axis=1)
     bounds = _bounds(lengths)
-    return reference.attention(query, key, value, bounds, num_attention_heads=HEADS, scale=scale)
+    return reference.attention(
+        bounds,
+        query,
+        key,
+        value,
+        num_attention_heads=HEADS,
+        scale=scale,
+        compute_dtype="f32",
+        out_dtype="f32",
+    )
 
 
 @pytest.mark.parametrize("isa", ISAS)

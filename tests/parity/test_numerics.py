@@ -73,13 +73,12 @@ def test_weights_of_attention_are_exponentials(isa: str, compute_dtype: str, bou
     value[1::2, 1] = 1
     builder = _builder(rows)
     builder.node(
-        "attention_qkv",
-        ["x", "cu_seqlens"],
+        "attention",
+        {"qkv": "x", "cu_seqlens": "cu_seqlens"},
         ["y"],
         num_attention_heads=1,
         scale=1.0,
         compute_dtype=compute_dtype,
-        out_dtype="f32",
     )
     builder.result("y")
     mixed = _run(builder, len(rows), isa, (2,) * len(scores))[::2].astype(np.float64)
@@ -95,8 +94,9 @@ def test_scores_far_below_the_largest_get_no_weight(isa: str, compute_dtype: str
     rows[3, 16] = 1e4
     rows[:, 32] = np.arange(60)
     builder = _builder(rows)
-    attributes = {"num_attention_heads": 1, "scale": 1.0, "compute_dtype": compute_dtype, "out_dtype": "f32"}
-    builder.node("attention_qkv", ["x", "cu_seqlens"], ["y"], **attributes)  # type: ignore[arg-type]
+    operands = {"qkv": "x", "cu_seqlens": "cu_seqlens"}
+    attributes = {"num_attention_heads": 1, "scale": 1.0, "compute_dtype": compute_dtype}
+    builder.node("attention", operands, ["y"], **attributes)  # type: ignore[arg-type]
     builder.result("y")
     np.testing.assert_array_equal(_run(builder, len(rows), isa)[:, 0], 3)
 

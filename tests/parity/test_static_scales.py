@@ -134,7 +134,7 @@ def test_results_of_layers_in_8_bits_are_the_float_results_quantized(
 def test_attention_in_8_bits_is_attention_in_floats_quantized(compute_dtype: str, isa: str) -> None:
     shape = Shape((1, 5, 70), 64, 48, 3, 1)
     builder = Builder(shape, np.random.default_rng(2))
-    CASES["attention_qkv"](builder)
+    CASES["attention"](builder)
     node = builder.nodes[-1]
     builder.nodes[-1] = node.with_attributes(compute_dtype=compute_dtype)
     _assert_rounded(builder, builder.nodes[-1], isa, shape.lengths)

@@ -19,13 +19,9 @@ def test_projections_are_stacked_in_the_order_query_key_value() -> None:
     for kind in ("weight", "bias"):
         stacked = np.concatenate([graph.constants[f"{part}.{kind}"].array for part in parts])
         np.testing.assert_array_equal(fused.constants[f"{QKV}.{kind}"].array, stacked)
-    attention = next(node for node in fused.nodes if node.op == "attention_qkv")
-    assert attention.attributes == {
-        "num_attention_heads": 2,
-        "scale": 0.25,
-        "compute_dtype": "f32",
-        "out_dtype": "f32",
-    }
+    attention = next(node for node in fused.nodes if node.op == "attention")
+    assert attention.attributes == {"num_attention_heads": 2, "scale": 0.25}
+    assert attention.inputs == {"qkv": QKV, "cu_seqlens": "cu_seqlens"}
 
 
 def test_a_projection_that_something_else_reads_is_left() -> None:

@@ -29,7 +29,7 @@ def test_heads_are_padded_to_a_multiple_of_16_and_results_kept(hidden: int, head
     assert after.constants[f"{QKV}.weight"].array.shape == (3 * heads * padded, hidden)
     assert after.constants[f"{QKV}.bias"].array.shape == (3 * heads * padded,)
     assert after.constants[f"{DENSE}.weight"].array.shape == (hidden, heads * padded)
-    attention = next(node for node in after.nodes if node.op == "attention_qkv")
+    attention = next(node for node in after.nodes if node.op == "attention")
     assert attention.attributes["scale"] == 1 / np.sqrt(hidden // heads)
 
 

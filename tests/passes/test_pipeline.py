@@ -15,7 +15,7 @@ ROUNDING = 5e-6
 
 LAYER = [
     "linear",  # query, key, value
-    "attention_qkv",
+    "attention",
     "linear",  # attention.output.dense
     "layer_norm",
     "linear",  # intermediate.dense

@@ -88,7 +88,7 @@ def test_a_model_without_8_bit_layers_needs_no_statistics() -> None:
 def test_values_of_the_reference_mean_what_they_mean_in_the_typed_graph() -> None:
     quantized = _quantize(Recipe())
     assert_same_results(FUSED, quantized.reference, INPUTS, atol=1e-5)
-    names = [n.outputs[0] for n in FUSED.nodes if n.op in ("linear", "attention_qkv")]
+    names = [n.outputs[0] for n in FUSED.nodes if n.op in ("linear", "attention")]
     outputs = dict(zip(names, names, strict=True))
     expected = interpreter.run(quantized.reference.with_nodes(FUSED.nodes, outputs=outputs), INPUTS)
     found = interpreter.run(quantized.graph.with_nodes(quantized.graph.nodes, outputs=outputs), INPUTS)

@@ -80,11 +80,14 @@ void Binder::model_input(const std::string& operand, const std::string& name) {
   require(value_of(operand) == name, "input '" + operand + "' must be " + name);
 }
 
-const Attribute& Binder::attribute(const std::string& name) {
+bool Binder::has_attribute(const std::string& name) {
   known_attributes_.insert(name);
-  const auto found = step_.attributes.find(name);
-  if (found == step_.attributes.end()) fail("attribute '" + name + "' is missing");
-  return found->second;
+  return step_.attributes.count(name) != 0;
+}
+
+const Attribute& Binder::attribute(const std::string& name) {
+  if (!has_attribute(name)) fail("attribute '" + name + "' is missing");
+  return step_.attributes.at(name);
 }
 
 int64_t Binder::integer(const std::string& name, int64_t low, int64_t high) {

@@ -47,6 +47,8 @@ class Binder {
   float number(const std::string& name);
   // The index of the attribute's text in `choices`.
   std::size_t choice(const std::string& name, const std::vector<std::string>& choices);
+  // An attribute that a step need not have.
+  bool has_attribute(const std::string& name);
 
   [[noreturn]] void fail(const std::string& message) const;
   void require(bool condition, const std::string& message) const {

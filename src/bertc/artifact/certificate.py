@@ -78,7 +78,7 @@ class LayerFidelity:
 
     name: str
     op: str
-    """``embed``, ``linear``, ``attention_qkv`` or ``layer_norm``."""
+    """``embed``, ``linear``, ``attention`` or ``layer_norm``."""
     precision: str
     """What it computes in: ``int8``, ``bf16``, ``fp32``; a table: ``int8``, ``fp16``, ``fp32``."""
     sqnr_db: float

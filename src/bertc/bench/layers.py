@@ -234,9 +234,10 @@ class LayerBench:
 
     def _ideal_ns(self, step: Step, kernel: str, operations: int) -> float:
         dtype = product_dtype(step)
-        if step.op == "attention_qkv":
-            dtype = {"f32": "fp32", "bf16": "bf16", "int8": "bf16"}[str(step.attributes["compute_dtype"])]
-            if step.attributes["compute_dtype"] == "int8" and kernel == SCORES:
+        if step.op == "attention":
+            compute_dtype = str(step.attributes.get("compute_dtype", "f32"))
+            dtype = {"f32": "fp32", "bf16": "bf16", "int8": "bf16"}[compute_dtype]
+            if compute_dtype == "int8" and kernel == SCORES:
                 dtype = "int8"
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
         return 0.0 if best is None else operations / best

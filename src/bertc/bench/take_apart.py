@@ -28,7 +28,7 @@ KERNELS = {
     "layer_norm_bf16": NORM,
     "quantize_rows": QUANTIZE,
     "cast_bf16": QUANTIZE,
-    "attention_qkv": "attention",
+    "attention": "attention",
     "embed": "embedding",
     "pool": "pooling",
     "normalize": "pooling",
@@ -97,7 +97,7 @@ def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Arr
     if activation is not None:
         plain = nanoseconds * min(apart[0], 1.0)
         return [Part(kernel, plain, operands, products=1.0), Part(activation, nanoseconds - plain)]
-    if step.op == "attention_qkv":
+    if step.op == "attention":
         packing, scores, softmax, mixing = (nanoseconds * float(share) for share in attention)
         return [
             Part(SCORES, scores, products=0.5),

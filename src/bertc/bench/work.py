@@ -52,7 +52,7 @@ class Workload:
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs["x"]].columns
             return 2 * self._rows[out.rows] * depth * out.columns
-        if step.op == "attention_qkv":
+        if step.op == "attention":
             return attention_operations(out.columns, [self._length] * self._batch)
         return 0
 

@@ -58,5 +58,6 @@ def _last_use(graph: Graph) -> dict[str, int]:
 
 def _execute(node: Node, values: Mapping[str, Array]) -> tuple[Array, ...]:
     operands = {operand: values[name] for operand, name in node.inputs.items() if name in values}
-    result = OPS[node.op].reference(**operands, **node.attributes)
+    op = OPS[node.op]
+    result = op.reference(**operands, **op.complete(node.attributes))
     return result if isinstance(result, tuple) else (result,)

@@ -26,6 +26,8 @@ class Operand:
     packing: Packing | None = None
     """How kernels read it, if it must be a constant; None for an activation or an input of the graph."""
     optional: bool = False
+    imported_only: bool = False
+    """Whether only front ends write it: a pass must put another operand in its place."""
     has_default: bool = False
     """Whether callers may leave out the input of the graph that it reads: the op takes something instead."""
 
@@ -43,6 +45,8 @@ class Op:
     """The NumPy twin. Takes operands and attributes by name; see ``reference.py``."""
     attributes: Mapping[str, type | tuple[str, ...]] = field(default_factory=dict)
     """Attribute name -> its type, or the strings it may be."""
+    defaults: Mapping[str, Attribute] = field(default_factory=dict)
+    """What an attribute is where a node, or a step of a program, does not say it. Others must be said."""
     outputs: tuple[str, ...] = ("y",)
     in_place: str = ""
     """The operand whose memory the first output may take over: the kernel reads each element before it
@@ -55,6 +59,10 @@ class Op:
     def takes(self, operand: str) -> bool:
         """Whether the op has an operand of that name."""
         return any(each.name == operand for each in self.operands)
+
+    def complete(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
+        """The attributes of a node and the defaults of those that it does not say."""
+        return {**self.defaults, **attributes}
 
     def bind(self, *values: str) -> dict[str, str]:
         """``Node.inputs`` for values in the order of the operands; "" stands for an absent one."""

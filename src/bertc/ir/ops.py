@@ -32,6 +32,7 @@ _ROUNDING = (*_VECTORS, _STATIC)
 _EPILOGUE = (Operand("bias", "vector"), Operand("residual", optional=True))
 _LINEAR = (*_X, Operand("weight", "weight"), *_EPILOGUE)
 _INT8 = (*_X, *map(Operand, ("scale", "zero_point")), Operand("weight", "weight"), Operand("weight_scale"))
+_APART = tuple(Operand(name, optional=True, imported_only=True) for name in ("query", "key", "value"))
 _IDS = tuple(map(Operand, ("input_ids", "token_type_ids", "position_ids")))
 _TABLES = (
     Operand("word", "table"),
@@ -44,8 +45,12 @@ _FLOATS = ("f32", "bf16")
 _STORED = (*_FLOATS, "u8")
 _EPSILON = {"epsilon": float}
 _ACTIVATION = {"activation": ACTIVATIONS}
-_HEADS: dict[str, type | tuple[str, ...]] = {"num_attention_heads": int, "scale": float}
-_QKV = {**_HEADS, "compute_dtype": (*_FLOATS, "int8"), "out_dtype": _STORED}
+_ATTENTION: dict[str, type | tuple[str, ...]] = {
+    "num_attention_heads": int,
+    "scale": float,
+    "compute_dtype": (*_FLOATS, "int8"),
+    "out_dtype": _STORED,
+}
 
 
 def _columns(value: TensorType) -> float:
@@ -63,14 +68,6 @@ OPS: Mapping[str, Op] = {
         Op("embedding", _IMPORTED, (Operand("ids"), Operand("table")), rules.embedding, reference.embedding),
         Op("add", _IMPORTED, (Operand("a"), Operand("b")), rules.add, reference.add),
         *(Op(name, _IMPORTED, _X, rules.elementwise, twin) for name, twin in reference.ACTIVATIONS.items()),
-        Op(
-            "attention",
-            _IMPORTED,
-            (Operand("query"), Operand("key"), Operand("value"), _CU_SEQLENS),
-            rules.attention,
-            reference.attention,
-            _HEADS,
-        ),
         Op("embed", _FUSED, (*_IDS, *_TABLES), rules.embed, reference.embed, compared=True),
         Op(
             "layer_norm",
@@ -89,7 +86,7 @@ OPS: Mapping[str, Op] = {
             rules.layer_norm_quantize,
             reference.layer_norm_quantize,
             _EPSILON,
-            ("y", "q", "scale", "zero_point"),
+            outputs=("y", "q", "scale", "zero_point"),
             in_place="x",
         ),
         Op(
@@ -99,7 +96,7 @@ OPS: Mapping[str, Op] = {
             rules.layer_norm_bf16,
             reference.layer_norm_bf16,
             _EPSILON,
-            ("y", "y_bf16"),
+            outputs=("y", "y_bf16"),
             in_place="x",
         ),
         Op(
@@ -134,12 +131,13 @@ OPS: Mapping[str, Op] = {
             work=_product,
         ),
         Op(
-            "attention_qkv",
-            _FUSED,
-            (Operand("qkv"), _CU_SEQLENS, _STATIC),
-            rules.attention_qkv,
-            reference.attention_qkv,
-            _QKV,
+            "attention",
+            _ANY,
+            (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC),
+            rules.attention,
+            reference.attention,
+            _ATTENTION,
+            defaults={"compute_dtype": "f32", "out_dtype": "f32"},
             work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
             compared=True,
         ),

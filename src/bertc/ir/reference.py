@@ -173,30 +173,11 @@ def linear_int8(
 
 
 def attention(
-    query: Array,
-    key: Array,
-    value: Array,
     cu_seqlens: Array,
-    *,
-    num_attention_heads: int,
-    scale: float,
-) -> Array:
-    """Softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)."""
-    out = np.empty(value.shape, np.float32)
-    shape = (-1, num_attention_heads, query.shape[1] // num_attention_heads)
-    for start, stop in itertools.pairwise(cu_seqlens):
-        q, k, v = (m[start:stop].reshape(shape).transpose(1, 0, 2) for m in (query, key, value))
-        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        weights /= weights.sum(axis=-1, keepdims=True)
-        mixed = weights.astype(np.float32) @ v
-        out[start:stop] = mixed.transpose(1, 0, 2).reshape(stop - start, -1)
-    return out
-
-
-def attention_qkv(
-    qkv: Array,
-    cu_seqlens: Array,
+    query: Array | None = None,
+    key: Array | None = None,
+    value: Array | None = None,
+    qkv: Array | None = None,
     static: Array | None = None,
     *,
     num_attention_heads: int,
@@ -204,14 +185,25 @@ def attention_qkv(
     compute_dtype: str,  # noqa: ARG001
     out_dtype: str,
 ) -> Array:
-    """:func:`attention` on one [tokens, 3 * heads * head_dim] array: queries, keys, values.
+    """Softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
+
+    ``query``, ``key`` and ``value`` are [tokens, heads * head_dim], or ``qkv`` holds them side by side.
 
     With ``compute_dtype`` "bf16" a target may round queries, keys, values and probabilities to bf16,
     with "int8" also queries and keys to 8 bits with a scale for each token and head; the reference
     does not, and the kernels' tolerance says so.
     """
-    query, key, value = np.split(qkv.astype(np.float32), 3, axis=1)
-    out = attention(query, key, value, cu_seqlens, num_attention_heads=num_attention_heads, scale=scale)
+    parts = (query, key, value) if qkv is None else np.split(qkv.astype(np.float32), 3, axis=1)
+    queries, keys, values = (np.asarray(part) for part in parts)
+    out = np.empty(values.shape, np.float32)
+    shape = (-1, num_attention_heads, values.shape[1] // num_attention_heads)
+    for start, stop in itertools.pairwise(cu_seqlens):
+        q, k, v = (m[start:stop].reshape(shape).transpose(1, 0, 2) for m in (queries, keys, values))
+        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        mixed = weights.astype(np.float32) @ v
+        out[start:stop] = mixed.transpose(1, 0, 2).reshape(stop - start, -1)
     return _written(out, static, out_dtype)
 
 

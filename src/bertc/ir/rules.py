@@ -170,32 +170,26 @@ def linear_int8(types: Types, attributes: Attributes) -> Result:
     return _stored(out, types, attributes)
 
 
-def _heads(width: int, types: Types, attributes: Attributes) -> TensorType:
-    """Float32 [tokens, width] of an attention whose heads share ``width``."""
+def attention(types: Types, attributes: Attributes) -> Result:
+    """As wide as ``query``, ``key`` and ``value``, or a third of ``qkv``, which stands for them."""
+    separate = [name for name in ("query", "key", "value") if name in types]
+    if len(separate) != (0 if "qkv" in types else 3):
+        _fail("inputs 'query', 'key' and 'value' go together, or 'qkv' stands for them")
+    if separate:
+        found = [_rows(types, name, DType.F32, DType.BF16) for name in separate]
+        if len(set(found)) > 1:
+            _fail(f"query, key and value differ: {', '.join(map(str, found))}")
+        rows, width = found[0].shape[0], _width(found[0])
+    else:
+        qkv = _rows(types, "qkv", DType.F32, DType.BF16)
+        rows, width = qkv.shape[0], _width(qkv) // 3
+        _same(_width(qkv), 3 * width, "width of qkv")
+    _same(rows, TOKENS, "rows of queries, keys and values")
     _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
     heads = int(attributes["num_attention_heads"])
     if heads < 1 or width % heads:
         _fail(f"{width} columns do not divide into {heads} attention heads")
-    return TensorType(DType.F32, (TOKENS, width))
-
-
-def attention(types: Types, attributes: Attributes) -> Result:
-    """As ``query``, ``key`` and ``value``, which must not differ."""
-    query, key, value = (_rows(types, name) for name in ("query", "key", "value"))
-    if not query == key == value:
-        _fail(f"query, key and value differ: {query}, {key}, {value}")
-    _same(query.shape[0], TOKENS, "rows of query")
-    return (_heads(_width(query), types, attributes),)
-
-
-def attention_qkv(types: Types, attributes: Attributes) -> Result:
-    """A third as wide as ``qkv``, in ``out_dtype``."""
-    qkv = _rows(types, "qkv", DType.F32, DType.BF16)
-    _same(qkv.shape[0], TOKENS, "rows of qkv")
-    width = _width(qkv)
-    if width % 3:
-        _fail(f"qkv has {width} columns, expected a multiple of 3")
-    return _stored(_heads(width // 3, types, attributes), types, attributes)
+    return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
 
 
 def pool(types: Types, _: Attributes) -> Result:

@@ -89,11 +89,15 @@ def _output_types(
             f"the graph is in stage {' or '.join(sorted(legal))}"
         )
     operands = _operand_types(where, op, node, types)
+    imported = [each.name for each in op.operands if each.imported_only and each.name in node.inputs]
+    if imported and "imported" not in legal:
+        raise GraphError(f"{where}: input {imported[0]!r} is legal in stage imported only")
     if len(node.outputs) != len(op.outputs):
         raise GraphError(f"{where}: {len(node.outputs)} outputs, expected ({', '.join(op.outputs)})")
-    _check_attributes(where, op, node.attributes)
+    attributes = op.complete(node.attributes)
+    _check_attributes(where, op, attributes)
     try:
-        return op.rule(operands, node.attributes)
+        return op.rule(operands, attributes)
     except GraphError as error:
         raise GraphError(f"{where}: {error}") from None
 

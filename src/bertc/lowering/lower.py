@@ -69,10 +69,10 @@ def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
 
 
 def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor], pack: Pack) -> Step:
-    inputs, attributes = dict(node.inputs), dict(node.attributes)
+    op, inputs = OPS[node.op], dict(node.inputs)
     # A buffer has a dtype of its own: the program need not say it twice.
-    attributes.pop("out_dtype", None)
-    for operand in OPS[node.op].operands:
+    attributes = {k: v for k, v in node.attributes.items() if k != "out_dtype" and op.defaults.get(k) != v}
+    for operand in op.operands:
         value = node[operand.name]
         if operand.packing is None or not value:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from bertc.passes.rewrite import common_parent, count_uses, rewrite
 
 
 def fuse_qkv(graph: Graph) -> Graph:
-    """``attention(linear(x), linear(x), linear(x))`` -> ``attention_qkv(linear(x))``.
+    """``attention(linear(x), linear(x), linear(x))`` -> ``attention(qkv=linear(x))``.
 
     The three weights [H, H] are stacked to [3H, H]: a row's result does not depend on the others.
     """
@@ -31,13 +30,7 @@ def fuse_qkv(graph: Graph) -> Graph:
             arrays = [graph.constants[node[operand]].array for node in found]
             constants[value] = Constant(DType.F32, np.concatenate(arrays))
         qkv = dataclasses.replace(found[0].with_inputs(**operands), name=name, outputs=(name,))
-        fused = Node(
-            attention.name,
-            "attention_qkv",
-            {"qkv": name, "cu_seqlens": attention["cu_seqlens"]},
-            attention.outputs,
-            MappingProxyType({**attention.attributes, "compute_dtype": "f32", "out_dtype": "f32"}),
-        )
+        fused = attention.with_inputs(query="", key="", value="", qkv=name)
         replaced.update(dict.fromkeys((node.name for node in found), ()))
         replaced[attention.name] = (qkv, fused)
     return rewrite(graph, replaced, constants=constants)

@@ -26,9 +26,9 @@ def pad_heads(graph: Graph) -> Graph:
     consumers = graph.consumers()
     constants: dict[str, Constant] = {}
     for node in graph.nodes:
-        if node.op != "attention_qkv":
+        qkv, outputs = producers.get(node["qkv"]), consumers.get(node.outputs[0], [])
+        if node.op != "attention" or qkv is None:
             continue
-        qkv, outputs = producers[node["qkv"]], consumers.get(node.outputs[0], [])
         heads = int(node.attributes["num_attention_heads"])
         if not _match(qkv, node, outputs, uses):
             continue

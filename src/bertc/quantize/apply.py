@@ -82,7 +82,7 @@ class _Typer:
             "layer_norm": self._layer_norm,
             "channel_affine": self._channel_affine,
             "linear": self._linear,
-            "attention_qkv": self._attention,
+            "attention": self._attention,
         }
         rules.get(node.op, self._plain)(node)
         for value in node.outputs:
@@ -101,7 +101,7 @@ class _Typer:
             if node.op == "linear":
                 wanted.update({precision} if node["x"] == value else ())
                 wanted.update({FP32} if node["residual"] == value else ())
-            elif node.op == "attention_qkv" and precision != FP32:
+            elif node.op == "attention" and precision != FP32:
                 wanted.add(_BF16_OR_FP32)
             else:
                 wanted.add(FP32)

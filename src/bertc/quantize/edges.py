@@ -109,7 +109,7 @@ def plan_edge(
 def is_static_edge(producer: Node, recipe: Recipe) -> bool:
     """Return whether a node's output has a static scale: in mode "mixed", if it can write 8 bits itself."""
     mode = recipe.activations.mode
-    return mode == "static" or (mode == "mixed" and producer.op in ("linear", "attention_qkv"))
+    return mode == "static" or (mode == "mixed" and producer.op in ("linear", "attention"))
 
 
 def _is_quiet(producer: Node) -> bool:

@@ -32,7 +32,7 @@ def find_value_projections(graph: Graph) -> dict[str, str]:
     found = {}
     for node in graph.nodes:
         readers = consumers.get(node.outputs[0], [])
-        if node.op != "attention_qkv" or len(readers) != 1 or readers[0].op != "linear":
+        if node.op != "attention" or len(readers) != 1 or readers[0].op != "linear":
             continue
         projection, reader = producers[node["qkv"]], readers[0]
         if projection.op != "linear" or projection.attributes["activation"] != "none":

@@ -15,11 +15,11 @@ def find_parts(graph: Graph) -> dict[str, str]:
     ``QKV`` are the three projections, in one linear layer.
     """
     producers, consumers = graph.producers(), graph.consumers()
-    attentions = [i for i, node in enumerate(graph.nodes) if node.op == "attention_qkv"]
+    attentions = [i for i, node in enumerate(graph.nodes) if node.op == "attention"]
     last = attentions[-1] if attentions else -1
 
     def source(node: Node) -> Node | None:
-        found = producers.get(node["qkv" if node.op == "attention_qkv" else "x"])
+        found = producers.get(node["qkv"] or node["x"])
         return source(found) if found is not None and found.op in _TRANSPARENT else found
 
     def is_ffn(node: Node) -> bool:
@@ -35,9 +35,9 @@ def find_parts(graph: Graph) -> dict[str, str]:
             continue
         readers = consumers.get(node.outputs[0], [])
         before = source(node)
-        if any(reader.op == "attention_qkv" for reader in readers):
+        if any(reader.op == "attention" for reader in readers):
             parts[node.name] = QKV
-        elif before is not None and before.op == "attention_qkv":
+        elif before is not None and before.op == "attention":
             parts[node.name] = "output"
         elif is_ffn(node) or any(is_ffn(reader) and source(reader) is node for reader in readers):
             parts[node.name] = "ffn"

@@ -14,7 +14,7 @@ from bertc.recipe import Recipe
 from bertc.recipe.keys import Problem, raise_problems
 
 HEAD_OUTPUT = "logits"
-_CHOOSABLE = ("embed", "linear", "attention_qkv")
+_CHOOSABLE = ("embed", "linear", "attention")
 _FUSED = {"qkv": ("query", "key", "value")}
 """The last part of a fused node's name, with those of the checkpoint's modules that it stands for."""
 
@@ -63,7 +63,7 @@ def _choose(node: Node, part: str | None, recipe: Recipe) -> Choice:
     by_pattern = _by_pattern(node.name, recipe)
     if node.op == "embed":
         return _of_tables(by_pattern, recipe)
-    if node.op == "attention_qkv":
+    if node.op == "attention":
         choice = by_pattern or Choice(recipe.dtype, "dtype")
         return Choice(PRECISIONS[choice.precision].form, choice.reason)
     return by_pattern or _by_part(part, recipe)

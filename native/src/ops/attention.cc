@@ -1,4 +1,4 @@
-// attention_qkv: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
+// attention: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
 // cu_seqlens, static?, with which the output is in 8 bits.
 #include "ops/binder.h"
 #include "ops/op.h"
@@ -68,7 +68,7 @@ class AttentionOp final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
+std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   const Buffer& qkv = binder.input_any("qkv");
   const Buffer& out = binder.output_any(0);
   binder.model_input("cu_seqlens", "cu_seqlens");
@@ -85,7 +85,8 @@ std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
   // The kernel of the wanted precision, or of the next higher one that is there.
   const AttentionKernel by_precision[] = {kernels.attention_f32, kernels.attention_bf16,
                                           kernels.attention_int8};
-  auto wanted = static_cast<std::size_t>(binder.choice("compute_dtype", {"f32", "bf16", "int8"}));
+  std::size_t wanted = 0;
+  if (binder.has_attribute("compute_dtype")) wanted = binder.choice("compute_dtype", {"f32", "bf16", "int8"});
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
       qkv, out, AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out)},
