@@ -83,7 +83,7 @@ class Yardsticks:
         """Of labels of sentences."""
         model = bertc.load(file)
         labels = _Labels(model)
-        result = classification.evaluate(labels, self._data / "sst2" / "dev.tsv", model.info.id2label)
+        result = classification.evaluate(labels, self._data / "sst2" / "dev.tsv", model.info.labels)
         if self._labels is None:
             self._labels = labels.found
         agreement = 100 * float(np.mean(self._labels == labels.found))

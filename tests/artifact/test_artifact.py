@@ -10,25 +10,28 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from bertc.artifact.executable import Tensor
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Buffer, Manifest, ModelInfo, Program, Step
 from bertc.artifact.writer import replace_atomically, write_artifact
 from bertc.errors import ArtifactError
-from bertc.ir.graph import DType
-from bertc.lowering.pack import PackedTensor
+from bertc.ports import Port
 
-INFO = ModelInfo("tiny-名", "BertModel", "embedding", 16, 1, 1, 32, 100, 64, 2, 64, "mean", True, ("a", "ü"))
+OUTPUT = Port("sentence_embedding", "f32", "sequences", 16)
+INFO = ModelInfo(
+    "tiny-名", "BertModel", "embedding", (OUTPUT,), 64, labels=("a", "ü"), facts={"hidden_size": 16, "x": 0.5}
+)
 PROGRAM = Program(
-    (Buffer("x", "f32", "tokens", 16, 0),),
+    (Buffer("x", "f32", "sequences", 16, 0),),
     (64,),
     (Step("embed", "embeddings", ("input_ids", ""), ("x",), {"rows": 3, "e": 0.5, "s": "t", "b": True}),),
     {"sentence_embedding": "x"},
 )
 MANIFEST = Manifest(INFO, PROGRAM, {"dtype": "int8"}, {}, {"bertc": "0"})
 TENSORS = {
-    "a": PackedTensor(DType.F32, np.arange(32, dtype=np.float32)),
-    "b": PackedTensor(DType.BF16, np.arange(64, dtype=np.uint16).reshape(2, 32)),
-    "c": PackedTensor(DType.I8, np.arange(64, dtype=np.int8)),
+    "a": Tensor("f32", np.arange(32, dtype=np.float32)),
+    "b": Tensor("bf16", np.arange(64, dtype=np.uint16).reshape(2, 32)),
+    "c": Tensor("i8", np.arange(64, dtype=np.int8)),
 }
 
 
@@ -45,13 +48,15 @@ def test_what_is_written_is_read_back(path: Path) -> None:
     assert artifact.tokenizer_json == '{"tokenizer": "é"}'
     assert artifact.size == path.stat().st_size
     for name, tensor in TENSORS.items():
-        np.testing.assert_array_equal(artifact.bytes_of(name), tensor.array.reshape(-1).view(np.uint8))
+        found = artifact.executable.tensors[name]
+        assert found.dtype == tensor.dtype
+        np.testing.assert_array_equal(found.array, tensor.array)
 
 
 def test_tensors_are_views_of_mapped_memory_on_64_bytes(path: Path) -> None:
     artifact = open_artifact(path)
     for name in TENSORS:
-        view = artifact.bytes_of(name)
+        view = artifact.executable.tensors[name].array
         assert view.base is not None
         assert view.ctypes.data % 64 == 0
         assert not view.flags.writeable

@@ -11,7 +11,7 @@ from bertc.bench.timing import Effort
 from bertc.errors import InputError
 from tests.bench.fakes import FakeEngine
 from tests.conftest import MakeArtifact
-from tests.support.fake_session import make_info
+from tests.support.answers import make_info
 
 INFO = make_info("embedding", max_position_embeddings=64)
 TEXTS = ["one", "dog cat", "", "a man playing the guitar"]

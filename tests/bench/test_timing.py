@@ -4,7 +4,7 @@ import pytest
 
 from bertc.bench.timing import Amount, Round, faster, operations, summarize
 from tests.bench.fakes import timing
-from tests.support.fake_session import make_info
+from tests.support.answers import make_info
 
 
 def test_operations_by_hand() -> None:

@@ -74,7 +74,7 @@ def test_embeddings_are_close_to_those_of_fp32(
 
 def classify_sst2(artifacts: Artifacts, dtype: str) -> Result:
     model = bertc.load(artifacts.real(SST2, dtype))
-    return classification.evaluate(model, shared_path("data/sst2/dev.tsv"), model.info.id2label)
+    return classification.evaluate(model, shared_path("data/sst2/dev.tsv"), model.info.labels)
 
 
 def test_sentence_classification(artifacts: Artifacts) -> None:

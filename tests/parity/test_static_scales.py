@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertc.artifact.executable import Tensor
 from bertc.errors import ArtifactError
 from bertc.ir import reference
 from bertc.ir.graph import DType, Node
 from bertc.lowering.lower import LoweredModel, lower
-from bertc.lowering.pack import PackedTensor
 from bertc.quantize import primitives
 from tests.parity.op_cases import ACTIVATIONS, CASES, Builder, Shape
 from tests.support.native import ISAS, build_program, run_native, run_program
@@ -173,7 +173,7 @@ def test_bad_static_scales_are_refused(static: list[float], message: str, isa: s
     lowered = _lowered()
     numbers = np.zeros(16, np.float32)
     numbers[:2] = static
-    tensors = {**lowered.tensors, "static": PackedTensor(DType.F32, numbers)}
+    tensors = {**lowered.tensors, "static": Tensor("f32", numbers)}
     with pytest.raises(ArtifactError, match=f"node.y.*{message}"):
         build_program(dataclasses.replace(lowered, tensors=tensors), isa)
 

@@ -12,7 +12,6 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,22 +20,18 @@ from typing import Any
 import numpy as np
 
 from bertc.artifact.certificate import Certificate
-from bertc.artifact.format import (
-    ALIGNMENT,
-    DTYPE_BYTES,
-    EMPTY_HASH,
-    FORMAT_NAME,
-    MAX_HEADER_BYTES,
-    header_hash,
-)
+from bertc.artifact.executable import ALIGNMENT, Executable, Tensor
+from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, MAX_HEADER_BYTES, STORED_DTYPES, header_hash
 from bertc.artifact.schema import FORMAT_VERSION, Manifest, is_unicode
 from bertc.errors import ArtifactError
+
+Array = np.ndarray[Any, Any]
 
 _METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256", "manifest", "tokenizer")
 
 
 @dataclass(frozen=True)
-class TensorEntry:
+class _Entry:
     """Where a tensor lies in the file: ``start`` counts from the file's first byte."""
 
     dtype: str
@@ -44,22 +39,29 @@ class TensorEntry:
     start: int
     nbytes: int
 
+    def tensor(self, memory: Array) -> Tensor:
+        """A read-only view of the mapped file, without a copy."""
+        raw = memory[self.start : self.start + self.nbytes]
+        return Tensor(self.dtype.lower(), raw.view(STORED_DTYPES[self.dtype]).reshape(self.shape))
+
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """An open artifact: its manifest and tokenizer, and its tensors in mapped memory."""
+    """An open artifact: its manifest, its tokenizer, and what a session runs of it, in mapped memory."""
 
     path: Path
     manifest: Manifest
     tokenizer_json: str
-    tensors: Mapping[str, TensorEntry]
+    executable: Executable
     size: int
     """Bytes of the file."""
     format_version: int
     header_sha256: str
     weights_sha256: str
-    memory: np.ndarray[Any, Any]
+    memory: Array
     """The whole file, uint8, read-only, mapped."""
+    weights_start: int
+    """Where tensor data starts in the file."""
 
     @property
     def certificate(self) -> Certificate:
@@ -69,15 +71,9 @@ class Artifact:
         except ArtifactError as error:
             raise ArtifactError(f"{self.path}: {error}") from None
 
-    def bytes_of(self, name: str) -> np.ndarray[Any, Any]:
-        """The bytes of a tensor as a read-only uint8 view, without a copy."""
-        entry = self.tensors[name]
-        return self.memory[entry.start : entry.start + entry.nbytes]
-
     def verify(self) -> None:
         """Check the tensor data against its stored SHA-256; raises ``ArtifactError`` if it differs."""
-        first = min((entry.start for entry in self.tensors.values()), default=self.size)
-        if hashlib.sha256(self.memory[first:].data).hexdigest() != self.weights_sha256:
+        if hashlib.sha256(self.memory[self.weights_start :].data).hexdigest() != self.weights_sha256:
             raise ArtifactError(
                 f"{self.path}: the tensor data is damaged (its SHA-256 differs from the stored one): "
                 "copy or compile the file again"
@@ -88,30 +84,32 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Arti
     """Open and check an artifact. Raises ``ArtifactError`` for anything wrong with the file."""
     path = Path(path)
     memory = _map(path)
-    header_bytes = _header_length(path, memory)
-    header = _Header(path, memory[8 : 8 + header_bytes].tobytes())
-    entries = header.tensor_entries(start=8 + header_bytes, stop=len(memory))
+    start = 8 + _header_length(path, memory)
+    header = _Header(path, memory[8:start].tobytes())
+    entries = header.tensor_entries(start, stop=len(memory))
     try:
         manifest = Manifest.from_json(header.metadata["manifest"])
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
+    tensors = MappingProxyType({name: entry.tensor(memory) for name, entry in entries.items()})
     artifact = Artifact(
         path=path,
         manifest=manifest,
         tokenizer_json=header.metadata["tokenizer"],
-        tensors=MappingProxyType(entries),
+        executable=Executable(manifest.program, tensors, str(path)),
         size=len(memory),
         format_version=header.version,
         header_sha256=header.metadata["header_sha256"],
         weights_sha256=header.metadata["weights_sha256"],
         memory=memory,
+        weights_start=start,
     )
     if verify:
         artifact.verify()
     return artifact
 
 
-def _map(path: Path) -> np.ndarray[Any, Any]:
+def _map(path: Path) -> Array:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -124,7 +122,7 @@ def _map(path: Path) -> np.ndarray[Any, Any]:
     return np.frombuffer(mapped, np.uint8)
 
 
-def _header_length(path: Path, memory: np.ndarray[Any, Any]) -> int:
+def _header_length(path: Path, memory: Array) -> int:
     length = int.from_bytes(memory[:8].tobytes(), "little")
     if length < 2 or length > MAX_HEADER_BYTES:
         raise ArtifactError(f"{path}: no bertc artifact, or its first bytes are damaged")
@@ -169,9 +167,9 @@ class _Header:
             )
         return version
 
-    def tensor_entries(self, start: int, stop: int) -> dict[str, TensorEntry]:
+    def tensor_entries(self, start: int, stop: int) -> dict[str, _Entry]:
         """Check that the tensors fill the rest of the file without gap or overlap."""
-        entries: dict[str, TensorEntry] = {}
+        entries: dict[str, _Entry] = {}
         expected = start
         for name, item in self._tensors.items():
             entry = self._entry(name, item, start)
@@ -186,14 +184,14 @@ class _Header:
             )
         return entries
 
-    def _entry(self, name: str, item: Any, start: int) -> TensorEntry:
+    def _entry(self, name: str, item: Any, start: int) -> _Entry:
         try:
             dtype, shape = item["dtype"], tuple(item["shape"])
             first, last = item["data_offsets"]
             numbers = (*shape, first, last)
-            valid = dtype in DTYPE_BYTES and all(type(number) is int and number >= 0 for number in numbers)
+            valid = dtype in STORED_DTYPES and all(type(number) is int and number >= 0 for number in numbers)
         except (TypeError, KeyError, ValueError):
             valid = False
-        if not valid or last - first != math.prod(shape) * DTYPE_BYTES[dtype]:
+        if not valid or last - first != math.prod(shape) * np.dtype(STORED_DTYPES[dtype]).itemsize:
             raise ArtifactError(f"{self.path}: the entry of tensor {name!r} is damaged")
-        return TensorEntry(dtype.lower(), shape, start + first, last - first)
+        return _Entry(dtype, shape, start + first, last - first)

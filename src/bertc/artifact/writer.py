@@ -13,29 +13,18 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 
-from bertc.artifact.format import ALIGNMENT, EMPTY_HASH, FORMAT_NAME, header_hash, prefix
+from bertc.artifact.executable import ALIGNMENT, Tensor
+from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, header_hash, prefix
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.errors import ArtifactError
 
 
-class StoredTensor(Protocol):
-    """A tensor as the file holds it: a dtype by its name in the graph, and the stored elements."""
-
-    @property
-    def dtype(self) -> Any:
-        """A name that safetensors knows, in lower case (an enum of strings will do)."""
-
-    @property
-    def array(self) -> np.ndarray[Any, Any]:
-        """The elements; a multiple of 64 bytes."""
-
-
 def write_artifact(
-    path: Path, manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, StoredTensor]
+    path: Path, manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]
 ) -> None:
     """Write the file, replacing one that is there. Raises ``ArtifactError`` if the disk refuses."""
     header = _header(manifest, tokenizer_json, tensors)
@@ -81,7 +70,7 @@ def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, StoredTensor]) -> bytes:
+def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]) -> bytes:
     weights = hashlib.sha256()
     entries: dict[str, Any] = {}
     offset = 0
@@ -91,7 +80,7 @@ def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Store
             raise ArtifactError(f"tensor {name!r} takes {data.nbytes} bytes, no multiple of {ALIGNMENT}")
         weights.update(data.view(np.uint8).data)
         entries[name] = {
-            "dtype": str(getattr(tensor.dtype, "value", tensor.dtype)).upper(),
+            "dtype": tensor.dtype.upper(),
             "shape": list(data.shape),
             "data_offsets": [offset, offset + data.nbytes],
         }

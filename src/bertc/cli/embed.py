@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,6 @@ import typer
 from bertc.cli.console import AsJson, ModelFile, Threads, print_json
 
 if TYPE_CHECKING:
-    from bertc.encoder import Encoder
     from bertc.files.texts import Record
     from bertc.files.vectors import Write
 
@@ -48,11 +47,12 @@ def command(
     if output is not None and output.suffix.lower() not in WRITERS:
         raise typer.BadParameter(f"the output must end in {', '.join(WRITERS)}", param_hint="--output")
     encoder = load(file, num_threads=threads)
-    width = min(encoder.info.hidden_size, truncate_dim or encoder.info.hidden_size)
+    embed = encoder.encode  # fails here for a model of another task
+    width = min(encoder.dimensions, truncate_dim or encoder.dimensions)
     start = time.perf_counter()
     with _writer(output, width) as write:
         counts = _embed_all(
-            encoder,
+            embed,
             _records(texts or [], source, column),
             write,
             show_progress=source is not None,
@@ -72,7 +72,7 @@ def _records(texts: list[str], source: str | None, column: str) -> Iterator[Reco
 
 
 def _embed_all(
-    encoder: Encoder, records: Iterator[Record], write: Write, *, show_progress: bool, **options: Any
+    embed: Callable[..., Any], records: Iterator[Record], write: Write, *, show_progress: bool, **options: Any
 ) -> dict[str, int]:
     """Embed and write, a bounded slice at a time; returns how much there was."""
     import numpy as np
@@ -83,7 +83,7 @@ def _embed_all(
     samples = 0
     with progress(None, "embedding", enabled=show_progress) as advance:
         for part in slices(records):
-            write(part, np.asarray(encoder.encode([record.text for record in part], **options)))
+            write(part, np.asarray(embed([record.text for record in part], **options)))
             samples += len(part)
             advance(len(part))
     return {"samples": samples}

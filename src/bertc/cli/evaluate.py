@@ -34,7 +34,7 @@ def classify_command(file: ModelFile, data: Data, threads: Threads = None, as_js
     from bertc.evaluation import classification
 
     engine = _load(file, threads)
-    _report(classification.evaluate(engine, data, engine.encoder.info.id2label), as_json)
+    _report(classification.evaluate(engine, data, engine.encoder.info.labels), as_json)
 
 
 @app.command("ner")

@@ -85,8 +85,12 @@ def _sample(
     return Sample(texts[0] if len(texts) == 1 else (texts[0], texts[1]), numbers[label.casefold()])
 
 
-def evaluate(engine: Classifier, path: str | PathLike[str], labels: Sequence[str]) -> Result:
-    """Accuracy and, for two labels, precision, recall and F1 of label 1; else their macro averages."""
+def evaluate(engine: Any, path: str | PathLike[str], labels: Sequence[str] | None = None) -> Result:
+    """Accuracy and, for two labels, precision, recall and F1 of label 1; else their macro averages.
+
+    ``engine`` is a :class:`Classifier`; without ``labels`` it is one of ours, which has labels of its own.
+    """
+    labels = engine.info.labels if labels is None else labels
     samples = read(path, labels)
     texts = [sample.text for sample in samples]
     answers: Sequence[dict[str, Any]] = engine.classify(texts)

@@ -9,6 +9,7 @@ import numpy as np
 from bertc.errors import GraphError
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, Stage, TensorType
 from bertc.ir.ops import OPS, Op
+from bertc.ports import Port
 from bertc.quantize.primitives import round_to_bf16
 
 _NUMPY_DTYPES = {
@@ -44,6 +45,15 @@ def verify(graph: Graph, *, stages: Collection[Stage] | None = None) -> dict[str
         if value not in types:
             raise GraphError(f"graph output {public!r} is {value!r}, which nothing produces")
     return types
+
+
+def output_ports(graph: Graph) -> tuple[Port, ...]:
+    """The graph's outputs as ports: each a matrix of floats. Raises ``GraphError`` as :func:`verify` does."""
+    types = verify(graph)
+    return tuple(
+        Port(name, types[value].dtype.value, str(types[value].shape[0]), int(types[value].shape[1]))
+        for name, value in graph.outputs.items()
+    )
 
 
 def _define(types: dict[str, TensorType], name: str, value_type: TensorType, who: str) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from bertc.artifact.executable import Executable, Tensor
 from bertc.artifact.schema import Attribute, Buffer, Program, Step
 from bertc.errors import GraphError
 from bertc.ir.graph import TOKENS, Constant, DType, Graph, Node, TensorType
 from bertc.ir.verifier import verify
 from bertc.lowering.pack import (
     LANES,
-    PackedTensor,
     column_sums,
     pack_table,
     pack_vector,
@@ -23,8 +22,8 @@ from bertc.lowering.pack import (
 )
 from bertc.lowering.plan_memory import PlannedStep, plan_memory
 
-Packer = Callable[[Constant], PackedTensor]
-Pack = Callable[[Packer, Constant], PackedTensor]
+Packer = Callable[[Constant], Tensor]
+Pack = Callable[[Packer, Constant], Tensor]
 """Applies a packer, or remembers what it gave."""
 
 _NORM: tuple[Packer | None, ...] = (None, pack_vector, pack_vector)
@@ -51,29 +50,21 @@ PACKERS: Mapping[str, tuple[Packer | None, ...]] = {
 """Op -> how each operand is packed; None for an activation, a model input, or what is made below."""
 
 
-@dataclass(frozen=True, eq=False)
-class LoweredModel:
-    """What the artifact stores of a graph."""
-
-    program: Program
-    tensors: Mapping[str, PackedTensor]
-
-
-def _pack_now(packer: Packer, constant: Constant) -> PackedTensor:
+def _pack_now(packer: Packer, constant: Constant) -> Tensor:
     return packer(constant)
 
 
-def lower(graph: Graph, pack: Pack = _pack_now) -> LoweredModel:
+def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
     """Lower a graph of stage "typed". Raises ``GraphError`` for an op without a kernel."""
     types = verify(graph)
-    tensors: dict[str, PackedTensor] = {}
+    tensors: dict[str, Tensor] = {}
     steps = tuple(_lower_node(node, graph, tensors, pack) for node in graph.nodes)
     values = [value for node in graph.nodes for value in node.outputs]
     row_bytes = {value: _row_bytes(types[value]) for value in values}
     planned = [PlannedStep(step.op, step.inputs, step.outputs) for step in steps]
     plan = plan_memory(planned, row_bytes, tuple(graph.outputs.values()))
     buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
-    return LoweredModel(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
+    return Executable(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
 
 
 def _columns(kind: TensorType) -> int:
@@ -89,7 +80,7 @@ def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
     return Buffer(value, kind.dtype.value, rows, _columns(kind), slot)
 
 
-def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor], pack: Pack) -> Step:
+def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack) -> Step:
     packers = PACKERS.get(node.op)
     if packers is None:
         raise GraphError(f"node {node.name!r}: the cpu target has no kernel for op {node.op!r}")

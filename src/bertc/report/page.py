@@ -12,14 +12,8 @@ from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate, DataFacts
 from bertc.artifact.json_form import to_json_value
 from bertc.artifact.reader import Artifact
 from bertc.report import charts
+from bertc.task_table import TASKS
 from bertc.version import __version__
-
-_TASKS = {
-    "embedding": "turns texts into vectors",
-    "classification": "classifies texts",
-    "token_classification": "labels the words of texts",
-}
-
 
 _YES_NO = {"True": "yes", "False": "no"}
 
@@ -67,10 +61,10 @@ def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     info, recipe = artifact.manifest.model, artifact.manifest.recipe
     dtype = str(recipe.get("dtype", "?"))
     yield f"<h1>{escape(info.name)}</h1>"
-    does = _TASKS.get(info.task, f"does {info.task}")
+    does = TASKS[info.task].does if info.task in TASKS else f"does {info.task}"
     yield (
-        f'<p class="lead">A {escape(info.architecture)} with {info.num_hidden_layers} layers of width '
-        f"{info.hidden_size} that {escape(does)}, compiled to <b>{escape(dtype)}</b>. This page says how "
+        f'<p class="lead">A {escape(info.architecture)} with {info.size("num_hidden_layers")} layers of width '
+        f"{info.size('hidden_size')} that {escape(does)}, compiled to <b>{escape(dtype)}</b>. This page says how "
         "far its answers are from those of the original model in 32-bit floating point (fp32), where the "
         f"difference comes from, and how that was measured.</p><p>{escape(_first(certificate.summary))}.</p>"
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
+from bertc.architectures.model_builder import ModelBuilder
 
-from bertc.errors import CheckpointError
-from bertc.ir.graph import Graph
-
-Array = np.ndarray[Any, Any]
+Spelling = Mapping[str, str]
+"""How a family spells one head: the head's word for a module (``dense``, ``output``) -> the module's name in
+the checkpoint, or for a function (``activation``) -> its op."""
 
 
 @dataclass(frozen=True)
@@ -28,38 +29,39 @@ class EncoderConfig:
     layer_norm_eps: float
     activation: str
     """Name of the op: ``gelu``, ``gelu_tanh`` or ``relu``."""
+    first_position: int = 0
+    """The row of the position table that a sequence's first token takes."""
 
+    @property
+    def longest_sequence(self) -> int:
+        """The number of tokens that the model has positions for."""
+        return self.max_position_embeddings - self.first_position
 
-@dataclass(frozen=True)
-class Head:
-    """What stands on the encoder."""
-
-    task: str
-    """``embedding``, ``classification`` or ``token_classification``."""
-    num_labels: int = 0
-    with_pooler: bool = False
-    """Whether the checkpoint has the tensors of a pooler that the model computes."""
-    pooling: str = "mean"
-    """For an embedding model: ``cls``, ``mean``, ``max`` or ``pooler``."""
-    normalize: bool = False
-    """For an embedding model: whether it ends in a division by the L2 norm."""
+    def facts(self) -> dict[str, int | float | str]:
+        """Plain values by name, for the artifact."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
 class Family:
-    """One model family: its ``model_type`` in config.json and how to make a graph of it."""
+    """One model family: how it is recognized, its encoder, and how it spells what stands on the encoder."""
 
-    model_type: str
-    prefix: str
+    matches: Mapping[str, str]
+    """``model_type`` of config.json -> how the names of its classes begin: ``bert`` -> ``Bert``."""
+    prefixes: tuple[str, ...]
     """What tensor names may start with, when the encoder was saved inside a model with a head."""
-    tasks: Mapping[str, str]
-    """Hugging Face class -> task."""
-    read_config: Callable[[Mapping[str, Any]], EncoderConfig]
-    """Raises ``CheckpointError`` that lists all problems of a config.json."""
-    tensor_shapes: Callable[[EncoderConfig, Head], dict[str, tuple[int, ...]]]
-    """Every tensor that ``build`` needs, by name without the prefix."""
-    build: Callable[[EncoderConfig, Head, Mapping[str, Array]], Graph]
-    """The graph (stage "imported") from float32 tensors of those names and shapes."""
+    read_config: Callable[[ConfigReader], EncoderConfig]
+    """Reads sizes and options; problems go into the reader, which reports them together."""
+    encoder: Callable[[ModelBuilder, EncoderConfig], str]
+    """Appends the encoder and returns its last hidden state [tokens, hidden_size]."""
+    heads: Mapping[str, Spelling]
+    """Name of a head (``bertc.heads``) -> how this family spells it; others are not supported."""
+    renames: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType(
+            {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+        )
+    )
+    """Old endings of tensor names -> today's."""
 
 
 class ConfigReader:
@@ -69,13 +71,14 @@ class ConfigReader:
         self._config = config
         self.problems: list[str] = []
 
-    def size(self, key: str, default: int | None = None) -> int:
-        """A positive integer; without a default the key must be there."""
+    def size(self, key: str, default: int | None = None, *, smallest: int = 1) -> int:
+        """A whole number of at least ``smallest``; without a default the key must be there."""
         value = self._config.get(key, default)
         if value is None:
             self.problems.append(f"{key} is missing")
-        elif type(value) is not int or value < 1:
-            self.problems.append(f"{key} is {value!r}, expected a positive integer")
+        elif type(value) is not int or value < smallest:
+            kind = "a positive integer" if smallest == 1 else f"an integer from {smallest}"
+            self.problems.append(f"{key} is {value!r}, expected {kind}")
         else:
             return value
         return 1
@@ -100,8 +103,3 @@ class ConfigReader:
         """Refuse a key that is set to anything true."""
         if self._config.get(key):
             self.problems.append(f"{key} is set: {reason}")
-
-    def finish(self) -> None:
-        """Raise ``CheckpointError`` if anything was wrong."""
-        if self.problems:
-            raise CheckpointError(f"config.json: {'; '.join(self.problems)}")
