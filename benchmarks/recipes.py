@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demo import Recorder, model_folder
+from demo import Recorder
+from minilm import model_folder
 
 import bertc
 from bertc.evaluation import classification, ner, sts
