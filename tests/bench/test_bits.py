@@ -1,4 +1,4 @@
-"""``benchmarks/bits.py`` on a tiny checkpoint: what it writes down, it finds again, and it sees a difference."""
+"""``benchmarks/bits.py`` on a tiny checkpoint: it finds again what it wrote down, and sees a difference."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import json
 import sys
 from pathlib import Path
 
+import bits
 import pytest
 
 from tests.conftest import MakeArtifact
 from tests.support.native import ISAS
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 def test_bits_are_written_down_and_compared(
     checkpoint: MakeArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setenv("BERTC_ISA", "scalar")  # the script changes it: put it back afterwards
-    import bits
-
     monkeypatch.setattr(bits, "model_folder", checkpoint)
     monkeypatch.setattr(bits, "RECIPES", {"bf16": "bf16"})
     file = tmp_path / "bits.json"

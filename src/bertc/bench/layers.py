@@ -18,18 +18,19 @@ import numpy as np
 
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
-from bertc.bench.machine import commit, machine_facts, versions
 from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
 from bertc.bench.take_apart import SCORES, split, take_apart
+from bertc.bench.versions import commit, versions
 from bertc.bench.work import Workload, product_dtype
+from bertc.runtime.machine import machine_facts
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 
 Array = np.ndarray[Any, Any]
 
 OUTPUTS, IDLE = "copying outputs", "idle, barriers"
-HOW = (
+METHOD = (
     "Times are those of all threads over their number, so that they add up to the wall's. An activation "
     "is what its step takes longer than without it, in runs in turns; a layer norm that quantizes is "
     "divided as its two parts take one after the other, attention as a clock inside of it tells in other "
@@ -40,19 +41,19 @@ LEAST_RUNS = 10
 
 @dataclass(frozen=True)
 class Times:
-    """Of a program on a batch: means over the faster half of its runs, in nanoseconds."""
+    """The times of a program on a batch: means over the faster half of its runs, in nanoseconds."""
 
     wall: float
     steps: Array
-    """Float [steps + 1]: of all threads together; the last is copying outputs."""
+    """The time of each step in all threads together, float [steps + 1]; the last is copying outputs."""
     attention: Array
-    """Shares of ATTENTION_PARTS in attention's time; equal if there is no attention."""
+    """The shares of ATTENTION_PARTS in attention's time; equal if there is no attention."""
     threads: int
     cooperative: bool
 
     @classmethod
     def of(cls, profiles: Sequence[Profile]) -> Times:
-        """Disturbances only ever add time: the slower half of the runs has most of them."""
+        """Take the faster half of the runs: disturbances only ever add time, and the other half has most."""
         best = sorted(profiles, key=lambda each: each.wall_ns)[: (len(profiles) + 1) // 2]
         ticks = sum((each.attention_ticks for each in best), np.zeros(len(ATTENTION_PARTS)))
         return cls(
@@ -66,36 +67,39 @@ class Times:
 
 @dataclass
 class _Runs:
-    """Rounds of four turns.
+    """The profiles of rounds of four turns.
 
-    The program as it is, without a profile and with one; taken apart; with a clock inside of attention.
+    They are the program as it is, without a profile and with one; taken apart; with a clock in attention.
     """
 
     whole: list[Profile] = field(default_factory=list)
     apart: list[Profile] = field(default_factory=list)
     inside: list[Profile] = field(default_factory=list)
     seconds: list[list[float]] = field(default_factory=list)
-    """Of each turn of each round."""
+    """The seconds of each turn of each round."""
 
     def profiling_percent(self) -> float:
-        """By how much reading the clock slows a run down."""
+        """Tell by how much reading the clock slows a run down."""
         return 100 * (median(round_[1] / round_[0] for round_ in self.seconds) - 1)
 
 
 @dataclass
 class Tally:
-    """What a kernel did in a pass."""
+    """The work of a kernel in a pass."""
 
     nanoseconds: float = 0.0
-    """Of all threads together."""
+    """The time in all threads together."""
     operations: int = 0
     bytes: int = 0
     ideal_ns: float = 0.0
-    """What its products take at the limit of their dtypes, on all threads; 0 without a limit."""
+    """The time of its products at the limit of their dtypes, on all threads; 0 without a limit."""
     calls: int = 0
 
     def figures(self, whole: Times, bandwidth: float | None) -> dict[str, Any]:
-        """Thread time over threads, so that all add up to the wall's; ``bandwidth`` in 10^9 bytes/s."""
+        """A row of the report; ``bandwidth`` is in 10^9 bytes/s.
+
+        Its time is that of all threads over their number, so that rows add up to the wall's time.
+        """
         nanoseconds = self.nanoseconds / whole.threads
 
         def per_nanosecond(amount: float) -> float | None:
@@ -119,7 +123,7 @@ def measure_layers(
     seconds: float,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """A report, plain JSON, of time by kernel in each file on each shape (batch, length)."""
+    """Return a report, plain JSON, of time by kernel in each file on each shape (batch, length)."""
     say("the limits of this machine")
     peaks = measure_peaks(threads)
     rows = []
@@ -133,13 +137,13 @@ def measure_layers(
         "machine": machine_facts(),
         "versions": versions(),
         "peaks": asdict(peaks),
-        "how": HOW,
+        "how": METHOD,
         "layers": rows,
     }
 
 
 class LayerBench:
-    """A file, ready to be looked into."""
+    """A file whose times by kernel can be measured."""
 
     def __init__(self, path: Path, threads: int, peaks: Peaks | None) -> None:
         self.artifact = open_artifact(path)
@@ -151,7 +155,7 @@ class LayerBench:
         self._apart = Session(apart, num_threads=threads)
 
     def measure(self, batch: int, length: int, seconds: float) -> dict[str, Any]:
-        """Time by kernel, and by kind of step and kernel, of ``batch`` sequences of ``length`` tokens.
+        """Measure ``batch`` sequences of ``length`` tokens: time by kernel, and by kind of step and kernel.
 
         Raises ``InputError`` for a length beyond the model's positions.
         """
@@ -207,7 +211,7 @@ class LayerBench:
         return runs
 
     def _shares(self, runs: _Runs) -> dict[int, list[float]]:
-        """For each step what its parts take on their own, as shares of its time: medians over rounds."""
+        """The time of each step's parts on their own, as shares of its time: medians over rounds."""
         shares: dict[int, list[float]] = defaultdict(list)
         whole, apart = (np.array([each.step_ns.sum(axis=0) for each in p]) for p in (runs.whole, runs.apart))
         for part, origin in enumerate(self._origins):

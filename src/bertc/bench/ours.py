@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bertc.bench.engine import Array, Driver, batches
-from bertc.bench.timing import Amount, Effort, Timing, summarize
-from bertc.bench.turns import interleave
+from bertc.artifact.reader import Artifact
+from bertc.bench.engine import Array, batches
+from bertc.bench.work import matrix_bytes
 from bertc.encoder import Encoder, load
 from bertc.runtime.batching import FloatArray, IntArray
 from bertc.runtime.session import Session
+from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks import registry
 from bertc.tasks.base import Model
 from bertc.tasks.classification import Classification
@@ -41,11 +42,26 @@ class CompiledModel:
 
     @property
     def kernel_seconds(self) -> float:
-        """Time spent in the session."""
+        """The time that :meth:`encode` has spent in the session so far."""
         return self._session.seconds
 
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return self.encoder.artifact.size
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of all tensors in the file."""
+        return sum(entry.nbytes for entry in self.encoder.artifact.tensors.values())
+
+    @property
+    def matrix_bytes(self) -> int:
+        """The size of the weights that the matrix products of a pass read."""
+        return matrix_bytes(self.encoder.artifact, *main_output(self.encoder.session))
+
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """Packed, and bound to the one output that the model is for."""
+        """See :meth:`bertc.bench.engine.Engine.bind`: packed, for the one output that the model is for."""
         mask = attention_mask.astype(bool)
         ids = np.ascontiguousarray(input_ids[mask], np.int32)
         cu_seqlens = np.zeros(len(mask) + 1, np.int32)
@@ -55,7 +71,7 @@ class CompiledModel:
         return lambda: session.run(ids, cu_seqlens, outputs=outputs)[outputs[0]]
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Any:
-        """A call of the task's own method for each batch."""
+        """See :meth:`bertc.bench.engine.Engine.encode`: a call of the task's own method for each batch."""
         # By characters, which is nearly by tokens: exact order gains nothing without padding.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i])) if sort else range(len(texts))
         answers: list[Any] = [None] * len(texts)
@@ -65,20 +81,14 @@ class CompiledModel:
         return np.stack(answers) if answers and isinstance(answers[0], np.ndarray) else answers
 
 
-def time_texts(encoder: Encoder, texts: Sequence[str], effort: Effort) -> Timing:
-    """Tokenize and run ``texts`` in the order they come, in one call: what a user gets."""
-    driver = Driver(CompiledModel(encoder), encoder.info, texts)
-    rounds = interleave({"": lambda calls: driver.run_texts("one_call", calls)}, effort)[""]
-    return summarize(rounds, Amount.of(encoder.info, token_lengths(encoder, texts)))
-
-
-def token_lengths(encoder: Encoder, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text, after truncation."""
-    return [len(encoding.ids) for encoding in encoder.tokenizer(texts).encodings]
+def token_lengths(artifact: Artifact, texts: Sequence[str]) -> list[int]:
+    """The number of tokens of each text, after truncation."""
+    tokenizer = Tokenizer(artifact.tokenizer_json, artifact.manifest.model.max_seq_length)
+    return [len(encoding.ids) for encoding in tokenizer(texts).encodings]
 
 
 def main_output(session: Session) -> tuple[str, ...]:
-    """What the model is for: the last of its outputs that a task asks for."""
+    """The output that the model is for: the first of these that it has."""
     names = ("sentence_embedding", "logits", "last_hidden_state")
     return next((name,) for name in names if name in session.output_names)
 

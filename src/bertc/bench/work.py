@@ -1,4 +1,4 @@
-"""What a pass through a program has to do: its steps, their operations, and the bytes that they move."""
+"""The work of a pass through a program: its steps, their operations, and the bytes that they move."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def needed_steps(program: Program, output: str) -> list[Step]:
 
 
 def matrix_bytes(artifact: Artifact, output: str) -> int:
-    """Bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
+    """The bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
     steps = needed_steps(artifact.manifest.program, output)
     names = {name for step in steps if step.op in LINEAR_DTYPES for name in step.inputs}
     return sum(entry.nbytes for name, entry in artifact.tensors.items() if name in names)
@@ -47,7 +47,7 @@ class Workload:
         self._buffers = {buffer.name: buffer for buffer in artifact.manifest.program.buffers}
 
     def operations(self, step: Step) -> int:
-        """Of its matrix products: 2 per multiply-add."""
+        """The operations of the step's matrix products, 2 per multiply-add."""
         out = self._buffers[step.outputs[0]]
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs[0]].columns
@@ -57,7 +57,7 @@ class Workload:
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:
-        """Of these of its operands: activations read or written once, weights read once."""
+        """The bytes of these operands of the step: activations read or written once, weights read once."""
         total = 0
         for name in operands:
             if name in self._buffers:

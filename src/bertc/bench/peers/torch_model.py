@@ -1,7 +1,7 @@
 """A checkpoint as a PyTorch module whose one output is what the model is for.
 
-What ``transformers`` runs and what the other peers convert. Pooling and normalization are part of it,
-so that no peer copies hidden states out only to average them.
+It is what ``transformers`` runs and what the other peers convert. Pooling and normalization are part of
+it, so that no peer copies hidden states out only to average them.
 """
 
 from __future__ import annotations
