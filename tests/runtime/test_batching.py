@@ -15,10 +15,10 @@ from bertc.runtime.batching import pack, unpad, windows
 
 def test_pack_concatenates() -> None:
     batch = pack([[5, 6], [7]], [[0, 1], [0]])
-    assert batch.input_ids.tolist() == [5, 6, 7]
+    assert batch.inputs["input_ids"].tolist() == [5, 6, 7]
     assert batch.cu_seqlens.tolist() == [0, 2, 3]
-    assert batch.token_type_ids is not None and batch.token_type_ids.tolist() == [0, 1, 0]
-    assert {a.dtype for a in (batch.input_ids, batch.cu_seqlens, batch.token_type_ids)} == {np.dtype("int32")}
+    assert batch.inputs["token_type_ids"].tolist() == [0, 1, 0]
+    assert {array.dtype for array in (*batch.inputs.values(), batch.cu_seqlens)} == {np.dtype("int32")}
 
 
 @settings(deadline=None)

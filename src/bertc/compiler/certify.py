@@ -20,7 +20,6 @@ from bertc.artifact.certificate import (
     WorstSample,
 )
 from bertc.artifact.schema import ModelInfo
-from bertc.bench.machine import machine_facts
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.measure import answers, compare_layers
 from bertc.compiler.samples import Samples
@@ -36,6 +35,7 @@ from bertc.compiler.yardsticks import (
 )
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
+from bertc.runtime.machine import processor_name
 
 Array = np.ndarray[Any, Any]
 Answers = Mapping[str, Array]
@@ -104,7 +104,7 @@ def certify(
         reference=_REFERENCE.format(tokens=reference.tokens),
         reference_db=reference.db,
         isa=target.isa,
-        processor=str(machine_facts()["processor"]),
+        processor=processor_name(),
         data=samples.facts,
         vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
         **_compare_logits(info, expected, found),

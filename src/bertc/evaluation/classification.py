@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertc.errors import InputError
-from bertc.evaluation.engine import Classifier, Result, token_counts
+from bertc.evaluation.engine import Result, token_counts
 from bertc.files.lines import read_lines
 
 Array = np.ndarray[Any, Any]

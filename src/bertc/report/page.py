@@ -62,11 +62,12 @@ def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     dtype = str(recipe.get("dtype", "?"))
     yield f"<h1>{escape(info.name)}</h1>"
     does = TASKS[info.task].does if info.task in TASKS else f"does {info.task}"
+    sizes = f"{info.size('num_hidden_layers')} layers of width {info.size('hidden_size')}"
     yield (
-        f'<p class="lead">A {escape(info.architecture)} with {info.size("num_hidden_layers")} layers of width '
-        f"{info.size('hidden_size')} that {escape(does)}, compiled to <b>{escape(dtype)}</b>. This page says how "
-        "far its answers are from those of the original model in 32-bit floating point (fp32), where the "
-        f"difference comes from, and how that was measured.</p><p>{escape(_first(certificate.summary))}.</p>"
+        f'<p class="lead">A {escape(info.architecture)} with {sizes} that {escape(does)}, compiled to '
+        f"<b>{escape(dtype)}</b>. This page says how far its answers are from those of the original model in "
+        "32-bit floating point (fp32), where the difference comes from, and how that was measured.</p>"
+        f"<p>{escape(_first(certificate.summary))}.</p>"
     )
     cards = [*_headline(certificate), (f"{artifact.size / 1e6:,.1f} MB", "size of the file")]
     yield '<div class="cards">'
