@@ -28,15 +28,14 @@ LADDER: dict[str, set[str]] = {
     "data": set(),
     "fidelity": {"errors"},
     # The compile half.
-    "quantize.primitives": set(),
-    "ir": {"errors", "quantize.primitives"},
+    "ir": {"errors"},
     "recipe": {"errors", "profiles"},
     "profiles": set(),
     "passes": {"errors", "ir"},
-    "quantize": {"errors", "ir", "passes", "recipe", "quantize.primitives"},
+    "quantize": {"errors", "ir", "passes", "recipe"},
     "architectures": {"errors", "ir", "artifact.schema"},
     "frontends": {"errors", "ir", "architectures", "artifact.schema", "version"},
-    "lowering": {"errors", "ir", "quantize.primitives", "artifact.schema"},
+    "lowering": {"errors", "ir", "artifact.schema"},
     # The seam.
     "artifact.json_form": {"errors"},
     "artifact.schema": {"errors", "artifact.json_form"},

@@ -50,7 +50,7 @@ void add_buffer(PyProgram& self, const std::string& name, const std::string& dty
 }
 
 void add_step(PyProgram& self, const std::string& op, const std::string& name,
-              std::vector<std::string> inputs, std::vector<std::string> outputs,
+              std::map<std::string, std::string> inputs, std::vector<std::string> outputs,
               std::map<std::string, bertc::Attribute> attributes) {
   self.program->add_step({op, name, std::move(inputs), std::move(outputs), std::move(attributes)});
 }

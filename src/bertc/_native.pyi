@@ -20,7 +20,7 @@ class Program:
         self,
         op: str,
         name: str,
-        inputs: list[str],
+        inputs: dict[str, str],
         outputs: list[str],
         attributes: dict[str, bool | int | float | str],
     ) -> None: ...

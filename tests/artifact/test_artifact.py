@@ -21,10 +21,11 @@ OUTPUT = Port("sentence_embedding", "f32", "sequences", 16)
 INFO = ModelInfo(
     "tiny-名", "BertModel", "embedding", (OUTPUT,), 64, labels=("a", "ü"), facts={"hidden_size": 16, "x": 0.5}
 )
+ATTRIBUTES = {"rows": 3, "e": 0.5, "s": "t", "b": True}
 PROGRAM = Program(
     (Buffer("x", "f32", "sequences", 16, 0),),
     (64,),
-    (Step("embed", "embeddings", ("input_ids", ""), ("x",), {"rows": 3, "e": 0.5, "s": "t", "b": True}),),
+    (Step("embed", "embeddings", {"input_ids": "input_ids"}, ("x",), ATTRIBUTES),),
     {"sentence_embedding": "x"},
 )
 MANIFEST = Manifest(INFO, PROGRAM, {"dtype": "int8"}, {}, {"bertc": "0"})
@@ -98,7 +99,7 @@ def test_a_full_disk_is_reported_with_the_file_that_was_asked_for(path: Path) ->
 
 def test_a_newer_format_version_says_to_update(path: Path) -> None:
     raw = path.read_bytes()
-    path.write_bytes(raw.replace(b'"format_version":"1"', b'"format_version":"2"'))
+    path.write_bytes(raw.replace(b'"format_version":"2"', b'"format_version":"3"'))
     with pytest.raises(ArtifactError, match="update bertc"):
         open_artifact(path)
 

@@ -25,29 +25,3 @@ def test_the_bytes_of_matrices_are_those_of_weights_and_their_vectors(artifact: 
     assert with_it - without == pooler > 0
     others = size("embeddings.") + size(".LayerNorm.") + size("first_token.smooth.")
     assert with_it == size("") - others + size("embeddings.LayerNorm")
-    without, with_it = (matrix_bytes(file, output) for output in ("last_hidden_state", "pooler_output"))
-    assert with_it - without == pooler > 0
-    tables = sum(
-        tensor.array.nbytes for name, tensor in file.executable.tensors.items() if "embeddings." in name
-    )
-    norms = sum(
-        tensor.array.nbytes for name, tensor in file.executable.tensors.items() if ".LayerNorm." in name
-    )
-    smoothing = sum(
-        tensor.array.nbytes
-        for name, tensor in file.executable.tensors.items()
-        if "first_token.smooth." in name
-    )
-    in_both = sum(
-        tensor.array.nbytes
-        for name, tensor in file.executable.tensors.items()
-        if "embeddings.LayerNorm" in name
-    )
-    assert (
-        with_it
-        == sum(tensor.array.nbytes for tensor in file.executable.tensors.values())
-        - tables
-        - norms
-        - smoothing
-        + in_both
-    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bertc.errors import CheckpointError
 from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder
-from bertc.quantize.primitives import round_to_bf16
+from bertc.ir.formulas import round_to_bf16
 from tests.support.tiny_models import write_json, write_safetensors, write_weights
 
 X = np.random.default_rng(0).normal(0, 1, (3, 5)).astype(np.float32)

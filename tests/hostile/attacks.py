@@ -220,16 +220,21 @@ def wiring(data: bytes) -> Damage:
     for attempt in range(300):
         changed = copy.deepcopy(forger.header)
         program = changed["__metadata__"]["manifest"]["program"]
-        step = generator.choice(program["steps"])
-        kind = generator.choice(["input", "output", "slot", "op", "order", "tensors"])
+        step, other = generator.choice(program["steps"]), generator.choice(program["steps"])
+        kind = generator.choice(["input", "operand", "output", "slot", "op", "step", "order", "tensors"])
         if kind == "input":
-            step["inputs"][generator.randrange(len(step["inputs"]))] = generator.choice(names)
+            step["inputs"][generator.choice(list(step["inputs"]))] = generator.choice(names)
+        elif kind == "operand":
+            value = step["inputs"].pop(generator.choice(list(step["inputs"])))
+            step["inputs"][generator.choice(list(other["inputs"]))] = value
         elif kind == "output":
             step["outputs"][generator.randrange(len(step["outputs"]))] = generator.choice(names)
         elif kind == "slot":
             generator.choice(program["buffers"])["slot"] = generator.randrange(len(program["slots"]))
         elif kind == "op":
-            step["op"] = generator.choice(program["steps"])["op"]
+            step["op"] = other["op"]
+        elif kind == "step":
+            step.update(op=other["op"], inputs=other["inputs"], attributes=other["attributes"])
         elif kind == "order":
             generator.shuffle(program["steps"])
         else:

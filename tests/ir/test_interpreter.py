@@ -26,7 +26,7 @@ def test_an_output_that_is_also_an_intermediate_value_is_kept() -> None:
 def test_an_op_with_several_outputs_binds_each() -> None:
     graph = small_graph()
     names = ("q", "scale", "zero_point")
-    quantize = Node("quantize", "quantize_rows", ("dense",), names)
+    quantize = Node("quantize", "quantize_rows", {"x": "dense"}, names)
     typed = graph.with_nodes((*graph.nodes, quantize), outputs={n: n for n in names})
     result = interpreter.run(typed, small_inputs())
     assert [result[n].dtype for n in names] == [np.uint8, np.float32, np.int32]

@@ -14,8 +14,8 @@ def test_every_value_is_printed_with_its_type() -> None:
         "  constant table: f32[10, 8]",
         "  constant dense.weight: f32[4, 8]",
         "  constant dense.bias: f32[4]",
-        "  x: f32[tokens, 8] = embedding(input_ids, table)",
-        "  dense: f32[tokens, 4] = linear(x, dense.weight, dense.bias, -) activation='none'",
+        "  x: f32[tokens, 8] = embedding(ids=input_ids, table=table)",
+        "  dense: f32[tokens, 4] = linear(x=x, weight=dense.weight, bias=dense.bias) activation='none'",
         "  output y = dense",
     ]
 
@@ -24,4 +24,4 @@ def test_an_invalid_graph_is_printed_with_the_complaint() -> None:
     graph = small_graph()
     text = to_text(graph.with_nodes(graph.nodes[1:]))
     assert "# invalid: node 'dense' (linear): input 'x' is 'x'" in text
-    assert "  dense = linear(x, " in text
+    assert "  dense = linear(x=x, " in text

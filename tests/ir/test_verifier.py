@@ -23,6 +23,11 @@ def _with_dense(graph: Graph, **changes: object) -> Graph:
     return graph.with_nodes((embed, dataclasses.replace(dense, **changes)))  # type: ignore[arg-type]
 
 
+def _with_inputs(graph: Graph, **inputs: str) -> Graph:
+    embed, dense = graph.nodes
+    return graph.with_nodes((embed, dense.with_inputs(**inputs)))
+
+
 def _with_constant(graph: Graph, name: str, value: Constant) -> Graph:
     return dataclasses.replace(graph, constants={**graph.constants, name: value})
 
@@ -40,14 +45,14 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         lambda g: g.with_nodes(g.nodes, stage="fused"),
         r"'x' \(embedding\): the op belongs to stage imported, the graph is in stage fused",
     ),
-    "too few inputs": (lambda g: _with_dense(g, inputs=("x",)), r"1 inputs and 1 outputs, expected \(x, w"),
-    "too many outputs": (lambda g: _with_dense(g, outputs=("a", "b")), "4 inputs and 2 outputs"),
-    "missing operand": (
-        lambda g: _with_dense(g, inputs=("x", "", "dense.bias", "")),
-        "input 'weight' is missing",
+    "too many outputs": (lambda g: _with_dense(g, outputs=("a", "b")), r"2 outputs, expected \(y\)"),
+    "missing operand": (lambda g: _with_inputs(g, weight=""), "input 'weight' is missing"),
+    "unknown operand": (
+        lambda g: _with_inputs(g, skip="x"),
+        "no such input 'skip'; the op takes x, weight, bias, residual",
     ),
     "undefined operand": (
-        lambda g: _with_dense(g, inputs=("z", "dense.weight", "dense.bias", "")),
+        lambda g: _with_inputs(g, x="z"),
         "input 'x' is 'z', which nothing before it produces",
     ),
     "use before definition": (lambda g: g.with_nodes(reversed(g.nodes)), "which nothing before it produces"),

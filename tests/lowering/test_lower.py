@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
+from typing import Any
 
+import numpy as np
+import pytest
+
+from bertc.errors import ArtifactError
 from bertc.lowering.lower import lower
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Parts, Recipe
+from tests.support.native import build_program
 from tests.support.tiny_graphs import bert_graph
 
 
@@ -30,8 +36,37 @@ def test_a_scale_and_zero_point_that_rows_share_are_in_those_of_the_columns() ->
     name = "encoder.layer.0.output.dense"
     before, after = (next(s for s in m.program.steps if s.name == name) for m in (dynamic, shared))
     columns = (f"{name}.column_scale", f"{name}.column_shift")
-    assert after.inputs == (f"{gelu}.q", "", "", before.inputs[3], *columns, *before.inputs[6:])
-    for factor, old, new in zip((0.25, 7), before.inputs[4:6], columns, strict=True):
-        np.testing.assert_array_equal(shared.tensors[new].array, factor * dynamic.tensors[old].array)
-    unread = {*before.inputs[4:6], f"{gelu}.scale", f"{gelu}.zero_point"}
+    rows = {"scale": f"{gelu}.scale", "zero_point": f"{gelu}.zero_point"}
+    assert before.inputs.items() - after.inputs.items() >= rows.items()
+    of_columns = ("column_scale", "column_sum")
+    expected = {**before.inputs, **dict(zip(of_columns, columns, strict=True))}
+    assert {**before.inputs, **after.inputs} == expected
+    for factor, operand in zip((0.25, 7), of_columns, strict=True):
+        old, new = (m.tensors[s.inputs[operand]].array for m, s in ((dynamic, before), (shared, after)))
+        np.testing.assert_array_equal(new, factor * old)
+    unread = {*(before.inputs[operand] for operand in of_columns), *rows.values()}
     assert unread.isdisjoint(shared.tensors)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": {"window": "x"}}, "no input 'window': the file may need a newer bertc"),
+        ({"attributes": {"window": 7}}, "no attribute 'window': the file may need a newer bertc"),
+        ({"outputs": ("more",)}, "has 1 outputs, the step 2: the file may need a newer bertc"),
+    ],
+)
+def test_the_native_core_refuses_what_it_does_not_know_of_a_step(
+    change: dict[str, Any], message: str
+) -> None:
+    lowered = lower(fuse(bert_graph()))
+    steps = list(lowered.program.steps)
+    name = "encoder.layer.0.attention.self"
+    at = next(index for index, step in enumerate(steps) if step.name == name)
+    for key, more in change.items():
+        before = getattr(steps[at], key)
+        after = (*before, *more) if key == "outputs" else {**before, **more}
+        steps[at] = dataclasses.replace(steps[at], **{key: after})
+    program = dataclasses.replace(lowered.program, steps=tuple(steps))
+    with pytest.raises(ArtifactError, match=rf"step '{name}' \(attention_qkv\): this op .*{message}"):
+        build_program(dataclasses.replace(lowered, program=program), "scalar")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertc.ir import formulas
 from bertc.ir.graph import Constant, DType
 from bertc.lowering import pack
-from bertc.quantize import primitives
 
 
 def _unpack(packed: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -52,7 +52,7 @@ def test_weight_layout_is_blocks_groups_columns_elements() -> None:
 
 
 def test_bf16_is_stored_as_the_upper_half_of_its_bits() -> None:
-    array = primitives.round_to_bf16(np.array([1.0, -2.5, 3e38], np.float32))
+    array = formulas.round_to_bf16(np.array([1.0, -2.5, 3e38], np.float32))
     stored = pack.pack_vector(Constant(DType.BF16, array)).array
     np.testing.assert_array_equal(stored[:3], array.view(np.uint32) >> 16)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from bertc.ir import formulas
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
-from bertc.quantize import primitives
+from bertc.ir.ops import OPS
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +53,8 @@ class Builder:
         return self.constant(name, self.rng.standard_normal(shape).astype(np.float32))
 
     def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Attribute) -> list[str]:
-        self.nodes.append(Node(f"node.{outputs[0]}", op, tuple(inputs), tuple(outputs), attributes))
+        """``inputs`` are in the order of the op's operands; "" is an absent one."""
+        self.nodes.append(Node(f"node.{outputs[0]}", op, OPS[op].bind(*inputs), tuple(outputs), attributes))
         return outputs
 
     def activation(self, name: str, columns: int, spread: float = 3.0) -> str:
@@ -148,7 +150,7 @@ def linear_bf16(builder: Builder) -> None:
 def _bf16_product(builder: Builder, half: str) -> None:
     shape = builder.shape
     bias, residual, activation = _linear_operands(builder)
-    weight = primitives.round_to_bf16(
+    weight = formulas.round_to_bf16(
         builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
     )
     inputs = [half, builder.constant("weight", weight, DType.BF16), bias, residual]
@@ -162,7 +164,7 @@ def linear_int8(builder: Builder) -> None:
 def _int8_product(builder: Builder, quantized: list[str]) -> None:
     shape = builder.shape
     bias, residual, activation = _linear_operands(builder)
-    weight, scale = primitives.quantize_per_channel(
+    weight, scale = formulas.quantize_per_channel(
         builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
     )
     inputs = [
@@ -200,7 +202,7 @@ def embed(builder: Builder) -> None:
     words = rng.standard_normal((shape.tokens, shape.columns)).astype(np.float32)
     dtype = (DType.F32, DType.F16, DType.I8)[shape.choice % 3]
     if dtype == DType.I8:
-        words, row_scale = primitives.quantize_per_channel(words)
+        words, row_scale = formulas.quantize_per_channel(words)
         scale = builder.constant("word.scale", row_scale)
     elif dtype == DType.F16:
         words = words.astype(np.float16)

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertc.artifact.executable import Executable
-from bertc.ir import reference
+from bertc.ir import formulas, reference
 from bertc.ir.graph import DType
 from bertc.lowering.lower import lower
-from bertc.quantize import primitives
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, build_program, run_program
 
@@ -41,7 +40,7 @@ def _sums_program(activations: np.ndarray, weight: np.ndarray) -> Executable:  #
 
 
 def _assert_exact(activations: np.ndarray, weight: np.ndarray) -> None:  # type: ignore[type-arg]
-    q, _, zero_point = primitives.quantize_rows(activations)
+    q, _, zero_point = formulas.quantize_rows(activations)
     expected = reference.linear_int8_accumulate(q, zero_point, weight)
     tokens = len(activations)
     inputs = {

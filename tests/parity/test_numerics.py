@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc.ir import reference
-from bertc.quantize import primitives
+from bertc.ir import formulas, reference
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, run_native
 
@@ -65,7 +64,7 @@ def test_tanh_is_within_a_millionth(isa: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_weights_of_attention_are_exponentials(isa: str, compute_dtype: str, bound: float) -> None:
     """Sequences of two tokens with scores 0 and s: the ratio of their weights is exp(s)."""
-    scores = primitives.round_to_bf16(-np.linspace(0, 80, 2000, dtype=np.float32))
+    scores = formulas.round_to_bf16(-np.linspace(0, 80, 2000, dtype=np.float32))
     rows = np.zeros((2 * len(scores), 3 * 16))
     query, key, value = (rows[:, i : i + 16] for i in (0, 16, 32))
     query[:, 0] = np.repeat(scores, 2)

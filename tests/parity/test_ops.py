@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertc import _native
-from bertc.ir import interpreter
+from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
-from bertc.quantize import primitives
 from tests.parity.op_cases import CASES, Builder, Shape
 from tests.support.native import ISAS, run_native
 
@@ -88,8 +88,9 @@ def test_bf16_results_are_the_float32_results_rounded(op: str, isa: str) -> None
     builder = Builder(shape, np.random.default_rng(0))
     CASES[op](builder)
     node = builder.nodes[-1]
-    builder.node(op, list(node.inputs), ["rounded"], **{**node.attributes, "out_dtype": "bf16"})
+    rounded = dataclasses.replace(node, name="rounded", outputs=("rounded",))
+    builder.nodes.append(rounded.with_attributes(out_dtype="bf16"))
     builder.result("rounded")
     found = run_native(builder.graph(), _inputs(shape, np.random.default_rng(0)), isa)
-    expected = primitives.round_to_bf16(found[node.outputs[0]]).view(np.uint32) >> 16
+    expected = formulas.round_to_bf16(found[node.outputs[0]]).view(np.uint32) >> 16
     np.testing.assert_array_equal(found["rounded"], expected.astype(np.uint16))

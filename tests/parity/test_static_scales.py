@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ from hypothesis import strategies as st
 
 from bertc.artifact.executable import Executable, Tensor
 from bertc.errors import ArtifactError
-from bertc.ir import reference
+from bertc.ir import formulas, reference
 from bertc.ir.graph import DType, Node
 from bertc.lowering.lower import lower
-from bertc.quantize import primitives
 from tests.parity.op_cases import ACTIVATIONS, CASES, Builder, Shape
 from tests.support.native import ISAS, build_program, run_native, run_program
 
@@ -95,7 +93,9 @@ def test_a_layer_reads_rows_that_share_scale_and_zero_point(
         np.testing.assert_array_equal(found["sums"], sums, err_msg=isa)
         node = next(node for node in builder.nodes if node.outputs == ("y",))
         floats = reference.linear_int8(
-            found["q"], *(constants.get(name) for name in node.inputs[1:]), **node.attributes
+            found["q"],
+            **{operand: constants[name] for operand, name in node.inputs.items() if operand != "x"},
+            **node.attributes,
         )
         largest = np.abs(floats).max(axis=1, keepdims=True)
         assert (np.abs(found["y"] - floats) <= ROUNDINGS * np.maximum(largest, 1)).all(), isa
@@ -104,12 +104,12 @@ def test_a_layer_reads_rows_that_share_scale_and_zero_point(
 def _assert_rounded(builder: Builder, node: Node, isa: str, lengths: tuple[int, ...]) -> None:
     """A node's result in 8 bits is that in floats, quantized."""
     static = np.array([0.05, 90], np.float32)
-    # The static operand is the last one of the op; those that are left out before it are empty.
-    operands = [*node.inputs, builder.constant("static", static)]
-    builder.node(node.op, operands, ["rounded"], **{**node.attributes, "out_dtype": "u8"})
+    rounded = dataclasses.replace(node, name="rounded", outputs=("rounded",))
+    rounded = rounded.with_inputs(static=builder.constant("static", static))
+    builder.nodes.append(rounded.with_attributes(out_dtype="u8"))
     builder.result("rounded")
     found = run_native(builder.graph(), _inputs(*lengths), isa)
-    expected, *_ = primitives.quantize_static(found[node.outputs[0]], float(static[0]), int(static[1]))
+    expected, *_ = formulas.quantize_static(found[node.outputs[0]], float(static[0]), int(static[1]))
     assert len(np.unique(expected)) > 20
     np.testing.assert_array_equal(found["rounded"], expected)
 
@@ -125,7 +125,7 @@ def test_results_of_layers_in_8_bits_are_the_float_results_quantized(
     builder = Builder(shape, np.random.default_rng(1))
     CASES["linear_int8"](builder)
     node = builder.nodes[-1]
-    assert node.attributes["activation"] == activation and bool(node.inputs[-1]) == with_residual
+    assert node.attributes["activation"] == activation and bool(node["residual"]) == with_residual
     _assert_rounded(builder, node, isa, shape.lengths)
 
 
@@ -136,8 +136,7 @@ def test_attention_in_8_bits_is_attention_in_floats_quantized(compute_dtype: str
     builder = Builder(shape, np.random.default_rng(2))
     CASES["attention_qkv"](builder)
     node = builder.nodes[-1]
-    attributes = MappingProxyType({**node.attributes, "compute_dtype": compute_dtype})
-    builder.nodes[-1] = dataclasses.replace(node, attributes=attributes)
+    builder.nodes[-1] = node.with_attributes(compute_dtype=compute_dtype)
     _assert_rounded(builder, builder.nodes[-1], isa, shape.lengths)
 
 
@@ -179,21 +178,19 @@ def test_bad_static_scales_are_refused(static: list[float], message: str, isa: s
 
 
 @pytest.mark.parametrize(
-    ("inputs", "dtype", "message"),
+    ("without", "dtype", "message"),
     [
-        ({8: ""}, "u8", "a u8 output goes with a static scale"),
-        ({}, "f32", "a u8 output goes with a static scale"),
-        ({1: ""}, "u8", "scale and zero point go together"),
-        ({2: ""}, "u8", "scale and zero point go together"),
+        ("static", "u8", "a u8 output goes with a static scale"),
+        ("", "f32", "a u8 output goes with a static scale"),
+        ("scale", "u8", "scale and zero point go together"),
+        ("zero_point", "u8", "scale and zero point go together"),
     ],
 )
-def test_operands_that_do_not_go_together_are_refused(
-    inputs: dict[int, str], dtype: str, message: str
-) -> None:
+def test_operands_that_do_not_go_together_are_refused(without: str, dtype: str, message: str) -> None:
     lowered = _lowered()
     program = lowered.program
     *steps, last = program.steps
-    changed = tuple(inputs.get(index, name) for index, name in enumerate(last.inputs))
+    changed = {operand: name for operand, name in last.inputs.items() if operand != without}
     buffers = tuple(
         dataclasses.replace(buffer, dtype=dtype) if buffer.name == "y" else buffer
         for buffer in program.buffers

@@ -33,14 +33,14 @@ def test_the_sum_moves_into_the_linear_layer_behind_the_residual(operands: tuple
     graph = _graph(*operands)
     fused = fuse_linear_residual(graph)
     assert ops(fused) == ["embedding", "linear", "tanh", "linear"]
-    assert (fused.nodes[-1].name, fused.nodes[-1].inputs[3]) == ("dense", "late")
+    assert (fused.nodes[-1].name, fused.nodes[-1]["residual"]) == ("dense", "late")
     assert_same_results(graph, fused, small_inputs(), atol=0)
 
 
 def test_of_two_linear_layers_one_takes_the_other_as_residual() -> None:
     graph = _graph("dense", "other")
     fused = fuse_linear_residual(graph)
-    assert fused.nodes[-1].inputs[3] == "other"
+    assert fused.nodes[-1]["residual"] == "other"
     assert_same_results(graph, fused, small_inputs(), atol=0)
 
 

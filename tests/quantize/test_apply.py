@@ -8,12 +8,12 @@ import pytest
 from bertc import fidelity
 from bertc.errors import GraphError, RecipeError
 from bertc.ir import interpreter
+from bertc.ir.formulas import quantize_per_channel, round_to_bf16
 from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
-from bertc.quantize.primitives import quantize_per_channel, round_to_bf16
 from bertc.recipe import Recipe, WeightScheme
 from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops
 from tests.support.tiny_models import packed_inputs
@@ -84,11 +84,11 @@ def test_typed_graphs_stay_close_to_fp32(head: str, dtype: str) -> None:
 def test_bf16_flows_from_layer_to_layer_without_casts() -> None:
     nodes = {node.name: node for node in _typed("token_classification", dtype="bf16").nodes}
     qkv, attention = nodes[f"{LAYER}.attention.self.qkv"], nodes[f"{LAYER}.attention.self"]
-    assert qkv.inputs[0] == "embeddings.LayerNorm.bf16"
+    assert qkv["x"] == "embeddings.LayerNorm.bf16"
     assert qkv.attributes["out_dtype"] == "bf16"
     assert (attention.attributes["compute_dtype"], attention.attributes["out_dtype"]) == ("bf16", "bf16")
     dense = nodes[f"{LAYER}.attention.output.dense"]
-    assert (dense.inputs[0], dense.inputs[3]) == (f"{LAYER}.attention.self", "embeddings.LayerNorm")
+    assert (dense["x"], dense["residual"]) == (f"{LAYER}.attention.self", "embeddings.LayerNorm")
     assert dense.attributes["out_dtype"] == "f32"
     assert nodes[f"{LAYER}.intermediate.dense"].attributes["out_dtype"] == "bf16"
 
@@ -182,7 +182,7 @@ def test_any_mixture_verifies_and_runs(dtype: str, excluded: str) -> None:
 def test_seven_bit_weights_stay_within_63() -> None:
     fused = fuse(bert_graph())
     typed = apply_recipe(fused, Recipe(weights=WeightScheme(bits=7)))
-    weights = [typed.constants[node.inputs[3]].array for node in typed.nodes if node.op == "linear_int8"]
+    weights = [typed.constants[node["weight"]].array for node in typed.nodes if node.op == "linear_int8"]
     assert len(weights) == 9 and all(np.abs(weight).max() == 63 for weight in weights)
     expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
     assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
@@ -207,12 +207,7 @@ def test_tables_beyond_fp16_are_refused_by_name() -> None:
 def test_a_weight_that_nodes_of_two_precisions_share_keeps_both_forms() -> None:
     fused = fuse(bert_graph(num_hidden_layers=2))
     shared, other = (f"encoder.layer.{i}.output.dense" for i in range(2))
-    nodes = [
-        dataclasses.replace(n, inputs=(n.inputs[0], f"{shared}.weight", *n.inputs[2:]))
-        if n.name == other
-        else n
-        for n in fused.nodes
-    ]
+    nodes = [n.with_inputs(weight=f"{shared}.weight") if n.name == other else n for n in fused.nodes]
     fused = fused.with_nodes(nodes)
     typed = apply_recipe(fused, Recipe(exclude=(other,)))
     assert typed.constants[f"{shared}.weight"].dtype == DType.F32
@@ -226,10 +221,9 @@ def _with_affine(graph: Graph, before: str) -> Graph:
     nodes = []
     for each in graph.nodes:
         if each.name == before:
-            source = each.inputs[0]
-            width = graph.constants[each.inputs[1]].array.shape[1]
-            nodes.append(node("channel_affine", "affine", source, "multiplier", "offset"))
-            nodes.append(dataclasses.replace(each, inputs=("affine", *each.inputs[1:])))
+            width = graph.constants[each["weight"]].array.shape[1]
+            nodes.append(node("channel_affine", "affine", each["x"], "multiplier", "offset"))
+            nodes.append(each.with_inputs(x="affine"))
         else:
             nodes.append(each)
     vectors = {
@@ -245,10 +239,10 @@ def test_a_channel_affine_becomes_part_of_the_layer_norm_before_it() -> None:
     typed = apply_recipe(fused, Recipe())
     assert "channel_affine" not in ops(typed)
     norm = next(n for n in typed.nodes if n.name == f"{LAYER}.attention.output.LayerNorm")
-    assert norm.inputs[3:] == ("multiplier", "offset")
+    assert (norm["multiplier"], norm["offset"], norm["static"]) == ("multiplier", "offset", "")
     nodes = {n.name: n for n in typed.nodes}
-    assert nodes[dense].inputs[:3] == norm.outputs[1:]
-    assert nodes[f"{LAYER}.output.dense"].inputs[-1] == norm.outputs[0]
+    assert tuple(nodes[dense][name] for name in ("x", "scale", "zero_point")) == norm.outputs[1:]
+    assert nodes[f"{LAYER}.output.dense"]["residual"] == norm.outputs[0]
     expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
     assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
 
@@ -260,7 +254,7 @@ def test_a_channel_affine_elsewhere_becomes_part_of_a_conversion() -> None:
     quantize = next(n for n in typed.nodes if n.outputs[0] == "affine.q")
     assert (quantize.op, quantize.inputs) == (
         "quantize_rows",
-        (f"{LAYER}.intermediate.dense", "multiplier", "offset"),
+        {"x": f"{LAYER}.intermediate.dense", "multiplier": "multiplier", "offset": "offset"},
     )
     expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
     assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
@@ -290,7 +284,7 @@ def _static(fused: Graph, value: str, **nodes: str) -> dict[str, Node]:
 
 def test_a_static_scale_is_an_operand_of_the_layer_norm_that_writes_the_value() -> None:
     norm = _static(fuse(bert_graph()), NORM)[f"{NORM}.q"]
-    assert (norm.op, norm.inputs[3:]) == ("layer_norm_quantize", ("", "", f"{NORM}.static"))
+    assert (norm.op, norm["static"], norm["multiplier"]) == ("layer_norm_quantize", f"{NORM}.static", "")
     assert norm.outputs == (NORM, f"{NORM}.q", f"{NORM}.scale", f"{NORM}.zero_point")
 
 
@@ -299,10 +293,10 @@ def test_attention_and_linear_layers_write_8_bits_of_a_static_scale_themselves(v
     nodes = _static(fuse(bert_graph()), value)
     writer = nodes[f"{value}.q"]
     assert (writer.op, writer.name, writer.outputs) == (op, value, (f"{value}.q",))
-    assert (writer.inputs[-1], writer.attributes["out_dtype"]) == (f"{value}.static", "u8")
-    (reader,) = (node for node in nodes.values() if f"{value}.q" in node.inputs)
-    assert reader.inputs[1:3] == (f"{value}.scale", f"{value}.zero_point")
-    assert nodes.keys().isdisjoint({value, *reader.inputs[1:3]})
+    assert (writer["static"], writer.attributes["out_dtype"]) == (f"{value}.static", "u8")
+    (reader,) = (node for node in nodes.values() if f"{value}.q" in node.inputs.values())
+    assert (reader["scale"], reader["zero_point"]) == (f"{value}.scale", f"{value}.zero_point")
+    assert nodes.keys().isdisjoint({value, reader["scale"], reader["zero_point"]})
 
 
 def _with_public(graph: Graph, value: str) -> Graph:
@@ -317,7 +311,7 @@ def test_others_are_followed_by_a_conversion_to_the_static_scale(why: str) -> No
     )
     assert nodes[GELU].attributes["out_dtype"] == "f32"
     quantize = nodes[f"{GELU}.q"]
-    assert (quantize.op, quantize.inputs) == ("quantize_rows", (GELU, "", "", f"{GELU}.static"))
+    assert (quantize.op, quantize.inputs) == ("quantize_rows", {"x": GELU, "static": f"{GELU}.static"})
 
 
 def test_a_value_that_no_layer_takes_in_8_bits_has_no_use_for_its_static_scale() -> None:

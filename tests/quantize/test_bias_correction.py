@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 from bertc.quantize.bias_correction import correct_bias
 from bertc.quantize.edges import EdgePlan
 from bertc.quantize.static_scales import covered_range, static_scale
@@ -19,7 +19,7 @@ def test_skewed_inputs_and_coarse_weights_are_right_on_average() -> None:
     """Numbers after GELU are mostly small and rounded alike; weights of 4 bits are off by much."""
     x, unseen = skewed_gelu(), skewed_gelu(seed=1)
     x[:, 0], unseen[:, 0] = 30 * x[:, 0], 30 * unseen[:, 0]  # leaves the others few steps
-    rounded = primitives.dequantize_per_channel(*primitives.quantize_per_channel(WEIGHT, 4))
+    rounded = formulas.dequantize_per_channel(*formulas.quantize_per_channel(WEIGHT, 4))
     after = statistics_of(x).mean + (dynamic(x) - x).mean(axis=0, dtype=np.float64)
     bias = correct_bias(BIAS, WEIGHT, statistics_of(x).mean, rounded, after)
     expected = unseen @ WEIGHT.T + BIAS

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from bertc.ir import interpreter
+from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.passes import fuse
-from bertc.quantize import primitives
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.layers import RoundedLayer
@@ -45,11 +42,11 @@ def test_folding_after_rounding_scales_what_was_rounded() -> None:
     graph = fuse(bert_graph())
     affine = _affine(32)
     weight, bias = (graph.constants[f"{ATTENTION}.qkv.{each}"].array for each in ("weight", "bias"))
-    layer = RoundedLayer(RoundedWeight(*primitives.quantize_per_channel(weight)), bias)
+    layer = RoundedLayer(RoundedWeight(*formulas.quantize_per_channel(weight)), bias)
     folded = fold_into_rounded(layer, affine)
     again = fold_values(graph, {ATTENTION: affine}).constants
     np.testing.assert_array_equal(folded.weight.numbers, layer.weight.numbers)
-    expected = primitives.quantize_per_channel(again[f"{ATTENTION}.qkv.weight"].array)[1]
+    expected = formulas.quantize_per_channel(again[f"{ATTENTION}.qkv.weight"].array)[1]
     np.testing.assert_allclose(folded.weight.scale, expected, rtol=1e-6)
     np.testing.assert_allclose(folded.bias, again[f"{ATTENTION}.qkv.bias"].array, rtol=1e-6)
 
@@ -61,25 +58,21 @@ def test_projections_are_found_by_structure() -> None:
     }
 
 
-def _reading(graph: Graph, name: str, position: int, value: str) -> Graph:
+def _reading(graph: Graph, name: str, operand: str, value: str) -> Graph:
     """The graph in which an operand of a node is another value."""
-    nodes = []
-    for node in graph.nodes:
-        inputs = list(node.inputs)
-        if node.name == name:
-            inputs[position] = value
-        nodes.append(dataclasses.replace(node, inputs=tuple(inputs)))
-    return graph.with_nodes(nodes)
+    return graph.with_nodes(
+        node.with_inputs(**{operand: value}) if node.name == name else node for node in graph.nodes
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "position", "value"),
+    ("name", "operand", "value"),
     [
-        ("encoder.layer.0.output.dense", 3, ATTENTION),
-        ("encoder.layer.1.attention.self.qkv", 1, f"{ATTENTION}.qkv.weight"),
-        ("encoder.layer.1.attention.output.dense", 2, "encoder.layer.0.attention.output.dense.bias"),
+        ("encoder.layer.0.output.dense", "residual", ATTENTION),
+        ("encoder.layer.1.attention.self.qkv", "weight", f"{ATTENTION}.qkv.weight"),
+        ("encoder.layer.1.attention.output.dense", "bias", "encoder.layer.0.attention.output.dense.bias"),
     ],
 )
-def test_what_something_else_reads_too_is_left_alone(name: str, position: int, value: str) -> None:
-    graph = _reading(fuse(bert_graph(num_hidden_layers=2)), name, position, value)
+def test_what_something_else_reads_too_is_left_alone(name: str, operand: str, value: str) -> None:
+    graph = _reading(fuse(bert_graph(num_hidden_layers=2)), name, operand, value)
     assert ATTENTION not in find_value_projections(graph)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 from bertc.quantize.gptq import round_gptq
 from tests.support.edges import correlated, normal, relative_error, statistics_of
 
@@ -16,7 +16,7 @@ WEIGHT = normal(40, 64, seed=9)
 
 
 def _round(x: Array, limit: int = 127, weight: Array = WEIGHT) -> tuple[Array, Array]:
-    scale = primitives.largest_scale(weight, limit)
+    scale = formulas.largest_scale(weight, limit)
     return round_gptq(weight, scale, statistics_of(x).second_moment(), limit), scale
 
 
@@ -30,9 +30,9 @@ def test_correlated_inputs_lose_a_tenth_of_what_rounding_to_nearest_loses(limit:
         np.float32
     )
     expected = unseen @ WEIGHT.T
-    nearest = primitives.round_to_scale(WEIGHT, scale, limit)
+    nearest = formulas.round_to_scale(WEIGHT, scale, limit)
     errors = [
-        relative_error(expected, unseen @ primitives.dequantize_per_channel(q, scale).T)
+        relative_error(expected, unseen @ formulas.dequantize_per_channel(q, scale).T)
         for q in (numbers, nearest)
     ]
     assert errors[0] < 0.1 * errors[1]
@@ -40,9 +40,9 @@ def test_correlated_inputs_lose_a_tenth_of_what_rounding_to_nearest_loses(limit:
 
 def test_independent_inputs_are_rounded_to_nearest() -> None:
     """With nothing in common between channels, none can make up for another."""
-    scale = primitives.largest_scale(WEIGHT, 127)
+    scale = formulas.largest_scale(WEIGHT, 127)
     numbers = round_gptq(WEIGHT, scale, np.eye(64), 127)
-    np.testing.assert_array_equal(numbers, primitives.round_to_scale(WEIGHT, scale, 127))
+    np.testing.assert_array_equal(numbers, formulas.round_to_scale(WEIGHT, scale, 127))
 
 
 @pytest.mark.parametrize("columns", [1, 64, 127, 128, 129, 300])
@@ -67,14 +67,14 @@ def test_channels_that_calibration_never_moved_are_rounded_to_nearest(dead: list
     x = correlated()
     x[:, dead] = 0
     numbers, scale = _round(x)
-    nearest = primitives.round_to_scale(WEIGHT, scale, 127)
+    nearest = formulas.round_to_scale(WEIGHT, scale, 127)
     np.testing.assert_array_equal(numbers[:, dead], nearest[:, dead])
 
 
 def test_a_single_row_of_calibration_is_enough_to_run() -> None:
     numbers, scale = _round(normal(1))
     unseen = normal(seed=2)
-    rounded = unseen @ primitives.dequantize_per_channel(numbers, scale).T
+    rounded = unseen @ formulas.dequantize_per_channel(numbers, scale).T
     assert relative_error(unseen @ WEIGHT.T, rounded) < 1e-3
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertc.ir import formulas
 from bertc.ir.graph import Node
-from bertc.quantize import primitives
 from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.layers import RoundedLayer, round_layer
 from bertc.recipe import Recipe
@@ -17,8 +17,8 @@ from tests.support.edges import correlated, normal, outlier_channels, relative_e
 Array = np.ndarray[Any, Any]
 WEIGHT = normal(48, 64, seed=9) / np.sqrt(64, dtype=np.float32)
 BIAS = normal(1, 48, seed=8)[0]
-NORM = Node("norm", "layer_norm", ("x",), ("y",))
-GELU = Node("dense", "linear", ("x",), ("y",))
+NORM = Node("norm", "layer_norm", {"x": "x"}, ("y",))
+GELU = Node("dense", "linear", {"x": "x"}, ("y",))
 PLAIN: dict[str, Any] = {
     "smoothing": {"migration": None, "channel_shift": False},
     "weights": {"clip": "max", "rounding": "nearest"},
@@ -37,7 +37,7 @@ def _quantize(
 def _run(x: Array, plan: EdgePlan, layer: RoundedLayer) -> Array:
     if plan.affine is not None:
         x = x * plan.affine.multiplier + plan.affine.offset
-    weight = primitives.dequantize_per_channel(*layer.weight)
+    weight = formulas.dequantize_per_channel(*layer.weight)
     return plan.round(x.astype(np.float32)) @ weight.T + layer.bias
 
 
@@ -57,7 +57,7 @@ def test_the_default_is_better_than_rounding_to_nearest(make: Any, bits: int) ->
 def test_plain_recipes_round_to_nearest_and_change_nothing_else() -> None:
     plan, layer = _quantize(outlier_channels(), Recipe(**PLAIN))
     assert (plan.affine, plan.static) == (None, None)
-    numbers, scale = primitives.quantize_per_channel(WEIGHT)
+    numbers, scale = formulas.quantize_per_channel(WEIGHT)
     np.testing.assert_array_equal(layer.weight.numbers, numbers)
     np.testing.assert_array_equal(layer.weight.scale, scale)
     np.testing.assert_array_equal(layer.bias, BIAS)
@@ -66,7 +66,7 @@ def test_plain_recipes_round_to_nearest_and_change_nothing_else() -> None:
 def test_without_statistics_weights_are_rounded_by_themselves() -> None:
     scheme = Recipe(weights={"rounding": "nearest"}).weights  # type: ignore[arg-type]
     layer = round_layer(WEIGHT, BIAS, None, scheme, 8, with_bias_correction=False)
-    assert relative_error(WEIGHT, primitives.dequantize_per_channel(*layer.weight)) < 1e-4
+    assert relative_error(WEIGHT, formulas.dequantize_per_channel(*layer.weight)) < 1e-4
 
 
 def test_one_scale_per_tensor_is_repeated_for_every_channel() -> None:

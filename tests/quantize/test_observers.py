@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertc import fidelity
+from bertc.ir.formulas import cover_range, dequantize_rows, quantize_static
 from bertc.ir.reference import gelu
 from bertc.quantize.observers import choose_range
-from bertc.quantize.primitives import cover_range, dequantize_rows, quantize_static
 from bertc.quantize.statistics import SAMPLE_ROWS, EdgeCollector, EdgeStatistics
 from bertc.recipe import Observer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -143,14 +142,12 @@ def test_a_weight_that_two_layers_share_is_rounded_for_each() -> None:
     """As ALBERT's are: their inputs differ, and with them what is best."""
     first, second = (f"encoder.layer.{i}.intermediate.dense" for i in range(2))
     nodes = [
-        dataclasses.replace(n, inputs=(n.inputs[0], f"{first}.weight", f"{first}.bias", n.inputs[3]))
-        if n.name == second
-        else n
+        n.with_inputs(weight=f"{first}.weight", bias=f"{first}.bias") if n.name == second else n
         for n in FUSED.nodes
     ]
     graph = FUSED.with_nodes(nodes)
     quantized = _quantize(Recipe(), graph, _statistics(graph))
-    weights = {n.name: n.inputs[3] for n in quantized.graph.nodes if n.name in (first, second)}
+    weights = {n.name: n["weight"] for n in quantized.graph.nodes if n.name in (first, second)}
     assert weights == {name: f"{first}.weight:{name}" for name in (first, second)}
     assert _db(quantized.graph, graph) > _db(apply_recipe(graph, Recipe()), graph)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 from bertc.quantize.smooth import ALPHAS, ChannelAffine, Rounding, choose_affine, estimate_error, no_change
 from tests.support.edges import (
     dynamic,
@@ -35,7 +35,7 @@ def _product(x: Array, affine: ChannelAffine | None, weight: Array = WEIGHT) -> 
     if affine is None:
         affine = no_change(x.shape[1])
     changed = affine.weight(weight)
-    rounded = primitives.dequantize_per_channel(*primitives.quantize_per_channel(changed))
+    rounded = formulas.dequantize_per_channel(*formulas.quantize_per_channel(changed))
     z = dynamic(x * affine.multiplier + affine.offset)
     return z @ rounded.T + affine.bias(weight, np.zeros(len(weight), np.float32))
 

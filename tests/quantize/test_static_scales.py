@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bertc.quantize.primitives import dequantize_rows, quantize_static
+from bertc.ir.formulas import dequantize_rows, quantize_static
 from bertc.quantize.static_scales import covered_range, group_channels, static_scale
 from bertc.recipe import ActivationScheme, Observer
 from tests.support.edges import normal, outlier_channels, relative_error, skewed_gelu, statistics_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from bertc.ir import formulas
 from bertc.ir.reference import gelu
-from bertc.quantize import primitives
 from bertc.quantize.statistics import EdgeCollector, EdgeStatistics
 
 Array = np.ndarray[Any, Any]
@@ -57,7 +57,7 @@ def statistics_of(x: Array) -> EdgeStatistics:
 
 def dynamic(x: Array) -> Array:
     """What is left of ``x`` after 8 bits with a scale per row."""
-    return primitives.dequantize_rows(*primitives.quantize_rows(x))
+    return formulas.dequantize_rows(*formulas.quantize_rows(x))
 
 
 def relative_error(expected: Array, found: Array) -> float:

@@ -37,7 +37,7 @@ def build_program(lowered: Executable, isa: str) -> _native.Program:
     for buffer in lowered.program.buffers:
         program.add_buffer(buffer.name, buffer.dtype, buffer.rows, buffer.columns, buffer.slot)
     for step in lowered.program.steps:
-        program.add_step(step.op, step.name, list(step.inputs), list(step.outputs), dict(step.attributes))
+        program.add_step(step.op, step.name, dict(step.inputs), list(step.outputs), dict(step.attributes))
     for name, value in lowered.program.outputs.items():
         program.add_output(name, value)
     program.finish()

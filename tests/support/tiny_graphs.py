@@ -12,6 +12,7 @@ from bertc.architectures import ConfigReader, ModelBuilder, bert
 from bertc.heads import HEADS, HeadOptions
 from bertc.ir import interpreter
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ir.ops import OPS
 from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
 
 Array = np.ndarray[Any, Any]
@@ -26,10 +27,8 @@ def constant(*shape: int, seed: int = 0) -> Constant:
 def node(op: str, name: str, *inputs: str, **attributes: Attribute) -> Node:
     """A node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
     if op == "linear":
-        residual = attributes.pop("residual", "")
-        operands = (*inputs, f"{name}.weight", f"{name}.bias", str(residual))
-        return Node(name, op, operands, (name,), MappingProxyType({"activation": "none", **attributes}))
-    return Node(name, op, inputs, (name,), MappingProxyType(attributes))
+        inputs, attributes = (*inputs, f"{name}.weight", f"{name}.bias"), {"activation": "none", **attributes}
+    return Node(name, op, OPS[op].bind(*inputs), (name,), MappingProxyType(attributes))
 
 
 def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[str, Constant]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from bertc.quantize.primitives import round_to_bf16
+from bertc.ir.formulas import round_to_bf16
 
 Array = np.ndarray[Any, Any]
 

@@ -1,4 +1,4 @@
-// attention_qkv: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: that,
+// attention_qkv: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
 // cu_seqlens, static?, with which the output is in 8 bits.
 #include "ops/binder.h"
 #include "ops/op.h"
@@ -69,9 +69,9 @@ class AttentionOp final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
-  const Buffer& qkv = binder.input_any(0);
+  const Buffer& qkv = binder.input_any("qkv");
   const Buffer& out = binder.output_any(0);
-  binder.model_input(1, "cu_seqlens");
+  binder.model_input("cu_seqlens", "cu_seqlens");
   for (const Buffer* buffer : {&qkv, &out}) {
     binder.require(buffer->dtype == DType::kF32 || buffer->dtype == DType::kBf16 ||
                        (buffer == &out && out.dtype == DType::kU8),
@@ -88,7 +88,7 @@ std::unique_ptr<Op> make_attention_qkv(Binder& binder, const Kernels& kernels) {
   auto wanted = static_cast<std::size_t>(binder.choice("compute_dtype", {"f32", "bf16", "int8"}));
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
-      qkv, out, AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, 2, out)},
+      qkv, out, AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out)},
       by_precision[wanted]);
 }
 

@@ -1,5 +1,6 @@
 #include "ops/binder.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace bertc {
@@ -8,14 +9,28 @@ void Binder::fail(const std::string& message) const {
   throw Error(ErrorKind::kProgram, "step '" + step_.name + "' (" + step_.op + "): " + message);
 }
 
-const std::string& Binder::operand(const std::vector<std::string>& operands, std::size_t index) const {
-  if (index >= operands.size() || operands[index].empty())
-    fail("operand " + std::to_string(index) + " is missing");
-  return operands[index];
+void Binder::require_all_known() const {
+  const auto check = [&](const auto& found, const std::set<std::string>& known, const std::string& what) {
+    for (const auto& [name, value] : found) {
+      require(known.count(name) != 0,
+              "this op knows no " + what + " '" + name + "': the file may need a newer bertc");
+    }
+  };
+  check(step_.inputs, known_operands_, "input");
+  check(step_.attributes, known_attributes_, "attribute");
+  require(step_.outputs.size() == known_outputs_,
+          "this op has " + std::to_string(known_outputs_) + " outputs, the step " +
+              std::to_string(step_.outputs.size()) + ": the file may need a newer bertc");
 }
 
-bool Binder::has_input(std::size_t index) const {
-  return index < step_.inputs.size() && !step_.inputs[index].empty();
+bool Binder::has(const std::string& operand) {
+  known_operands_.insert(operand);
+  return step_.inputs.count(operand) != 0;
+}
+
+const std::string& Binder::value_of(const std::string& operand) {
+  if (!has(operand)) fail("input '" + operand + "' is missing");
+  return step_.inputs.at(operand);
 }
 
 const Buffer& Binder::buffer(const std::string& name) const {
@@ -24,50 +39,55 @@ const Buffer& Binder::buffer(const std::string& name) const {
   return found->second;
 }
 
-const Buffer& Binder::input_any(std::size_t index) const { return buffer(operand(step_.inputs, index)); }
+const Buffer& Binder::input_any(const std::string& operand) { return buffer(value_of(operand)); }
 
-const Buffer& Binder::output_any(std::size_t index) const { return buffer(operand(step_.outputs, index)); }
-
-const Buffer& Binder::input(std::size_t index, DType dtype, std::size_t columns) const {
-  const Buffer& found = input_any(index);
+const Buffer& Binder::input(const std::string& operand, DType dtype, std::size_t columns) {
+  const Buffer& found = input_any(operand);
   require(found.dtype == dtype, "'" + found.name + "' must be " + std::string(dtype_name(dtype)));
   require(columns == kAny ? found.columns > 0 : found.columns == columns,
           "'" + found.name + "' has " + std::to_string(found.columns) + " columns");
   return found;
 }
 
-const Buffer& Binder::output(std::size_t index, DType dtype, std::size_t columns, Rows rows) const {
+const Buffer& Binder::output_any(std::size_t index) {
+  known_outputs_ = std::max(known_outputs_, index + 1);
+  if (index >= step_.outputs.size()) fail("output " + std::to_string(index) + " is missing");
+  return buffer(step_.outputs[index]);
+}
+
+const Buffer& Binder::output(std::size_t index, DType dtype, std::size_t columns, Rows rows) {
   const Buffer& found = output_any(index);
   require(found.dtype == dtype && found.columns == columns && found.rows == rows,
           "output '" + found.name + "' has the wrong dtype, columns or rows");
   return found;
 }
 
-const Tensor& Binder::tensor_any(std::size_t index) const {
-  const std::string& name = operand(step_.inputs, index);
+const Tensor& Binder::tensor_any(const std::string& operand) {
+  const std::string& name = value_of(operand);
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) fail("there is no tensor '" + name + "'");
   return found->second;
 }
 
-const Tensor& Binder::tensor(std::size_t index, DType dtype, const std::vector<std::size_t>& shape) const {
-  const Tensor& found = tensor_any(index);
+const Tensor& Binder::tensor(const std::string& operand, DType dtype, const std::vector<std::size_t>& shape) {
+  const Tensor& found = tensor_any(operand);
   require(found.dtype == dtype, "tensor '" + found.name + "' must be " + std::string(dtype_name(dtype)));
   require(found.shape == shape, "tensor '" + found.name + "' has the wrong shape");
   return found;
 }
 
-void Binder::model_input(std::size_t index, const std::string& name) const {
-  require(operand(step_.inputs, index) == name, "operand " + std::to_string(index) + " must be " + name);
+void Binder::model_input(const std::string& operand, const std::string& name) {
+  require(value_of(operand) == name, "input '" + operand + "' must be " + name);
 }
 
-const Attribute& Binder::attribute(const std::string& name) const {
+const Attribute& Binder::attribute(const std::string& name) {
+  known_attributes_.insert(name);
   const auto found = step_.attributes.find(name);
   if (found == step_.attributes.end()) fail("attribute '" + name + "' is missing");
   return found->second;
 }
 
-int64_t Binder::integer(const std::string& name, int64_t low, int64_t high) const {
+int64_t Binder::integer(const std::string& name, int64_t low, int64_t high) {
   const auto* value = std::get_if<int64_t>(&attribute(name));
   require(value != nullptr && *value >= low && *value <= high,
           "attribute '" + name + "' must be an integer from " + std::to_string(low) + " to " +
@@ -75,7 +95,7 @@ int64_t Binder::integer(const std::string& name, int64_t low, int64_t high) cons
   return *value;
 }
 
-float Binder::number(const std::string& name) const {
+float Binder::number(const std::string& name) {
   const Attribute& value = attribute(name);
   const auto* real = std::get_if<double>(&value);
   const auto* whole = std::get_if<int64_t>(&value);
@@ -85,7 +105,7 @@ float Binder::number(const std::string& name) const {
   return number;
 }
 
-std::size_t Binder::choice(const std::string& name, const std::vector<std::string>& choices) const {
+std::size_t Binder::choice(const std::string& name, const std::vector<std::string>& choices) {
   const auto* text = std::get_if<std::string>(&attribute(name));
   std::string known;
   for (std::size_t i = 0; i < choices.size(); ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,11 +14,12 @@ namespace bertc {
 
 using Attribute = std::variant<bool, int64_t, double, std::string>;
 
-// A step as the artifact states it. An operand is the name of a buffer, a tensor or a model input.
+// A step as the artifact states it. Inputs are by operand: each is the name of a buffer, a tensor or a
+// model input. An operand that is absent is not in it.
 struct StepSpec {
   std::string op;
   std::string name;
-  std::vector<std::string> inputs;
+  std::map<std::string, std::string> inputs;
   std::vector<std::string> outputs;
   std::map<std::string, Attribute> attributes;
 };
@@ -30,33 +32,39 @@ class Binder {
 
   // The operand must be there, of that dtype and kind; columns == kAny accepts any width.
   static constexpr std::size_t kAny = SIZE_MAX;
-  const Buffer& input(std::size_t index, DType dtype, std::size_t columns = kAny) const;
-  const Buffer& output(std::size_t index, DType dtype, std::size_t columns, Rows rows) const;
-  const Buffer& input_any(std::size_t index) const;
-  const Buffer& output_any(std::size_t index) const;
-  const Tensor& tensor(std::size_t index, DType dtype, const std::vector<std::size_t>& shape) const;
-  const Tensor& tensor_any(std::size_t index) const;
-  bool has_input(std::size_t index) const;
-  void model_input(std::size_t index, const std::string& name) const;
+  const Buffer& input(const std::string& operand, DType dtype, std::size_t columns = kAny);
+  const Buffer& input_any(const std::string& operand);
+  const Tensor& tensor(const std::string& operand, DType dtype, const std::vector<std::size_t>& shape);
+  const Tensor& tensor_any(const std::string& operand);
+  bool has(const std::string& operand);
+  // The operand must be that model input.
+  void model_input(const std::string& operand, const std::string& name);
 
-  int64_t integer(const std::string& name, int64_t low, int64_t high) const;
-  float number(const std::string& name) const;
+  const Buffer& output(std::size_t index, DType dtype, std::size_t columns, Rows rows);
+  const Buffer& output_any(std::size_t index);
+
+  int64_t integer(const std::string& name, int64_t low, int64_t high);
+  float number(const std::string& name);
   // The index of the attribute's text in `choices`.
-  std::size_t choice(const std::string& name, const std::vector<std::string>& choices) const;
+  std::size_t choice(const std::string& name, const std::vector<std::string>& choices);
 
   [[noreturn]] void fail(const std::string& message) const;
   void require(bool condition, const std::string& message) const {
     if (!condition) fail(message);
   }
+  // Whatever the step has must have been asked for by now: what an op does not know, it would ignore.
+  void require_all_known() const;
 
  private:
-  const Attribute& attribute(const std::string& name) const;
-  const std::string& operand(const std::vector<std::string>& operands, std::size_t index) const;
+  const std::string& value_of(const std::string& operand);
+  const Attribute& attribute(const std::string& name);
   const Buffer& buffer(const std::string& name) const;
 
   const StepSpec& step_;
   const std::map<std::string, Buffer>& buffers_;
   const std::map<std::string, Tensor>& tensors_;
+  std::set<std::string> known_operands_, known_attributes_;
+  std::size_t known_outputs_ = 0;
 };
 
 }  // namespace bertc

@@ -13,10 +13,10 @@ struct BoundTable {
   std::size_t rows;
 };
 
-// The file pads tables with rows that no id may name: the attribute `rows` says how many are real.
-BoundTable bind_table(const Binder& binder, std::size_t index, const std::string& rows,
-                      std::size_t padded_columns, const Tensor* scale) {
-  const Tensor& tensor = binder.tensor_any(index);
+// The file pads tables with rows that no id may name: the attribute `<operand>_rows` says how many are real.
+BoundTable bind_table(Binder& binder, const std::string& operand, std::size_t padded_columns,
+                      const Tensor* scale) {
+  const Tensor& tensor = binder.tensor_any(operand);
   binder.require(tensor.shape.size() == 2 && tensor.shape[1] == padded_columns && tensor.shape[0] > 0,
                  "tensor '" + tensor.name + "' has the wrong shape");
   const bool quantized = tensor.dtype == DType::kI8;
@@ -25,8 +25,9 @@ BoundTable bind_table(const Binder& binder, std::size_t index, const std::string
   binder.require(quantized == (scale != nullptr), "8-bit rows, and only they, need a scale");
   const TableType type =
       quantized ? TableType::kI8 : (tensor.dtype == DType::kF32 ? TableType::kF32 : TableType::kF16);
-  return {{tensor.data, type, scale == nullptr ? nullptr : scale->as<float>()},
-          static_cast<std::size_t>(binder.integer(rows, 1, static_cast<int64_t>(tensor.shape[0])))};
+  return {
+      {tensor.data, type, scale == nullptr ? nullptr : scale->as<float>()},
+      static_cast<std::size_t>(binder.integer(operand + "_rows", 1, static_cast<int64_t>(tensor.shape[0])))};
 }
 
 class EmbedOp final : public Op {
@@ -70,25 +71,23 @@ class EmbedOp final : public Op {
 
 // Inputs: input_ids, token_type_ids, position_ids, word, word_scale?, position, token_type.
 std::unique_ptr<Op> make_embed(Binder& binder, const Kernels& kernels) {
-  binder.model_input(0, "input_ids");
-  binder.model_input(1, "token_type_ids");
-  binder.model_input(2, "position_ids");
+  for (const char* ids : {"input_ids", "token_type_ids", "position_ids"}) binder.model_input(ids, ids);
   const Buffer& out = binder.output_any(0);
   binder.output(0, DType::kF32, out.columns, Rows::kTokens);
   binder.require(out.columns > 0, "the output must have columns");
   const std::size_t columns = out.padded_columns();
   const Tensor* scale = nullptr;
-  if (binder.has_input(4)) {
-    const Tensor& word = binder.tensor_any(3);
+  if (binder.has("word_scale")) {
+    const Tensor& word = binder.tensor_any("word");
     binder.require(!word.shape.empty(), "tensor '" + word.name + "' has the wrong shape");
-    scale = &binder.tensor_any(4);
+    scale = &binder.tensor_any("word_scale");
     binder.require(
         scale->dtype == DType::kF32 && scale->shape.size() == 1 && scale->shape[0] >= word.shape[0],
         "tensor '" + scale->name + "' must be f32 with an element for each word row");
   }
-  return std::make_unique<EmbedOp>(kernels.embed, out, bind_table(binder, 3, "word_rows", columns, scale),
-                                   bind_table(binder, 6, "token_type_rows", columns, nullptr),
-                                   bind_table(binder, 5, "position_rows", columns, nullptr));
+  return std::make_unique<EmbedOp>(kernels.embed, out, bind_table(binder, "word", columns, scale),
+                                   bind_table(binder, "token_type", columns, nullptr),
+                                   bind_table(binder, "position", columns, nullptr));
 }
 
 }  // namespace bertc

@@ -43,14 +43,14 @@ class LayerNormOp final : public Op {
   LayerNorm constants_;
 };
 
-LayerNorm bind_common(const Binder& binder, LayerNormOp::Operands& operands) {
-  operands.x = &binder.input(0, DType::kF32);
+LayerNorm bind_common(Binder& binder, LayerNormOp::Operands& operands) {
+  operands.x = &binder.input("x", DType::kF32);
   operands.y = &binder.output(0, DType::kF32, operands.x->columns, operands.x->rows);
   LayerNorm in{};
   in.columns = operands.x->columns;
   in.padded_columns = operands.x->padded_columns();
-  in.gamma = binder.tensor(1, DType::kF32, {in.padded_columns}).as<float>();
-  in.beta = binder.tensor(2, DType::kF32, {in.padded_columns}).as<float>();
+  in.gamma = binder.tensor("gamma", DType::kF32, {in.padded_columns}).as<float>();
+  in.beta = binder.tensor("beta", DType::kF32, {in.padded_columns}).as<float>();
   in.epsilon = binder.number("epsilon");
   binder.require(in.epsilon >= 0, "epsilon must not be negative");
   return in;
@@ -71,7 +71,7 @@ std::unique_ptr<Op> make_layer_norm_quantize(Binder& binder, const Kernels& kern
   operands.quantized = &binder.output(1, DType::kU8, in.columns, rows);
   operands.scale = &binder.output(2, DType::kF32, 0, rows);
   operands.zero_point = &binder.output(3, DType::kI32, 0, rows);
-  in.how = bind_row_quantization(binder, 3, in.padded_columns);
+  in.how = bind_row_quantization(binder, in.padded_columns);
   return std::make_unique<LayerNormOp>(operands, kernels.layer_norm, in);
 }
 

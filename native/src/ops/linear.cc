@@ -74,9 +74,8 @@ GemmOutput output_of(const Binder& binder, const Buffer& out, const WeightKind& 
   return out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32;
 }
 
-// Checks and fills in all but the kind's own operands. `weight` is the index of the weight operand.
-Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weight, std::size_t bias,
-                 Linear::Operands& operands, std::size_t& blocks) {
+// Checks and fills in all but the kind's own operands.
+Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& operands, std::size_t& blocks) {
   const std::size_t depth = operands.x->columns;
   const Buffer& out = binder.output_any(0);
   binder.require(out.columns > 0 && out.rows == operands.x->rows,
@@ -87,15 +86,15 @@ Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weigh
 
   Gemm gemm{};
   gemm.a_stride = operands.x->padded_columns();
-  gemm.b = binder.tensor(weight, kind.dtype, {blocks, groups, kBlockColumns, kind.depth}).data;
+  gemm.b = binder.tensor("weight", kind.dtype, {blocks, groups, kBlockColumns, kind.depth}).data;
   gemm.depth_groups = groups;
-  gemm.bias = binder.tensor(bias, DType::kF32, {out.padded_columns()}).as<float>();
+  gemm.bias = binder.tensor("bias", DType::kF32, {out.padded_columns()}).as<float>();
   gemm.activation =
       static_cast<Activation>(binder.choice("activation", {"none", "gelu", "gelu_tanh", "relu", "tanh"}));
   gemm.out_stride = out.padded_columns();
   gemm.output = output_of(binder, out, kind);
-  if (binder.has_input(bias + 1)) {
-    operands.residual = &binder.input(bias + 1, DType::kF32, out.columns);
+  if (binder.has("residual")) {
+    operands.residual = &binder.input("residual", DType::kF32, out.columns);
     binder.require(operands.residual->rows == out.rows, "the residual has other rows than the output");
     gemm.residual_stride = operands.residual->padded_columns();
   }
@@ -105,8 +104,8 @@ Gemm bind_common(const Binder& binder, const WeightKind& kind, std::size_t weigh
 std::unique_ptr<Op> make_float_linear(Binder& binder, const WeightKind& kind, GemmKernel kernel) {
   Linear::Operands operands;
   std::size_t blocks = 0;
-  operands.x = &binder.input(0, kind.dtype);
-  const Gemm gemm = bind_common(binder, kind, 1, 2, operands, blocks);
+  operands.x = &binder.input("x", kind.dtype);
+  const Gemm gemm = bind_common(binder, kind, operands, blocks);
   return std::make_unique<Linear>(operands, kernel, gemm, blocks);
 }
 
@@ -126,22 +125,23 @@ std::unique_ptr<Op> make_linear_bf16(Binder& binder, const Kernels& kernels) {
 std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
   Linear::Operands operands;
   std::size_t blocks = 0;
-  operands.x = &binder.input(0, DType::kU8);
+  operands.x = &binder.input("x", DType::kU8);
   binder.require(operands.x->columns <= kMaxInt8Depth, "too many columns for exact 32-bit sums");
-  binder.require(binder.has_input(1) == binder.has_input(2), "scale and zero point go together");
-  if (binder.has_input(1)) {
-    operands.scale = &binder.input(1, DType::kF32, 0);
-    operands.zero_point = &binder.input(2, DType::kI32, 0);
+  const bool rows_differ = binder.has("scale");
+  binder.require(rows_differ == binder.has("zero_point"), "scale and zero point go together");
+  if (rows_differ) {
+    operands.scale = &binder.input("scale", DType::kF32, 0);
+    operands.zero_point = &binder.input("zero_point", DType::kI32, 0);
     binder.require(operands.scale->rows == operands.x->rows && operands.zero_point->rows == operands.x->rows,
                    "scale and zero point must have a row for each row of x");
   }
-  Gemm gemm = bind_common(binder, {DType::kI8, 4}, 3, 6, operands, blocks);
+  Gemm gemm = bind_common(binder, {DType::kI8, 4}, operands, blocks);
   const std::vector<std::size_t> columns = {operands.out->padded_columns()};
-  gemm.column_scale = binder.tensor(4, DType::kF32, columns).as<float>();
-  gemm.column_sum = binder.tensor(5, DType::kI32, columns).as<int32_t>();
-  gemm.out_scale = bind_output_scale(binder, 8, *operands.out);
+  gemm.column_scale = binder.tensor("column_scale", DType::kF32, columns).as<float>();
+  gemm.column_sum = binder.tensor("column_sum", DType::kI32, columns).as<int32_t>();
+  gemm.out_scale = bind_output_scale(binder, *operands.out);
   const bool seven_bits = binder.integer("weight_bits", 7, 8) == 7;
-  binder.require(!seven_bits || fits_seven_bits(binder.tensor_any(3)),
+  binder.require(!seven_bits || fits_seven_bits(binder.tensor_any("weight")),
                  "the weights are said to have 7 bits, but some lie outside of -63..63");
   return std::make_unique<Linear>(operands, seven_bits ? kernels.gemm_int7 : kernels.gemm_int8, gemm, blocks);
 }

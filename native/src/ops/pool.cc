@@ -49,16 +49,16 @@ class NormalizeOp final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_pool(Binder& binder, const Kernels& kernels) {
-  const Buffer& x = binder.input(0, DType::kF32);
+  const Buffer& x = binder.input("x", DType::kF32);
   binder.require(x.rows == Rows::kTokens, "x must have a row per token");
-  binder.model_input(1, "cu_seqlens");
+  binder.model_input("cu_seqlens", "cu_seqlens");
   const auto mode = static_cast<Pooling>(binder.choice("mode", {"cls", "mean", "max"}));
   return std::make_unique<PoolOp>(x, binder.output(0, DType::kF32, x.columns, Rows::kSequences), mode,
                                   kernels.pool);
 }
 
 std::unique_ptr<Op> make_normalize(Binder& binder, const Kernels& kernels) {
-  const Buffer& x = binder.input(0, DType::kF32);
+  const Buffer& x = binder.input("x", DType::kF32);
   return std::make_unique<NormalizeOp>(x, binder.output(0, DType::kF32, x.columns, x.rows),
                                        kernels.normalize);
 }

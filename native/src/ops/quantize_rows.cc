@@ -8,13 +8,13 @@ namespace {
 
 class QuantizeRowsOp final : public Op {
  public:
-  QuantizeRowsOp(const Binder& binder, QuantizeRowsKernel kernel)
+  QuantizeRowsOp(Binder& binder, QuantizeRowsKernel kernel)
       : kernel_(kernel),
-        x_(binder.input(0, DType::kF32)),
+        x_(binder.input("x", DType::kF32)),
         quantized_(binder.output(0, DType::kU8, x_.columns, x_.rows)),
         scale_(binder.output(1, DType::kF32, 0, x_.rows)),
         zero_point_(binder.output(2, DType::kI32, 0, x_.rows)),
-        how_(bind_row_quantization(binder, 1, x_.padded_columns())) {}
+        how_(bind_row_quantization(binder, x_.padded_columns())) {}
 
   void run(const Frame& frame, Part part) const override {
     const std::size_t first = part.begin(frame.rows(x_));
@@ -39,9 +39,9 @@ class QuantizeRowsOp final : public Op {
 
 class CastBf16Op final : public Op {
  public:
-  CastBf16Op(const Binder& binder, CastBf16Kernel kernel)
+  CastBf16Op(Binder& binder, CastBf16Kernel kernel)
       : kernel_(kernel),
-        x_(binder.input(0, DType::kF32)),
+        x_(binder.input("x", DType::kF32)),
         out_(binder.output(0, DType::kBf16, x_.columns, x_.rows)) {}
 
   void run(const Frame& frame, Part part) const override {

@@ -54,13 +54,14 @@ void Program::add_step(StepSpec spec) {
   const auto row =
       std::find_if(table.begin(), table.end(), [&](const OpRow& r) { return spec.op == r.name; });
   if (row == table.end()) fail("step '" + spec.name + "': there is no op '" + spec.op + "'");
-  for (const std::string& input : spec.inputs) {
+  for (const auto& [operand, input] : spec.inputs) {
     if (buffers_.count(input) != 0 && !written_[input]) {
       fail("step '" + spec.name + "' reads '" + input + "' before any step has written it");
     }
   }
   Binder binder(spec, buffers_, tensors_);
   std::unique_ptr<Op> op = row->make(binder, kernels_);
+  binder.require_all_known();
   for (const std::string& output : spec.outputs) {
     if (std::exchange(written_[output], true)) fail("two steps write '" + output + "'");
   }
@@ -83,7 +84,7 @@ void Program::finish() {
   for (std::size_t i = 0; i < outputs_.size(); ++i) needed[outputs_[i].buffer->name] |= OutputSet{1} << i;
   for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
     for (const std::string& output : step->spec.outputs) step->needed_by |= needed[output];
-    for (const std::string& input : step->spec.inputs) needed[input] |= step->needed_by;
+    for (const auto& [operand, input] : step->spec.inputs) needed[input] |= step->needed_by;
   }
 }
 

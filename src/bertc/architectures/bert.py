@@ -6,6 +6,7 @@ import math
 
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
 from bertc.architectures.model_builder import ModelBuilder
+from bertc.ports import CU_SEQLENS
 
 _ACTIVATIONS = {
     "gelu": "gelu",
@@ -58,8 +59,8 @@ def _embeddings(builder: ModelBuilder, config: EncoderConfig) -> str:
         builder.embedding(f"embeddings.{name}", ids, rows, config.hidden_size)
         for name, (ids, rows) in tables.items()
     )
-    partial = builder.op("add", "embeddings.add_token_type", word, token_type)
-    total = builder.op("add", "embeddings.add_position", partial, position)
+    partial = builder.add("embeddings.add_token_type", word, token_type)
+    total = builder.add("embeddings.add_position", partial, position)
     return builder.layer_norm("embeddings.LayerNorm", total, config.layer_norm_eps)
 
 
@@ -71,7 +72,7 @@ def _layer(builder: ModelBuilder, config: EncoderConfig, layer: str, x: str) -> 
     context = builder.op(
         "attention",
         f"{layer}.attention.self",
-        *(query, key, value, "cu_seqlens"),
+        {"query": query, "key": key, "value": value, "cu_seqlens": CU_SEQLENS},
         num_attention_heads=config.num_attention_heads,
         scale=1.0 / math.sqrt(config.hidden_size // config.num_attention_heads),
     )
@@ -83,7 +84,7 @@ def _layer(builder: ModelBuilder, config: EncoderConfig, layer: str, x: str) -> 
 
 def _add_and_norm(builder: ModelBuilder, config: EncoderConfig, name: str, x: str, residual: str) -> str:
     dense = builder.linear(f"{name}.dense", x, config.hidden_size)
-    total = builder.op("add", f"{name}.add", dense, residual)
+    total = builder.add(f"{name}.add", dense, residual)
     return builder.layer_norm(f"{name}.LayerNorm", total, config.layer_norm_eps)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bertc.errors import CheckpointError
 from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ports import CU_SEQLENS
 
 Array = np.ndarray[Any, Any]
 
@@ -53,33 +54,51 @@ class ModelBuilder:
         return any(name.startswith(f"{module}.") for name in self._tensors)
 
     def op(
-        self, op: str, name: str, *operands: str, columns: int | None = None, **attributes: Attribute
+        self,
+        op: str,
+        name: str,
+        operands: Mapping[str, str],
+        *,
+        columns: int | None = None,
+        **attributes: Attribute,
     ) -> str:
         """Any op with one output, ``columns`` wide; without it, as wide as the first operand."""
         self._nodes.append(Node(name, op, operands, (name,), MappingProxyType(attributes)))
-        self._columns[name] = self._columns[operands[0]] if columns is None else columns
+        self._columns[name] = self._columns[next(iter(operands.values()))] if columns is None else columns
         return name
 
     def embedding(self, name: str, ids: str, rows: int, columns: int) -> str:
         """Rows of the table ``name.weight`` [rows, columns], by the input ``ids``."""
-        return self.op("embedding", name, ids, self._tensor(f"{name}.weight", rows, columns), columns=columns)
+        operands = {"ids": ids, "table": self._tensor(f"{name}.weight", rows, columns)}
+        return self.op("embedding", name, operands, columns=columns)
 
     def linear(self, name: str, x: str, out_features: int, *, module: str | None = None) -> str:
         """A dense layer: ``module.weight`` [out_features, columns of x] and ``module.bias``."""
         module = name if module is None else module
-        weight = self._tensor(f"{module}.weight", out_features, self._columns[x])
-        bias = self._tensor(f"{module}.bias", out_features)
-        return self.op("linear", name, x, weight, bias, "", activation="none", columns=out_features)
+        operands = {
+            "x": x,
+            "weight": self._tensor(f"{module}.weight", out_features, self._columns[x]),
+            "bias": self._tensor(f"{module}.bias", out_features),
+        }
+        return self.op("linear", name, operands, activation="none", columns=out_features)
 
     def layer_norm(self, name: str, x: str, epsilon: float, *, module: str | None = None) -> str:
         """A layer norm: ``module.weight`` and ``module.bias``, as many numbers as x has columns."""
         module = name if module is None else module
-        weight, bias = (self._tensor(f"{module}.{part}", self._columns[x]) for part in ("weight", "bias"))
-        return self.op("layer_norm", name, x, weight, bias, epsilon=epsilon)
+        gamma, beta = (self._tensor(f"{module}.{part}", self._columns[x]) for part in ("weight", "bias"))
+        return self.op("layer_norm", name, {"x": x, "gamma": gamma, "beta": beta}, epsilon=epsilon)
+
+    def add(self, name: str, a: str, b: str) -> str:
+        """The sum of two values."""
+        return self.op("add", name, {"a": a, "b": b})
+
+    def pool(self, name: str, x: str, mode: str) -> str:
+        """A row for each sequence, of its tokens' rows."""
+        return self.op("pool", name, {"x": x, "cu_seqlens": CU_SEQLENS}, mode=mode)
 
     def activation(self, kind: str, name: str, x: str) -> str:
         """An elementwise function, by the name of its op."""
-        return self.op(kind, name, x)
+        return self.op(kind, name, {"x": x})
 
     def graph(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""

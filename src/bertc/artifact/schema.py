@@ -17,7 +17,7 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ports import Port
 from bertc.task_table import TASKS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a reader of the old version could not run the new file."""
 
 Attribute = int | float | str | bool
@@ -74,11 +74,12 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Step:
-    """One native op. An operand is a buffer, a tensor or a model input, by name ("" if absent)."""
+    """One native op."""
 
     op: str
     name: str
-    inputs: tuple[str, ...]
+    inputs: Mapping[str, str]
+    """Operand -> the name of a buffer, a tensor or an input of the program; absent ones are not in it."""
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
 

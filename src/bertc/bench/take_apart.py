@@ -37,6 +37,7 @@ KERNELS = {
 ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU", "relu": "ReLU", "tanh": "tanh"}
 QUANTIZING_NORMS = {"layer_norm_quantize": "quantize_rows", "layer_norm_bf16": "cast_bf16"}
 """A layer norm that also writes what the next product takes -> the op that does only that."""
+NORM_OPERANDS = ("x", "gamma", "beta")
 
 
 def take_apart(program: Program) -> tuple[Program, list[int]]:
@@ -58,9 +59,11 @@ def _parts(step: Step) -> list[Step]:
         return [replace(step, attributes=MappingProxyType({**step.attributes, "activation": "none"}))]
     if step.op in QUANTIZING_NORMS:
         plain, *quantized = step.outputs
-        norm = replace(step, op="layer_norm", inputs=step.inputs[:3], outputs=(plain,))
-        inputs = (plain, *step.inputs[3:])
-        return [norm, Step(QUANTIZING_NORMS[step.op], f"{step.name}.quantize", inputs, tuple(quantized))]
+        own = {operand: name for operand, name in step.inputs.items() if operand in NORM_OPERANDS}
+        norm = replace(step, op="layer_norm", inputs=own, outputs=(plain,))
+        inputs = {operand: name for operand, name in step.inputs.items() if operand not in own}
+        op, name = QUANTIZING_NORMS[step.op], f"{step.name}.quantize"
+        return [norm, Step(op, name, {"x": plain, **inputs}, tuple(quantized))]
     return [step]
 
 
@@ -82,11 +85,11 @@ def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Arr
     ``apart`` has the times of the steps that it was taken apart into, as shares of its own time, and
     ``attention`` the shares of ATTENTION_PARTS.
     """
-    operands = (*step.inputs, *step.outputs)
+    operands = (*step.inputs.values(), *step.outputs)
     if step.op in QUANTIZING_NORMS:
         share = apart[0] / max(sum(apart), 1e-9)
         return [
-            Part(NORM, nanoseconds * share, (*step.inputs, step.outputs[0])),
+            Part(NORM, nanoseconds * share, (*step.inputs.values(), step.outputs[0])),
             Part(QUANTIZE, nanoseconds * (1 - share), step.outputs[1:]),
         ]
     kernel = KERNELS.get(step.op, step.op)

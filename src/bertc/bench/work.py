@@ -30,7 +30,7 @@ def needed_steps(program: Program, output: str) -> list[Step]:
     steps = []
     for step in reversed(program.steps):
         if needed.intersection(step.outputs):
-            needed.update(step.inputs)
+            needed.update(step.inputs.values())
             steps.append(step)
     return steps[::-1]
 
@@ -38,7 +38,7 @@ def needed_steps(program: Program, output: str) -> list[Step]:
 def matrix_bytes(executable: Executable, output: str) -> int:
     """The bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
     steps = needed_steps(executable.program, output)
-    names = {name for step in steps if step.op in LINEAR_DTYPES for name in step.inputs}
+    names = {name for step in steps if step.op in LINEAR_DTYPES for name in step.inputs.values()}
     return sum(tensor.array.nbytes for name, tensor in executable.tensors.items() if name in names)
 
 
@@ -55,7 +55,7 @@ class Workload:
         """The operations of the step's matrix products, 2 per multiply-add."""
         out = self._buffers[step.outputs[0]]
         if step.op in LINEAR_DTYPES:
-            depth = self._buffers[step.inputs[0]].columns
+            depth = self._buffers[step.inputs["x"]].columns
             return 2 * self._rows[out.rows] * depth * out.columns
         if step.op == "attention_qkv":
             return attention_operations(out.columns, [self._length] * self._batch)

@@ -87,7 +87,7 @@ def read_calibration_data(
 def _table_rows(graph: Graph) -> dict[str, int]:
     """Input of ids -> the rows of the table that it is looked up in; of an imported graph."""
     return {
-        node.inputs[0]: len(graph.constants[node.inputs[1]].array)
+        node["ids"]: len(graph.constants[node["table"]].array)
         for node in graph.nodes
         if node.op == "embedding"
     }

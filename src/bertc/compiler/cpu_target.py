@@ -73,8 +73,7 @@ class CpuTarget:
 
     def _build(self, graph: Graph) -> _Built:
         if graph not in self._built:
-            typed = graph if graph.stage == "typed" else graph.with_nodes(graph.nodes, stage="typed")
-            executable = lower(typed, self._packed)
+            executable = lower(graph, self._packed)
             while len(self._built) >= KEPT_GRAPHS:
                 self._built.popitem(last=False)
             sessions = tuple(

@@ -12,6 +12,7 @@ from bertc.artifact.certificate import LayerFidelity
 from bertc.compiler.samples import Batch
 from bertc.errors import CheckpointError
 from bertc.ir.graph import DType, Graph, Node
+from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 from bertc.quantize.sensitivity import EXACT
 
@@ -21,9 +22,6 @@ Run = Callable[[Graph, Mapping[str, Array]], dict[str, Array]]
 
 TOGETHER = 30
 """Results that are compared in one run: those of all of BERT-base's nodes take 0.4 MB for each token."""
-
-_OBSERVED = ("embed", "layer_norm", "linear", "attention_qkv")
-"""Ops of a fused graph whose first result is compared."""
 
 
 def answers(graph: Graph, batches: Sequence[Batch], run: Run) -> dict[str, Array]:
@@ -96,20 +94,17 @@ def _comparable(reference: Graph, typed: Graph) -> list[_Pair]:
     pairs = []
     for node in reference.nodes:
         value, written = node.outputs[0], by_name.get(node.name)
-        if node.op not in _OBSERVED:
+        if not OPS[node.op].compared:
             continue
         if value in types and types[value].dtype in (DType.F32, DType.BF16):
             pairs.append(_Pair(node, value, None))
         elif written is not None and written.attributes.get("out_dtype") == DType.U8.value:
-            # The last operand of what writes 8 bits at once is its static scale (ir/ops.py).
-            static = typed.constants[written.inputs[-1]].array
+            static = typed.constants[written["static"]].array
             pairs.append(_Pair(node, written.outputs[0], static))
     return pairs
 
 
 def _precision(node: Node, precisions: Mapping[str, str]) -> str:
-    """What a node of a typed graph computes in; attention says so itself."""
-    if node.op == "attention_qkv":
-        compute_dtype = str(node.attributes["compute_dtype"])
-        return EXACT if compute_dtype == "f32" else compute_dtype
-    return precisions.get(node.name, EXACT)
+    """What a node of a typed graph computes in; one with a ``compute_dtype`` says so itself."""
+    compute_dtype = str(node.attributes.get("compute_dtype", precisions.get(node.name, EXACT)))
+    return EXACT if compute_dtype == "f32" else compute_dtype

@@ -7,7 +7,6 @@ row numbers, and the rest of the graph, native or not, stays as it is.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -30,18 +29,18 @@ def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
     are taken for what goes into it. Raises ``InputError`` if their size is not that of the model.
     """
     embed = next(node for node in graph.nodes if node.op == "embed")
-    *ids, word, _, position, token_type = embed.inputs
-    hidden = graph.constants[word].array.shape[1]
+    hidden = graph.constants[embed["word"]].array.shape[1]
     if vectors.shape[1] != hidden:
         raise InputError(
             f"the prepared vectors have {vectors.shape[1]} components, the model's embeddings {hidden}"
         )
-    constants = {name: each for name, each in graph.constants.items() if name not in embed.inputs}
-    names = [_TABLE, f"{_TABLE}.position", f"{_TABLE}.token_type"]
-    rows = len(graph.constants[position].array), len(graph.constants[token_type].array)
-    tables = [_before_norm(graph, embed, vectors), *(np.zeros((n, hidden), np.float32) for n in rows)]
-    constants.update((name, Constant(DType.F32, table)) for name, table in zip(names, tables, strict=True))
-    changed = dataclasses.replace(embed, inputs=(*ids, names[0], "", *names[1:]))
+    constants = {name: each for name, each in graph.constants.items() if name not in embed.inputs.values()}
+    tables = {"word": _before_norm(graph, embed, vectors)}
+    for name in ("position", "token_type"):
+        tables[name] = np.zeros((len(graph.constants[embed[name]].array), hidden), np.float32)
+    names = {operand: f"{_TABLE}.{operand}" for operand in tables}
+    constants.update((names[operand], Constant(DType.F32, table)) for operand, table in tables.items())
+    changed = embed.with_inputs(word_scale="", **names)
     nodes = [changed if node is embed else node for node in graph.nodes]
     return graph.with_nodes(nodes, constants=constants)
 
@@ -52,7 +51,7 @@ def _before_norm(graph: Graph, embed: Node, vectors: Array) -> Array:
     norm = next((node for node in consumers if node.op.startswith("layer_norm")), None)
     if norm is None:
         return vectors
-    gamma, beta = (graph.constants[name].array for name in norm.inputs[1:3])
+    gamma, beta = (graph.constants[name].array for name in (norm["gamma"], norm["beta"]))
     used = gamma != 0
     rows = np.where(used, (vectors - beta) / np.where(used, gamma, 1), 0).astype(np.float32)
     # Padding, if it was not masked, may be rows of any kind: the middle row decides.

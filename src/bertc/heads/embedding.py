@@ -16,9 +16,9 @@ def _outputs(builder: ModelBuilder, hidden: str, spelling: Spelling, options: He
     if options.pooling == "pooler":
         sentence = outputs["pooler_output"]
     else:
-        sentence = builder.op("pool", "sentence.pooling", hidden, "cu_seqlens", mode=options.pooling)
+        sentence = builder.pool("sentence.pooling", hidden, options.pooling)
     if options.normalize:
-        sentence = builder.op("normalize", "sentence.normalize", sentence)
+        sentence = builder.op("normalize", "sentence.normalize", {"x": sentence})
     return {**outputs, "sentence_embedding": sentence}
 
 

@@ -36,4 +36,4 @@ class Head:
 
 def first_token(builder: ModelBuilder, hidden: str) -> str:
     """The hidden state of each sequence's first token: [sequences, hidden_size]."""
-    return builder.op("pool", "pooler.first_token", hidden, "cu_seqlens", mode="cls")
+    return builder.pool("pooler.first_token", hidden, "cls")

@@ -76,14 +76,30 @@ class Node:
     """One operation.
 
     ``name`` follows the checkpoint's module names (``encoder.layer.0.attention.self.query``), so
-    that recipes and reports can speak of it. An absent optional input is the empty string.
+    that recipes and reports can speak of it.
     """
 
     name: str
     op: str
-    inputs: tuple[str, ...]
+    inputs: Mapping[str, str]
+    """Operand, as the op table names it -> value. An optional operand that is absent is not in it."""
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
+
+    __iter__ = None  # else Python would iterate by asking for the operands 0, 1, ... without end
+
+    def __getitem__(self, operand: str) -> str:
+        """The value of an operand; "" if the operand is absent."""
+        return self.inputs.get(operand, "")
+
+    def with_inputs(self, **changes: str) -> Node:
+        """The node with some operands changed; "" takes an operand away."""
+        inputs = {operand: value for operand, value in {**self.inputs, **changes}.items() if value}
+        return replace(self, inputs=MappingProxyType(inputs))
+
+    def with_attributes(self, **changes: Attribute) -> Node:
+        """The node with some attributes changed."""
+        return replace(self, attributes=MappingProxyType({**self.attributes, **changes}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +138,8 @@ class Graph:
         """Value name -> the nodes that read it, in order. Graph outputs are not in it."""
         table: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for value in node.inputs:
-                if value:
-                    table.setdefault(value, []).append(node)
+            for value in node.inputs.values():
+                table.setdefault(value, []).append(node)
         return table
 
 

@@ -25,7 +25,7 @@ def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     last_use = _last_use(graph)
     for index, node in enumerate(graph.nodes):
         values.update(zip(node.outputs, _execute(node, values), strict=True))
-        for name in (*node.inputs, *node.outputs):
+        for name in (*node.inputs.values(), *node.outputs):
             # A whole model's activations at once would be gigabytes for long batches.
             if last_use.get(name, -1) <= index and name not in graph.constants:
                 values.pop(name, None)
@@ -42,11 +42,11 @@ def _check_input(graph: Graph, name: str, inputs: Mapping[str, Array]) -> Array:
 
 
 def _last_use(graph: Graph) -> dict[str, int]:
-    uses = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    uses = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs.values()}
     return uses | dict.fromkeys(graph.outputs.values(), len(graph.nodes))
 
 
 def _execute(node: Node, values: Mapping[str, Array]) -> tuple[Array, ...]:
-    operands = [values[name] if name else None for name in node.inputs]
-    result = OPS[node.op].reference(*operands, **node.attributes)
+    operands = {operand: values[name] for operand, name in node.inputs.items()}
+    result = OPS[node.op].reference(**operands, **node.attributes)
     return result if isinstance(result, tuple) else (result,)

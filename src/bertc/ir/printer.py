@@ -30,7 +30,7 @@ def to_text(graph: Graph) -> str:
 
 def _node(node: Node, types: Mapping[str, TensorType]) -> str:
     results = ", ".join(f"{name}: {types[name]}" if name in types else name for name in node.outputs)
-    operands = ", ".join(name or "-" for name in node.inputs)
+    operands = ", ".join(f"{operand}={value}" for operand, value in node.inputs.items())
     attributes = "".join(f" {name}={value!r}" for name, value in sorted(node.attributes.items()))
     label = "" if node.outputs[:1] == (node.name,) else f"  # {node.name}"
     return f"{results} = {node.op}({operands}){attributes}{label}"

@@ -1,7 +1,7 @@
 """The NumPy twin of every op: slow, obviously right, the judge of passes and kernels.
 
-Each function takes the op's inputs in order (``None`` for an absent optional one) and its
-attributes by name, and returns one array or a tuple of arrays. bf16 values are float32 arrays whose
+Each function takes the op's operands and its attributes by name (an absent optional operand is not
+passed), and returns one array or a tuple of arrays. bf16 values are float32 arrays whose
 numbers are representable in bf16.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 
 Array = np.ndarray[Any, Any]
 
@@ -59,8 +59,8 @@ def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) 
 def _written(out: Array, static: Array | None, out_dtype: str) -> Array:
     """A float32 result as it is stored; in 8 bits by ``static``, a scale and its zero point."""
     if static is not None:
-        return primitives.quantize_static(out, float(static[0]), int(static[1]))[0]
-    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+        return formulas.quantize_static(out, float(static[0]), int(static[1]))[0]
+    return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def add(a: Array, b: Array) -> Array:
@@ -78,9 +78,9 @@ def embed(
     token_type_ids: Array,
     position_ids: Array,
     word: Array,
-    word_scale: Array | None,
     position: Array,
     token_type: Array,
+    word_scale: Array | None = None,
 ) -> Array:
     """Sum of word, position and token type rows; 8-bit word rows carry one scale each."""
     rows = word[input_ids].astype(np.float32)
@@ -113,22 +113,22 @@ def quantize_rows(
     if multiplier is not None and offset is not None:
         x = channel_affine(x, multiplier, offset)
     if static is not None:
-        return primitives.quantize_static(x, float(static[0]), int(static[1]))
-    return primitives.quantize_rows(x)
+        return formulas.quantize_static(x, float(static[0]), int(static[1]))
+    return formulas.quantize_rows(x)
 
 
 def layer_norm_quantize(
-    x: Array, gamma: Array, beta: Array, *how: Array | None, epsilon: float
+    x: Array, gamma: Array, beta: Array, *, epsilon: float, **how: Array
 ) -> tuple[Array, ...]:
     """Layer norm, plain for the residual and by :func:`quantize_rows` for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    return (plain, *quantize_rows(plain, *how))
+    return (plain, *quantize_rows(plain, **how))
 
 
 def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:
     """Layer norm, plain for the residual and in bf16 for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    return plain, primitives.round_to_bf16(plain)
+    return plain, formulas.round_to_bf16(plain)
 
 
 def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str) -> Array:
@@ -137,11 +137,11 @@ def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, 
 
 
 def linear_bf16(
-    x: Array, weight: Array, bias: Array, residual: Array | None, *, activation: str, out_dtype: str
+    x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, out_dtype: str
 ) -> Array:
     """:func:`linear` on bf16 operands, accumulated in float32."""
     out = _epilogue(x @ weight.T, bias, residual, activation)
-    return primitives.round_to_bf16(out) if out_dtype == "bf16" else out
+    return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:
@@ -157,7 +157,7 @@ def linear_int8(
     weight: Array,
     weight_scale: Array,
     bias: Array,
-    residual: Array | None,
+    residual: Array | None = None,
     static: Array | None = None,
     *,
     activation: str,

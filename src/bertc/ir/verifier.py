@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from bertc.errors import GraphError
+from bertc.ir.formulas import round_to_bf16
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, Stage, TensorType
-from bertc.ir.ops import OPS, Op
+from bertc.ir.op import Op, Types
+from bertc.ir.ops import OPS
 from bertc.ports import Port
-from bertc.quantize.primitives import round_to_bf16
 
 _NUMPY_DTYPES = {
     DType.F32: np.float32,
@@ -86,28 +87,27 @@ def _output_types(
             f"{where}: the op belongs to stage {' or '.join(sorted(op.stages))}, "
             f"the graph is in stage {' or '.join(sorted(legal))}"
         )
-    given = (*node.inputs, *("" for name in op.inputs[len(node.inputs) :] if name.endswith("?")))
-    if len(given) != len(op.inputs) or len(node.outputs) != len(op.outputs):
-        raise GraphError(
-            f"{where}: {len(node.inputs)} inputs and {len(node.outputs)} outputs, "
-            f"expected ({', '.join(op.inputs)}) and ({', '.join(op.outputs)})"
-        )
+    operands = _operand_types(where, op, node, types)
+    if len(node.outputs) != len(op.outputs):
+        raise GraphError(f"{where}: {len(node.outputs)} outputs, expected ({', '.join(op.outputs)})")
     _check_attributes(where, op, node.attributes)
-    operands = [_operand(where, name, value, types) for name, value in zip(op.inputs, given, strict=True)]
     try:
         return op.rule(operands, node.attributes)
     except GraphError as error:
         raise GraphError(f"{where}: {error}") from None
 
 
-def _operand(where: str, name: str, value: str, types: Mapping[str, TensorType]) -> TensorType | None:
-    if not value:
-        if not name.endswith("?"):
-            raise GraphError(f"{where}: input {name!r} is missing")
-        return None
-    if value not in types:
-        raise GraphError(f"{where}: input {name!r} is {value!r}, which nothing before it produces")
-    return types[value]
+def _operand_types(where: str, op: Op, node: Node, types: Mapping[str, TensorType]) -> Types:
+    known = [operand.name for operand in op.operands]
+    for name, value in node.inputs.items():
+        if name not in known:
+            raise GraphError(f"{where}: no such input {name!r}; the op takes {', '.join(known)}")
+        if value not in types:
+            raise GraphError(f"{where}: input {name!r} is {value!r}, which nothing before it produces")
+    for operand in op.operands:
+        if not operand.optional and operand.name not in node.inputs:
+            raise GraphError(f"{where}: input {operand.name!r} is missing")
+    return {name: types[value] for name, value in node.inputs.items()}
 
 
 def _check_attributes(where: str, op: Op, attributes: Mapping[str, Attribute]) -> None:

@@ -1,4 +1,4 @@
-"""A typed graph to packed tensors and a program, one table row per op."""
+"""A typed graph to packed tensors and a program: the op table says how each operand is packed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bertc.artifact.executable import Executable, Tensor
-from bertc.artifact.schema import Attribute, Buffer, Program, Step
+from bertc.artifact.schema import Buffer, Program, Step
 from bertc.errors import GraphError
 from bertc.ir.graph import TOKENS, Constant, DType, Graph, Node, TensorType
+from bertc.ir.op import Packing
+from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 from bertc.lowering.pack import (
     LANES,
@@ -20,34 +22,13 @@ from bertc.lowering.pack import (
     round_up,
     weight_bits,
 )
-from bertc.lowering.plan_memory import PlannedStep, plan_memory
+from bertc.lowering.plan_memory import plan_memory
 
 Packer = Callable[[Constant], Tensor]
 Pack = Callable[[Packer, Constant], Tensor]
 """Applies a packer, or remembers what it gave."""
 
-_NORM: tuple[Packer | None, ...] = (None, pack_vector, pack_vector)
-_LINEAR: tuple[Packer | None, ...] = (None, pack_weight, pack_vector, None)
-_INT8: tuple[Packer | None, ...] = (None, None, None, pack_weight, None, pack_vector, None, pack_vector)
-_EMBED: tuple[Packer | None, ...] = (None, None, None, pack_table, pack_vector, pack_table, pack_table)
-
-_HOW: tuple[Packer | None, ...] = (pack_vector, pack_vector, pack_vector)
-
-PACKERS: Mapping[str, tuple[Packer | None, ...]] = {
-    "embed": _EMBED,
-    "layer_norm": _NORM,
-    "layer_norm_quantize": (*_NORM, *_HOW),
-    "layer_norm_bf16": _NORM,
-    "linear": _LINEAR,
-    "linear_bf16": _LINEAR,
-    "linear_int8": _INT8,
-    "attention_qkv": (None, None, pack_vector),
-    "quantize_rows": (None, *_HOW),
-    "cast_bf16": (None,),
-    "pool": (None, None),
-    "normalize": (None,),
-}
-"""Op -> how each operand is packed; None for an activation, a model input, or what is made below."""
+_PACKERS: Mapping[Packing, Packer] = {"vector": pack_vector, "table": pack_table, "weight": pack_weight}
 
 
 def _pack_now(packer: Packer, constant: Constant) -> Tensor:
@@ -55,14 +36,13 @@ def _pack_now(packer: Packer, constant: Constant) -> Tensor:
 
 
 def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
-    """Lower a graph of stage "typed". Raises ``GraphError`` for an op without a kernel."""
-    types = verify(graph)
+    """Lower a fused or a typed graph. Raises ``GraphError`` for an op without a kernel."""
+    types = verify(graph.with_nodes(graph.nodes, stage="typed"))
     tensors: dict[str, Tensor] = {}
     steps = tuple(_lower_node(node, graph, tensors, pack) for node in graph.nodes)
     values = [value for node in graph.nodes for value in node.outputs]
     row_bytes = {value: _row_bytes(types[value]) for value in values}
-    planned = [PlannedStep(step.op, step.inputs, step.outputs) for step in steps]
-    plan = plan_memory(planned, row_bytes, tuple(graph.outputs.values()))
+    plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()))
     buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
     return Executable(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
 
@@ -81,49 +61,50 @@ def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
 
 
 def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack) -> Step:
-    packers = PACKERS.get(node.op)
-    if packers is None:
-        raise GraphError(f"node {node.name!r}: the cpu target has no kernel for op {node.op!r}")
-    for value, packer in zip(node.inputs, packers, strict=False):
-        if packer is not None and value:
-            if value not in graph.constants:
-                raise GraphError(f"node {node.name!r}: operand {value!r} must be a constant")
-            if value not in tensors:
-                tensors[value] = pack(packer, graph.constants[value])
-    inputs = list(node.inputs)
-    attributes: dict[str, Attribute] = dict(node.attributes)
+    inputs, attributes = dict(node.inputs), dict(node.attributes)
     # A buffer has a dtype of its own: the program need not say it twice.
     attributes.pop("out_dtype", None)
+    for operand in OPS[node.op].operands:
+        value = node[operand.name]
+        if operand.packing is None or not value:
+            continue
+        if value not in graph.constants:
+            raise GraphError(f"node {node.name!r}: input {operand.name!r} ({value!r}) must be a constant")
+        if value not in tensors:
+            tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
+        if operand.packing == "table":
+            # Packing adds rows that no id may name.
+            attributes[f"{operand.name}_rows"] = len(graph.constants[value].array)
     if node.op == "linear_int8":
-        columns = _column_scales(node, graph)
-        tensors.update((name, pack(packer, constant)) for name, packer, constant in columns)
-        inputs[1:5] = [*_row_scales(node, graph), inputs[3], *(name for name, *_ in columns)]
-        attributes["weight_bits"] = weight_bits(graph.constants[node.inputs[3]])
-    if node.op == "embed":
-        # Padding added rows that no id may name.
-        for key, operand in (("word_rows", 3), ("position_rows", 5), ("token_type_rows", 6)):
-            attributes[key] = len(graph.constants[node.inputs[operand]].array)
-    return Step(node.op, node.name, tuple(inputs), node.outputs, attributes)
+        columns = _columns_of_int8(node, graph)
+        tensors.update((name, pack(packer, constant)) for name, packer, constant in columns.values())
+        del inputs["weight_scale"]
+        inputs.update((operand, name) for operand, (name, *_) in columns.items())
+        if node["scale"] in graph.constants:
+            del inputs["scale"], inputs["zero_point"]
+        attributes["weight_bits"] = weight_bits(graph.constants[node["weight"]])
+    return Step(node.op, node.name, inputs, node.outputs, attributes)
 
 
-def _row_scales(node: Node, graph: Graph) -> tuple[str, ...]:
-    """Scales and zero points of the rows of an 8-bit input; nothing if they share one."""
-    return ("", "") if node.inputs[1] in graph.constants else node.inputs[1:3]
+def _columns_of_int8(node: Node, graph: Graph) -> dict[str, tuple[str, Packer, Constant]]:
+    """Operand -> name, packer and constant: scales and sums of an 8-bit weight's columns.
 
-
-def _column_scales(node: Node, graph: Graph) -> tuple[tuple[str, Packer, Constant], ...]:
-    """Scales and sums of an 8-bit weight's columns by name; times those of the rows, if they share one."""
-    scale, zero_point, weight, weight_scale = node.inputs[1:5]
+    Where all rows share one scale and zero point, those are multiplied into them.
+    """
+    scale, zero_point, weight, weight_scale = (
+        node[operand] for operand in ("scale", "zero_point", "weight", "weight_scale")
+    )
     if scale not in graph.constants:
-        return (
-            (weight_scale, pack_vector, graph.constants[weight_scale]),
-            (f"{weight}.column_sum", column_sums, graph.constants[weight]),
-        )
+        return {
+            "column_scale": (weight_scale, pack_vector, graph.constants[weight_scale]),
+            "column_sum": (f"{weight}.column_sum", column_sums, graph.constants[weight]),
+        }
     scales, zero_points, numbers, weight_scales = (
         graph.constants[name].array for name in (scale, zero_point, weight, weight_scale)
     )
-    shift = zero_points * numbers.sum(axis=1, dtype=np.int32)
-    return (
-        (f"{node.name}.column_scale", pack_vector, Constant(DType.F32, scales * weight_scales)),
-        (f"{node.name}.column_shift", pack_vector, Constant(DType.I32, shift)),
-    )
+    columns = Constant(DType.F32, scales * weight_scales)
+    shift = Constant(DType.I32, zero_points * numbers.sum(axis=1, dtype=np.int32))
+    return {
+        "column_scale": (f"{node.name}.column_scale", pack_vector, columns),
+        "column_sum": (f"{node.name}.column_shift", pack_vector, shift),
+    }

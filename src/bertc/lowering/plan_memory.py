@@ -10,25 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-IN_PLACE = {
-    "layer_norm": 0,
-    "layer_norm_quantize": 0,
-    "layer_norm_bf16": 0,
-    "linear": 3,
-    "linear_bf16": 3,
-    "linear_int8": 7,
-    "normalize": 0,
-}
-"""Op -> the operand (of the lowered step) whose memory the first output may take over."""
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """What planning needs of a step: its op and the values it reads and writes."""
-
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+from bertc.artifact.schema import Step
+from bertc.ir.ops import OPS
 
 
 @dataclass(frozen=True)
@@ -39,9 +22,7 @@ class MemoryPlan:
     slot_of: Mapping[str, int]
 
 
-def plan_memory(
-    steps: Sequence[PlannedStep], row_bytes: Mapping[str, int], outputs: Sequence[str]
-) -> MemoryPlan:
+def plan_memory(steps: Sequence[Step], row_bytes: Mapping[str, int], outputs: Sequence[str]) -> MemoryPlan:
     """Give every value in ``row_bytes`` (value -> bytes per row) a slot; ``outputs`` live to the end."""
     last_use = _last_uses(steps, outputs)
     slots: list[int] = []
@@ -54,25 +35,20 @@ def plan_memory(
                 slot_of[value] = slot_of[reused]
             else:
                 slot_of[value] = _take(slots, free, row_bytes[value])
-        for value in {*step.inputs, *step.outputs} & slot_of.keys():
+        for value in {*step.inputs.values(), *step.outputs} & slot_of.keys():
             if last_use.get(value, time) == time and value != reused:
                 free.add(slot_of[value])
     return MemoryPlan(tuple(slots), slot_of)
 
 
-def _last_uses(steps: Sequence[PlannedStep], outputs: Sequence[str]) -> dict[str, int]:
-    last_use = {value: time for time, step in enumerate(steps) for value in step.inputs}
+def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> dict[str, int]:
+    last_use = {value: time for time, step in enumerate(steps) for value in step.inputs.values()}
     return {**last_use, **dict.fromkeys(outputs, len(steps))}
 
 
-def _reusable(
-    step: PlannedStep, time: int, last_use: Mapping[str, int], row_bytes: Mapping[str, int]
-) -> str | None:
-    operand = IN_PLACE.get(step.op)
-    if operand is None or operand >= len(step.inputs):
-        return None
-    value = step.inputs[operand]
-    if value not in row_bytes or last_use[value] != time or step.inputs.count(value) > 1:
+def _reusable(step: Step, time: int, last_use: Mapping[str, int], row_bytes: Mapping[str, int]) -> str | None:
+    value = step.inputs.get(OPS[step.op].in_place, "")
+    if value not in row_bytes or last_use[value] != time or list(step.inputs.values()).count(value) > 1:
         return None
     return value if row_bytes[value] == row_bytes[step.outputs[0]] else None
 

@@ -12,6 +12,6 @@ def eliminate_dead_nodes(graph: Graph) -> Graph:
     for node in reversed(graph.nodes):
         if needed.intersection(node.outputs):
             kept.append(node)
-            needed.update(node.inputs)
+            needed.update(node.inputs.values())
     constants = {name: value for name, value in graph.constants.items() if name in needed}
     return graph.with_nodes(reversed(kept), constants=constants)

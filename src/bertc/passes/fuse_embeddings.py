@@ -27,9 +27,10 @@ def fuse_embeddings(graph: Graph) -> Graph:
         nodes = (inner, *lookups)
         if any(uses[node.outputs[0]] > 1 for node in nodes):
             continue
-        word, token_type, position = (node.inputs[1] for node in lookups)
+        word, token_type, position = (node["table"] for node in lookups)
         name = common_parent([node.name for node in lookups]) or "embeddings"
-        embed = Node(name, "embed", (*_IDS, word, "", position, token_type), (name,))
+        inputs = {**{ids: ids for ids in _IDS}, "word": word, "position": position, "token_type": token_type}
+        embed = Node(name, "embed", inputs, (name,))
         replaced.update(dict.fromkeys((node.name for node in nodes), ()))
         replaced[outer.name] = (embed,)
         renamed[outer.outputs[0]] = name
@@ -40,12 +41,12 @@ def _match(outer: Node, producers: Mapping[str, Node]) -> tuple[Node, list[Node]
     """The inner sum and the three lookups, in the order of ``_IDS``; operands of a sum may swap."""
     if outer.op != "add":
         return None
-    for left, right in (outer.inputs, outer.inputs[::-1]):
+    for left, right in ((outer["a"], outer["b"]), (outer["b"], outer["a"])):
         inner, position = producers.get(left), producers.get(right)
         if inner is None or position is None or inner.op != "add":
             continue
-        leaves = [*(producers.get(value) for value in inner.inputs), position]
-        lookups = {leaf.inputs[0]: leaf for leaf in leaves if leaf is not None and leaf.op == "embedding"}
+        leaves = [*(producers.get(value) for value in inner.inputs.values()), position]
+        lookups = {leaf["ids"]: leaf for leaf in leaves if leaf is not None and leaf.op == "embedding"}
         if set(lookups) == set(_IDS) and position is lookups["position_ids"]:
             return inner, [lookups[ids] for ids in _IDS]
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import ACTIVATIONS
-from bertc.passes.rewrite import count_uses, rewrite, with_attributes
+from bertc.passes.rewrite import count_uses, rewrite
 
 
 def fuse_linear_activation(graph: Graph) -> Graph:
@@ -13,13 +13,13 @@ def fuse_linear_activation(graph: Graph) -> Graph:
     replaced: dict[str, tuple[Node, ...]] = {}
     renamed = {}
     for node in graph.nodes:
-        linear = producers.get(node.inputs[0]) if node.op in ACTIVATIONS else None
-        if linear is None or linear.op != "linear" or uses[linear.outputs[0]] > 1:
+        linear = producers.get(node["x"]) if node.op in ACTIVATIONS else None
+        if linear is None or linear.attributes.get("activation") != "none" or linear["residual"]:
             continue
-        if linear.attributes["activation"] != "none" or linear.inputs[3]:
+        if uses[linear.outputs[0]] > 1:
             continue
         # At the place of the activation, so that no value is used before it is there.
         replaced[linear.name] = ()
-        replaced[node.name] = (with_attributes(linear, activation=node.op),)
+        replaced[node.name] = (linear.with_attributes(activation=node.op),)
         renamed[node.outputs[0]] = linear.outputs[0]
     return rewrite(graph, replaced, renamed=renamed)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from bertc.ir.graph import Graph, Node
+from bertc.ir.ops import OPS
 from bertc.passes.rewrite import count_uses, rewrite
 
 
@@ -16,14 +15,15 @@ def fuse_linear_residual(graph: Graph) -> Graph:
     for node in graph.nodes:
         if node.op != "add":
             continue
-        for value, residual in (node.inputs, node.inputs[::-1]):
+        for value, residual in ((node["a"], node["b"]), (node["b"], node["a"])):
             linear = producers.get(value)
-            if linear is None or linear.op != "linear" or linear.inputs[3] or uses[value] > 1:
+            if linear is None or not OPS[linear.op].takes("residual"):
                 continue
-            fused = dataclasses.replace(linear, inputs=(*linear.inputs[:3], residual))
+            if linear["residual"] or uses[value] > 1:
+                continue
             # At the place of the sum: the residual may be computed after the linear layer.
             replaced[linear.name] = ()
-            replaced[node.name] = (fused,)
+            replaced[node.name] = (linear.with_inputs(residual=residual),)
             renamed[node.outputs[0]] = linear.outputs[0]
             break
     return rewrite(graph, replaced, renamed=renamed)

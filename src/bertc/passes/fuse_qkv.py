@@ -21,22 +21,20 @@ def fuse_qkv(graph: Graph) -> Graph:
     replaced: dict[str, tuple[Node, ...]] = {}
     constants: dict[str, Constant] = {}
     for attention in graph.nodes:
-        projections = [producers.get(value) for value in attention.inputs[:3]]
+        projections = [producers.get(attention[operand]) for operand in ("query", "key", "value")]
         if attention.op != "attention" or not _match(projections, uses):
             continue
         found = [node for node in projections if node is not None]
         name = f"{common_parent([node.name for node in found])}.qkv".lstrip(".")
-        operands = [f"{name}.weight", f"{name}.bias"]
-        for i, operand in enumerate(operands, start=1):
-            arrays = [graph.constants[node.inputs[i]].array for node in found]
-            constants[operand] = Constant(DType.F32, np.concatenate(arrays))
-        qkv = dataclasses.replace(
-            found[0], name=name, inputs=(found[0].inputs[0], *operands, ""), outputs=(name,)
-        )
+        operands = {operand: f"{name}.{operand}" for operand in ("weight", "bias")}
+        for operand, value in operands.items():
+            arrays = [graph.constants[node[operand]].array for node in found]
+            constants[value] = Constant(DType.F32, np.concatenate(arrays))
+        qkv = dataclasses.replace(found[0].with_inputs(**operands), name=name, outputs=(name,))
         fused = Node(
             attention.name,
             "attention_qkv",
-            (name, attention.inputs[3]),
+            {"qkv": name, "cu_seqlens": attention["cu_seqlens"]},
             attention.outputs,
             MappingProxyType({**attention.attributes, "compute_dtype": "f32", "out_dtype": "f32"}),
         )
@@ -47,12 +45,12 @@ def fuse_qkv(graph: Graph) -> Graph:
 
 def _match(projections: Sequence[Node | None], uses: Mapping[str, int]) -> bool:
     """Whether all three are plain linear layers of one value, read by nothing else."""
-    sources = {node.inputs[0] if node else None for node in projections}
+    sources = {node["x"] if node else None for node in projections}
     return len(sources) == 1 and all(
         node is not None
         and node.op == "linear"
         and node.attributes["activation"] == "none"
-        and not node.inputs[3]
+        and not node["residual"]
         and uses[node.outputs[0]] == 1
         for node in projections
     )

@@ -12,8 +12,8 @@ def merge_identical_nodes(graph: Graph) -> Graph:
     renamed: dict[str, str] = {}
     dropped = []
     for node in graph.nodes:
-        inputs = tuple(renamed.get(value, value) for value in node.inputs)
-        key = (node.op, inputs, tuple(sorted(node.attributes.items())))
+        inputs = {operand: renamed.get(value, value) for operand, value in node.inputs.items()}
+        key = (node.op, frozenset(inputs.items()), frozenset(node.attributes.items()))
         if key in first:
             renamed.update(zip(node.outputs, first[key], strict=True))
             dropped.append(node.name)

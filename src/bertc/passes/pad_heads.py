@@ -28,11 +28,11 @@ def pad_heads(graph: Graph) -> Graph:
     for node in graph.nodes:
         if node.op != "attention_qkv":
             continue
-        qkv, outputs = producers[node.inputs[0]], consumers.get(node.outputs[0], [])
+        qkv, outputs = producers[node["qkv"]], consumers.get(node.outputs[0], [])
         heads = int(node.attributes["num_attention_heads"])
         if not _match(qkv, node, outputs, uses):
             continue
-        names = (*qkv.inputs[1:3], outputs[0].inputs[1])
+        names = (qkv["weight"], qkv["bias"], outputs[0]["weight"])
         weight, bias, dense = (graph.constants[name].array for name in names)
         size = weight.shape[0] // (3 * heads)
         extra = -size % LANES
@@ -55,9 +55,9 @@ def _pad(array: Array, extra: int) -> Array:
 
 def _match(qkv: Node, attention: Node, outputs: list[Node], uses: dict[str, int]) -> bool:
     """Whether projection, attention and output projection are chained, and their tensors their own."""
-    if qkv.op != "linear" or qkv.attributes["activation"] != "none" or qkv.inputs[3]:
+    if qkv.op != "linear" or qkv.attributes["activation"] != "none" or qkv["residual"]:
         return False
-    if len(outputs) != 1 or outputs[0].op != "linear" or outputs[0].inputs[3] == attention.outputs[0]:
+    if len(outputs) != 1 or outputs[0].op != "linear" or outputs[0]["residual"] == attention.outputs[0]:
         return False
-    own = (qkv.outputs[0], attention.outputs[0], *qkv.inputs[1:3], outputs[0].inputs[1])
+    own = (qkv.outputs[0], attention.outputs[0], qkv["weight"], qkv["bias"], outputs[0]["weight"])
     return all(uses[value] == 1 for value in own)

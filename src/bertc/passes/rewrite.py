@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-from bertc.ir.graph import Attribute, Constant, Graph, Node
+from bertc.ir.graph import Constant, Graph, Node
 
 
 def rewrite(
@@ -23,7 +21,7 @@ def rewrite(
     """
     names = renamed or {}
     nodes = [
-        dataclasses.replace(node, inputs=tuple(names.get(value, value) for value in node.inputs))
+        node.with_inputs(**{operand: names.get(value, value) for operand, value in node.inputs.items()})
         for original in graph.nodes
         for node in replaced.get(original.name, (original,))
     ]
@@ -34,14 +32,9 @@ def rewrite(
 def count_uses(graph: Graph) -> dict[str, int]:
     """Value name -> how many node inputs and graph outputs read it; at least one."""
     uses: dict[str, int] = {}
-    for value in (*(v for node in graph.nodes for v in node.inputs), *graph.outputs.values()):
+    for value in (*(v for node in graph.nodes for v in node.inputs.values()), *graph.outputs.values()):
         uses[value] = uses.get(value, 0) + 1
     return uses
-
-
-def with_attributes(node: Node, **attributes: Attribute) -> Node:
-    """The node with some attributes changed."""
-    return dataclasses.replace(node, attributes=MappingProxyType({**node.attributes, **attributes}))
 
 
 def common_parent(names: Sequence[str]) -> str:

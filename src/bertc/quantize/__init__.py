@@ -1,1 +1,1 @@
-"""Quantization: schemes, the formulas, and the pass that gives a graph its dtypes."""
+"""Quantization: schemes, methods, and the pass that gives a graph its dtypes."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from bertc.errors import GraphError
-from bertc.ir.graph import Attribute, Graph, Node
+from bertc.ir.graph import Graph, Node
 from bertc.ir.verifier import verify
 from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
 from bertc.quantize.precisions import WEIGHT_BITS, choose_precisions
@@ -101,8 +100,8 @@ class _Typer:
         for node in self._consumers.get(value, ()):
             precision = _FORMS.get(self._precisions.get(node.name, "fp32"), "fp32")
             if node.op == "linear":
-                wanted.update({precision} if node.inputs[0] == value else ())
-                wanted.update({"fp32"} if node.inputs[3] == value else ())
+                wanted.update({precision} if node["x"] == value else ())
+                wanted.update({"fp32"} if node["residual"] == value else ())
             elif node.op == "attention_qkv" and precision != "fp32":
                 wanted.add(_EITHER)
             else:
@@ -111,7 +110,7 @@ class _Typer:
 
     def _plain(self, node: Node) -> None:
         """The node as it is, its constants in fp32."""
-        for value in node.inputs:
+        for value in node.inputs.values():
             if value in self._graph.constants:
                 self.constants.f32(value)
         self.nodes.append(node)
@@ -121,10 +120,10 @@ class _Typer:
         wanted = self._wanted(value)
         affine = next((n for n in self._consumers.get(value, ()) if n.op == "channel_affine"), None)
         if affine is not None or "int8" in wanted:
-            quantized, *vectors = (*affine.outputs, *affine.inputs[1:]) if affine else (value, "", "")
-            inputs = (*node.inputs, *self._how(quantized, *vectors))
+            quantized = affine.outputs[0] if affine else value
             outputs = (value, *self._int8_form(quantized))
-            node = dataclasses.replace(node, op="layer_norm_quantize", inputs=inputs, outputs=outputs)
+            node = dataclasses.replace(node, op="layer_norm_quantize", outputs=outputs)
+            node = node.with_inputs(**self._rounding(quantized, affine))
         elif "bf16" in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
@@ -135,28 +134,28 @@ class _Typer:
         if self._wanted(value) != {"int8"}:
             raise GraphError(f"node {node.name!r}: only linear layers in int8 can follow channel_affine")
         if value not in self._quantized:
-            self._quantize_rows(value, *node.inputs)
+            self._quantize_rows(value, node["x"], node)
 
     def _linear(self, node: Node) -> None:
         precision = self._precisions[node.name]
-        x, weight, bias, residual = node.inputs
         if precision == "fp32":
             self._plain(node)
             return
-        operands: tuple[str, ...]
         if precision == "bf16":
-            operands = (self._bf16[x], self.constants.bf16(weight))
+            operands = {"x": self._bf16[node["x"]], "weight": self.constants.bf16(node["weight"])}
         else:
-            operands = (*self._quantized[x], *self.constants.int8(weight, WEIGHT_BITS[precision]))
-        operands = (*operands, self.constants.f32(bias), residual)
-        self._append_result(node, f"linear_{_FORMS[precision]}", operands)
+            operands = dict(zip(("x", "scale", "zero_point"), self._quantized[node["x"]], strict=True))
+            weight, scale = self.constants.int8(node["weight"], WEIGHT_BITS[precision])
+            operands.update(weight=weight, weight_scale=scale)
+        self.constants.f32(node["bias"])
+        self._append_result(node.with_inputs(**operands), f"linear_{_FORMS[precision]}")
 
     def _attention(self, node: Node) -> None:
         precision = self._precisions[node.name]
         if precision == "fp32":
             self._plain(node)
             return
-        self._append_result(node, node.op, node.inputs, compute_dtype=_FORMS[precision])
+        self._append_result(node.with_attributes(compute_dtype=_FORMS[precision]), node.op)
 
     def _embed(self, node: Node) -> None:
         """Words in 8 bits have a scale per row, as Guan et al. 2019, arXiv:1911.02079, have them in 4."""
@@ -164,16 +163,15 @@ class _Typer:
         if precision == "fp32":
             self._plain(node)
             return
-        *ids, word, _, position, token_type = node.inputs
-        words = self.constants.int8(word) if precision == "int8" else (self.constants.f16(word), "")
-        self._append(
-            node, "embed", (*ids, *words, self.constants.f16(position), self.constants.f16(token_type))
-        )
+        word = node["word"]
+        words, scale = self.constants.int8(word) if precision == "int8" else (self.constants.f16(word), "")
+        others = {name: self.constants.f16(node[name]) for name in ("position", "token_type")}
+        self.nodes.append(node.with_inputs(word=words, word_scale=scale, **others))
 
-    def _append_result(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
+    def _append_result(self, node: Node, op: str) -> None:
         """The node, its result in the form that all consumers take, if it can write that; else float32."""
         (value,) = node.outputs
-        wanted = set() if node.op == "linear" and node.inputs[3] else self._wanted(value)
+        wanted = set() if node["residual"] else self._wanted(value)
         out_dtype = "f32"
         if wanted and wanted <= {"bf16", _EITHER}:
             self._bf16[value] = value
@@ -181,10 +179,10 @@ class _Typer:
         elif wanted == {"int8"} and value in self._static and op != "linear_bf16":
             numbers, scale, zero_point = self._int8_form(value)
             self.constants.shared(scale, zero_point, self._static[value])
-            inputs = (*inputs, self.constants.static(value, self._static[value]))
+            node = node.with_inputs(static=self.constants.static(value, self._static[value]))
             node = dataclasses.replace(node, outputs=(numbers,))
             out_dtype = "u8"
-        self._append(node, op, inputs, **attributes, out_dtype=out_dtype)
+        self.nodes.append(dataclasses.replace(node, op=op).with_attributes(out_dtype=out_dtype))
 
     def _bf16_form(self, value: str) -> str:
         self._bf16[value] = f"{value}.bf16"
@@ -194,20 +192,18 @@ class _Typer:
         self._quantized[value] = (f"{value}.q", f"{value}.scale", f"{value}.zero_point")
         return self._quantized[value]
 
-    def _how(self, value: str, multiplier: str = "", offset: str = "") -> tuple[str, ...]:
-        """Operands of the op that writes ``value`` in 8 bits."""
-        vectors = [self.constants.f32(vector) if vector else "" for vector in (multiplier, offset)]
+    def _rounding(self, value: str, affine: Node | None) -> dict[str, str]:
+        """The operands that say how ``value`` is written in 8 bits; ``affine`` makes it, if it is there."""
+        operands = {}
+        if affine is not None:
+            operands = {name: self.constants.f32(affine[name]) for name in ("multiplier", "offset")}
         if value in self._static:
-            return (*vectors, self.constants.static(value, self._static[value]))
-        return tuple(vectors) if multiplier else ()
+            operands["static"] = self.constants.static(value, self._static[value])
+        return operands
 
-    def _quantize_rows(self, value: str, x: str, *vectors: str) -> None:
-        inputs = (x, *self._how(value, *vectors))
+    def _quantize_rows(self, value: str, x: str, affine: Node | None = None) -> None:
+        inputs = {"x": x, **self._rounding(value, affine)}
         self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, self._int8_form(value)))
 
     def _convert(self, value: str, op: str, *outputs: str) -> None:
-        self.nodes.append(Node(f"{value}.{op}", op, (value,), outputs))
-
-    def _append(self, node: Node, op: str, inputs: tuple[str, ...], **attributes: Attribute) -> None:
-        changed = MappingProxyType({**node.attributes, **attributes})
-        self.nodes.append(dataclasses.replace(node, op=op, inputs=inputs, attributes=changed))
+        self.nodes.append(Node(f"{value}.{op}", op, {"x": value}, outputs))

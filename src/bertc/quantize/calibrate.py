@@ -22,7 +22,7 @@ Run = Callable[[Graph, Mapping[str, Array]], Mapping[str, Array]]
 def quantized_edges(graph: Graph, precisions: Mapping[str, str]) -> tuple[str, ...]:
     """The values that enter a linear layer in int8 or int7, each once, in execution order."""
     linear = [node for node in graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS]
-    return tuple(dict.fromkeys(node.inputs[0] for node in linear))
+    return tuple(dict.fromkeys(node["x"] for node in linear))
 
 
 def calibrate(

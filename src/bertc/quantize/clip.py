@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 
 Array = np.ndarray[Any, Any]
 
@@ -23,12 +23,12 @@ def search_scale(weight: Array, power: Array, limit: int) -> Array:
 
     ``power`` [in] is the mean square of each input channel; numbers are within -limit..limit.
     """
-    largest = primitives.largest_scale(weight, limit)
+    largest = formulas.largest_scale(weight, limit)
     best_scale = largest
     best_error = np.full(len(weight), np.inf)
     for share in SHARES:
         scale = (share * largest).astype(np.float32)
-        rounded = primitives.dequantize_per_channel(primitives.round_to_scale(weight, scale, limit), scale)
+        rounded = formulas.dequantize_per_channel(formulas.round_to_scale(weight, scale, limit), scale)
         error = ((weight - rounded) ** 2) @ power
         better = error < best_error
         best_error = np.where(better, error, best_error)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertc.errors import RecipeError
+from bertc.ir import formulas
 from bertc.ir.graph import Constant, DType, Graph
-from bertc.quantize import primitives
 
 Array = np.ndarray[Any, Any]
 
@@ -46,7 +46,7 @@ class TypedConstants:
         self._rounded = rounded or {}
         self._forms: dict[str, set[str]] = {}
         for node in graph.nodes:
-            for value in node.inputs:
+            for value in node.inputs.values():
                 if value in graph.constants:
                     self._forms.setdefault(value, set()).add(precisions.get(node.name, "fp32"))
         self.made: dict[str, Constant] = {}
@@ -59,7 +59,7 @@ class TypedConstants:
     def bf16(self, name: str) -> str:
         """Rounded to bf16."""
         array = self._graph.constants[name].array
-        return self._add(name, "bf16", Constant(DType.BF16, primitives.round_to_bf16(array)))
+        return self._add(name, "bf16", Constant(DType.BF16, formulas.round_to_bf16(array)))
 
     def f16(self, name: str) -> str:
         """Rounded to fp16. Raises ``RecipeError`` if a number is too large for it."""
@@ -72,7 +72,7 @@ class TypedConstants:
         """Quantized to ``bits`` with one scale per row. Returns the names of numbers and scales."""
         rounded = self._rounded.get(name)
         if rounded is None:
-            rounded = RoundedWeight(*primitives.quantize_per_channel(self._graph.constants[name].array, bits))
+            rounded = RoundedWeight(*formulas.quantize_per_channel(self._graph.constants[name].array, bits))
         quantized = self._add(name, f"int{bits}", Constant(DType.I8, rounded.numbers))
         self.made[f"{quantized}.scale"] = Constant(DType.F32, rounded.scale)
         return quantized, f"{quantized}.scale"

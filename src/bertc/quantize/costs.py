@@ -6,9 +6,9 @@ Estimated, not measured: a measurement on a busy machine would choose other node
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from bertc.ir.graph import SEQUENCES, Graph, Node
+from bertc.ir.graph import SEQUENCES, Graph
+from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 
 GIGAOPS: Mapping[str, Mapping[str, float]] = {
@@ -61,24 +61,17 @@ class Costs:
 def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:
     """Node name -> multiplications per token."""
     types = verify(graph)
-
-    def width(value: str) -> float:
-        last: Any = types[value].shape[-1]
-        return float(last)
-
-    def rows(node: Node) -> float:
-        return 1 / tokens_per_text if types[node.outputs[0]].shape[0] == SEQUENCES else 1.0
-
     for node in graph.nodes:
-        if node.op == "linear":
-            yield node.name, rows(node) * width(node.inputs[0]) * width(node.outputs[0])
-        elif node.op == "attention_qkv":
-            yield node.name, 2 * tokens_per_text * width(node.outputs[0])
+        work = OPS[node.op].work
+        if work is not None:
+            operands = {operand: types[value] for operand, value in node.inputs.items()}
+            rows = 1 / tokens_per_text if types[node.outputs[0]].shape[0] == SEQUENCES else 1.0
+            yield node.name, rows * work(operands, tokens_per_text)
 
 
 def _elements(graph: Graph) -> Iterator[tuple[str, int]]:
     """Node name -> numbers in its matrix, or in its largest table."""
     for node in graph.nodes:
-        sizes = [graph.constants[value].array.size for value in node.inputs if value in graph.constants]
-        if node.op in ("linear", "embed"):
-            yield node.name, max(sizes)
+        large = [each.name for each in OPS[node.op].operands if each.packing in ("weight", "table")]
+        if large:
+            yield node.name, max(graph.constants[node[name]].array.size for name in large if node[name])

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bertc.ir import formulas
 from bertc.ir.graph import Node
-from bertc.quantize import primitives
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.smooth import ChannelAffine, Rounding, choose_affine, estimate_error, no_change
 from bertc.quantize.static_scales import covered_range, group_channels, static_scale
@@ -72,8 +72,8 @@ class EdgePlan:
     def round(self, rows: Array) -> Array:
         """What is left of rows of the changed value after 8 bits."""
         if self.static is None:
-            return primitives.dequantize_rows(*primitives.quantize_rows(rows))
-        return primitives.dequantize_rows(*primitives.quantize_static(rows, *self.static))
+            return formulas.dequantize_rows(*formulas.quantize_rows(rows))
+        return formulas.dequantize_rows(*formulas.quantize_static(rows, *self.static))
 
 
 def plan_edge(edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, producer: Node) -> EdgePlan:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.ir.graph import Constant, DType, Graph
+from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.passes.rewrite import count_uses
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.layers import RoundedLayer
@@ -34,11 +34,11 @@ def find_value_projections(graph: Graph) -> dict[str, str]:
         readers = consumers.get(node.outputs[0], [])
         if node.op != "attention_qkv" or len(readers) != 1 or readers[0].op != "linear":
             continue
-        projection, reader = producers[node.inputs[0]], readers[0]
+        projection, reader = producers[node["qkv"]], readers[0]
         if projection.op != "linear" or projection.attributes["activation"] != "none":
             continue
-        own = (node.outputs[0], node.inputs[0], *projection.inputs[1:3], *reader.inputs[1:3])
-        if not projection.inputs[3] and all(uses[value] == 1 for value in own):
+        own = (node.outputs[0], node["qkv"], *_weight_and_bias(projection), *_weight_and_bias(reader))
+        if not projection["residual"] and all(uses[value] == 1 for value in own):
             found[node.outputs[0]] = projection.name
     return found
 
@@ -51,14 +51,14 @@ def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
     producers, consumers = graph.producers(), graph.consumers()
     constants = dict(graph.constants)
     for value, affine in affines.items():
-        projection, (reader,) = producers[producers[value].inputs[0]], consumers[value]
-        weight, bias = (graph.constants[name].array for name in projection.inputs[1:3])
+        projection, (reader,) = producers[producers[value]["qkv"]], consumers[value]
+        weight, bias = (graph.constants[name].array for name in _weight_and_bias(projection))
         multiplier, offset = _of_all_rows(len(bias), affine)
         changed = weight * multiplier[:, None], bias * multiplier + offset
-        constants.update(_constants(projection.inputs[1:3], changed))
-        weight, bias = (graph.constants[name].array for name in reader.inputs[1:3])
+        constants.update(_constants(_weight_and_bias(projection), changed))
+        weight, bias = (graph.constants[name].array for name in _weight_and_bias(reader))
         changed = affine.weight(weight), affine.bias(weight, bias)
-        constants.update(_constants(reader.inputs[1:3], changed))
+        constants.update(_constants(_weight_and_bias(reader), changed))
     return dataclasses.replace(graph, constants=constants)
 
 
@@ -74,6 +74,10 @@ def _of_all_rows(rows: int, affine: ChannelAffine) -> tuple[Array, Array]:
     others = rows - len(affine.multiplier)
     ones, zeros = np.ones(others, np.float32), np.zeros(others, np.float32)
     return np.concatenate([ones, affine.multiplier]), np.concatenate([zeros, affine.offset])
+
+
+def _weight_and_bias(linear: Node) -> tuple[str, str]:
+    return linear["weight"], linear["bias"]
 
 
 def _constants(names: tuple[str, ...], arrays: tuple[Array, ...]) -> dict[str, Constant]:

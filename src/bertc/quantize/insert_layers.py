@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from bertc.ir.graph import Constant, DType, Graph, Node
@@ -28,23 +27,24 @@ def insert_layers(
         if layer is None:
             nodes.append(node)
             continue
-        edge, weight, bias, residual = node.inputs
+        edge = node["x"]
         # Constants that other nodes read too stay as they are for those.
-        own = [name if uses[name] == 1 else f"{name}:{node.name}" for name in (weight, bias)]
-        constants[own[0]] = graph.constants[weight]
-        constants[own[1]] = Constant(DType.F32, layer.bias)
-        rounded[own[0]] = layer.weight
+        own = {
+            operand: name if uses[name] == 1 else f"{name}:{node.name}"
+            for operand, name in node.inputs.items()
+            if operand in ("weight", "bias")
+        }
+        constants[own["weight"]] = graph.constants[node["weight"]]
+        constants[own["bias"]] = Constant(DType.F32, layer.bias)
+        rounded[own["weight"]] = layer.weight
         affine = affines.get(edge)
         if affine is not None and edge not in inserted:
             inserted.add(edge)
-            vectors = {
-                f"{changed(edge)}.multiplier": Constant(DType.F32, affine.multiplier),
-                f"{changed(edge)}.offset": Constant(DType.F32, affine.offset),
-            }
-            constants.update(vectors)
-            nodes.append(Node(changed(edge), "channel_affine", (edge, *vectors), (changed(edge),)))
-        x = edge if affine is None else changed(edge)
-        nodes.append(dataclasses.replace(node, inputs=(x, *own, residual)))
+            vectors = {name: f"{changed(edge)}.{name}" for name in ("multiplier", "offset")}
+            for name, vector in vectors.items():
+                constants[vector] = Constant(DType.F32, getattr(affine, name))
+            nodes.append(Node(changed(edge), "channel_affine", {"x": edge, **vectors}, (changed(edge),)))
+        nodes.append(node.with_inputs(x=edge if affine is None else changed(edge), **own))
     return graph.with_nodes(nodes, constants=constants), rounded
 
 

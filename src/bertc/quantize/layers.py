@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.quantize import primitives
+from bertc.ir import formulas
 from bertc.quantize.bias_correction import correct_bias
 from bertc.quantize.clip import search_scale
 from bertc.quantize.constants import RoundedWeight
@@ -46,9 +46,9 @@ def round_layer(
     if fits and scheme.rounding == "gptq":
         numbers = round_gptq(changed, scale, moment, limit)
     else:
-        numbers = primitives.round_to_scale(changed, scale, limit)
+        numbers = formulas.round_to_scale(changed, scale, limit)
     if plan is not None and fits and with_bias_correction:
-        rounded = primitives.dequantize_per_channel(numbers, scale)
+        rounded = formulas.dequantize_per_channel(numbers, scale)
         bias = correct_bias(bias, weight, plan.before.mean, rounded, plan.mean_after_rounding())
     elif affine is not None:
         bias = affine.bias(weight, bias)
@@ -67,4 +67,4 @@ def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Arr
 def _channel_scales(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:
     if scheme.clip == "mse":
         return search_scale(weight, power, limit)
-    return primitives.largest_scale(weight, limit)
+    return formulas.largest_scale(weight, limit)

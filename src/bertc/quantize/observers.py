@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.quantize.primitives import cover_range
+from bertc.ir.formulas import cover_range
 from bertc.quantize.statistics import EdgeStatistics
 from bertc.recipe import Observer
 

@@ -19,13 +19,13 @@ def find_parts(graph: Graph) -> dict[str, str]:
     last = attentions[-1] if attentions else -1
 
     def source(node: Node) -> Node | None:
-        found = producers.get(node.inputs[0])
+        found = producers.get(node["qkv" if node.op == "attention_qkv" else "x"])
         return source(found) if found is not None and found.op in _TRANSPARENT else found
 
     def is_ffn(node: Node) -> bool:
         """Whether it is the second matrix of a block: it adds the residual, and reads no attention."""
         before = source(node)
-        return node.op == "linear" and bool(node.inputs[3]) and before is not None and before.op == "linear"
+        return node.op == "linear" and bool(node["residual"]) and before is not None and before.op == "linear"
 
     parts = {}
     for index, node in enumerate(graph.nodes):

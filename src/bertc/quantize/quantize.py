@@ -109,7 +109,7 @@ class Quantizer:
     def _layer(
         self, node: Node, precisions: Mapping[str, str], plans: Mapping[str, EdgePlan]
     ) -> RoundedLayer:
-        bits, plan = WEIGHT_BITS[precisions[node.name]], plans.get(node.inputs[0])
+        bits, plan = WEIGHT_BITS[precisions[node.name]], plans.get(node["x"])
         key = (node.name, bits, id(plan))
         if key not in self._layers:
             self._layers[key] = round_layer(
@@ -122,12 +122,12 @@ class Quantizer:
         return self._layers[key]
 
     def _weight_and_bias(self, node: Node) -> tuple[Array, Array]:
-        weight, bias = (self._graph.constants[name].array for name in node.inputs[1:3])
+        weight, bias = (self._graph.constants[node[name]].array for name in ("weight", "bias"))
         return weight, bias
 
 
 def _by_input(nodes: list[Node]) -> dict[str, list[Node]]:
     found: dict[str, list[Node]] = {}
     for node in nodes:
-        found.setdefault(node.inputs[0], []).append(node)
+        found.setdefault(node["x"], []).append(node)
     return found

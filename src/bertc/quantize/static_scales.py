@@ -14,9 +14,9 @@ import dataclasses
 
 import numpy as np
 
+from bertc.ir.formulas import cover_range
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.observers import Range, choose_range
-from bertc.quantize.primitives import cover_range
 from bertc.quantize.smooth import ChannelAffine
 from bertc.quantize.statistics import EdgeStatistics
 from bertc.recipe import ActivationScheme, Observer

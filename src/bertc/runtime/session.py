@@ -176,7 +176,7 @@ def _build_program(executable: Executable, isa: str) -> Any:
         for buffer in program.buffers:
             native.add_buffer(buffer.name, buffer.dtype, buffer.rows, buffer.columns, buffer.slot)
         for step in program.steps:
-            native.add_step(step.op, step.name, list(step.inputs), list(step.outputs), dict(step.attributes))
+            native.add_step(step.op, step.name, dict(step.inputs), list(step.outputs), dict(step.attributes))
         for name, buffer_name in program.outputs.items():
             native.add_output(name, buffer_name)
         native.finish()

@@ -1,0 +1,60 @@
+"""What a row of the op table says: the dataclasses of ``ops.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bertc.ir.graph import Attribute, TensorType
+
+Types = Mapping[str, TensorType]
+"""Operand -> the type of its value; absent operands are not in it."""
+Rule = Callable[[Types, Mapping[str, Attribute]], tuple[TensorType, ...]]
+"""Operand types and attributes -> output types. Raises ``GraphError`` if they do not fit the op."""
+Work = Callable[[Types, float], float]
+"""Operand types and tokens per sequence -> multiplications for one row of the first output."""
+Packing = Literal["vector", "table", "weight"]
+"""A layout of constants (``lowering/pack.py``)."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An input of an op: what nodes, programs and native kernels know it by."""
+
+    name: str
+    packing: Packing | None = None
+    """How kernels read it, if it must be a constant; None for an activation or an input of the graph."""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row of the table."""
+
+    name: str
+    stages: frozenset[str]
+    """Where the op is legal. In stage "typed" it has a kernel."""
+    operands: tuple[Operand, ...]
+    rule: Rule
+    reference: Callable[..., Any]
+    """The NumPy twin. Takes operands and attributes by name; see ``reference.py``."""
+    attributes: Mapping[str, type | tuple[str, ...]] = field(default_factory=dict)
+    """Attribute name -> its type, or the strings it may be."""
+    outputs: tuple[str, ...] = ("y",)
+    in_place: str = ""
+    """The operand whose memory the first output may take over: the kernel reads each element before it
+    writes that element."""
+    work: Work | None = None
+    """What the op costs, for ops that multiply matrices."""
+    compared: bool = False
+    """Whether a certificate says how close the first output is to the model in fp32."""
+
+    def takes(self, operand: str) -> bool:
+        """Whether the op has an operand of that name."""
+        return any(each.name == operand for each in self.operands)
+
+    def bind(self, *values: str) -> dict[str, str]:
+        """``Node.inputs`` for values in the order of the operands; "" stands for an absent one."""
+        names = (operand.name for operand in self.operands)
+        return {name: value for name, value in zip(names, values, strict=False) if value}

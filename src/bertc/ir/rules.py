@@ -1,0 +1,205 @@
+"""Shape rules: from the types of an op's operands to those of its outputs, or what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bertc.errors import GraphError
+from bertc.ir.graph import SEQUENCES, SEQUENCES_PLUS_ONE, TOKENS, Attribute, Dimension, DType, TensorType
+from bertc.ir.op import Types
+
+Attributes = Mapping[str, Attribute]
+Result = tuple[TensorType, ...]
+
+_TABLES = (DType.F32, DType.F16, DType.I8)
+
+
+def _fail(message: str) -> None:
+    raise GraphError(message)
+
+
+def _same(found: Dimension, expected: Dimension, what: str) -> None:
+    if found != expected:
+        _fail(f"{what} is {found}, expected {expected}")
+
+
+def _typed(types: Types, name: str, rank: int, *dtypes: DType) -> TensorType:
+    """The type of an operand, which must have one of ``dtypes`` (by default float32) and that rank."""
+    value, wanted = types[name], dtypes or (DType.F32,)
+    if value.dtype not in wanted or len(value.shape) != rank:
+        names = " or ".join(dtype.value for dtype in wanted)
+        _fail(f"input {name!r} is {value}, expected {names} of rank {rank}")
+    return value
+
+
+def _rows(types: Types, name: str, *dtypes: DType) -> TensorType:
+    typed = _typed(types, name, 2, *dtypes)
+    if typed.shape[0] not in (TOKENS, SEQUENCES):
+        _fail(f"input {name!r} has {typed.shape[0]} rows, expected tokens or sequences")
+    return typed
+
+
+def _vector(types: Types, name: str, length: Dimension, dtype: DType = DType.F32) -> None:
+    """Checks a vector, if it is there."""
+    if name in types:
+        _same(_typed(types, name, 1, dtype).shape[0], length, f"length of {name}")
+
+
+def _width(value: TensorType) -> int:
+    width = value.shape[-1]
+    if not isinstance(width, int):
+        raise GraphError(f"the last dimension of {value} must be a number")
+    return width
+
+
+def elementwise(types: Types, _: Attributes) -> Result:
+    """As ``x``."""
+    return (_rows(types, "x"),)
+
+
+def add(types: Types, _: Attributes) -> Result:
+    """As ``a`` and ``b``, which must not differ."""
+    a, b = _rows(types, "a"), _rows(types, "b")
+    if a != b:
+        _fail(f"operands differ: {a} and {b}")
+    return (a,)
+
+
+def embedding(types: Types, _: Attributes) -> Result:
+    """A row of ``table`` for each token."""
+    _vector(types, "ids", TOKENS, DType.I32)
+    return (TensorType(DType.F32, (TOKENS, _width(_typed(types, "table", 2, *_TABLES)))),)
+
+
+def embed(types: Types, _: Attributes) -> Result:
+    """A sum of rows for each token; 8-bit words have a scale for each row."""
+    for name in ("input_ids", "token_type_ids", "position_ids"):
+        _vector(types, name, TOKENS, DType.I32)
+    word = _typed(types, "word", 2, *_TABLES)
+    if (word.dtype == DType.I8) != ("word_scale" in types):
+        _fail("input 'word_scale' goes with 8-bit word rows, and only with them")
+    _vector(types, "word_scale", word.shape[0])
+    for name in ("position", "token_type"):
+        table = _typed(types, name, 2, DType.F32, DType.F16)
+        _same(table.shape[1], word.shape[1], f"width of {name}")
+    return (TensorType(DType.F32, (TOKENS, _width(word))),)
+
+
+def layer_norm(types: Types, _: Attributes) -> Result:
+    """As ``x``; ``gamma`` and ``beta`` have a number for each column."""
+    x = _rows(types, "x")
+    for name in ("gamma", "beta"):
+        _vector(types, name, x.shape[1])
+    return (x,)
+
+
+def channel_affine(types: Types, _: Attributes) -> Result:
+    """As ``x``; ``multiplier`` and ``offset`` have a number for each column."""
+    x = _rows(types, "x")
+    for name in ("multiplier", "offset"):
+        _vector(types, name, x.shape[1])
+    return (x,)
+
+
+def quantize_rows(types: Types, attributes: Attributes) -> Result:
+    """``x`` in 8 bits, with a scale and a zero point for each row."""
+    if ("multiplier" in types) != ("offset" in types):
+        _fail("inputs 'multiplier' and 'offset' go together")
+    (x,) = channel_affine(types, attributes)
+    _vector(types, "static", 2)
+    rows = x.shape[:1]
+    return TensorType(DType.U8, x.shape), TensorType(DType.F32, rows), TensorType(DType.I32, rows)
+
+
+def layer_norm_quantize(types: Types, attributes: Attributes) -> Result:
+    """As ``x``, and the same in 8 bits."""
+    return (*layer_norm(types, attributes), *quantize_rows(types, attributes))
+
+
+def layer_norm_bf16(types: Types, attributes: Attributes) -> Result:
+    """As ``x``, and the same in bf16."""
+    (x,) = layer_norm(types, attributes)
+    return x, TensorType(DType.BF16, x.shape)
+
+
+def cast_bf16(types: Types, _: Attributes) -> Result:
+    """``x`` in bf16."""
+    return (TensorType(DType.BF16, _rows(types, "x").shape),)
+
+
+def _product(types: Types, dtype: DType, weight_dtype: DType) -> TensorType:
+    """Float32 [rows, out] of a linear layer with ``x`` and ``weight`` of these dtypes."""
+    x, weight = _rows(types, "x", dtype), _typed(types, "weight", 2, weight_dtype)
+    _same(weight.shape[1], x.shape[1], "input width of weight")
+    _vector(types, "bias", weight.shape[0])
+    out = TensorType(DType.F32, (x.shape[0], weight.shape[0]))
+    _width(out)
+    if types.get("residual", out) != out:
+        _fail(f"input 'residual' is {types['residual']}, expected {out}")
+    return out
+
+
+def _stored(out: TensorType, types: Types, attributes: Attributes) -> Result:
+    """``out`` as an op stores it that can store 8 bits by a static scale."""
+    dtype = DType(attributes["out_dtype"])
+    _vector(types, "static", 2)
+    if (dtype == DType.U8) != ("static" in types):
+        _fail("input 'static' goes with out_dtype 'u8', and only with it")
+    return (TensorType(dtype, out.shape),)
+
+
+def linear(types: Types, _: Attributes) -> Result:
+    """Float32 [rows, out]."""
+    return (_product(types, DType.F32, DType.F32),)
+
+
+def linear_bf16(types: Types, attributes: Attributes) -> Result:
+    """[rows, out] in ``out_dtype``."""
+    out = _product(types, DType.BF16, DType.BF16)
+    return (TensorType(DType(attributes["out_dtype"]), out.shape),)
+
+
+def linear_int8(types: Types, attributes: Attributes) -> Result:
+    """[rows, out] in ``out_dtype``; ``scale`` and ``zero_point`` are of each row, or one for all."""
+    out = _product(types, DType.U8, DType.I8)
+    length = _typed(types, "scale", 1).shape[0]
+    _same(length, 1 if length == 1 else out.shape[0], "length of scale")
+    _vector(types, "zero_point", length, DType.I32)
+    _vector(types, "weight_scale", out.shape[1])
+    return _stored(out, types, attributes)
+
+
+def _heads(width: int, types: Types, attributes: Attributes) -> TensorType:
+    """Float32 [tokens, width] of an attention whose heads share ``width``."""
+    _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+    heads = int(attributes["num_attention_heads"])
+    if heads < 1 or width % heads:
+        _fail(f"{width} columns do not divide into {heads} attention heads")
+    return TensorType(DType.F32, (TOKENS, width))
+
+
+def attention(types: Types, attributes: Attributes) -> Result:
+    """As ``query``, ``key`` and ``value``, which must not differ."""
+    query, key, value = (_rows(types, name) for name in ("query", "key", "value"))
+    if not query == key == value:
+        _fail(f"query, key and value differ: {query}, {key}, {value}")
+    _same(query.shape[0], TOKENS, "rows of query")
+    return (_heads(_width(query), types, attributes),)
+
+
+def attention_qkv(types: Types, attributes: Attributes) -> Result:
+    """A third as wide as ``qkv``, in ``out_dtype``."""
+    qkv = _rows(types, "qkv", DType.F32, DType.BF16)
+    _same(qkv.shape[0], TOKENS, "rows of qkv")
+    width = _width(qkv)
+    if width % 3:
+        _fail(f"qkv has {width} columns, expected a multiple of 3")
+    return _stored(_heads(width // 3, types, attributes), types, attributes)
+
+
+def pool(types: Types, _: Attributes) -> Result:
+    """A row of ``x`` for each sequence."""
+    x = _rows(types, "x")
+    _same(x.shape[0], TOKENS, "rows of x")
+    _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+    return (TensorType(DType.F32, (SEQUENCES, x.shape[1])),)
