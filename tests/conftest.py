@@ -29,7 +29,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
 def artifact(checkpoint: MakeArtifact, tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
     """``artifact(head, dtype)``: that checkpoint, compiled. Do not write to the file.
 
-    "int7" is int8 in the profile "avx2".
+    "int7" is int8 by the preset "avx2".
     """
 
     @cache
@@ -38,7 +38,7 @@ def artifact(checkpoint: MakeArtifact, tmp_path_factory: pytest.TempPathFactory)
 
         path = tmp_path_factory.mktemp("artifact") / f"{head}.{dtype}.bertc"
         if dtype == "int7":
-            bertc.compile(checkpoint(head), path, profile="avx2")
+            bertc.compile(checkpoint(head), path, "avx2")
         else:
             bertc.compile(checkpoint(head), path, dtype=dtype)
         return path

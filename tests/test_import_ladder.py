@@ -29,10 +29,11 @@ LADDER: dict[str, set[str]] = {
     "fidelity": {"errors"},
     # The compile half.
     "ir": {"errors"},
-    "recipe": {"errors", "profiles"},
-    "profiles": set(),
+    "recipe": {"errors", "precision", "task_table"},
+    "precision": set(),
+    "task_table": set(),
     "passes": {"errors", "ir"},
-    "quantize": {"errors", "ir", "passes", "recipe"},
+    "quantize": {"errors", "ir", "passes", "precision", "recipe"},
     "architectures": {"errors", "ir", "artifact.schema"},
     "frontends": {"errors", "ir", "architectures", "artifact.schema", "version"},
     "lowering": {"errors", "ir", "artifact.schema"},
@@ -46,7 +47,7 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"errors", "artifact", "artifact.schema", "runtime", "tasks"},
     "files": {"errors", "artifact"},
     "evaluation": {"errors", "artifact", "artifact.schema", "files", "runtime", "tasks", "encoder"},
-    "report": {"errors", "artifact", "artifact.json_form", "fidelity", "version"},
+    "report": {"errors", "artifact", "artifact.json_form", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "errors",

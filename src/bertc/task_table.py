@@ -48,6 +48,11 @@ class TaskFacts:
         """What an accuracy budget without labelled data is about, as recipes spell it."""
         return "cosine" if self.compares == "vectors" else "top1_agreement"
 
+    @property
+    def budget_metrics(self) -> tuple[str, str]:
+        """What an accuracy budget may be about, as recipes spell it: without labelled data, and with it."""
+        return self.fidelity_metric, self.metric.name
+
 
 TASKS: Mapping[str, TaskFacts] = MappingProxyType(
     {

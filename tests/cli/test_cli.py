@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import pytest
 
 import bertc
 from bertc.cli import main as module
-from bertc.cli.compile import ProfileName
-from bertc.profiles import PROFILES
+from bertc.precision import integers
 from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
 
@@ -36,6 +34,8 @@ def test_version(run: Run) -> None:
         ["compile", "model"],
         ["compile", "model", "-o", "a.bertc", "--dtype", "int3"],
         ["compile", "model", "-o", "a.bertc", "--profile", "sse"],
+        ["compile", "model", "-o", "a.bertc", "--preset", "sse"],
+        ["compile", "model", "-o", "a.bertc", "--preset", "avx2", "--recipe", "fp32"],
         ["eval", "sts", "a.bertc"],
         ["bench", "a.bertc", "--batch", "1,x"],
         ["show", "a.bertc", "--threads", "0"],
@@ -212,21 +212,28 @@ def test_show_certificate(run: Run, artifact: MakeArtifact, head: str) -> None:
     assert all(word in outcome.out for word in (certificate["worst"][0]["text"], certificate["isa"]))
 
 
-def test_a_profile_is_chosen_and_shown(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
-    for name, bits in (("vnni", 8), ("avx2", 7)):
-        path = tmp_path / f"{name}.bertc"
-        assert run("compile", checkpoint(), "-o", path, "--profile", name).code == 0
+@pytest.mark.parametrize(("preset", "profile", "bits"), [("default", "vnni", 8), ("avx2", "avx2", 7)])
+def test_a_preset_is_chosen_and_shown_also_by_its_former_name(
+    preset: str, profile: str, bits: int, run: Run, checkpoint: MakeArtifact, tmp_path: Path
+) -> None:
+    hashes = set()
+    for option, name in (("--preset", preset), ("--recipe", preset), ("--profile", profile)):
+        path = tmp_path / f"tiny{option}.bertc"
+        outcome = run("compile", checkpoint(), "-o", path, option, name)
+        assert outcome.code == 0 and "deprecated" not in outcome.err.lower()
         facts = run.json("show", path)
         assert facts["recipe"]["weights"]["bits"] == bits
-        assert facts["profile"] == {"name": name, **asdict(PROFILES[name])}
-    assert [name.value for name in ProfileName] == list(PROFILES)
+        precision = integers(bits)
+        assert facts["int8"] == {"weight_bits": bits, "use": precision.use, "cost": precision.cost}
+        hashes.add(facts["file"]["weights_sha256"])
+    assert len(hashes) == 1
 
 
-def test_a_mix_of_weights_has_no_profile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+def test_a_mix_of_weights_is_counted(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
     recipe, path = tmp_path / "mix.json", tmp_path / "tiny.bertc"
     recipe.write_text(json.dumps({"parts": {"output": "int7"}}))
     assert run("compile", checkpoint(), "-o", path, "--recipe", recipe).code == 0
-    assert run.json("show", path)["profile"] == {"name": "mixed", "layers": "2 of 7 bits and 7 of 8 bits"}
+    assert run.json("show", path)["int8"] == {"layers": "2 of 7 bits and 7 of 8 bits"}
     assert "2 of 7 bits and 7 of 8 bits" in run("show", path).out
 
 
@@ -239,8 +246,8 @@ def test_a_profile_is_for_int8(run: Run, checkpoint: MakeArtifact, tmp_path: Pat
     assert not path.exists()
 
 
-def test_files_without_int8_layers_have_no_profile(run: Run, artifact: MakeArtifact) -> None:
-    assert run.json("show", artifact("embedding", "bf16"))["profile"] == {}
+def test_files_without_int8_layers_have_no_facts_of_them(run: Run, artifact: MakeArtifact) -> None:
+    assert run.json("show", artifact("embedding", "bf16"))["int8"] == {}
 
 
 def test_show_verify_finds_damage(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    assert run("init", "--profile", "vendor-static", "-o", path).exit_code == 0
+    assert run("init", "--preset", "vendor-static", "-o", path).exit_code == 0
     assert Recipe.load(path) == Recipe.load("vendor-static")
     result = run("check", path)
     assert (result.exit_code, result.stdout) == (0, f"{path}: valid\n")
@@ -39,7 +39,7 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
 
 def test_init_writes_json_where_the_name_says_so(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    assert run("init", "--profile", "avx2", "-o", path).exit_code == 0
+    assert run("init", "--profile", "avx2", "-o", path).exit_code == 0  # the former name of --preset
     assert Recipe.from_json(path.read_text()) == Recipe.load("avx2")
     assert run("check", path).exit_code == 0
 
@@ -50,8 +50,8 @@ def test_init_writes_no_file_that_check_would_not_read(tmp_path: Path) -> None:
 
 
 def test_init_tells_the_presets() -> None:
-    assert all(name in run("init", "--profile", "list").stdout for name in PRESETS)
-    result = run("init", "--profile", "vendor")
+    assert all(name in run("init", "--preset", "list").stdout for name in PRESETS)
+    result = run("init", "--preset", "vendor")
     assert result.exit_code == 2 and "vendor-static" in result.output
 
 

@@ -22,7 +22,7 @@ STEP = "encoder.layer.1.intermediate.dense"
 @pytest.fixture(scope="module")
 def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("seven") / "tiny.bertc"
-    bertc.compile(checkpoint, path, profile="avx2")
+    bertc.compile(checkpoint, path, "avx2")
     return path
 
 

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 WEIGHT = normal(48, 64, seed=9) / np.sqrt(64, dtype=np.float32)
 BIAS = normal(1, 48, seed=8)[0]
 NORM = Node("norm", "layer_norm", {"x": "x"}, ("y",))
-GELU = Node("dense", "linear", {"x": "x"}, ("y",))
+GELU = Node("dense", "linear", {"x": "x"}, ("y",), {"activation": "gelu"})
 PLAIN: dict[str, Any] = {
     "smoothing": {"migration": None, "channel_shift": False},
     "weights": {"clip": "max", "rounding": "nearest"},
@@ -29,7 +29,7 @@ PLAIN: dict[str, Any] = {
 def _quantize(
     x: Array, recipe: Recipe, *, bits: int = 8, producer: Node = NORM
 ) -> tuple[EdgePlan, RoundedLayer]:
-    plan = plan_edge(statistics_of(x), WEIGHT, bits, recipe, producer)
+    plan = plan_edge(statistics_of(x), WEIGHT, bits, recipe, [producer])
     layer = round_layer(WEIGHT, BIAS, plan, recipe.weights, bits, with_bias_correction=recipe.bias_correction)
     return plan, layer
 

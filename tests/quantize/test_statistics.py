@@ -59,6 +59,26 @@ def test_an_affine_change_gives_the_statistics_of_changed_rows() -> None:
     np.testing.assert_allclose(changed.sample, again.sample, rtol=1e-5)
 
 
+@pytest.mark.parametrize("counts", [(300, 500, 200), (1000, 3, 60)])
+@pytest.mark.parametrize("center", [0.0, 1000.0])
+def test_merged_statistics_are_those_of_all_rows(counts: tuple[int, ...], center: float) -> None:
+    """Means that differ from edge to edge are part of the spread of all."""
+    parts = [_rows(count, center=center + 5 * i, seed=i) for i, count in enumerate(counts)]
+    edges = [_collect(part) for part in parts]
+    merged = EdgeStatistics.merged(edges)
+    _assert_of(merged, np.concatenate(parts), rtol=1e-4)
+    assert SAMPLE_ROWS - len(parts) < len(merged.sample) <= SAMPLE_ROWS
+    taken = [sum(bool((edge.sample == row).all(axis=1).any()) for row in merged.sample) for edge in edges]
+    assert taken == [SAMPLE_ROWS * count // sum(counts) for count in counts]
+    assert EdgeStatistics.merged(edges[:1]) is edges[0]
+
+
+def test_merged_statistics_of_few_rows_keep_all_of_them() -> None:
+    parts = [_rows(count, seed=count) for count in (50, 7)]
+    merged = EdgeStatistics.merged([_collect(part) for part in parts])
+    np.testing.assert_array_equal(merged.sample, np.concatenate(parts))
+
+
 def test_the_sample_is_all_rows_where_there_are_few_and_a_seeded_choice_where_many() -> None:
     few = _rows(50)
     np.testing.assert_array_equal(_collect(few, 7).sample, few)

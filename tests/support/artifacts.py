@@ -27,12 +27,12 @@ class Artifacts:
         return self._tiny[key]
 
     def compile(self, checkpoint: Path, dtype: str) -> Path:
-        """The compiled file of a checkpoint folder; "int7" is int8 in the profile "avx2"."""
+        """The compiled file of a checkpoint folder; "int7" is int8 by the preset "avx2"."""
         key = checkpoint, dtype
         if key not in self._compiled:
             path = self._folder / f"{len(self._compiled)}.{dtype}.bertc"
             if dtype == "int7":
-                bertc.compile(checkpoint, path, profile="avx2")
+                bertc.compile(checkpoint, path, "avx2")
             else:
                 bertc.compile(checkpoint, path, dtype=dtype)
             self._compiled[key] = path

@@ -1,4 +1,4 @@
-"""A certificate as tables, for ``bertc show --certificate``."""
+"""Prints a certificate as tables, for ``bertc show --certificate``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_certificate(certificate: Certificate) -> None:
-    """Everything but the histograms and the points of the scatter plot, which are for plots."""
+    """Print all of a certificate but the histograms and the points that ``bertc report`` draws."""
     print_facts("fidelity to the fp32 model", _fidelity(certificate))
     print_facts("measured", _measured(certificate))
     _print_task(certificate)

@@ -1,30 +1,22 @@
-"""``bertc compile``: a checkpoint to a file."""
+"""``bertc compile``: turns a checkpoint into a file."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import Counter
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, print_facts, print_json
+from bertc.cli.console import AsJson, DTypeName, check_choice, print_facts, print_json
 
 if TYPE_CHECKING:
     from bertc.artifact.certificate import Certificate
 
 
 SHORTEST_STEP = 0.05
-
-
-class ProfileName(str, Enum):
-    """Names of ``bertc.profiles``."""
-
-    VNNI = "vnni"
-    AVX2 = "avx2"
 
 
 def command(
@@ -36,13 +28,17 @@ def command(
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
-    profile: Annotated[
-        ProfileName | None,
-        typer.Option(help="Of int8: for processors with VNNI (the default), or with AVX2 and no VNNI."),
-    ] = None,
     recipe: Annotated[
-        Path | None,
-        typer.Option(help="A recipe, .json or .yaml, or a preset's name: bertc recipe init --profile list."),
+        Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="A ready recipe, such as avx2 for AVX2 without VNNI: bertc recipe init --preset list."
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Deprecated, use --preset: avx2 or vnni, for weights of 7 or 8 bits.")
     ] = None,
     max_drop: Annotated[
         str | None,
@@ -65,15 +61,16 @@ def command(
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
     from bertc.compiler import run_pipeline
 
+    _check_names(recipe, preset, profile)
     if model is None and recipe is None:
         raise typer.BadParameter("name a model, or a recipe with a source", param_hint="MODEL")
     start = time.perf_counter()
     artifact = run_pipeline(
         model,
         output,
-        recipe,
-        dtype=_value(dtype),
-        profile=_value(profile),
+        preset or recipe,
+        dtype=None if dtype is None else dtype.value,
+        profile=profile,
         max_drop=None if max_drop is None else _share(max_drop),
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
@@ -97,8 +94,19 @@ def command(
     print_facts("compiled", {**facts, "certificate": certificate.summary, **_outcomes(certificate)})
 
 
+def _check_names(recipe: Path | None, preset: str | None, profile: str | None) -> None:
+    from bertc.recipe.presets import PRESETS, PROFILES
+
+    if preset is not None:
+        check_choice(preset, PRESETS, "--preset")
+        if recipe is not None:
+            raise typer.BadParameter("a preset is a recipe: name one of the two", param_hint="--preset")
+    if profile is not None:
+        check_choice(profile, PROFILES, "--profile")
+
+
 def _outcomes(certificate: Certificate) -> dict[str, str]:
-    """What became of ``--eval-data`` and ``--max-drop``."""
+    """Return what became of ``--eval-data`` and ``--max-drop``."""
     facts = {}
     if (task := certificate.task) is not None:
         scores = [f"{name} {score:.2f} (fp32 {task.fp32[name]:.2f})" for name, score in task.compiled.items()]
@@ -115,7 +123,7 @@ def _outcomes(certificate: Certificate) -> dict[str, str]:
 
 
 def _share(text: str) -> float:
-    """A number from 0 to 1, or one of percent."""
+    """Return the number of a share from 0 to 1, which may be given in percent."""
     from bertc.recipe.keys import parse_share
 
     try:
@@ -128,11 +136,7 @@ def _share(text: str) -> float:
 
 
 def _print_step(name: str, seconds: float) -> None:
-    """A line for a step that took time; most take none."""
+    """Print a line for a step that took time; most take none."""
     if seconds < SHORTEST_STEP:
         return
     typer.secho(f"{seconds:7.1f} s  {name}", err=True, dim=True)
-
-
-def _value(choice: Enum | None) -> str | None:
-    return None if choice is None else str(choice.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from bertc import precision
 
 WIDTH_IN_A_FILE = 160
 """Columns where standard output is no terminal: rich would cut tables at 80."""
@@ -26,9 +28,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 class DTypeName(str, Enum):
     """What the weights of a compiled model are stored and multiplied in."""
 
-    INT8 = "int8"
-    BF16 = "bf16"
-    FP32 = "fp32"
+    INT8 = precision.INT8
+    BF16 = precision.BF16
+    FP32 = precision.FP32
+
+
+def check_choice(choice: str, choices: Collection[str], option: str) -> None:
+    """Raise a usage error of ``option`` for anything but one of the choices."""
+    if choice not in choices:
+        raise typer.BadParameter(f"expected one of {', '.join(choices)}", param_hint=option)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import WIDTH_IN_A_FILE, AsJson, print_json, print_table
+from bertc.cli.console import WIDTH_IN_A_FILE, AsJson, check_choice, print_json, print_table
 
 if TYPE_CHECKING:
     from bertc.frontends.imported_model import ImportedModel
@@ -29,31 +29,34 @@ Model = Annotated[
 
 @app.command("init")
 def init(
-    profile: Annotated[str, typer.Option(help="The preset to start from; 'list' tells them.")] = "default",
+    preset: Annotated[
+        str, typer.Option("--preset", help="The preset to start from; 'list' tells them.")
+    ] = "default",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write, .yaml; or .json, which has no comments."),
     ] = None,
+    profile: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Write a recipe with every key, its value, and a comment that explains it."""
     from bertc.recipe import Recipe
     from bertc.recipe.presets import PRESETS
     from bertc.recipe.template import to_yaml
 
-    if profile == "list":
-        print_table("presets", ("name", "what"), [(name, preset.doc) for name, preset in PRESETS.items()])
+    preset = profile or preset  # --profile is what --preset was called
+    if preset == "list":
+        print_table("presets", ("name", "what"), [(name, each.doc) for name, each in PRESETS.items()])
         return
-    if profile not in PRESETS:
-        raise typer.BadParameter(f"expected one of {', '.join(PRESETS)}", param_hint="--profile")
+    check_choice(preset, PRESETS, "--preset")
     if output is not None and output.suffix not in (".yaml", ".yml", ".json"):
         raise typer.BadParameter(f"{output} ends in none of .yaml, .yml, .json", param_hint="--output")
     if output is not None and output.exists():
         raise typer.BadParameter(f"{output} exists already", param_hint="--output")
-    recipe = Recipe.load(profile)
+    recipe = Recipe.load(preset)
     if output is not None and output.suffix == ".json":
         text = f"{recipe.to_json()}\n"
     else:
-        heading = f"A recipe for bertc compile, from the profile {profile}: {PRESETS[profile].doc}"
+        heading = f"A recipe for bertc compile, from the preset {preset}: {PRESETS[preset].doc}"
         text = to_yaml(recipe, heading, "Any key may be left out. Nothing is written null.")
     if output is None:
         typer.echo(text, nl=False)
@@ -123,7 +126,7 @@ def _import(model: str) -> tuple[ImportedModel, Graph]:
 
 
 def _layers(recipe: Recipe, _: ImportedModel, fused: Graph) -> list[dict[str, Any]]:
-    """Nodes of one precision and reason, by names with their numbers left out."""
+    """Return how many nodes have each precision and reason, by names with their numbers left out."""
     from bertc.quantize.precisions import explain_precisions
 
     counts = Counter(

@@ -1,4 +1,4 @@
-"""``bertc report``: the certificate as a page with plots."""
+"""``bertc report``: writes the certificate as a page with plots."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
         },
         "model": to_json_value(manifest.model),
         "recipe": to_json_value(manifest.recipe),
-        "profile": _profile(manifest.program),
+        "int8": _int8_layers(manifest.program),
         "certificate": {"summary": artifact.certificate.summary},
         "provenance": to_json_value(manifest.provenance),
         "program": {
@@ -81,9 +81,9 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
     }
 
 
-def _profile(program: Program) -> dict[str, Any]:
-    """Of the int8 layers: which one, when to use it, what it costs. Empty without such layers."""
-    from bertc.profiles import PROFILES
+def _int8_layers(program: Program) -> dict[str, Any]:
+    """The bits of the int8 layers' weights, the processors for them and their cost; empty without any."""
+    from bertc.precision import integers
 
     steps = [step for step in program.steps if step.op == "linear_int8"]
     layers = Counter(step.attributes.get("weight_bits") for step in steps)
@@ -91,9 +91,10 @@ def _profile(program: Program) -> dict[str, Any]:
         return {}
     if len(layers) > 1:
         counts = " and ".join(f"{count} of {bits} bits" for bits, count in sorted(layers.items()))
-        return {"name": "mixed", "layers": counts}
-    name = "avx2" if 7 in layers else "vnni"
-    return {"name": name, **asdict(PROFILES[name])}
+        return {"layers": counts}
+    (bits,) = layers
+    precision = integers(int(str(bits)))
+    return {"weight_bits": bits, "use": precision.use, "cost": precision.cost}
 
 
 def _tensors(artifact: Artifact) -> list[dict[str, Any]]:

@@ -32,12 +32,13 @@ from bertc.errors import RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
-from bertc.profiles import PROFILES
+from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Budget, Recipe
 from bertc.recipe.keys import raise_problems
+from bertc.recipe.presets import PROFILES
 from bertc.runtime.progress import progress
 from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
@@ -64,7 +65,8 @@ def compile(  # noqa: A001
     ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8.
-    ``profile``, for int8, names the processors that the file is for: "vnni" or "avx2" (``bertc.profiles``).
+    ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bits`` to 8 or 7, as the presets
+    "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
@@ -212,9 +214,9 @@ def _choose_recipe(
 def _for_profile(recipe: Recipe, profile: str) -> Recipe:
     if profile not in PROFILES:
         raise RecipeError(f"profile is {profile!r}, expected one of {', '.join(PROFILES)}")
-    if recipe.dtype != "int8":
+    if PRECISIONS[recipe.dtype].weight_bits is None:
         raise RecipeError(f"profile {profile} is for dtype int8, not {recipe.dtype}: leave it out")
-    weights = dataclasses.replace(recipe.weights, bits=PROFILES[profile].weight_bits)
+    weights = dataclasses.replace(recipe.weights, bits=Recipe.load(PROFILES[profile]).weights.bits)
     return dataclasses.replace(recipe, weights=weights)
 
 

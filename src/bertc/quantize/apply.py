@@ -14,19 +14,17 @@ from collections.abc import Mapping
 from bertc.errors import GraphError
 from bertc.ir.graph import Graph, Node
 from bertc.ir.verifier import verify
+from bertc.precision import BF16, FP32, INT8, PRECISIONS, WEIGHT_BITS
 from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
-from bertc.quantize.precisions import WEIGHT_BITS, choose_precisions
+from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 
-_FORMS = {"int8": "int8", "int7": "int8", "bf16": "bf16"}
-"""Precision -> the name of a linear op, of its input's form and of attention's."""
-
-_EITHER = "bf16 or fp32"
-"""What attention takes as its input."""
+_BF16_OR_FP32 = f"{BF16} or {FP32}"
+"""The form of an input that attention takes."""
 
 
 def apply_recipe(graph: Graph, recipe: Recipe) -> Graph:
-    """The typed graph of a fused one.
+    """Return the typed graph of a fused one.
 
     Raises ``RecipeError`` if the recipe does not fit the graph, ``GraphError`` if it is not fused.
     """
@@ -39,7 +37,7 @@ def apply_precisions(
     rounded: Mapping[str, RoundedWeight] | None = None,
     static: Mapping[str, StaticScale] | None = None,
 ) -> Graph:
-    """The typed graph of a fused one, its nodes in the precisions that ``choose_precisions`` names.
+    """Return the typed graph of a fused one, nodes in the precisions that ``choose_precisions`` names.
 
     ``rounded`` has weights of int8 layers by name; those that are not in it are rounded to nearest.
     ``static`` has scales of values that enter int8 layers; others get one for each row as they come.
@@ -73,9 +71,9 @@ class _Typer:
         self._consumers = graph.consumers()
         self._outputs = set(graph.outputs.values())
         self._bf16: dict[str, str] = {}
-        """Value -> the value that is its bf16 form; itself, if it has no other."""
+        """The bf16 form of each value that has one; a value itself, if it has no other."""
         self._quantized: dict[str, tuple[str, str, str]] = {}
-        """Value -> its 8-bit form: numbers, scales, zero points."""
+        """The 8-bit form of each value that has one: numbers, scales, zero points."""
 
     def emit(self, node: Node) -> None:
         """Write the typed form of a node, then the conversions that its result still needs."""
@@ -89,27 +87,28 @@ class _Typer:
         rules.get(node.op, self._plain)(node)
         for value in node.outputs:
             wanted = self._wanted(value)
-            if "bf16" in wanted and value not in self._bf16:
-                self._convert(value, "cast_bf16", self._bf16_form(value))
-            if "int8" in wanted and value not in self._quantized:
+            if BF16 in wanted and value not in self._bf16:
+                outputs = (self._bf16_form(value),)
+                self.nodes.append(Node(f"{value}.cast_bf16", "cast_bf16", {"x": value}, outputs))
+            if INT8 in wanted and value not in self._quantized:
                 self._quantize_rows(value, value)
 
     def _wanted(self, value: str) -> set[str]:
-        """The forms in which consumers of ``value`` take it."""
-        wanted = {"fp32"} if value in self._outputs else set()
+        """Return the forms in which consumers of ``value`` take it."""
+        wanted = {FP32} if value in self._outputs else set()
         for node in self._consumers.get(value, ()):
-            precision = _FORMS.get(self._precisions.get(node.name, "fp32"), "fp32")
+            precision = PRECISIONS[self._precisions.get(node.name, FP32)].form
             if node.op == "linear":
                 wanted.update({precision} if node["x"] == value else ())
-                wanted.update({"fp32"} if node["residual"] == value else ())
-            elif node.op == "attention_qkv" and precision != "fp32":
-                wanted.add(_EITHER)
+                wanted.update({FP32} if node["residual"] == value else ())
+            elif node.op == "attention_qkv" and precision != FP32:
+                wanted.add(_BF16_OR_FP32)
             else:
-                wanted.add("fp32")
+                wanted.add(FP32)
         return wanted
 
     def _plain(self, node: Node) -> None:
-        """The node as it is, its constants in fp32."""
+        """Write the node as it is, its constants in fp32."""
         for value in node.inputs.values():
             if value in self._graph.constants:
                 self.constants.f32(value)
@@ -119,66 +118,66 @@ class _Typer:
         (value,) = node.outputs
         wanted = self._wanted(value)
         affine = next((n for n in self._consumers.get(value, ()) if n.op == "channel_affine"), None)
-        if affine is not None or "int8" in wanted:
+        if affine is not None or INT8 in wanted:
             quantized = affine.outputs[0] if affine else value
             outputs = (value, *self._int8_form(quantized))
             node = dataclasses.replace(node, op="layer_norm_quantize", outputs=outputs)
             node = node.with_inputs(**self._rounding(quantized, affine))
-        elif "bf16" in wanted:
+        elif BF16 in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
 
     def _channel_affine(self, node: Node) -> None:
-        """Part of what writes its result in 8 bits: the layer norm before it has done so, or a conversion."""
+        """Write nothing if the layer norm before has written the result in 8 bits, else a conversion."""
         (value,) = node.outputs
-        if self._wanted(value) != {"int8"}:
+        if self._wanted(value) != {INT8}:
             raise GraphError(f"node {node.name!r}: only linear layers in int8 can follow channel_affine")
         if value not in self._quantized:
             self._quantize_rows(value, node["x"], node)
 
     def _linear(self, node: Node) -> None:
         precision = self._precisions[node.name]
-        if precision == "fp32":
+        if precision == FP32:
             self._plain(node)
             return
-        if precision == "bf16":
+        if precision == BF16:
             operands = {"x": self._bf16[node["x"]], "weight": self.constants.bf16(node["weight"])}
         else:
             operands = dict(zip(("x", "scale", "zero_point"), self._quantized[node["x"]], strict=True))
             weight, scale = self.constants.int8(node["weight"], WEIGHT_BITS[precision])
             operands.update(weight=weight, weight_scale=scale)
         self.constants.f32(node["bias"])
-        self._append_result(node.with_inputs(**operands), f"linear_{_FORMS[precision]}")
+        self._append_result(node.with_inputs(**operands), f"linear_{PRECISIONS[precision].form}")
 
     def _attention(self, node: Node) -> None:
         precision = self._precisions[node.name]
-        if precision == "fp32":
+        if precision == FP32:
             self._plain(node)
             return
-        self._append_result(node.with_attributes(compute_dtype=_FORMS[precision]), node.op)
+        self._append_result(node.with_attributes(compute_dtype=PRECISIONS[precision].form), node.op)
 
     def _embed(self, node: Node) -> None:
-        """Words in 8 bits have a scale per row, as Guan et al. 2019, arXiv:1911.02079, have them in 4."""
+        """Give words in 8 bits a scale per row, as Guan et al. 2019, arXiv:1911.02079, do in 4 bits."""
         precision = self._precisions[node.name]
-        if precision == "fp32":
+        if precision == FP32:
             self._plain(node)
             return
         word = node["word"]
-        words, scale = self.constants.int8(word) if precision == "int8" else (self.constants.f16(word), "")
+        words, scale = self.constants.int8(word) if precision == INT8 else (self.constants.f16(word), "")
         others = {name: self.constants.f16(node[name]) for name in ("position", "token_type")}
         self.nodes.append(node.with_inputs(word=words, word_scale=scale, **others))
 
     def _append_result(self, node: Node, op: str) -> None:
-        """The node, its result in the form that all consumers take, if it can write that; else float32."""
+        """Write the node, its result in the form that all consumers take, if it can; else in float32."""
         (value,) = node.outputs
         wanted = set() if node["residual"] else self._wanted(value)
         out_dtype = "f32"
-        if wanted and wanted <= {"bf16", _EITHER}:
+        if wanted and wanted <= {BF16, _BF16_OR_FP32}:
             self._bf16[value] = value
             out_dtype = "bf16"
-        elif wanted == {"int8"} and value in self._static and op != "linear_bf16":
+        elif wanted == {INT8} and value in self._static and op != f"linear_{BF16}":
             numbers, scale, zero_point = self._int8_form(value)
-            self.constants.shared(scale, zero_point, self._static[value])
+            self.constants.for_all_rows(scale, zero_point, self._static[value])
             node = node.with_inputs(static=self.constants.static(value, self._static[value]))
             node = dataclasses.replace(node, outputs=(numbers,))
             out_dtype = "u8"
@@ -193,7 +192,7 @@ class _Typer:
         return self._quantized[value]
 
     def _rounding(self, value: str, affine: Node | None) -> dict[str, str]:
-        """The operands that say how ``value`` is written in 8 bits; ``affine`` makes it, if it is there."""
+        """Return the operands that say how ``value`` is written in 8 bits; ``affine`` makes it, if given."""
         operands = {}
         if affine is not None:
             operands = {name: self.constants.f32(affine[name]) for name in ("multiplier", "offset")}
@@ -204,6 +203,3 @@ class _Typer:
     def _quantize_rows(self, value: str, x: str, affine: Node | None = None) -> None:
         inputs = {"x": x, **self._rounding(value, affine)}
         self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, self._int8_form(value)))
-
-    def _convert(self, value: str, op: str, *outputs: str) -> None:
-        self.nodes.append(Node(f"{value}.{op}", op, {"x": value}, outputs))

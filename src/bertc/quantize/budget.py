@@ -10,23 +10,17 @@ right answers is not: of many variants that differ by chance some do well by cha
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bertc.quantize.sensitivity import EXACT, Effect, Measure, Precisions, Score
+from bertc.precision import FP32, PRECISIONS
+from bertc.quantize.sensitivity import Effect, Measure, Precisions, Score
 
 Cost = Callable[[str, str, str], float]
-"""Node, new precision, old one -> what this costs in time and size; above 0."""
-
-FALLBACKS: Mapping[str, str] = {"int8": "bf16", "int7": "bf16", "bf16": EXACT, "fp16": EXACT}
-TABLE_FALLBACKS: Mapping[str, str] = {"int8": "fp16", "fp16": EXACT}
-"""Precision -> the next one, for nodes that compute and for embedding tables."""
-
-BITS = {"int8": 8, "int7": 7, "bf16": 9, "fp16": 12, EXACT: 24}
-"""Of the numbers that a node rounds to. For ranking alone: what is chosen gets measured."""
+"""Returns what a node costs in time and size, above 0, by its name, its new precision and its old one."""
 
 SLACK = 1e-9
-"""A mean over thousands of cosines is not exactly 1 where all of them are."""
+"""The drop that rounding alone may show: a mean of thousands of cosines of 1 is not exactly 1."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Choice:
-    """What came out, and what it took."""
+    """The precisions that were found, and what finding them took."""
 
     precisions: Precisions
     score: Score
@@ -60,7 +54,7 @@ def fit(
     measure: Measure,
     smooth: bool = True,
 ) -> Choice:
-    """The cheapest precisions found whose drop is no more than ``max_drop``.
+    """Return the cheapest precisions found whose drop is no more than ``max_drop``.
 
     ``before`` is the score of ``precisions``, ``effects`` are of its nodes; ``tables`` names those
     that are embeddings; ``smooth`` says whether the drop is of a smooth metric. If not even the last
@@ -77,16 +71,18 @@ def fit(
 def order_steps(
     precisions: Precisions, effects: Sequence[Effect], cost: Cost, tables: frozenset[str]
 ) -> list[Step]:
-    """All fallbacks, those that save most for their cost first; of one node in the order of its bits."""
+    """Return all fallbacks, those that save most for their cost first; each node's in the order of bits."""
     losses = {effect.name: max(effect.loss, 0.0) for effect in effects}
     waiting: list[tuple[float, int, Step, float]] = []
 
     def offer(index: int, name: str, precision: str, loss: float) -> None:
-        following = (TABLE_FALLBACKS if name in tables else FALLBACKS).get(precision)
+        row = PRECISIONS[precision]
+        following = row.table_fallback if name in tables else row.fallback
         if following is None:
             return
         # Each bit less is four times the power of the error.
-        left = loss / 4.0 ** (BITS[following] - BITS[precision]) if following != EXACT else 0.0
+        more_bits = PRECISIONS[following].significant_bits - row.significant_bits
+        left = loss / 4.0**more_bits if following != FP32 else 0.0
         gain = (loss - left) / cost(name, following, precision)
         heapq.heappush(waiting, (-gain, index, Step(name, following, precision), left))
 
@@ -105,7 +101,8 @@ class _Search:
     """Measures variants, and remembers the best one."""
 
     def __init__(self, precisions: Precisions, before: Score, max_drop: float, measure: Measure) -> None:
-        self._recipe, self._before, self._max_drop, self._measure = precisions, before, max_drop, measure
+        self._precisions, self._before = precisions, before
+        self._max_drop, self._measure = max_drop, measure
         self._trials = 0
         self.best: tuple[Precisions, Score] = precisions, before
 
@@ -126,12 +123,12 @@ class _Search:
         return True
 
     def pruned(self, cost: Cost) -> tuple[Precisions, Score]:
-        """``best`` without the fallbacks that turn out not to be needed."""
+        """Return ``best`` without the fallbacks that turn out not to be needed."""
         kept = dict(self.best[0])
-        changed = [name for name, precision in kept.items() if precision != self._recipe[name]]
-        changed.sort(key=lambda name: -cost(name, kept[name], self._recipe[name]))
+        changed = [name for name, precision in kept.items() if precision != self._precisions[name]]
+        changed.sort(key=lambda name: -cost(name, kept[name], self._precisions[name]))
         for name in changed:
-            variant = {**kept, name: self._recipe[name]}
+            variant = {**kept, name: self._precisions[name]}
             if len(changed) > 1 and self.ok(self._try(variant)):
                 kept = variant
         return self.best
@@ -140,7 +137,7 @@ class _Search:
         return Choice(found[0], found[1], self._before, met, self._trials)
 
     def _after(self, steps: Sequence[Step], count: int) -> dict[str, str]:
-        return {**self._recipe, **{step.name: step.precision for step in steps[:count]}}
+        return {**self._precisions, **{step.name: step.precision for step in steps[:count]}}
 
     def _try(self, precisions: Precisions) -> Score:
         self._trials += 1

@@ -11,16 +11,16 @@ import numpy as np
 
 from bertc.errors import InputError
 from bertc.ir.graph import Graph
-from bertc.quantize.precisions import WEIGHT_BITS
+from bertc.precision import WEIGHT_BITS
 from bertc.quantize.statistics import EdgeCollector, Statistics
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Graph, Mapping[str, Array]], Mapping[str, Array]]
-"""Runs a graph on packed inputs: outputs by public name. ``interpreter.run`` is one."""
+"""Runs a graph on packed inputs and returns outputs by public name, as ``interpreter.run`` does."""
 
 
 def quantized_edges(graph: Graph, precisions: Mapping[str, str]) -> tuple[str, ...]:
-    """The values that enter a linear layer in int8 or int7, each once, in execution order."""
+    """Return the values that enter a linear layer in int8 or int7, each once, in execution order."""
     linear = [node for node in graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS]
     return tuple(dict.fromkeys(node["x"] for node in linear))
 
@@ -35,7 +35,7 @@ def calibrate(
     provenance: Mapping[str, Any] | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Statistics:
-    """Statistics of the ``edges`` (value names) of a fused graph over ``batches`` of packed inputs.
+    """Return statistics of the ``edges`` (value names) of a fused graph over packed ``batches``.
 
     Batches are streamed: what is kept does not grow with their number. ``on_batch`` is told the
     number of tokens of each. The same batches and seed give the same statistics on the same target.

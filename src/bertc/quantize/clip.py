@@ -15,11 +15,11 @@ from bertc.ir import formulas
 Array = np.ndarray[Any, Any]
 
 SHARES = tuple(1 - step / 50 for step in range(26))
-"""Of the largest weight: 1.00, 0.98, ..., 0.50. With 8 bits, half of it is beyond any optimum seen."""
+"""The shares of the largest weight that are tried. With 8 bits, half is beyond any optimum seen."""
 
 
 def search_scale(weight: Array, power: Array, limit: int) -> Array:
-    """Scales [out] float32 for ``weight`` [out, in], so that the weighted squared error is least.
+    """Return the scales [out] float32 of ``weight`` [out, in] with the least weighted squared error.
 
     ``power`` [in] is the mean square of each input channel; numbers are within -limit..limit.
     """

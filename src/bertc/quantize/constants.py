@@ -10,6 +10,7 @@ import numpy as np
 from bertc.errors import RecipeError
 from bertc.ir import formulas
 from bertc.ir.graph import Constant, DType, Graph
+from bertc.precision import BF16, FP16, FP32, integers
 
 Array = np.ndarray[Any, Any]
 
@@ -18,21 +19,21 @@ class RoundedWeight(NamedTuple):
     """A weight matrix in 8 (or 7) bits."""
 
     numbers: Array
-    """int8 [out, in]."""
+    """The integers: int8 [out, in]."""
     scale: Array
-    """float32 [out]."""
+    """What each row of integers is multiplied by: float32 [out]."""
 
 
 class StaticScale(NamedTuple):
-    """What maps a value to 8 bits, the same for all rows: ``x ~ scale * (q - zero_point)``."""
+    """A map of a value to 8 bits, the same for all rows: ``x ~ scale * (q - zero_point)``."""
 
     scale: float
     zero_point: int
-    """0 to 255."""
+    """The integer that stands for zero, from 0 to 255."""
 
 
 class TypedConstants:
-    """The constants of a typed graph, made on request from those of a fused one.
+    """Makes the constants of a typed graph on request from those of a fused one.
 
     A constant keeps its name, unless nodes of several precisions share it: then each form but the
     fp32 one gets a suffix. A scale is called as its tensor, and ``.scale``.
@@ -41,50 +42,50 @@ class TypedConstants:
     def __init__(
         self, graph: Graph, precisions: Mapping[str, str], rounded: Mapping[str, RoundedWeight] | None = None
     ) -> None:
-        """``rounded``: weights that are in 8 bits already, by name; all others are rounded to nearest."""
+        """``rounded`` has weights that are in 8 bits already, by name; all others are rounded to nearest."""
         self._graph = graph
         self._rounded = rounded or {}
         self._forms: dict[str, set[str]] = {}
         for node in graph.nodes:
             for value in node.inputs.values():
                 if value in graph.constants:
-                    self._forms.setdefault(value, set()).add(precisions.get(node.name, "fp32"))
+                    self._forms.setdefault(value, set()).add(precisions.get(node.name, FP32))
         self.made: dict[str, Constant] = {}
 
     def f32(self, name: str) -> str:
-        """As it is. Returns the name."""
+        """Keep a constant as it is. Returns its name."""
         self.made[name] = self._graph.constants[name]
         return name
 
     def bf16(self, name: str) -> str:
-        """Rounded to bf16."""
+        """Round a constant to bf16. Returns its new name."""
         array = self._graph.constants[name].array
-        return self._add(name, "bf16", Constant(DType.BF16, formulas.round_to_bf16(array)))
+        return self._add(name, BF16, Constant(DType.BF16, formulas.round_to_bf16(array)))
 
     def f16(self, name: str) -> str:
-        """Rounded to fp16. Raises ``RecipeError`` if a number is too large for it."""
+        """Round a constant to fp16. Returns its new name. Raises ``RecipeError`` for too large numbers."""
         array = self._graph.constants[name].array
         if np.abs(array).max() > np.finfo(np.float16).max:
             raise RecipeError(f"{name} holds numbers beyond fp16: compile with embeddings: fp32")
-        return self._add(name, "fp16", Constant(DType.F16, array.astype(np.float16)))
+        return self._add(name, FP16, Constant(DType.F16, array.astype(np.float16)))
 
     def int8(self, name: str, bits: int = 8) -> tuple[str, str]:
-        """Quantized to ``bits`` with one scale per row. Returns the names of numbers and scales."""
+        """Quantize to ``bits`` with one scale per row. Returns the names of integers and scales."""
         rounded = self._rounded.get(name)
         if rounded is None:
             rounded = RoundedWeight(*formulas.quantize_per_channel(self._graph.constants[name].array, bits))
-        quantized = self._add(name, f"int{bits}", Constant(DType.I8, rounded.numbers))
+        quantized = self._add(name, integers(bits).name, Constant(DType.I8, rounded.numbers))
         self.made[f"{quantized}.scale"] = Constant(DType.F32, rounded.scale)
         return quantized, f"{quantized}.scale"
 
     def static(self, value: str, static: StaticScale) -> str:
-        """The scale of a value as a constant, for what writes it. Returns its name."""
+        """Make a constant of a value's scale and zero point for the node that writes it. Returns its name."""
         name = f"{value}.static"
         self.made[name] = Constant(DType.F32, np.array(static, np.float32))
         return name
 
-    def shared(self, scale: str, zero_point: str, static: StaticScale) -> None:
-        """The same for what reads it, by these names: one scale and zero point for all rows."""
+    def for_all_rows(self, scale: str, zero_point: str, static: StaticScale) -> None:
+        """Make constants of the scale and the zero point of all rows, under the names that readers use."""
         self.made[scale] = Constant(DType.F32, np.array([static.scale], np.float32))
         self.made[zero_point] = Constant(DType.I32, np.array([static.zero_point], np.int32))
 

@@ -1,4 +1,4 @@
-"""What quantization did to a model, in plain values: for the certificate."""
+"""Describes what quantization did to a model, in plain values, for the certificate."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bertc.quantize.quantize import Quantized
 from bertc.recipe import ActivationScheme, Recipe
 
 OUTLIER = 20.0
-"""A channel that lies this many times the typical size of its neighbors from zero is worth a note: it
-would leave them less than 13 of 256 steps."""
+"""From this multiple of its neighbors' typical size on, a channel is worth a note: it would leave them
+less than 13 of 256 steps."""
 
 
 def describe(quantized: Quantized, recipe: Recipe) -> dict[str, Any]:
-    """The methods that took part, and how often they were chosen; empty if nothing is in 8 bits."""
+    """Return the methods that took part and how often they were chosen; empty if nothing is in 8 bits."""
     if not quantized.plans:
         return {}
     weights, activations = recipe.weights, recipe.activations
@@ -35,7 +35,7 @@ def describe(quantized: Quantized, recipe: Recipe) -> dict[str, Any]:
 
 
 def notes(quantized: Quantized) -> Iterator[str]:
-    """What readers of a certificate should know: where there were outliers, and what became of them."""
+    """Yield what readers of a certificate should know of outliers: where they were, what became of them."""
     found = {edge: plan.before.largest_outlier() for edge, plan in quantized.plans.items()}
     far = {edge: size for edge, size in found.items() if size >= OUTLIER}
     if not far:

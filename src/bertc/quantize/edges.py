@@ -1,8 +1,9 @@
-"""What is done to the input of 8-bit layers before it is quantized: one plan for each edge."""
+"""Plans how the inputs of 8-bit layers are changed and quantized: one plan for each edge."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,8 @@ from bertc.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
 
-LEFT_ALONE = ("linear",)
-"""Ops whose output is neither scaled nor shifted: GELU's. Many of its channels are quiet until a text is
-about their subject. Scaled up while they were quiet, they take the bits of all others when they speak: on
-MiniLM the error on text unlike that of calibration rises by up to 8 %."""
-
 GPTQ_SHARE = 0.35
-"""Error of GPTQ's products on text that it was not fitted to, as a share of rounding to nearest: 0.25 to
+"""The error of GPTQ's products on text that it was not fitted to, as a share of rounding to nearest: 0.25 to
 0.45 for the layers of MiniLM with 6,000 tokens. It only weighs weights against activations."""
 
 
@@ -35,26 +31,26 @@ MiniLM the error with one token is 6 times that of rounding to nearest, with 3 t
 
 @dataclass(frozen=True, eq=False)
 class EdgePlan:
-    """How one edge is quantized."""
+    """The way in which one edge is quantized."""
 
     before: EdgeStatistics
-    """Of the value itself."""
+    """The statistics of the value itself."""
     after: EdgeStatistics
-    """Of what is quantized."""
+    """The statistics of the changed value, which is quantized."""
     affine: ChannelAffine | None
-    """What makes the one of the other; None for nothing."""
+    """The change of the value before it is quantized; None for no change."""
     static: StaticScale | None
-    """None where each row has a scale of its own."""
+    """The scale of all rows; None where each row has a scale of its own."""
     gain_db: float = 0.0
-    """By how much ``affine`` lowers the layers' error, by estimate."""
+    """The estimate of how much ``affine`` lowers the layers' error."""
 
     @property
     def can_be_fitted_to(self) -> bool:
-        """Whether enough was seen of the value to round weights and correct biases by it."""
+        """Return whether enough was seen of the value to round weights and correct biases by it."""
         return self.before.rows >= FEWEST_ROWS
 
     def mean_after_rounding(self) -> Array:
-        """Mean of what the layer multiplies: of the rounded numbers, float64 [channels].
+        """Return the mean of the rounded numbers that the layer multiplies, float64 [channels].
 
         What a static scale clips counts as if it were kept. That error is large in few tokens and absent in
         the others: taken off a bias, its mean would be an error in all of them (MiniLM, whose GELU has such
@@ -70,19 +66,25 @@ class EdgePlan:
         return np.asarray(self.after.mean + error.mean(axis=0, dtype=np.float64))
 
     def round(self, rows: Array) -> Array:
-        """What is left of rows of the changed value after 8 bits."""
+        """Return what is left of rows of the changed value after 8 bits."""
         if self.static is None:
             return formulas.dequantize_rows(*formulas.quantize_rows(rows))
         return formulas.dequantize_rows(*formulas.quantize_static(rows, *self.static))
 
 
-def plan_edge(edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, producer: Node) -> EdgePlan:
-    """Choose by the recipe. ``weight`` float32 [out, in] is that of all 8-bit layers that read the edge."""
+def plan_edge(
+    edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, producers: Sequence[Node]
+) -> EdgePlan:
+    """Choose by the recipe for an edge, or for several that layers with the same weights read.
+
+    ``edge`` has the statistics of their rows, ``weight`` float32 [out, in] is that of all 8-bit layers that
+    read them, ``producers`` are the nodes that make them.
+    """
     scheme, smoothing = recipe.activations, recipe.smoothing
-    static = is_static_edge(producer, recipe)
+    static = all(is_static_edge(producer, recipe) for producer in producers)
     after, affine, gain = edge, None, 0.0
     smooths = smoothing.migration is not None or smoothing.channel_shift
-    if smooths and producer.op not in LEFT_ALONE and edge.rows >= FEWEST_ROWS:
+    if smooths and not any(map(_is_quiet, producers)) and edge.rows >= FEWEST_ROWS:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
         affine = choose_affine(
@@ -105,6 +107,16 @@ def plan_edge(edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, pr
 
 
 def is_static_edge(producer: Node, recipe: Recipe) -> bool:
-    """Whether what the node makes gets a static scale: in mode "mixed", if it can write 8 bits itself."""
+    """Return whether a node's output has a static scale: in mode "mixed", if it can write 8 bits itself."""
     mode = recipe.activations.mode
     return mode == "static" or (mode == "mixed" and producer.op in ("linear", "attention_qkv"))
+
+
+def _is_quiet(producer: Node) -> bool:
+    """Tell whether a node's output must be neither scaled nor shifted, as GELU's.
+
+    Many of its channels are quiet until a text is about their subject. Scaled up while they were quiet, they
+    take the bits of all others when they speak: on MiniLM the error on text unlike that of calibration rises
+    by up to 8 %.
+    """
+    return producer.op == "linear" and producer.attributes["activation"] != "none"

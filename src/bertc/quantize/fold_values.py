@@ -1,4 +1,4 @@
-"""Scale and shift of attention's output, for nothing at run time: folded into the value projection.
+"""Folds scale and shift of attention's output into the value projection, so that they cost no time.
 
 Attention's output is a mean of value rows, with weights that sum to one. So a channel of it is scaled and
 shifted by scaling and shifting that channel of all values: by rows of the value projection and its bias
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 
 def find_value_projections(graph: Graph) -> dict[str, str]:
-    """Output of an attention -> name of the linear node that makes its values.
+    """Return the outputs of attentions, each with the name of the linear node that makes its values.
 
     Only where one linear node reads the output, nothing else the projection, and no other node the
     constants of either.
@@ -44,7 +44,7 @@ def find_value_projections(graph: Graph) -> dict[str, str]:
 
 
 def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
-    """The same function, in which some outputs of attention (by value name) are changed by an affine.
+    """Return the same function, with some outputs of attention (by value name) changed by an affine.
 
     They are some that :func:`find_value_projections` finds.
     """
@@ -63,14 +63,14 @@ def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
 
 
 def fold_into_rounded(projection: RoundedLayer, affine: ChannelAffine) -> RoundedLayer:
-    """What :func:`fold_values` does to the projection, once it is rounded: its numbers stay."""
+    """Return a rounded projection changed as :func:`fold_values` changes it: its integers stay."""
     multiplier, offset = _of_all_rows(len(projection.bias), affine)
     weight = RoundedWeight(projection.weight.numbers, projection.weight.scale * multiplier)
     return RoundedLayer(weight, projection.bias * multiplier + offset)
 
 
 def _of_all_rows(rows: int, affine: ChannelAffine) -> tuple[Array, Array]:
-    """The change of queries and keys, which stay, and of values."""
+    """Return the change of all rows: of queries and keys, which stay, and of values."""
     others = rows - len(affine.multiplier)
     ones, zeros = np.ones(others, np.float32), np.zeros(others, np.float32)
     return np.concatenate([ones, affine.multiplier]), np.concatenate([zeros, affine.offset])

@@ -16,10 +16,10 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 DAMPING = 0.01
-"""Added to H's diagonal, as a share of its mean: channels that calibration never moved stay put. The
+"""The share of its mean that is added to H's diagonal: channels that calibration never moved stay. The
 paper's value."""
 BLOCK = 128
-"""Columns between two updates of all columns to the right: the paper's value, where one matrix
+"""The columns between two updates of all columns to the right: the paper's value, where one matrix
 product replaces 128 passes over the weights."""
 
 
@@ -50,7 +50,7 @@ def round_gptq(weight: Array, scale: Array, moment: Array, limit: int = 127) -> 
 
 
 def _error_propagation(moment: Array) -> Array:
-    """How far each later column moves for an error of 1 in an earlier one: upper, float32.
+    """Return how far each later column moves for an error of 1 in an earlier one: upper, float32.
 
     Row j of the upper Cholesky factor of ``moment``'s inverse, over its diagonal element. The factor
     is the inverse of that of the moment with rows and columns in reverse order.

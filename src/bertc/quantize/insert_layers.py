@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from bertc.ir.graph import Constant, DType, Graph, Node
@@ -14,40 +15,45 @@ from bertc.quantize.smooth import ChannelAffine
 def insert_layers(
     graph: Graph, layers: Mapping[str, RoundedLayer], affines: Mapping[str, ChannelAffine]
 ) -> tuple[Graph, dict[str, RoundedWeight]]:
-    """The fused graph with the layers' biases, and the rounded weights by the name of their constant.
+    """Return the fused graph with the layers' biases, and the rounded weights by their constant's name.
 
-    ``layers`` goes by node name. ``affines`` has changes of edges (value names) that those layers read: a
-    ``channel_affine`` makes the value :func:`changed` of each.
+    ``layers`` goes by node name; nodes that share a layer share its constants. ``affines`` has changes of
+    edges (value names) that those layers read: a ``channel_affine`` makes the value :func:`smoothed_name`
+    of each.
     """
-    nodes: list[Node] = []
     constants, rounded = dict(graph.constants), dict[str, RoundedWeight]()
-    uses, inserted = count_uses(graph), set[str]()
+    uses, sharers = count_uses(graph), Counter(map(id, layers.values()))
+    suffixes, vectors, inserted = dict[int, str](), dict[int, dict[str, str]](), set[str]()
+    nodes: list[Node] = []
     for node in graph.nodes:
-        layer = layers.get(node.name)
+        layer, edge = layers.get(node.name), node["x"]
         if layer is None:
             nodes.append(node)
             continue
-        edge = node["x"]
-        # Constants that other nodes read too stay as they are for those.
+        suffix = suffixes.setdefault(id(layer), f":{node.name}")
+        # What others read too stays as it is for them. So a module whose users differ in precision, by a
+        # fallback, is stored in each: int8 and int7 are rounded apart, so that each uses all of its bits.
         own = {
-            operand: name if uses[name] == 1 else f"{name}:{node.name}"
-            for operand, name in node.inputs.items()
-            if operand in ("weight", "bias")
+            operand: node[operand] if uses[node[operand]] == sharers[id(layer)] else node[operand] + suffix
+            for operand in ("weight", "bias")
         }
         constants[own["weight"]] = graph.constants[node["weight"]]
         constants[own["bias"]] = Constant(DType.F32, layer.bias)
         rounded[own["weight"]] = layer.weight
-        affine = affines.get(edge)
-        if affine is not None and edge not in inserted:
+        if edge in affines:
+            own["x"] = smoothed_name(edge)
+        if edge in affines and edge not in inserted:
             inserted.add(edge)
-            vectors = {name: f"{changed(edge)}.{name}" for name in ("multiplier", "offset")}
-            for name, vector in vectors.items():
-                constants[vector] = Constant(DType.F32, getattr(affine, name))
-            nodes.append(Node(changed(edge), "channel_affine", {"x": edge, **vectors}, (changed(edge),)))
-        nodes.append(node.with_inputs(x=edge if affine is None else changed(edge), **own))
+            # Edges of one plan have one change, whose vectors are stored once.
+            names = {name: f"{own['x']}.{name}" for name in ("multiplier", "offset")}
+            names = vectors.setdefault(id(affines[edge]), names)
+            for name, vector in names.items():
+                constants[vector] = Constant(DType.F32, getattr(affines[edge], name))
+            nodes.append(Node(own["x"], "channel_affine", {"x": edge, **names}, (own["x"],)))
+        nodes.append(node.with_inputs(**own))
     return graph.with_nodes(nodes, constants=constants), rounded
 
 
-def changed(edge: str) -> str:
-    """The name of what is quantized instead of an edge."""
+def smoothed_name(edge: str) -> str:
+    """Return the name of the changed value of an edge, which is quantized instead."""
     return f"{edge}.smooth"

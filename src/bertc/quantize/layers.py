@@ -20,11 +20,11 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class RoundedLayer:
-    """What a linear layer in 8 bits multiplies by and adds."""
+    """The weights and the bias of a linear layer in 8 bits."""
 
     weight: RoundedWeight
     bias: Array
-    """float32 [out]."""
+    """The corrected bias: float32 [out]."""
 
 
 def round_layer(
@@ -56,7 +56,7 @@ def round_layer(
 
 
 def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:
-    """float32 [out]; per tensor, they are all the same."""
+    """Return scales float32 [out]; per tensor, they are all the same."""
     if scheme.granularity == "per_tensor":
         everything, powers = weight.reshape(1, -1), np.tile(power, len(weight))
         (scale,) = _channel_scales(everything, powers, scheme, limit)

@@ -1,4 +1,4 @@
-"""Which part of the model a node is, by what surrounds it: names differ between architectures."""
+"""Tells which part of the model a node is by what surrounds it: names differ between architectures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from bertc.ir.graph import Graph, Node
 
 QKV = "query, key and value"
 _TRANSPARENT = ("channel_affine",)
-"""Ops that quantization puts between a layer and its input."""
+"""The ops that quantization puts between a layer and its input."""
 
 
 def find_parts(graph: Graph) -> dict[str, str]:
-    """Node name -> the recipe's name for its part, for nodes of a fused graph that have one.
+    """Return the recipe's names of the parts that nodes of a fused graph are, by node name.
 
     ``QKV`` are the three projections, in one linear layer.
     """
@@ -23,7 +23,7 @@ def find_parts(graph: Graph) -> dict[str, str]:
         return source(found) if found is not None and found.op in _TRANSPARENT else found
 
     def is_ffn(node: Node) -> bool:
-        """Whether it is the second matrix of a block: it adds the residual, and reads no attention."""
+        """Tell whether it is the second matrix of a block: it adds the residual, and reads no attention."""
         before = source(node)
         return node.op == "linear" and bool(node["residual"]) and before is not None and before.op == "linear"
 

@@ -1,4 +1,4 @@
-"""Which node computes in what, and why, by the recipe. How a graph is rewritten for it: ``apply.py``."""
+"""Chooses what each node computes in by the recipe, and says why. ``apply.py`` rewrites the graph."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from bertc.ir.graph import Graph, Node
+from bertc.precision import FP32, PRECISIONS
 from bertc.quantize.parts import QKV, find_parts
 from bertc.recipe import Recipe
 from bertc.recipe.keys import Problem, raise_problems
 
 HEAD_OUTPUT = "logits"
 _CHOOSABLE = ("embed", "linear", "attention_qkv")
-WEIGHT_BITS = {"int8": 8, "int7": 7}
-"""Precisions of linear layers that take 8-bit inputs -> the bits of their weights."""
 _FUSED = {"qkv": ("query", "key", "value")}
-"""Last part of a fused node's name -> those of the checkpoint's modules that it stands for."""
-_STRICTEST_FIRST = ("fp32", "bf16", "int8", "int7")
-_TABLES = {"fp32": "fp32", "bf16": "fp16", "int8": "int8", "int7": "int8"}
-"""Precision of a node -> that of a table: fp16 is finer than bf16, and 7 bits would be no smaller than 8."""
+"""The last part of a fused node's name, with those of the checkpoint's modules that it stands for."""
 
 
 class Choice(NamedTuple):
-    """What a node computes in."""
+    """The precision of a node, and what chose it."""
 
     precision: str
     reason: str
@@ -32,7 +28,7 @@ class Choice(NamedTuple):
 
 
 def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
-    """Node name -> precision, for the linear layers, attentions and embedding of a fused graph.
+    """Return the precisions of the linear layers, attentions and embedding of a fused graph, by name.
 
     Linear layers are ``fp32``, ``bf16``, ``int8`` or ``int7``, attention is not ``int7``, the embedding
     is ``fp32``, ``fp16`` or ``int8``. Raises ``RecipeError`` for what :func:`misfits` finds.
@@ -41,7 +37,7 @@ def choose_precisions(graph: Graph, recipe: Recipe) -> dict[str, str]:
 
 
 def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
-    """:func:`choose_precisions`, with reasons.
+    """Return what :func:`choose_precisions` does, with reasons.
 
     The most specific word counts: ``exclude``, then ``nodes``, then ``parts``, then ``dtype``. The
     linear layer that gives the logits stays in fp32 unless it is named: it is small, and its error is
@@ -57,7 +53,7 @@ def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
         if part == QKV:
             chosen[node.name] = _strictest(node.name, recipe)
         elif logits in node.outputs and recipe.parts.head is None:
-            chosen[node.name] = _by_pattern(node.name, recipe) or Choice("fp32", "it gives the logits")
+            chosen[node.name] = _by_pattern(node.name, recipe) or Choice(FP32, "it gives the logits")
         else:
             chosen[node.name] = _choose(node, part, recipe)
     return chosen
@@ -69,14 +65,14 @@ def _choose(node: Node, part: str | None, recipe: Recipe) -> Choice:
         return _of_tables(by_pattern, recipe)
     if node.op == "attention_qkv":
         choice = by_pattern or Choice(recipe.dtype, "dtype")
-        return Choice("int8", choice.reason) if choice.precision == "int7" else choice
+        return Choice(PRECISIONS[choice.precision].form, choice.reason)
     return by_pattern or _by_part(part, recipe)
 
 
 def _strictest(name: str, recipe: Recipe) -> Choice:
-    """Of the projections that the layer stands for, each with its own part and patterns."""
+    """Choose the strictest for the projections in the layer, each with its own part and patterns."""
     choices = {part: _by_pattern(name, recipe, part) or _by_part(part, recipe) for part in _FUSED["qkv"]}
-    strictest = min(choices.values(), key=lambda choice: _STRICTEST_FIRST.index(choice.precision))
+    strictest = min(choices.values(), key=lambda choice: list(PRECISIONS).index(choice.precision))
     if len({choice.precision for choice in choices.values()}) == 1:
         return strictest
     wanted = ", ".join(f"{part} {choice.precision}" for part, choice in choices.items())
@@ -87,14 +83,14 @@ def _by_part(part: str | None, recipe: Recipe) -> Choice:
     precision = None if part is None else getattr(recipe.parts, part)
     if precision is not None:
         return Choice(precision, f"parts.{part}")
-    return Choice(recipe.layer_dtype, "weights.bits" if recipe.layer_dtype == "int7" else "dtype")
+    return Choice(recipe.layer_dtype, "dtype" if recipe.layer_dtype == recipe.dtype else "weights.bits")
 
 
 def _by_pattern(name: str, recipe: Recipe, projection: str | None = None) -> Choice | None:
-    """What ``exclude`` or ``nodes`` say of the node, or of one of the projections fused into it."""
+    """Return what ``exclude`` or ``nodes`` say of the node, or of one of the projections fused into it."""
     for pattern in recipe.exclude:
         if _matches(name, pattern):
-            return Choice("fp32", f"exclude {pattern!r}")
+            return Choice(FP32, f"exclude {pattern!r}")
     found = None
     for pattern, precision in recipe.nodes.items():
         if _matches(name, pattern, projection):
@@ -107,18 +103,18 @@ def _of_tables(by_pattern: Choice | None, recipe: Recipe) -> Choice:
         given = recipe.embeddings is not None
         reason = "embeddings" if given else "parts.embeddings" if recipe.parts.embeddings else "dtype"
         return Choice(recipe.embedding_dtype, reason)
-    return Choice(_TABLES[by_pattern.precision], by_pattern.reason)
+    return Choice(PRECISIONS[by_pattern.precision].table, by_pattern.reason)
 
 
 def _matches(name: str, pattern: str, projection: str | None = None) -> bool:
-    """Whether a pattern names the node, or a module of the checkpoint that was fused into it."""
+    """Tell whether a pattern names the node, or a module of the checkpoint that was fused into it."""
     parent, _, last = name.rpartition(".")
     fused = _FUSED.get(last, ()) if projection is None else (projection,)
     return any(fnmatchcase(each, pattern) for each in (name, *(f"{parent}.{part}" for part in fused)))
 
 
 def misfits(graph: Graph, recipe: Recipe) -> Iterator[Problem]:
-    """Patterns of the recipe that match no node that has a precision."""
+    """Yield the patterns of the recipe that match no node that has a precision."""
     names = [node.name for node in graph.nodes if node.op in _CHOOSABLE]
     for path, pattern in (
         *((("exclude",), pattern) for pattern in recipe.exclude),

@@ -1,4 +1,4 @@
-"""The driver of quantization: fused graph, recipe and statistics -> typed graph.
+"""Drives quantization: makes typed graphs of a fused graph, a recipe and statistics.
 
 Each method has its own file. What is chosen for a layer depends on the layer and its input alone, so it is
 chosen once, however many variants of the model an accuracy budget tries.
@@ -6,7 +6,8 @@ chosen once, however many variants of the model an accuracy budget tries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -15,13 +16,13 @@ import numpy as np
 
 from bertc.errors import RecipeError
 from bertc.ir.graph import Graph, Node
+from bertc.precision import WEIGHT_BITS
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
-from bertc.quantize.insert_layers import changed, insert_layers
+from bertc.quantize.insert_layers import insert_layers, smoothed_name
 from bertc.quantize.layers import RoundedLayer, round_layer
-from bertc.quantize.precisions import WEIGHT_BITS
-from bertc.quantize.statistics import Statistics
+from bertc.quantize.statistics import EdgeStatistics, Statistics
 from bertc.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
@@ -29,21 +30,21 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """One variant of a model."""
+    """A variant of a model, its nodes in certain precisions."""
 
     graph: Graph
-    """Stage "typed"."""
+    """The graph of stage "typed"."""
     reference: Graph
-    """Stage "fused", fp32: values that both graphs have by name mean the same in both."""
+    """The fp32 graph of stage "fused": values that both graphs have by name mean the same in both."""
     plans: Mapping[str, EdgePlan]
-    """Edge (value name) -> what was chosen for it; empty without statistics."""
+    """The plan of each edge, by value name: one for all inputs of a shared layer; empty if not calibrated."""
 
 
 class Quantizer:
-    """Makes typed graphs of one fused graph: one for each mapping of nodes to precisions."""
+    """Makes typed graphs of one fused graph, one for each mapping of nodes to precisions."""
 
     def __init__(self, graph: Graph, recipe: Recipe, statistics: Statistics | None) -> None:
-        """``statistics`` are of all edges that 8-bit layers may read; None if there is none, or no need."""
+        """Take statistics of all edges that 8-bit layers may read; None if there are none, or no need."""
         self._graph, self._recipe, self._statistics = graph, recipe, statistics
         self._producers = graph.producers()
         self._projections = find_value_projections(graph)
@@ -51,7 +52,7 @@ class Quantizer:
         self._layers: dict[tuple[Any, ...], RoundedLayer] = {}
 
     def layers(self, precisions: Mapping[str, str]) -> list[Node]:
-        """The linear nodes that are 8 bits or less in the variant with these precisions."""
+        """Return the linear nodes that are 8 bits or less in the variant with these precisions."""
         return [
             node for node in self._graph.nodes if node.op == "linear" and precisions[node.name] in WEIGHT_BITS
         ]
@@ -59,7 +60,7 @@ class Quantizer:
     def __call__(
         self, precisions: Mapping[str, str], advance: Callable[[int], None] = lambda _: None
     ) -> Quantized:
-        """The variant with these precisions. ``advance`` is told when a layer is done.
+        """Return the variant with these precisions. ``advance`` is told when a layer is done.
 
         Raises ``InputError`` if statistics are of another model, ``RecipeError`` if some are needed.
         """
@@ -70,11 +71,12 @@ class Quantizer:
             )
         plans: dict[str, EdgePlan] = {}
         layers: dict[str, RoundedLayer] = {}
-        for edge, readers in _by_input(nodes).items():
-            if self._statistics is not None:
-                plans[edge] = self._choose_plan(edge, readers, precisions)
-            for node in readers:
-                layers[node.name] = self._layer(node, precisions, plans)
+        for group in _groups(nodes):
+            plan = self._choose_plan(group, precisions)
+            for node in group:
+                if plan is not None:
+                    plans[node["x"]] = plan
+                layers[node.name] = self._layer(node, WEIGHT_BITS[precisions[node.name]], plan)
                 advance(1)
         affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}
         folded = {edge: affines.pop(edge) for edge in self._projections if edge in affines}
@@ -85,32 +87,31 @@ class Quantizer:
         reference = fold_values(self._graph, folded)
         draft, rounded = insert_layers(reference, layers, affines)
         static = {
-            changed(edge) if edge in affines else edge: plan.static
+            smoothed_name(edge) if edge in affines else edge: plan.static
             for edge, plan in plans.items()
             if plan.static is not None
         }
         graph = apply_precisions(draft, precisions, rounded, static)
         return Quantized(graph, reference, MappingProxyType(plans))
 
-    def _choose_plan(self, edge: str, readers: list[Node], precisions: Mapping[str, str]) -> EdgePlan:
-        """Where layers of several precisions read an edge, it fits the fewest bits."""
-        bits = min(WEIGHT_BITS[precisions[node.name]] for node in readers)
-        key = (edge, bits, *(node.name for node in readers))
+    def _choose_plan(self, group: Sequence[Node], precisions: Mapping[str, str]) -> EdgePlan | None:
+        """Return the one plan for all inputs of a group, fitted to the fewest bits of its layers."""
+        if self._statistics is None:
+            return None
+        bits = min(WEIGHT_BITS[precisions[node.name]] for node in group)
+        key = (bits, *(node.name for node in group))
         if key not in self._plans:
-            self._plans[key] = self._plan(edge, readers, bits)
+            edges = dict.fromkeys(node["x"] for node in group)
+            weights = {node["weight"]: self._weight_and_bias(node)[0] for node in group}
+            weight = np.concatenate(list(weights.values()))
+            seen = EdgeStatistics.merged([self._statistics.of(edge, weight.shape[1]) for edge in edges])
+            producers = [self._producers[edge] for edge in edges]
+            self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers)
         return self._plans[key]
 
-    def _plan(self, edge: str, readers: list[Node], bits: int) -> EdgePlan:
-        assert self._statistics is not None
-        weight = np.concatenate([self._weight_and_bias(node)[0] for node in readers])
-        statistics = self._statistics.of(edge, weight.shape[1])
-        return plan_edge(statistics, weight, bits, self._recipe, self._producers[edge])
-
-    def _layer(
-        self, node: Node, precisions: Mapping[str, str], plans: Mapping[str, EdgePlan]
-    ) -> RoundedLayer:
-        bits, plan = WEIGHT_BITS[precisions[node.name]], plans.get(node["x"])
-        key = (node.name, bits, id(plan))
+    def _layer(self, node: Node, bits: int, plan: EdgePlan | None) -> RoundedLayer:
+        """Return the rounded layer: the same object for all nodes that share it."""
+        key = (node["weight"], node["bias"], bits, id(plan))
         if key not in self._layers:
             self._layers[key] = round_layer(
                 *self._weight_and_bias(node),
@@ -126,8 +127,16 @@ class Quantizer:
         return weight, bias
 
 
-def _by_input(nodes: list[Node]) -> dict[str, list[Node]]:
-    found: dict[str, list[Node]] = {}
+def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+    """Return the linear nodes in groups that have one plan, in order.
+
+    In a group are nodes that read the same value, which is changed once for all of them, and nodes that read
+    the same weights, as shared layers do, which are rounded once for all of their inputs.
+    """
+    groups: dict[str, list[Node]] = {}
     for node in nodes:
-        found.setdefault(node["x"], []).append(node)
-    return found
+        names = node["x"], node["weight"]
+        joined = {id(groups[name]): groups[name] for name in names if name in groups}
+        group = [*itertools.chain(*joined.values()), node]
+        groups.update((name, group) for each in group for name in (each["x"], each["weight"]))
+    return list({id(group): group for group in groups.values()}.values())

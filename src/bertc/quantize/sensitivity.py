@@ -1,4 +1,4 @@
-"""What each node costs in accuracy, measured: it alone as the recipe says, everything else in fp32.
+"""Measures what each node costs in accuracy: it alone is as the recipe says, everything else in fp32.
 
 Alone, since the errors of many nodes hide that of one; and errors add up, nearly, as they are small
 and independent.
@@ -9,22 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-Precisions = Mapping[str, str]
-"""Node name -> what it computes in (an embedding: is stored in), for every node that has a choice."""
+from bertc.precision import FP32
 
-EXACT = "fp32"
+Precisions = Mapping[str, str]
+"""What every node that has a choice computes in, or an embedding is stored in, by name."""
+
+EXACT = FP32
+"""The precision of all nodes but the one that is measured."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How far a variant of the model is from its fp32 self."""
+    """The distance of a variant of the model from its fp32 self."""
 
     loss: float
-    """What nodes are ranked by: smooth, 0 for no difference (1 - mean cosine, mean divergence)."""
+    """The measure that ranks nodes: smooth, 0 for no difference (1 - mean cosine, mean divergence)."""
     drop: float
-    """Of the metric that the budget is about, as a share; negative if the variant is better."""
+    """The loss of the budget's metric, as a share; negative if the variant is better."""
     sqnr_db: float
-    """Of the answers."""
+    """The signal to quantization noise ratio of the answers."""
 
 
 Measure = Callable[[Precisions], Score]
@@ -33,7 +36,7 @@ Measure = Callable[[Precisions], Score]
 
 @dataclass(frozen=True)
 class Effect:
-    """What one node costs alone."""
+    """The loss that one node causes alone."""
 
     name: str
     precision: str
@@ -42,7 +45,7 @@ class Effect:
 
 
 def measure_effects(precisions: Precisions, measure: Measure) -> Iterator[Effect]:
-    """One effect for each node that is not in fp32, in their order."""
+    """Yield one effect for each node that is not in fp32, in their order."""
     everything_exact = dict.fromkeys(precisions, EXACT)
     for name, precision in precisions.items():
         if precision != EXACT:

@@ -27,55 +27,55 @@ from bertc.quantize.statistics import EdgeStatistics
 Array = np.ndarray[Any, Any]
 
 ALPHAS = tuple(step / 10 for step in range(11))
-"""What is tried by "auto". The error is flat around its minimum: steps of 0.05 gain less than 1 %."""
+"""The shares that "auto" tries. The error is flat around its minimum: steps of 0.05 gain less than 1 %."""
 
 SMALLEST_SHARE = 0.1
-"""Channels (of activations, of weights) count as no smaller than this share of the median one: one that
+"""The least size that a channel (of activations, of weights) counts as, as a share of the median one: what
 calibration never moved must not be blown up when another text moves it."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelAffine:
-    """What is quantized instead of ``x``: ``x * multiplier + offset``, vectors float32 [channels]."""
+    """A change of the channels of ``x``: ``x * multiplier + offset``, vectors float32 [channels]."""
 
     multiplier: Array
     offset: Array
     alpha: float | None
-    """How much of the scale moved into the weights; None where scales stayed."""
+    """The share of the scale that moved into the weights; None where scales stayed."""
 
     def then(self, other: ChannelAffine) -> ChannelAffine:
-        """One change for both, the other after itself."""
+        """Return the change that makes this one and then the other."""
         offset = self.offset * other.multiplier + other.offset
         return ChannelAffine(self.multiplier * other.multiplier, offset, self.alpha)
 
     def statistics(self, edge: EdgeStatistics) -> EdgeStatistics:
-        """Those of what is quantized."""
+        """Return the statistics of the changed value."""
         return edge.affine(self.multiplier, self.offset)
 
     def weight(self, weight: Array) -> Array:
-        """The weights float32 [out, in] that take it."""
+        """Return the weights float32 [out, in] that take the changed value."""
         return np.asarray(weight / self.multiplier, np.float32)
 
     def bias(self, weight: Array, bias: Array) -> Array:
-        """The bias float32 [out] that takes it; ``weight`` is the one that takes ``x``."""
+        """Return the bias float32 [out] for the changed value; ``weight`` is the one that takes ``x``."""
         from_offset = weight.astype(np.float64) @ (self.offset.astype(np.float64) / self.multiplier)
         return np.asarray(bias - from_offset, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Rounding:
-    """How a layer rounds, as far as its error depends on it."""
+    """The facts about a layer's rounding that its error depends on."""
 
     static: bool
-    """Whether activations have one range, else one for each row."""
+    """Whether activations have one range; else each row has its own."""
     weight_limit: int
-    """Largest number of a weight: 127 or 63."""
+    """The largest number of a weight: 127 or 63."""
     weight_share: float
     """The error of weights, as a share of what rounding to nearest gives."""
 
 
 def no_change(channels: int) -> ChannelAffine:
-    """What leaves everything as it is."""
+    """Return the change that leaves everything as it is."""
     return ChannelAffine(np.ones(channels, np.float32), np.zeros(channels, np.float32), None)
 
 
@@ -87,7 +87,7 @@ def choose_affine(
     migration: float | str | None,
     shift: bool,
 ) -> ChannelAffine:
-    """The affine change with the least error of the products, by the statistics of their input.
+    """Return the change with the least error of the products, by the statistics of their input.
 
     ``weight`` float32 [out, in] is that of all layers that read the edge. ``migration`` is "auto", an
     alpha, or None.
@@ -107,7 +107,7 @@ def choose_affine(
 
 
 def estimate_error(edge: EdgeStatistics, weight: Array, affine: ChannelAffine, rounding: Rounding) -> float:
-    """Mean square error of a row's products, summed over their columns.
+    """Return the mean square error of a row's products, summed over their columns.
 
     A number rounded to a step of ``d`` is wrong by ``d^2 / 12``, and the errors are independent.
     """

@@ -1,4 +1,4 @@
-"""Static scales: ranges from calibration, the same for all tokens, for the whole value or for channel groups.
+"""Chooses static scales: ranges from calibration, the same for all tokens, for a value or channel groups.
 
 A range of its own for each group of channels needs no kernel: the groups are brought to one range, and the
 weights make up for it (``smooth.ChannelAffine``), since conversions can change channels anyway.
@@ -22,22 +22,22 @@ from bertc.quantize.statistics import EdgeStatistics
 from bertc.recipe import ActivationScheme, Observer
 
 SMALLEST_RANGE = 1e-6
-"""Of a group that calibration has seen at one value alone: any range will do, but not none."""
+"""The range of a group that calibration has seen at one value alone: any will do, but not none."""
 
 
 def static_scale(edge: EdgeStatistics, observer: Observer, *, symmetric: bool) -> StaticScale:
-    """The scale and zero point that cover the observer's range of the edge."""
+    """Return the scale and zero point that cover the observer's range of the edge."""
     low, high = choose_range(edge, observer, symmetric=symmetric)
     return StaticScale(*cover_range(low, high, symmetric=symmetric))
 
 
 def covered_range(static: StaticScale) -> Range:
-    """The values that a static scale does not clip."""
+    """Return the range of the values that a static scale does not clip."""
     return -static.zero_point * static.scale, (255 - static.zero_point) * static.scale
 
 
 def group_channels(edge: EdgeStatistics, scheme: ActivationScheme, observer: Observer) -> ChannelAffine:
-    """What brings the range of every group of neighboring channels to -1..1."""
+    """Return the change that brings the range of every group of neighboring channels to -1..1."""
     channels, size = len(edge.mean), scheme.group_size or len(edge.mean)
     multiplier, offset = np.empty(channels, np.float32), np.empty(channels, np.float32)
     for start in range(0, channels, size):

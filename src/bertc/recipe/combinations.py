@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bertc.precision import PRECISIONS
 from bertc.recipe.keys import Problem
-from bertc.recipe.schema import VERSION, Observer
+from bertc.recipe.schema import AUTO, VERSION, Observer, WeightScheme
+from bertc.task_table import TASKS
 
 Values = Mapping[str, Any]
 """The fields of a recipe, its sections as dataclasses."""
-
-METRIC_TASKS: Mapping[str, tuple[str, ...]] = {
-    "cosine": ("embedding",),
-    "spearman": ("embedding",),
-    "top1_agreement": ("classification", "token_classification"),
-    "accuracy": ("classification",),
-    "entity_f1": ("token_classification",),
-}
-"""Metric -> the tasks that have it."""
 
 _DEFAULT_OBSERVER = Observer()
 
 
 def impossible(values: Values) -> Iterator[Problem]:
-    """What does not go together in a recipe whose single values are all accepted."""
+    """Yield what does not go together in a recipe whose single values are all accepted."""
     for rule in _RULES:
         yield from rule(values)
 
@@ -102,7 +95,7 @@ def _observer(values: Values) -> Iterator[Problem]:
 
 def _bits(values: Values) -> Iterator[Problem]:
     bits, dtype = values["weights"].bits, values["dtype"]
-    if bits != 8 and dtype != "int8":
+    if bits != WeightScheme().bits and PRECISIONS[dtype].weight_bits is None:
         yield _clash(
             "weights.bits",
             f"weights.bits {bits} does not go with dtype {dtype}: it is for int8; use dtype int8, or int7 for"
@@ -113,7 +106,7 @@ def _bits(values: Values) -> Iterator[Problem]:
 
 def _embeddings(values: Values) -> Iterator[Problem]:
     whole, part = values["embeddings"], values["parts"].embeddings
-    if None not in (whole, part) and whole != {"bf16": "fp16"}.get(part, part):
+    if None not in (whole, part) and whole != PRECISIONS[part].table:
         yield _clash(
             "parts.embeddings",
             f"parts.embeddings {part} contradicts embeddings {whole}: they are one thing, remove one of them",
@@ -150,7 +143,7 @@ def _budget(values: Values) -> Iterator[Problem]:
     budget, task, key = values["budget"], values["task"], "budget.metric"
     if budget is None:
         return
-    tasks = METRIC_TASKS.get(budget.metric, (task,))
+    tasks = [row.name for row in TASKS.values() if budget.metric in (AUTO, *row.budget_metrics)]
     if task is not None and task not in tasks:
         message = f"{key} {budget.metric} does not go with task {task}: it is for {' and '.join(tasks)}"
         yield _clash(key, message, "task")

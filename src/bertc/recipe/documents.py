@@ -1,4 +1,4 @@
-"""Recipe files as values, and in which line each key is. JSON, and YAML with the extra "yaml"."""
+"""Reads recipe files, and tells in which line each key is. JSON, and YAML with the extra "yaml"."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Document:
 
     values: Any
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
-    """Where each key is, from 1; nothing is known of values that come from no file."""
+    """The line of each key, from 1; empty for values that come from no file."""
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the writing: keys that are given twice."""
+    """The keys that are given twice."""
 
     def line_of(self, path: KeyPath) -> int | None:
-        """Where the key is; if it is not there, where its section is."""
+        """Return the line of the key; if it is not there, that of its section."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
 
 def read(path: Path) -> Document:
-    """The document of a ``.json``, ``.yaml`` or ``.yml`` file."""
+    """Return the document of a ``.json``, ``.yaml`` or ``.yml`` file."""
     readers = {".json": parse_json, ".yaml": parse_yaml, ".yml": parse_yaml}
     if path.suffix not in readers:
         raise RecipeError(
@@ -48,7 +48,7 @@ def read(path: Path) -> Document:
 
 
 def parse_json(text: str) -> Document:
-    """The document of a JSON text."""
+    """Return the document of a JSON text."""
     try:
         values = json.loads(text)
         found = list(_json_keys(text, _skip(text, 0), ()))
@@ -58,7 +58,7 @@ def parse_json(text: str) -> Document:
 
 
 def parse_yaml(text: str) -> Document:
-    """The document of a YAML text (extra "yaml"); an empty one is an empty mapping."""
+    """Return the document of a YAML text (extra "yaml"); an empty one is an empty mapping."""
     try:
         import yaml
     except ImportError:
@@ -85,7 +85,7 @@ def _document(values: Any, found: list[tuple[KeyPath, int]]) -> Document:
 
 
 def _yaml_keys(node: Any, at: KeyPath) -> Iterator[tuple[KeyPath, int]]:
-    """Every key with its line, from the nodes that the parser gives."""
+    """Yield every key with its line, from the nodes that the parser gives."""
     if getattr(node, "id", None) != "mapping" or len(at) >= DEPTH:
         return
     for name, value in node.value:
@@ -95,7 +95,7 @@ def _yaml_keys(node: Any, at: KeyPath) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _json_keys(text: str, start: int, at: KeyPath) -> Iterator[tuple[KeyPath, int]]:
-    """Every key of the valid JSON value at ``start``, with its position; ``json`` tells no positions."""
+    """Yield every key of the valid JSON value at ``start`` with its position; ``json`` tells none."""
     if text[start] != "{" or len(at) >= DEPTH:
         return
     decoder = json.JSONDecoder()
@@ -110,7 +110,7 @@ def _json_keys(text: str, start: int, at: KeyPath) -> Iterator[tuple[KeyPath, in
 
 
 def _skip(text: str, start: int) -> int:
-    """The position after white space."""
+    """Return the position after white space."""
     while text[start] in " \t\n\r":
         start += 1
     return start

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from bertc.precision import BF16, FP16, FP32, INT8, WEIGHT_BITS
 from bertc.recipe.recipe import Recipe
 from bertc.recipe.template import spell
 
@@ -16,16 +17,16 @@ class Explanation(NamedTuple):
     value: str
     meaning: str
     elsewhere: str = ""
-    """The same thing in other tool-chains."""
+    """What other tool-chains call the same thing."""
 
 
 MEANINGS: Mapping[str, Mapping[Any, str]] = {
     "dtype": {
-        "int8": "Linear layers multiply 8-bit integers, exactly, and scale the sums back. Attention computes"
+        INT8: "Linear layers multiply 8-bit integers, exactly, and scale the sums back. Attention computes"
         " in bf16 where the processor can, and compares the tokens of longer texts in 8 bits. Layer norms and"
         " sums between layers stay in fp32.",
-        "bf16": "Linear layers and attention compute in bf16; weights take half of fp32's space.",
-        "fp32": "Nothing is quantized.",
+        BF16: "Linear layers and attention compute in bf16; weights take half of fp32's space.",
+        FP32: "Nothing is quantized.",
     },
     "weights.granularity": {
         "per_channel": "Every output channel of a matrix has a scale of its own.",
@@ -81,12 +82,12 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         False: "Biases stay as they are.",
     },
     "embeddings": {
-        "int8": "Word embeddings are stored in 8 bits with a scale per word, the small tables in fp16.",
-        "fp16": "Embedding tables are stored in fp16.",
-        "fp32": "Embedding tables are stored in fp32.",
+        INT8: "Word embeddings are stored in 8 bits with a scale per word, the small tables in fp16.",
+        FP16: "Embedding tables are stored in fp16.",
+        FP32: "Embedding tables are stored in fp32.",
     },
 }
-"""Key -> value -> what that does."""
+"""What each value of each key does."""
 
 METRICS: Mapping[str, str] = {
     "auto": "Mean cosine of embeddings, top-1 agreement of logits; with eval_data the task's own metric.",
@@ -115,11 +116,11 @@ ELSEWHERE: Mapping[str, str] = {
     "nodes": "Ascend ATC: per-op lists",
     "calibration.samples": "Vastai vamc: dataset.get_data_num 10; Mobilint: 100-256 files",
 }
-"""Key -> what other tool-chains call it."""
+"""What other tool-chains call each key."""
 
 
 def explain(recipe: Recipe) -> list[Explanation]:
-    """Each decision of the recipe that has an effect."""
+    """Return each decision of the recipe that has an effect."""
     return [
         Explanation(key, spell(value), meaning, ELSEWHERE.get(key) or ELSEWHERE.get(key.split(".")[0], ""))
         for key, value, meaning in _decisions(recipe)
@@ -127,9 +128,9 @@ def explain(recipe: Recipe) -> list[Explanation]:
 
 
 def quantizes(recipe: Recipe) -> bool:
-    """Whether any linear layer can be int8 or int7."""
+    """Return whether any linear layer can be int8 or int7."""
     parts = [value for name, value in recipe.parts.fields().items() if name != "embeddings"]
-    return bool({"int8", "int7"} & {recipe.dtype, *parts, *recipe.nodes.values()})
+    return bool(WEIGHT_BITS.keys() & {recipe.dtype, *parts, *recipe.nodes.values()})
 
 
 def _decisions(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
@@ -138,7 +139,7 @@ def _decisions(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
     for part, precision in recipe.parts.fields().items():
         if precision is not None and part != "embeddings":
             yield f"parts.{part}", precision, f"This part computes in {precision}."
-    if recipe.parts.head is None and recipe.dtype != "fp32":
+    if recipe.parts.head is None and recipe.dtype != FP32:
         yield "parts.head", None, "The layer that gives the logits stays in fp32: it is small."
     if recipe.exclude:
         yield "exclude", recipe.exclude, "Nodes of these names stay in fp32."

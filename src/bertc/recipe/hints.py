@@ -1,4 +1,4 @@
-"""Which key somebody may have meant, who wrote one that does not exist."""
+"""Guesses which key somebody meant who wrote one that does not exist."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FOREIGN: Mapping[str, KeyPath] = {
     "calib_data_path": ("calibration", "data"),
     "get_data_num": ("calibration", "samples"),
 }
-"""What other tool-chains call a thing -> what it is called here."""
+"""The names of things in other tool-chains, with the keys that they have here."""
 
 
 def nearest_key(root: type, path: KeyPath) -> KeyPath:
-    """A key that exists: in the same section, in another, or what another tool-chain calls so."""
+    """Return a key that exists: in the same section, in another, or what another tool-chain calls so."""
     *section, name = path
     if name in FOREIGN:
         return FOREIGN[name]
@@ -43,7 +43,7 @@ def nearest_key(root: type, path: KeyPath) -> KeyPath:
 
 
 def all_keys(cls: type, at: KeyPath = ()) -> Iterator[KeyPath]:
-    """Every key of a section and of the sections in it."""
+    """Yield every key of a section and of the sections in it."""
     for field in dataclasses.fields(cls):
         yield (*at, field.name)
         nested = rule_of(field).section

@@ -15,35 +15,35 @@ from typing import Any, NamedTuple
 from bertc.errors import RecipeError
 
 _SHORT = reprlib.Repr()
-"""Spells values in messages: what a hostile file nests or repeats must not become a long one."""
+"""Spells values in messages: what a hostile file nests or repeats must not make a message long."""
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
 KeyPath = tuple[str, ...]
-"""Where a key is: the names of its sections, and its own."""
+"""The names of a key's sections, and its own name."""
 
 
 class Problem(NamedTuple):
-    """What is wrong with a recipe, and at which key."""
+    """Something that is wrong with a recipe, and at which key."""
 
     path: KeyPath
     message: str
     reasons: tuple[KeyPath, ...] = ()
-    """Other keys that make it wrong."""
+    """Other keys that the problem depends on."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a key accepts."""
+    """The values that a key accepts."""
 
     accepts: Callable[[Any], bool]
     expected: str
-    """Completes "expected ..."."""
+    """Completes the sentence "expected ..."."""
     section: type | None = None
     """The dataclass of a nested section."""
 
 
 def setting(default: Any, rule: Rule, doc: str) -> Any:
-    """A field of a section: a default, or what makes it.
+    """Declare a field of a section, by its default or by a function that makes it.
 
     ``doc`` is the comment that ``bertc recipe init`` writes above it.
     """
@@ -54,7 +54,7 @@ def setting(default: Any, rule: Rule, doc: str) -> Any:
 
 
 def one_of(*choices: Any) -> Rule:
-    """Exactly one of some values; None is spelled nothing."""
+    """Accept exactly one of some values; None is spelled nothing."""
     spelled = ", ".join(str(choice) for choice in choices if choice is not None)
 
     def accepts(value: Any) -> bool:
@@ -64,7 +64,7 @@ def one_of(*choices: Any) -> Rule:
 
 
 def whole(low: int, *, optional: bool = False) -> Rule:
-    """A whole number of at least ``low``."""
+    """Accept a whole number of at least ``low``."""
 
     def accepts(value: Any) -> bool:
         return (optional and value is None) or (type(value) is int and value >= low)
@@ -73,7 +73,7 @@ def whole(low: int, *, optional: bool = False) -> Rule:
 
 
 def number(low: float, high: float, *also: Any, above: bool = False, unit: str = "") -> Rule:
-    """A number from ``low`` (or above it, if so) to ``high``, or one of some other values."""
+    """Accept a number from ``low`` (with ``above`` only larger ones) to ``high``, or another value."""
 
     def accepts(value: Any) -> bool:
         if any(type(value) is type(other) and value == other for other in also):
@@ -86,7 +86,7 @@ def number(low: float, high: float, *also: Any, above: bool = False, unit: str =
 
 
 def share() -> Rule:
-    """A number from 0 to 1, or a text such as "0.1%"."""
+    """Accept a number from 0 to 1, or a text such as "0.1%"."""
 
     def accepts(value: Any) -> bool:
         number = parse_share(value)
@@ -96,7 +96,7 @@ def share() -> Rule:
 
 
 def parse_share(value: Any) -> Any:
-    """A text such as "0.1%" as the number 0.001, anything else as it is."""
+    """Return a text such as "0.1%" as the number 0.001, anything else as it is."""
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
             return float(value.strip()[:-1]) / 100
@@ -106,12 +106,12 @@ def parse_share(value: Any) -> Any:
 
 
 def flag() -> Rule:
-    """True or false."""
+    """Accept true or false."""
     return Rule(lambda value: isinstance(value, bool), "true or false")
 
 
 def text(*, optional: bool = True) -> Rule:
-    """A string that is not empty."""
+    """Accept a string that is not empty."""
     return Rule(
         lambda value: (optional and value is None) or (isinstance(value, str) and value != ""),
         f"text{', or nothing' if optional else ''}",
@@ -119,7 +119,7 @@ def text(*, optional: bool = True) -> Rule:
 
 
 def name_or_number(*, optional: bool = False) -> Rule:
-    """The name of a column, or its number from 0."""
+    """Accept the name of a column, or its number from 0."""
 
     def accepts(value: Any) -> bool:
         if type(value) is int:
@@ -130,7 +130,7 @@ def name_or_number(*, optional: bool = False) -> Rule:
 
 
 def patterns() -> Rule:
-    """A list of node names, perhaps with wildcards."""
+    """Accept a list of node names, perhaps with wildcards."""
 
     def accepts(value: Any) -> bool:
         return isinstance(value, (list, tuple)) and all(isinstance(each, str) and each for each in value)
@@ -139,7 +139,7 @@ def patterns() -> Rule:
 
 
 def choices_by_pattern(*choices: str) -> Rule:
-    """A mapping of node names, perhaps with wildcards, to choices."""
+    """Accept a mapping of node names, perhaps with wildcards, to choices."""
 
     def accepts(value: Any) -> bool:
         return isinstance(value, Mapping) and all(
@@ -150,7 +150,7 @@ def choices_by_pattern(*choices: str) -> Rule:
 
 
 def section(cls: type, *, optional: bool = False) -> Rule:
-    """A nested section: an instance of its dataclass, or a mapping of its keys."""
+    """Accept a nested section: an instance of its dataclass, or a mapping of its keys."""
     names = ", ".join(field.name for field in dataclasses.fields(cls))
     expected = f"a section with some of the keys {names}{'; or nothing' if optional else ''}"
     return Rule(
@@ -159,14 +159,14 @@ def section(cls: type, *, optional: bool = False) -> Rule:
 
 
 def rule_of(field: dataclasses.Field[Any]) -> Rule:
-    """What the field accepts."""
+    """Return the rule that a field was declared with."""
     rule = field.metadata["rule"]
     assert isinstance(rule, Rule)
     return rule
 
 
 def wrong_values(cls: type, values: Mapping[str, Any], at: KeyPath = ()) -> Iterator[Problem]:
-    """The keys of one section, and of the sections in it, whose values are not accepted."""
+    """Yield the keys of a section, and of the sections in it, whose values are not accepted."""
     for field in dataclasses.fields(cls):
         if field.name not in values:
             continue
@@ -184,7 +184,7 @@ def _is_number(value: Any) -> bool:
 def raise_problems(
     problems: list[Problem], line_of: Callable[[KeyPath], int | None] = lambda _: None
 ) -> None:
-    """One ``RecipeError`` for all, or nothing if there are none."""
+    """Raise one ``RecipeError`` for all problems, if there are any."""
     if not problems:
         return
     messages = []

@@ -1,4 +1,4 @@
-"""From what a file says to a recipe, or to everything that is wrong with it, line by line."""
+"""Makes a recipe of what a file says, or tells everything that is wrong with it, line by line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def open_document(source: str | Path) -> Document:
-    """What a recipe file says, or the preset of this name. Raises ``RecipeError``."""
+    """Return what a recipe file says, or the preset of this name. Raises ``RecipeError``."""
     if str(source) in PRESETS:
         return Document(PRESETS[str(source)].values)
     path = Path(source).expanduser()
@@ -30,13 +30,13 @@ def open_document(source: str | Path) -> Document:
 
 
 def build(cls: type[T], document: Document) -> T:
-    """The recipe of a document. Raises ``RecipeError`` with every problem and its line."""
+    """Return the recipe of a document. Raises ``RecipeError`` with every problem and its line."""
     keys.raise_problems(find_problems(cls, document), document.line_of)
     return cls(**document.values)
 
 
 def find_problems(cls: type, document: Document) -> list[Problem]:
-    """Everything that is wrong, in the order of the lines.
+    """Return everything that is wrong with a document, in the order of the lines.
 
     Unknown keys and such that are given twice, values that are not accepted, impossible combinations.
     """
@@ -66,7 +66,7 @@ def _unknown_keys(root: type, cls: type, values: Mapping[str, Any], at: KeyPath 
 
 
 def _fields(cls: type, values: Mapping[str, Any], wrong: set[KeyPath], at: KeyPath = ()) -> dict[str, Any]:
-    """The fields of a section: what is given and not wrong, else the default."""
+    """Return the fields of a section: what is given and not wrong, else the default."""
     fields = {}
     for field in dataclasses.fields(cls):
         path, nested = (*at, field.name), rule_of(field).section

@@ -1,4 +1,4 @@
-"""Ready recipes: what ``--recipe NAME`` and ``bertc recipe init --profile NAME`` know."""
+"""Ready recipes: what ``--recipe NAME`` and ``bertc recipe init --preset NAME`` know."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bertc.profiles import PROFILES
+from bertc.precision import BF16, FP32, INT7, INT8, PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -15,23 +15,23 @@ class Preset:
 
     doc: str
     values: Mapping[str, Any]
-    """The keys that differ from the default."""
+    """The keys whose values differ from the default."""
 
 
 _PLAIN: Mapping[str, Any] = {
     "smoothing": {"migration": None, "channel_shift": False},
     "bias_correction": False,
 }
-"""None of what makes up for quantization."""
+"""Leaves out every method that makes up for the error of quantization."""
 
-_STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": "fp32", "parts": {"head": "int8"}}
-"""What the vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
+_STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": INT8}}
+"""What vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
 
 PRESETS: Mapping[str, Preset] = {
     "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),
     "avx2": Preset(
-        f"7-bit weights, for {PROFILES['avx2'].use}: their faster byte instructions stay exact.",
-        {"weights": {"bits": PROFILES["avx2"].weight_bits}},
+        f"7-bit weights, for {PRECISIONS[INT7].use}: their faster byte instructions stay exact.",
+        {"weights": {"bits": PRECISIONS[INT7].weight_bits}},
     ),
     "round-to-nearest": Preset(
         "8 bits as other runtimes' dynamic quantization has them; calibrates nothing, compiles fastest.",
@@ -55,6 +55,10 @@ PRESETS: Mapping[str, Preset] = {
             "calibration": {"samples": 256},
         },
     ),
-    "bf16": Preset("16 bits: half the size of fp32, and as good as lossless.", {"dtype": "bf16"}),
-    "fp32": Preset("Nothing is quantized: the reference.", {"dtype": "fp32"}),
+    BF16: Preset("16 bits: half the size of fp32, and as good as lossless.", {"dtype": BF16}),
+    FP32: Preset("Nothing is quantized: the reference.", {"dtype": FP32}),
 }
+
+PROFILES: Mapping[str, str] = {"vnni": "default", "avx2": "avx2"}
+"""Deprecated names of ``--profile`` and ``compile(profile=...)``, each with the preset whose ``weights.bits``
+it chooses."""

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bertc.errors import RecipeError
+from bertc.precision import DTYPES, INT8, LAYER_DTYPES, PRECISIONS, TABLE_DTYPES, integers
 from bertc.recipe import documents, loading
 from bertc.recipe.combinations import impossible
 from bertc.recipe.documents import Document
@@ -27,7 +28,6 @@ from bertc.recipe.keys import (
     whole,
 )
 from bertc.recipe.schema import (
-    LAYER_DTYPES,
     VERSION,
     ActivationScheme,
     Budget,
@@ -37,21 +37,17 @@ from bertc.recipe.schema import (
     Smoothing,
     WeightScheme,
 )
-
-DTYPES = ("fp32", "bf16", "int8")
-EMBEDDING_DTYPES = ("fp32", "fp16", "int8")
-TASKS = ("embedding", "classification", "token_classification")
-_FOLLOWED = {"fp32": "fp32", "bf16": "fp16", "int8": "int8"}
+from bertc.task_table import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Section):
-    """How to compile a model. Sections may be given as mappings.
+    """Says how to compile a model. Sections may be given as mappings.
 
     Raises ``RecipeError`` that lists every value that is not accepted, and what does not go together.
     """
 
-    version: int = setting(VERSION, whole(1), "Of this format; a recipe from a newer bertc is refused.")
+    version: int = setting(VERSION, whole(1), "The format's version; a recipe from a newer bertc is refused.")
     source: str | None = setting(
         None, text(), "The model: a folder or a hub id. Nothing: what the command line or the call says."
     )
@@ -59,11 +55,11 @@ class Recipe(Section):
         None, one_of(*TASKS, None), "What the model must be for. Nothing: whatever it is for."
     )
     dtype: str = setting(
-        "int8", one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
+        INT8, one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
     )
     embeddings: str | None = setting(
         None,
-        one_of(*EMBEDDING_DTYPES, None),
+        one_of(*TABLE_DTYPES, None),
         "How tables are stored; int8 has a scale per word. Nothing follows dtype: fp32, fp16 for bf16, int8.",
     )
     weights: WeightScheme = setting(WeightScheme, section(WeightScheme), "Weights of int8 layers.")
@@ -106,13 +102,12 @@ class Recipe(Section):
 
     @property
     def embedding_dtype(self) -> str:
-        """How tables are stored: ``fp32``, ``fp16`` or ``int8``."""
-        part = self.parts.embeddings
-        return self.embeddings or ("fp16" if part == "bf16" else part) or _FOLLOWED[self.dtype]
+        """Return how tables are stored: ``fp32``, ``fp16`` or ``int8``."""
+        return self.embeddings or PRECISIONS[self.parts.embeddings or self.dtype].table
 
     @property
     def calibrates(self) -> bool:
-        """Whether 8-bit layers are made by methods that look at their inputs."""
+        """Return whether 8-bit layers are made by methods that look at their inputs."""
         return (
             self.weights.rounding == "gptq"
             or self.activations.mode != "dynamic"
@@ -123,33 +118,33 @@ class Recipe(Section):
 
     @property
     def layer_dtype(self) -> str:
-        """What linear layers compute in where no part says otherwise: one of ``LAYER_DTYPES``."""
-        return "int7" if self.dtype == "int8" and self.weights.bits == 7 else self.dtype
+        """Return what linear layers compute in unless a part says otherwise, one of ``LAYER_DTYPES``."""
+        return integers(self.weights.bits).name if PRECISIONS[self.dtype].weight_bits else self.dtype
 
     def to_json(self) -> str:
-        """Indented JSON."""
+        """Return the recipe as indented JSON."""
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """From plain values; an unknown key is refused, with the nearest known one."""
+        """Return the recipe of plain values; an unknown key is refused, with the nearest known one."""
         return loading.build(cls, Document(data))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """From JSON text."""
+        """Return the recipe of a JSON text."""
         return loading.build(cls, documents.parse_json(text))
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
-        """From YAML text (extra "yaml"). An empty document is the default recipe."""
+        """Return the recipe of a YAML text (extra "yaml"). An empty document is the default recipe."""
         return loading.build(cls, documents.parse_yaml(text))
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any] | Recipe | None) -> Recipe:
-        """From a ``.json``, ``.yaml`` or ``.yml`` file, a preset's name, a mapping, or a recipe.
+        """Return the recipe of a ``.json``, ``.yaml`` or ``.yml`` file, a preset's name, or a mapping.
 
-        None is the default recipe.
+        A recipe is returned as it is, None is the default recipe. Raises ``RecipeError``.
         """
         if source is None:
             return cls()

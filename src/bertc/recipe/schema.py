@@ -1,4 +1,4 @@
-"""The sections of a recipe: frozen dataclasses that check their values. The whole: ``recipe.py``."""
+"""The sections of a recipe: frozen dataclasses that check their values. ``recipe.py`` has the whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bertc.precision import DTYPES, LAYER_DTYPES, WEIGHT_BITS
 from bertc.recipe.keys import (
     flag,
     name_or_number,
@@ -21,10 +22,11 @@ from bertc.recipe.keys import (
     whole,
     wrong_values,
 )
+from bertc.task_table import TASKS
 
 VERSION = 1
-LAYER_DTYPES = ("int8", "int7", "bf16", "fp32")
-METRICS = ("auto", "cosine", "top1_agreement", "spearman", "accuracy", "entity_f1")
+AUTO = "auto"
+METRICS = (AUTO, *dict.fromkeys(metric for row in TASKS.values() for metric in row.budget_metrics))
 FORMATS = ("auto", "text", "jsonl", "csv", "tsv", "parquet", "hub", "ids", "embeddings")
 
 
@@ -36,11 +38,11 @@ class Section:
         raise_problems(list(wrong_values(type(self), self.fields())))
 
     def fields(self) -> dict[str, Any]:
-        """Field name -> value, sections as they are."""
+        """Return the value of each field, sections as they are."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and YAML have them."""
+        """Return plain values, as JSON and YAML have them."""
         return {name: _plain(value) for name, value in self.fields().items()}
 
     def _set(self, name: str, value: Any) -> None:
@@ -49,7 +51,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightScheme(Section):
-    """How weights of int8 and int7 layers are quantized: signed, symmetric."""
+    """Says how weights of int8 and int7 layers are quantized: signed, symmetric."""
 
     granularity: str = setting(
         "per_channel",
@@ -58,7 +60,7 @@ class WeightScheme(Section):
     )
     bits: int = setting(
         8,
-        one_of(8, 7),
+        one_of(*WEIGHT_BITS.values()),
         "8, or 7: -63..63, exact in the faster byte instructions of processors with AVX2 and no VNNI.",
     )
     clip: str = setting(
@@ -75,7 +77,7 @@ class WeightScheme(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Observer(Section):
-    """How a static range is chosen from what calibration saw."""
+    """Says how a static range is chosen from what calibration saw."""
 
     kind: str = setting(
         "mse",
@@ -95,7 +97,7 @@ class Observer(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationScheme(Section):
-    """How inputs of int8 and int7 layers are quantized: unsigned 8 bits with a zero point."""
+    """Says how inputs of int8 and int7 layers are quantized: unsigned 8 bits with a zero point."""
 
     mode: str = setting(
         "dynamic",
@@ -112,7 +114,7 @@ class ActivationScheme(Section):
         None, whole(1, optional=True), "For per_channel_group: channels per group. Nothing: 64."
     )
     symmetric: bool = setting(
-        False, flag(), "Of static ranges: fix the zero point at 128, in the middle, instead of choosing it."
+        False, flag(), "Fix the zero point of static ranges at 128, in the middle, instead of choosing it."
     )
     observer: Observer | None = setting(
         None, section(Observer, optional=True), "How static ranges are chosen. Nothing if mode is dynamic."
@@ -132,7 +134,7 @@ class ActivationScheme(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Smoothing(Section):
-    """What moves out of activations before they are quantized, exactly made up for in the weights."""
+    """Says what moves out of activations, before they are quantized, into weights and biases, exactly."""
 
     migration: float | str | None = setting(
         "auto",
@@ -140,13 +142,13 @@ class Smoothing(Section):
         "SmoothQuant: how much of each channel's range moves into the weights; auto searches it per layer.",
     )
     channel_shift: bool = setting(
-        True, flag(), "Outlier Suppression+: shift each channel to the middle of its calibrated range."
+        True, flag(), "Outlier Suppression+: shift each channel by its mean on the calibration data."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts(Section):
-    """What each part of the model computes in. Nothing: what ``dtype`` and ``weights.bits`` say."""
+    """Says what each part of the model computes in, where ``dtype`` and ``weights.bits`` do not."""
 
     query: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Query projections.")
     key: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Key projections.")
@@ -154,7 +156,7 @@ class Parts(Section):
     output: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Output projections of attention.")
     ffn: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Both matrices of the feed-forward blocks.")
     embeddings: str | None = setting(
-        None, one_of("int8", "bf16", "fp32", None), "Tables. 16 bits are stored as fp16, which is finer."
+        None, one_of(*DTYPES, None), "Tables. 16 bits are stored as fp16, which is finer."
     )
     head: str | None = setting(
         None, one_of(*LAYER_DTYPES, None), "Pooler and classifier. Nothing: the layer of the logits in fp32."
@@ -163,7 +165,7 @@ class Parts(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration(Section):
-    """The data that ranges, scales and roundings are fitted to, and held-out data to measure on."""
+    """Names the data that ranges, scales and roundings are fitted to, and held-out data to measure on."""
 
     data: str | None = setting(
         None,
@@ -175,8 +177,8 @@ class Calibration(Section):
     pair_column: str | None = setting(
         None, name_or_number(optional=True), "Where tables have the second text, for models of pairs."
     )
-    subset: str | None = setting(None, text(), "Of a hub data set: its configuration.")
-    split: str = setting("train", text(optional=False), "Of a hub data set.")
+    subset: str | None = setting(None, text(), "The configuration of a hub data set.")
+    split: str = setting("train", text(optional=False), "The split of a hub data set.")
     samples: int = setting(512, whole(1), "How many samples calibrate.")
     held_out: int = setting(128, whole(1), "How many others the certificate is measured on.")
     seed: int = setting(0, whole(0), "Which samples those are.")
@@ -198,11 +200,11 @@ class Calibration(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Section):
-    """How much may be lost; layers fall back to bf16 or fp32, cheapest first, until it is kept."""
+    """Limits what may be lost: layers fall back to bf16 or fp32, cheapest first, until it is kept."""
 
-    max_drop: float = setting(0.001, share(), 'Of the metric, against fp32: 0.001, or "0.1%".')
+    max_drop: float = setting(0.001, share(), 'Share of the metric to lose against fp32: 0.001, or "0.1%".')
     metric: str = setting(
-        "auto",
+        AUTO,
         one_of(*METRICS),
         "auto: cosine of embeddings, top-1 agreement of logits, with eval_data the task's own metric.",
     )

@@ -17,13 +17,13 @@ _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _UNPRINTABLE = re.compile(
     "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-"""What YAML wants escaped, and line breaks of other alphabets."""
+"""The characters that YAML wants escaped, and line breaks of other alphabets."""
 _RESERVED = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 """Words that YAML takes for something else than text."""
 
 
 def to_yaml(recipe: Section, *headings: str) -> str:
-    """Every key of the recipe with its value, under a comment that says what it means, and headings.
+    """Return every key of the recipe with its value, under a comment that explains it, and headings.
 
     Optional sections that are absent are written as comments, with their defaults.
     """
@@ -61,7 +61,7 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 
 def spell(value: Any) -> str:
-    """A value on one line of YAML."""
+    """Return a value on one line of YAML."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{spell(name)}: {spell(each)}" for name, each in value.items()) + "}"
     if isinstance(value, (list, tuple)):

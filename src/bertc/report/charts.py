@@ -11,13 +11,13 @@ from bertc.report.svg import Scale, element, line, picture, spell, text, titled
 
 WIDTH = 860
 LABELS = 300
-"""Pixels for the names of layers."""
+"""The pixels to the left of a bar, for the name of its layer."""
 
 ROW = 17
 
 
 def layer_bars(layers: Sequence[LayerFidelity]) -> str:
-    """A bar for each layer, as long as its signal-to-noise ratio; the color is its precision."""
+    """Draw a bar for each layer, as long as its signal-to-noise ratio; the color is its precision."""
     measured = [layer.sqnr_db for layer in layers if layer.sqnr_db < LARGEST_DB]
     highest = 10 * math.ceil(max([*measured, 10.0]) / 10)
     scale = Scale(0, highest, LABELS, WIDTH - 50)
@@ -26,24 +26,26 @@ def layer_bars(layers: Sequence[LayerFidelity]) -> str:
         exact = layer.sqnr_db >= LARGEST_DB
         spelled = "exact" if exact else f"{layer.sqnr_db:.1f}"
         hint = f"{layer.name}: {layer.op} in {layer.precision}, {spelled} dB"
-        parts += _bar(layer.name, index, scale, layer.sqnr_db, f"bar {_safe(layer.precision)}", spelled, hint)
+        parts += _bar(
+            layer.name, index, scale, layer.sqnr_db, f"bar {_class_name(layer.precision)}", spelled, hint
+        )
     return picture(parts, WIDTH, len(layers) * ROW + 24, "signal to quantization noise of each layer")
 
 
 def sensitivity_bars(effects: Sequence[Sensitivity], most: int = 30) -> str:
-    """A bar for each of the nodes that cost most when they alone are quantized."""
+    """Draw a bar for each of the nodes that cost most when they alone are quantized."""
     worst = sorted(effects, key=lambda effect: -effect.loss)[:most]
     scale = Scale(0, max([effect.loss for effect in worst], default=1.0), LABELS, WIDTH - 60)
     parts = list(_vertical_axis(scale, 0, len(worst) * ROW, ""))
     for index, effect in enumerate(worst):
         hint = f"{effect.name} alone in {effect.precision}: {effect.loss:.3g}, {effect.sqnr_db:.1f} dB"
-        kind = f"bar {_safe(effect.precision)}"
+        kind = f"bar {_class_name(effect.precision)}"
         parts += _bar(effect.name, index, scale, effect.loss, kind, f"{effect.loss:.2g}", hint)
     return picture(parts, WIDTH, len(worst) * ROW + 24, "loss that each node causes alone")
 
 
 def agreement_scatter(agreement: Agreement) -> str:
-    """Each number by this file against the same by the fp32 model; and the difference of the two."""
+    """Draw each number by this file against the same by the fp32 model, and the difference of the two."""
     points = list(zip(agreement.expected, agreement.found, strict=False))
     values = [value for point in points for value in point] or [0.0]
     both = Scale(min(values), max(values), 0, 1)
@@ -60,7 +62,7 @@ def agreement_scatter(agreement: Agreement) -> str:
 
 
 def range_histogram(edge: EdgeRange) -> str:
-    """How often values of each size were seen at an edge (heights are logarithms), and the clip."""
+    """Draw how often values of each size were seen at an edge (heights are logarithms), and the clip."""
     width, height = 270.0, 96.0
     scale = Scale(edge.low, edge.high, 8, width - 8)
     highest = math.log1p(max([*edge.counts, 1]))
@@ -147,10 +149,10 @@ def _plane(
 
 
 def _shorten(name: str, length: int) -> str:
-    """The end of a name says more than its start."""
+    """Cut off the start of a long name: its end says more."""
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
-def _safe(word: str) -> str:
-    """A precision as a class of the style sheet."""
+def _class_name(word: str) -> str:
+    """Return the name of a precision as a class of the style sheet."""
     return "".join(letter for letter in word if letter.isalnum() and letter.isascii())

@@ -23,7 +23,7 @@ _UNITS = {
     " each token, that of the worst token",
     "difference": "by the difference of the two numbers",
 }
-"""``Certificate.worst_by`` in words."""
+"""What each value of ``Certificate.worst_by`` means, in words."""
 
 _LOSSES = {
     "cosine": "1 - mean cosine of the answers",
@@ -33,7 +33,7 @@ _LOSSES = {
 
 
 def render(artifact: Artifact) -> str:
-    """The whole page as HTML. Raises ``ArtifactError`` for a file whose certificate makes no sense."""
+    """Return the whole page as HTML. Raises ``ArtifactError`` for a file whose certificate makes no sense."""
     certificate = artifact.certificate
     sections = (
         _summary(artifact, certificate),
@@ -60,15 +60,15 @@ def render(artifact: Artifact) -> str:
 def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     info, recipe = artifact.manifest.model, artifact.manifest.recipe
     dtype = str(recipe.get("dtype", "?"))
-    yield f"<h1>{escape(info.name)}</h1>"
     does = TASKS[info.task].does if info.task in TASKS else f"does {info.task}"
+    yield f"<h1>{escape(info.name)}</h1>"
     sizes = f"{info.size('num_hidden_layers')} layers of width {info.size('hidden_size')}"
     yield (
         f'<p class="lead">A {escape(info.architecture)} with {sizes} that {escape(does)}, compiled to '
         f"<b>{escape(dtype)}</b>. This page says how far its answers are from those of the original model in "
         "32-bit floating point (fp32), where the difference comes from, and how that was measured.</p>"
-        f"<p>{escape(_first(certificate.summary))}.</p>"
     )
+    yield f"<p>{escape(_sentence(certificate.summary))}.</p>"
     cards = [*_headline(certificate), (f"{artifact.size / 1e6:,.1f} MB", "size of the file")]
     yield '<div class="cards">'
     yield "".join(
@@ -96,7 +96,7 @@ def _headline(certificate: Certificate) -> Iterator[tuple[str, str]]:
 
 def _notes(certificate: Certificate) -> Iterator[str]:
     for note in certificate.notes:
-        yield f'<p class="note">{escape(_first(note))}.</p>'
+        yield f'<p class="note">{escape(_sentence(note))}.</p>'
 
 
 def _agreement(certificate: Certificate) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _agreement(certificate: Certificate) -> Iterator[str]:
     yield "<h2>Do the answers agree?</h2>"
     yield _figure(
         charts.agreement_scatter(certificate.agreement),
-        f"{_first(certificate.agreement.what)}, each by the fp32 model and by this file. Left: on the "
+        f"{_sentence(certificate.agreement.what)}, each by the fp32 model and by this file. Left: on the "
         "dashed line the two are equal. Right: the difference alone, enlarged.",
     )
     rows = [
@@ -153,7 +153,7 @@ def _worst(certificate: Certificate) -> Iterator[str]:
     yield "<h2>Which samples are worst?</h2>"
     yield (
         "<p>Those of the held-out samples whose answers are farthest from fp32: "
-        f"{escape(_by(_UNITS, certificate))}. At most {TEXT_CHARACTERS} characters of each.</p>"
+        f"{escape(_in_words(_UNITS, certificate))}. At most {TEXT_CHARACTERS} characters of each.</p>"
     )
     rows = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
     yield _table((certificate.worst_by, "tokens", "text"), rows, numbers=2)
@@ -192,7 +192,7 @@ def _budget(certificate: Certificate) -> Iterator[str]:
         yield _figure(
             charts.sensitivity_bars(budget.sensitivity),
             "What each node costs when it alone is as the recipe says and everything else is fp32: "
-            f"{_by(_LOSSES, certificate)}. At most 30 nodes, the costliest first.",
+            f"{_in_words(_LOSSES, certificate)}. At most 30 nodes, the costliest first.",
         )
 
 
@@ -250,7 +250,7 @@ def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     yield f'<p class="soft">Written by bertc {escape(__version__)} from the certificate in the file.</p>'
 
 
-def _by(words: Mapping[str, str], certificate: Certificate) -> str:
+def _in_words(words: Mapping[str, str], certificate: Certificate) -> str:
     return words.get(certificate.worst_by, certificate.worst_by)
 
 
@@ -259,7 +259,7 @@ def _figure(drawing: str, caption: str, markup: str = "") -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int | None = None) -> str:
-    """The first column holds names, the others numbers; or the first ``numbers`` do."""
+    """Return a table whose first column holds names and the others numbers; or the first ``numbers`` do."""
 
     def cell(tag: str, index: int, content: str) -> str:
         is_number = index > 0 if numbers is None else index < numbers
@@ -297,6 +297,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _first(sentence: str) -> str:
-    """With a capital letter."""
-    return sentence[:1].upper() + sentence[1:]
+def _sentence(text: str) -> str:
+    """Return the text with a capital letter in front."""
+    return text[:1].upper() + text[1:]

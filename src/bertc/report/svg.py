@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 SMALLEST_SPAN = 1e-290
-"""A power of ten below the steps of a shorter axis is no number any more."""
+"""The shortest axis: the power of ten below the steps of a shorter one would be 0."""
 
 
 class Scale:
-    """A linear map of numbers to pixels; what lies outside is drawn at the edge."""
+    """Maps numbers to pixels linearly; what lies outside is drawn at the edge."""
 
     def __init__(self, low: float, high: float, start: float, stop: float) -> None:
         if not (math.isfinite(high - low) and high - low > SMALLEST_SPAN):
@@ -22,12 +22,12 @@ class Scale:
         self.low, self.high, self._start, self._stop = low, high, start, stop
 
     def __call__(self, value: float) -> float:
-        """Pixels."""
+        """Return where a value is, in pixels."""
         share = (value - self.low) / (self.high - self.low)
         return self._start + min(max(share, 0.0), 1.0) * (self._stop - self._start)
 
     def ticks(self, count: int = 6) -> list[float]:
-        """About ``count`` round numbers inside: multiples of 1, 2 or 5 times a power of ten."""
+        """Return about ``count`` round numbers inside: multiples of 1, 2 or 5 times a power of ten."""
         rough = (self.high - self.low) / count
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
@@ -36,12 +36,12 @@ class Scale:
 
 
 def spell(value: float) -> str:
-    """A number on an axis."""
+    """Return a number as an axis shows it."""
     return f"{value:.4g}"
 
 
 def element(name: str, content: str | Iterable[str] = "", **attributes: str | float) -> str:
-    """An element; ``content`` is markup. ``class_`` is class, and ``_`` in other names is ``-``."""
+    """Return an element; ``content`` is markup. ``class_`` is class, and ``_`` in other names is ``-``."""
     spelled = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items()
     )
@@ -50,22 +50,22 @@ def element(name: str, content: str | Iterable[str] = "", **attributes: str | fl
 
 
 def text(label: str, x: float, y: float, *, anchor: str = "start", class_: str = "label") -> str:
-    """Text at a point; ``anchor`` is start, middle or end."""
+    """Return text at a point; ``anchor`` is start, middle or end."""
     return element("text", escape(label), x=x, y=y, text_anchor=anchor, class_=class_)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
-    """A line between two points."""
+    """Return a line between two points."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
 def titled(shape: str, hint: str) -> str:
-    """A shape that says something when it is pointed at."""
+    """Return a shape that shows a hint when it is pointed at."""
     return element("g", (element("title", escape(hint)), shape))
 
 
 def picture(parts: Sequence[str], width: float, height: float, description: str) -> str:
-    """The whole drawing; ``description`` is for those who cannot see it."""
+    """Return the whole drawing; ``description`` is for those who cannot see it."""
     return element(
         "svg",
         parts,

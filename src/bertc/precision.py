@@ -1,0 +1,91 @@
+"""The precisions, one row each: what nodes compute in and tables are stored in. Imports nothing of bertc."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+FP32, BF16, FP16, INT8, INT7 = "fp32", "bf16", "fp16", "int8", "int7"
+"""Their names, as recipes, certificates and command lines spell them."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What is to be known of one precision."""
+
+    name: str
+    bytes: int
+    """Bytes per number in a file."""
+    significant_bits: int
+    """Bits of a number that a node rounds to. For ranking alone: what is chosen gets measured."""
+    table: str
+    """The precision of a table that is asked to be in this one: fp16 is finer than bf16 at the same size, and
+    7 bits would be no smaller than 8."""
+    form: str
+    """The precision in which a layer takes its input and attention computes, and the suffix of the linear op;
+    empty where no node computes in it."""
+    fallback: str | None
+    """The next precision with more bits, for nodes that compute."""
+    table_fallback: str | None = None
+    """The next precision with more bits, for tables."""
+    weight_bits: int | None = None
+    """Bits of weights that multiply 8-bit inputs; None for floating point."""
+    use: str = ""
+    """The processors that integers of so many bits are for."""
+    cost: str = ""
+    """What integers of so many bits cost in accuracy and in speed."""
+
+
+PRECISIONS: Mapping[str, Precision] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Precision(FP32, 4, 24, table=FP32, form=FP32, fallback=None),
+            Precision(FP16, 2, 12, table=FP16, form="", fallback=FP32, table_fallback=FP32),
+            Precision(BF16, 2, 9, table=FP16, form=BF16, fallback=FP32),
+            Precision(
+                INT8,
+                1,
+                8,
+                table=INT8,
+                form=INT8,
+                fallback=BF16,
+                table_fallback=FP16,
+                weight_bits=8,
+                use="processors with VNNI; elsewhere where accuracy matters more than speed",
+                cost="none beyond what int8 costs (the certificate); slower than 7 bits where there is no"
+                " VNNI",
+            ),
+            Precision(
+                INT7,
+                1,
+                7,
+                table=INT8,
+                form=INT8,
+                fallback=BF16,
+                weight_bits=7,
+                use="processors with AVX2 and no VNNI",
+                cost="one bit of each weight: about twice the error of 8 bits (the certificate;"
+                " docs/accuracy.md); no faster where there is VNNI",
+            ),
+        )
+    }
+)
+"""By name, the strictest first."""
+
+LAYER_DTYPES = tuple(name for name, row in PRECISIONS.items() if row.form)
+"""The precisions of linear layers."""
+DTYPES = tuple(name for name, row in PRECISIONS.items() if row.form == name)
+"""The precisions of whole models, and of attention."""
+TABLE_DTYPES = tuple(name for name, row in PRECISIONS.items() if row.table == name)
+"""The precisions of embedding tables."""
+WEIGHT_BITS: Mapping[str, int] = MappingProxyType(
+    {name: row.weight_bits for name, row in PRECISIONS.items() if row.weight_bits is not None}
+)
+"""The precisions of linear layers that take 8-bit inputs, with the bits of their weights."""
+
+
+def integers(weight_bits: int) -> Precision:
+    """The precision whose weights have so many bits. Raises ``StopIteration`` for any but 8 and 7."""
+    return next(row for row in PRECISIONS.values() if row.weight_bits == weight_bits)
