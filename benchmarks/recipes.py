@@ -91,7 +91,9 @@ class Yardsticks:
 
     def entities(self, file: Path) -> Row:
         """Of labels of characters."""
-        return {"f1": ner.evaluate(bertc.load(file), self._data / "peoples_daily" / "test.txt").metrics["f1"]}
+        model = bertc.load(file)
+        result = ner.evaluate(model, self._data / "peoples_daily" / "test.txt", model.info.id2label)
+        return {"f1": result.metrics["f1"]}
 
 
 def measure(

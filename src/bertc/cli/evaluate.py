@@ -42,7 +42,8 @@ def ner_command(file: ModelFile, data: Data, threads: Threads = None, as_json: A
     """Named entities: entity F1 and label accuracy, on files with a word and its label per line."""
     from bertc.evaluation import ner
 
-    _report(ner.evaluate(_load(file, threads), data), as_json)
+    engine = _load(file, threads)
+    _report(ner.evaluate(engine, data, engine.encoder.info.id2label), as_json)
 
 
 @dataclass(frozen=True)

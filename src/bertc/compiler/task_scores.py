@@ -40,7 +40,7 @@ EVALUATORS: Mapping[str, Evaluator] = {
         lambda engine, path, info: classification.evaluate(engine, path, info.id2label),
     ),
     "token_classification": Evaluator(
-        "ner", "entity_f1", "f1", lambda engine, path, _: ner.evaluate(engine, path)
+        "ner", "entity_f1", "f1", lambda engine, path, info: ner.evaluate(engine, path, info.id2label)
     ),
 }
 """Task of a model -> how it is scored."""
