@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors import safe_open
 
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Buffer, Manifest, ModelInfo, Program, Step
-from bertc.artifact.writer import replace_atomically, write_artifact
+from bertc.artifact.writer import check_destination, replace_atomically, write_artifact
 from bertc.errors import ArtifactError
 from bertc.ir.graph import DType
 from bertc.lowering.pack import PackedTensor
@@ -83,6 +84,49 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path: Path) -> None
         raise RuntimeError
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_umask_is_left_alone_and_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", None)  # for a moment, other threads would make files for everybody
+        with replace_atomically(tmp_path / "file"):
+            pass
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("target", ["there", "new"])
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path, target: str) -> None:
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "releases" / "there").write_bytes(b"old")
+    link = tmp_path / "live"
+    link.symlink_to(Path("releases", target))
+    check_destination(link)
+    with replace_atomically(link) as file:
+        file.write(b"new")
+    assert link.is_symlink() and link.read_bytes() == b"new"
+    assert {path.name for path in (tmp_path / "releases").iterdir()} == {"there", target}
+    assert list(tmp_path.iterdir()) and not list(tmp_path.glob(".*"))
+
+
+def test_a_link_into_a_folder_that_is_missing_is_refused_before_the_work(tmp_path: Path) -> None:
+    link = tmp_path / "live"
+    link.symlink_to(Path("none", "file"))
+    with pytest.raises(ArtifactError, match="the folder .*none for the output does not exist"):
+        check_destination(link)
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ArtifactError, match="no regular file"):
+        check_destination(pipe)
+    with pytest.raises(OSError, match="no regular file"), replace_atomically(pipe):
+        pass
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and list(tmp_path.iterdir()) == [pipe]
 
 
 def test_a_full_disk_is_reported_with_the_file_that_was_asked_for(path: Path) -> None:

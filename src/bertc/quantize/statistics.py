@@ -134,7 +134,7 @@ def _problems(edge: EdgeStatistics) -> Iterator[str]:
     if type(edge.rows) is not int or edge.rows < 1:
         yield f"rows is {edge.rows!r}"
         return
-    shapes = dict.fromkeys(_ARRAYS, (channels,))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_ARRAYS, (channels,))
     shapes["covariance"] = (channels, channels)
     shapes["sample"] = (min(edge.rows, SAMPLE_ROWS), channels)
     wrong = [name for name in _ARRAYS if getattr(edge, name).shape != shapes[name] or not channels]
