@@ -115,7 +115,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path, target: str) ->
 def test_a_link_into_a_folder_that_is_missing_is_refused_before_the_work(tmp_path: Path) -> None:
     link = tmp_path / "live"
     link.symlink_to(Path("none", "file"))
-    with pytest.raises(ArtifactError, match="the folder .*none for the output does not exist"):
+    with pytest.raises(ArtifactError, match=r"the folder .*none for the output does not exist"):
         check_destination(link)
 
 
@@ -162,6 +162,51 @@ def test_damaged_weights_are_found_by_verify_only(path: Path) -> None:
     open_artifact(path)
     with pytest.raises(ArtifactError, match="SHA-256"):
         open_artifact(path, verify=True)
+
+
+def test_a_copy_in_memory_is_the_same_and_outlives_the_file(path: Path) -> None:
+    mapped, copied = open_artifact(path), open_artifact(path, mmap=False, verify=True)
+    assert copied.manifest == mapped.manifest and copied.tensors == mapped.tensors
+    np.testing.assert_array_equal(copied.memory, mapped.memory)
+    for name in TENSORS:
+        assert copied.bytes_of(name).ctypes.data % 64 == 0 and not copied.bytes_of(name).flags.writeable
+    raw = copied.memory.tobytes()
+    del mapped
+    path.write_bytes(b"other")
+    copied.check_unchanged()
+    assert copied.memory.tobytes() == raw
+
+
+def test_a_file_that_is_left_alone_or_replaced_by_a_rename_is_unchanged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    artifact = open_artifact(path.name)
+    artifact.check_unchanged()
+    path.chmod(0o600)
+    artifact.check_unchanged()
+    write_artifact(path, MANIFEST, "{}", TENSORS)
+    artifact.check_unchanged()
+    assert artifact.tokenizer_json != open_artifact(path).tokenizer_json
+    artifact.verify()
+    path.unlink()
+    artifact.check_unchanged()
+    artifact.verify()
+
+
+@pytest.mark.parametrize("change", [0, 64, -1])
+def test_a_file_that_is_written_to_is_noticed(
+    path: Path, change: int, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As ``cp new.bertc live.bertc`` does: the same inode, other bytes; ``change`` more or fewer."""
+    os.utime(path, (1e9, 1e9))
+    monkeypatch.chdir(path.parent)
+    artifact = open_artifact(path.name)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:change] if change < 0 else raw + bytes(change))
+    with pytest.raises(ArtifactError, match=r"tiny.bertc was written to while .* load it again.* mmap=False"):
+        artifact.check_unchanged()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,10 @@
 Any byte may be hostile. The header carries its own SHA-256, so damage to it never goes unnoticed;
 tensor data is checked on request (``verify``), since reading all of it would cost the start-up time
 that mapping saves.
+
+A mapped file must stay as it is: whoever writes into it changes the weights, and whoever makes it shorter
+ends the process with SIGBUS. Another file that takes its place by a rename, as ``bertc compile`` does it,
+does no harm. ``Artifact.check_unchanged`` notices the difference; ``mmap=False`` makes it none.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -45,9 +49,20 @@ class TensorEntry:
     nbytes: int
 
 
+class FileStamp(NamedTuple):
+    """Which file it is, and what changes when it is written to."""
+
+    path: str
+    """Absolute: the working folder may change."""
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """An open artifact: its manifest and tokenizer, and its tensors in mapped memory."""
+    """An open artifact: its manifest and tokenizer, and its tensors in memory."""
 
     path: Path
     manifest: Manifest
@@ -59,7 +74,9 @@ class Artifact:
     header_sha256: str
     weights_sha256: str
     memory: np.ndarray[Any, Any]
-    """The whole file, uint8, read-only, mapped."""
+    """The whole file, uint8, read-only: mapped, or a copy that starts on 64 bytes."""
+    stamp: FileStamp | None = None
+    """Of the file as it was opened; None where ``memory`` does not depend on it."""
 
     @property
     def certificate(self) -> Certificate:
@@ -83,11 +100,33 @@ class Artifact:
                 "copy or compile the file again"
             )
 
+    def check_unchanged(self) -> None:
+        """Raise ``ArtifactError`` if the mapped file was written to since it was opened.
 
-def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
-    """Open and check an artifact. Raises ``ArtifactError`` for anything wrong with the file."""
+        Costs some microseconds. A file that was deleted, or replaced by a rename, is still mapped as it was.
+        """
+        if self.stamp is None:
+            return
+        try:
+            now = os.stat(self.stamp.path)  # noqa: PTH116 (Path.stat takes twice as long)
+        except OSError:
+            return
+        same_file = now.st_ino == self.stamp.inode and now.st_dev == self.stamp.device
+        if same_file and (now.st_size != self.stamp.size or now.st_mtime_ns != self.stamp.mtime_ns):
+            raise ArtifactError(
+                f"{self.path} was written to while it was in use: load it again. To deploy a file, rename "
+                "it onto the old one, or load with mmap=False"
+            )
+
+
+def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = True) -> Artifact:
+    """Open and check an artifact.
+
+    ``mmap=False`` reads the file into memory of its own, so that it may be overwritten afterwards. Raises
+    ``ArtifactError`` for anything wrong with the file.
+    """
     path = Path(path)
-    memory = _map(path)
+    memory, stamp = _open(path, mapped=mmap)
     header_bytes = _header_length(path, memory)
     header = _Header(path, memory[8 : 8 + header_bytes].tobytes())
     entries = header.tensor_entries(start=8 + header_bytes, stop=len(memory))
@@ -105,23 +144,38 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Arti
         header_sha256=header.metadata["header_sha256"],
         weights_sha256=header.metadata["weights_sha256"],
         memory=memory,
+        stamp=stamp,
     )
     if verify:
         artifact.verify()
     return artifact
 
 
-def _map(path: Path) -> np.ndarray[Any, Any]:
+def _open(path: Path, *, mapped: bool) -> tuple[np.ndarray[Any, Any], FileStamp | None]:
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < 8:
-                raise ArtifactError(f"{path}: no bertc artifact, the file holds {size} bytes")
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            facts = os.fstat(file.fileno())
+            if facts.st_size < 8:
+                raise ArtifactError(f"{path}: no bertc artifact, the file holds {facts.st_size} bytes")
+            if not mapped:
+                return _read(path, file, facts.st_size), None
+            memory = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"cannot open {path}: {reason}") from None
-    return np.frombuffer(mapped, np.uint8)
+    stamp = FileStamp(str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return memory, stamp
+
+
+def _read(path: Path, file: BinaryIO, size: int) -> np.ndarray[Any, Any]:
+    """A copy of the file that starts on 64 bytes, as packed weights must."""
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    memory = room[start : start + size]
+    if file.readinto(memory.data) != size:
+        raise ArtifactError(f"{path} became shorter while it was read: load it again")
+    memory.flags.writeable = False
+    return memory
 
 
 def _header_length(path: Path, memory: np.ndarray[Any, Any]) -> int:
