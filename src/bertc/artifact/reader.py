@@ -18,9 +18,10 @@ import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -167,7 +168,7 @@ def _open(path: Path, *, mapped: bool) -> tuple[np.ndarray[Any, Any], FileStamp 
     return memory, stamp
 
 
-def _read(path: Path, file: BinaryIO, size: int) -> np.ndarray[Any, Any]:
+def _read(path: Path, file: BufferedReader, size: int) -> np.ndarray[Any, Any]:
     """A copy of the file that starts on 64 bytes, as packed weights must."""
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
