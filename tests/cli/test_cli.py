@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,21 @@ def test_other_endings(run: Run, error: BaseException, code: int, message: str) 
 
     run.monkeypatch.setattr(module, "app", fail)
     assert run() == (code, "", message)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_what_the_terminal_cannot_show_is_replaced(
+    artifact: MakeArtifact, tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "модель.bertc"
+    shutil.copy(artifact(), path)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments in (["show", path], ["show", path, "--certificate"], ["show", tmp_path / "нет.bertc"]):
+        command = [sys.executable, "-m", "bertc.cli.main", *arguments]
+        done = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+        errors = done.stderr.decode(encoding)
+        assert "Traceback" not in errors and done.returncode == (not arguments[1].exists())
+        assert done.stdout.decode(encoding) or "bertc: error: cannot open" in errors
 
 
 def test_compile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
