@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,18 @@ def test_parquet(tmp_path: Path) -> None:
     assert table.column("id").to_pylist() == ["0", "b", "2"]
     assert table.column("text").to_pylist() == [record.text for record in RECORDS]
     assert np.array_equal(np.array(table.column("embedding").to_pylist(), np.float32), VECTORS)
+
+
+def test_ids_keep_what_the_format_can_hold(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    ids = [1.5, None, date(2024, 2, 29), [1, "a"], True]
+    for name in ("a.parquet", "a.jsonl"):
+        with vector_writer(tmp_path / name, 2) as append:
+            append([Record(each, "x") for each in ids], np.zeros((5, 2), np.float32))
+    found = [json.loads(line)["id"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert found == [1.5, None, "2024-02-29", [1, "a"], True]
+    found = parquet.read_table(tmp_path / "a.parquet").column("id").to_pylist()
+    assert found == ["1.5", None, "2024-02-29", "[1, 'a']", "True"]
 
 
 def test_lone_surrogates_do_not_stop_a_file(tmp_path: Path) -> None:

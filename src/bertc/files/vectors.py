@@ -44,8 +44,11 @@ def check_suffix(path: Path) -> None:
 
 
 def to_json_line(record: Record, vector: FloatArray) -> str:
-    """``{"id": ..., "text": ..., "embedding": [...]}``, the numbers with all digits that float32 has."""
-    head = json.dumps({"id": record.id, "text": record.text})
+    """``{"id": ..., "text": ..., "embedding": [...]}``, the numbers with all digits that float32 has.
+
+    An id that JSON has no form for, such as a date, is a string.
+    """
+    head = json.dumps({"id": record.id, "text": record.text}, default=str)
     numbers = ", ".join(map("{:.9g}".format, vector.tolist()))
     return f'{head[:-1]}, "embedding": [{numbers}]}}'
 
@@ -85,7 +88,7 @@ def _jsonl(file: IO[bytes], _: int) -> Iterator[Write]:
 
 @contextmanager
 def _parquet(file: IO[bytes], width: int) -> Iterator[Write]:
-    """Columns id (string), text, embedding (a list of ``width`` floats); a row group per slice."""
+    """Columns id (string or null), text, embedding (a list of ``width`` floats); a row group per slice."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -98,13 +101,17 @@ def _parquet(file: IO[bytes], width: int) -> Iterator[Write]:
         def write(records: Sequence[Record], vectors: FloatArray) -> None:
             flat = arrow.array(vectors.reshape(-1), arrow.float32())
             columns = [
-                arrow.array([_unicode(str(record.id)) for record in records], arrow.string()),
+                arrow.array([_id(record) for record in records], arrow.string()),
                 arrow.array([_unicode(record.text) for record in records], arrow.string()),
                 arrow.FixedSizeListArray.from_arrays(flat, width),
             ]
             writer.write_table(arrow.table(columns, schema=schema))
 
         yield write
+
+
+def _id(record: Record) -> str | None:
+    return None if record.id is None else _unicode(str(record.id))
 
 
 def _unicode(text: str) -> str:
