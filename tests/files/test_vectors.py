@@ -9,7 +9,7 @@ import pytest
 
 from bertc.errors import InputError
 from bertc.files.texts import Record
-from bertc.files.vectors import WRITERS, vector_writer
+from bertc.files.vectors import WRITERS, partial_path, vector_writer
 
 RECORDS = [Record(0, "one"), Record("b", 'tw"o\u2028'), Record(2, "")]
 VECTORS = np.array([[1 / 3, -0.0], [1e-30, 16777217.0], [np.float32(0.1), 2.5e38]], np.float32)
@@ -79,6 +79,23 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, suffix: str) -> None:
         raise KeyError
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_rows_before_a_wrong_input_are_kept_beside(tmp_path: Path, suffix: str) -> None:
+    path, partial = tmp_path / f"a{suffix}", tmp_path / f"a.partial{suffix}"
+    path.write_bytes(b"before")
+    with pytest.raises(InputError, match="wrong"), vector_writer(path, 2):
+        raise InputError("wrong")
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="wrong"), vector_writer(path, 2) as append:
+        append(RECORDS[:2], VECTORS[:2])
+        raise InputError("wrong")
+    assert path.read_bytes() == b"before" and partial_path(path) == partial
+    assert set(tmp_path.iterdir()) == {path, partial}
+    with vector_writer(tmp_path / f"expected{suffix}", 2) as append:
+        append(RECORDS[:2], VECTORS[:2])
+    assert partial.read_bytes() == (tmp_path / f"expected{suffix}").read_bytes()
 
 
 def test_unwritable_destination_is_named(tmp_path: Path) -> None:
