@@ -60,6 +60,8 @@ class Encoder:
         self.tokenizer = tokenizer
         self.info = info
         """The facts about the model: outputs, labels, limits."""
+        self.show_progress_bar = False
+        """Whether calls that do not say so themselves show their progress."""
         self._artifact = artifact
         self._wanted_threads = num_threads
         self._truncation_news = [True]
@@ -124,14 +126,17 @@ class Encoder:
         )
 
 
-def load(path: str | PathLike[str], *, num_threads: int | None = None, verify: bool = False) -> Encoder:
+def load(
+    path: str | PathLike[str], *, num_threads: int | None = None, verify: bool = False, mmap: bool = True
+) -> Encoder:
     """Load a ``.bertc`` file, as the class of its task: ``Embedder``, ``Classifier`` or ``Tagger``.
 
     ``num_threads`` defaults to what the affinity mask and the cgroup allow. ``verify`` checks the
-    stored SHA-256 of the weights, which reads the whole file. Raises ``ArtifactError`` for a file
-    that is damaged, and ``OSError`` for one that cannot be opened.
+    stored SHA-256 of the weights, which reads the whole file. ``mmap=False`` reads the file instead of
+    mapping it, for those who overwrite files that are in use. Raises ``ArtifactError`` for a file that is
+    damaged or cannot be opened.
     """
-    artifact = open_artifact(path, verify=verify)
+    artifact = open_artifact(path, verify=verify, mmap=mmap)
     info = artifact.manifest.model
     encoder_class = encoder_class_of(info)
     session = Session(artifact.executable, num_threads=num_threads)

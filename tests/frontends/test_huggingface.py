@@ -147,7 +147,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "damaged tokenizer": (lambda p: write_json(p / "tokenizer.json", {}), "is not a tokenizer"),
     "no weights": (
         lambda p: (p / "model.safetensors").unlink(),
-        "model.safetensors is missing.*pytorch_model.bin only is converted",
+        "model.safetensors is missing in .*, which holds config.json, tokenizer.json, tok",
     ),
     "pickle only": (_as_pickle, r"pickle \(pytorch_model.bin\).*BertModel.from_pretrained.*save_pretrained"),
     "missing tensors": (

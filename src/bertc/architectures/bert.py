@@ -90,7 +90,6 @@ def _add_and_norm(builder: ModelBuilder, config: EncoderConfig, name: str, x: st
 
 FAMILY = Family(
     matches={"bert": "Bert"},
-    prefixes=("bert.",),
     read_config=read_config,
     encoder=encoder,
     heads={

@@ -48,8 +48,6 @@ class Family:
 
     matches: Mapping[str, str]
     """``model_type`` of config.json -> how the names of its classes begin: ``bert`` -> ``Bert``."""
-    prefixes: tuple[str, ...]
-    """What tensor names may start with, when the encoder was saved inside a model with a head."""
     read_config: Callable[[ConfigReader], EncoderConfig]
     """Reads sizes and options; problems go into the reader, which reports them together."""
     encoder: Callable[[ModelBuilder, EncoderConfig], str]

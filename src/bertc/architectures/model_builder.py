@@ -6,7 +6,7 @@ read when the graph is finished; what is missing or misshaped is then reported a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -39,11 +39,16 @@ class ModelBuilder:
     """
 
     def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
-        """``tensors`` go by name, without the prefix of the family."""
+        """``tensors`` go by name, without what a checkpoint puts before all names."""
         self._tensors = tensors
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._nodes: list[Node] = []
         self._columns: dict[str, int] = {}
+
+    @property
+    def wanted(self) -> Collection[str]:
+        """The names of the tensors that were asked for so far."""
+        return self._shapes.keys()
 
     def columns(self, value: str) -> int:
         """The width of a value."""

@@ -3,6 +3,10 @@
 Any byte may be hostile. The header carries its own SHA-256, so damage to it never goes unnoticed;
 tensor data is checked on request (``verify``), since reading all of it would cost the start-up time
 that mapping saves.
+
+A mapped file must stay as it is: whoever writes into it changes the weights, and whoever makes it shorter
+ends the process with SIGBUS. Another file that takes its place by a rename, as ``bertc compile`` does it,
+does no harm. ``Artifact.check_unchanged`` notices the difference; ``mmap=False`` makes it none.
 """
 
 from __future__ import annotations
@@ -13,14 +17,15 @@ import math
 import mmap
 import os
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertc.artifact.certificate import Certificate
-from bertc.artifact.executable import ALIGNMENT, Executable, Tensor
+from bertc.artifact.executable import ALIGNMENT, Executable, Tensor, unchanged
 from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, MAX_HEADER_BYTES, STORED_DTYPES, header_hash
 from bertc.artifact.schema import FORMAT_VERSION, Manifest, is_unicode
 from bertc.errors import ArtifactError
@@ -45,6 +50,33 @@ class _Entry:
         return Tensor(self.dtype.lower(), raw.view(STORED_DTYPES[self.dtype]).reshape(self.shape))
 
 
+class _FileStamp(NamedTuple):
+    """Which file it is, and what changes when it is written to."""
+
+    path: str
+    """Absolute: the working folder may change."""
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    def check_unchanged(self) -> None:
+        """Raise ``ArtifactError`` if the file was written to since it was opened.
+
+        Costs some microseconds. A file that was deleted, or replaced by a rename, is still mapped as it was.
+        """
+        try:
+            now = os.stat(self.path)  # noqa: PTH116 (Path.stat takes twice as long)
+        except OSError:
+            return
+        same_file = now.st_ino == self.inode and now.st_dev == self.device
+        if same_file and (now.st_size != self.size or now.st_mtime_ns != self.mtime_ns):
+            raise ArtifactError(
+                f"{self.path} was written to while it was in use: load it again. To deploy a file, rename "
+                "it onto the old one, or load with mmap=False"
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class Artifact:
     """An open artifact: its manifest, its tokenizer, and what a session runs of it, in mapped memory."""
@@ -59,7 +91,7 @@ class Artifact:
     header_sha256: str
     weights_sha256: str
     memory: Array
-    """The whole file, uint8, read-only, mapped."""
+    """The whole file, uint8, read-only: mapped, or a copy that starts on 64 bytes."""
     weights_start: int
     """Where tensor data starts in the file."""
 
@@ -80,10 +112,14 @@ class Artifact:
             )
 
 
-def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
-    """Open and check an artifact. Raises ``ArtifactError`` for anything wrong with the file."""
+def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = True) -> Artifact:
+    """Open and check an artifact.
+
+    ``mmap=False`` reads the file into memory of its own, so that it may be overwritten afterwards. Raises
+    ``ArtifactError`` for anything wrong with the file.
+    """
     path = Path(path)
-    memory = _map(path)
+    memory, stamp = _open(path, mapped=mmap)
     start = 8 + _header_length(path, memory)
     header = _Header(path, memory[8:start].tobytes())
     entries = header.tensor_entries(start, stop=len(memory))
@@ -96,7 +132,9 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Arti
         path=path,
         manifest=manifest,
         tokenizer_json=header.metadata["tokenizer"],
-        executable=Executable(manifest.program, tensors, str(path)),
+        executable=Executable(
+            manifest.program, tensors, str(path), unchanged if stamp is None else stamp.check_unchanged
+        ),
         size=len(memory),
         format_version=header.version,
         header_sha256=header.metadata["header_sha256"],
@@ -109,17 +147,31 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Arti
     return artifact
 
 
-def _map(path: Path) -> Array:
+def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < 8:
-                raise ArtifactError(f"{path}: no bertc artifact, the file holds {size} bytes")
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            facts = os.fstat(file.fileno())
+            if facts.st_size < 8:
+                raise ArtifactError(f"{path}: no bertc artifact, the file holds {facts.st_size} bytes")
+            if not mapped:
+                return _read(path, file, facts.st_size), None
+            memory = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"cannot open {path}: {reason}") from None
-    return np.frombuffer(mapped, np.uint8)
+    stamp = _FileStamp(str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return memory, stamp
+
+
+def _read(path: Path, file: BufferedReader, size: int) -> Array:
+    """A copy of the file that starts on 64 bytes, as packed weights must."""
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    memory = room[start : start + size]
+    if file.readinto(memory.data) != size:
+        raise ArtifactError(f"{path} became shorter while it was read: load it again")
+    memory.flags.writeable = False
+    return memory
 
 
 def _header_length(path: Path, memory: Array) -> int:

@@ -157,12 +157,8 @@ def _check_facts(manifest: Manifest) -> None:
     if task is None:  # of a newer version: loading says so
         return
     read = info.output(task.output)
-    columns = len(info.labels) if task.compares == "decisions" else None
-    if (
-        read is None
-        or (read.dtype, read.rows) != ("f32", task.rows)
-        or read.columns != (columns or read.columns or 1)
-    ):
+    labels = len(info.labels) if task.compares == "decisions" else None
+    if read is None or (read.dtype, read.rows) != ("f32", task.rows) or labels not in (None, read.columns):
         raise ArtifactError(
             f"the program's output {task.output!r} does not fit the task {task.name} (found {read}, expected "
             f"float32, a row for all {task.rows}, as many columns as labels): compile the model again"

@@ -7,10 +7,11 @@ name, flushed to the disk, and renamed. The format is described in ``docs/artifa
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -41,33 +42,41 @@ def write_artifact(
 
 def check_destination(path: Path) -> Path:
     """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there."""
-    if path.is_dir():
+    target = _behind_links(path)
+    if target.is_dir():
         raise ArtifactError(f"the output {path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise ArtifactError(f"the folder {path.parent} for the output does not exist: make it first")
+    if target.exists() and not target.is_file():
+        raise ArtifactError(f"the output {path} is no regular file: name one, which may be new")
+    if not target.parent.is_dir():
+        raise ArtifactError(f"the folder {target.parent} for the output does not exist: make it first")
     return path
 
 
 @contextlib.contextmanager
 def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise.
+
+    A symbolic link stays, and what it points to is replaced. Raises ``OSError``.
+    """
+    target = _behind_links(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        if target.exists() and not target.is_file():  # a rename would put a file in a device's place
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; others get what a new file would.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
+
+
+def _behind_links(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]) -> bytes:

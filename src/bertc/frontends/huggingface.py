@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,9 @@ def import_model(source: str | Path) -> ImportedModel:
     labels = _labels(raw) if model.head.has_labels else ()
     limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
     tokenizer_json = read_tokenizer(folder, subfolder, tokenizer_config, sentence_config)
-    tensors = read_tensors(folder, subfolder, model_class=model.name)
-    builder = ModelBuilder(by_plain_name(tensors, model.family))
+    stored = read_tensors(folder, subfolder, model_class=model.name)
+    with _name_the_folder(folder):
+        builder = ModelBuilder(by_plain_name(stored, model.family.renames, _names_of(model.family, config)))
     sentence = modules or SentenceModules()
     options = HeadOptions(len(labels), sentence.pooling, sentence.normalize)
     hidden = model.family.encoder(builder, config)
@@ -84,6 +85,13 @@ def _name_the_folder(folder: CheckpointFolder) -> Iterator[None]:
         yield
     except CheckpointError as error:
         raise CheckpointError(f"{folder.path}: {error}") from None
+
+
+def _names_of(family: Family, config: EncoderConfig) -> Collection[str]:
+    """The names of the encoder's tensors, found by building it once without any."""
+    draft = ModelBuilder({})
+    family.encoder(draft, config)
+    return draft.wanted
 
 
 def _read_config(family: Family, raw: Mapping[str, Any]) -> EncoderConfig:

@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from bertc.architectures import Family
+from bertc.errors import CheckpointError
 from bertc.frontends.checkpoint import StoredTensor
 
 
-def by_plain_name(tensors: Mapping[str, StoredTensor], family: Family) -> dict[str, StoredTensor]:
-    """Tensors by name without the family's prefixes, with today's names of what was once called otherwise."""
-    plain: dict[str, StoredTensor] = {}
-    for name, tensor in tensors.items():
-        for old, new in family.renames.items():
-            name = f"{name.removesuffix(old)}{new}" if name.endswith(old) else name
-        prefix = next((prefix for prefix in family.prefixes if name.startswith(prefix)), "")
-        plain.setdefault(name.removeprefix(prefix), tensor)
+def by_plain_name(
+    tensors: Mapping[str, StoredTensor], renames: Mapping[str, str], wanted: Collection[str]
+) -> dict[str, StoredTensor]:
+    """Tensors by name without the prefix that stands before those which are wanted.
+
+    ``renames`` maps old endings of names to today's. Raises ``CheckpointError`` if two prefixes fit equally
+    well.
+    """
+    renamed = {_rename(name, renames): tensor for name, tensor in reversed(list(tensors.items()))}
+    return {plain: renamed[name] for plain, name in strip_prefix(renamed, wanted).items()}
+
+
+def _rename(name: str, renames: Mapping[str, str]) -> str:
+    for old, new in renames.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
+
+
+def strip_prefix(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
+    """The names of a file's tensors without the prefix that stands before those which are wanted.
+
+    The prefix is found by matching, as training frameworks put ``module.``, ``_orig_mod.`` and others before
+    all names. Its own beginnings come off names that lack the rest: a head that is wanted as
+    ``classifier.weight`` may be stored as ``module.classifier.weight`` beside ``module.bert.embeddings...``.
+    Returns plain name -> name in the file, for all names. Raises ``CheckpointError`` if two prefixes fit
+    equally well.
+    """
+    names = list(names)
+    found = Counter(
+        name.removesuffix(suffix) for name in names for suffix in _suffixes(name) if suffix in wanted
+    )
+    best = [prefix for prefix, count in found.items() if count == max(found.values())]
+    if len(best) > 1 and "" not in best:
+        prefixes = ", ".join(map(repr, sorted(best)))
+        raise CheckpointError(
+            f"the checkpoint holds {len(best)} models, with tensors under {prefixes}: "
+            "save the one that is meant by itself"
+        )
+    parts = [] if not best or "" in best else best[0].split(".")[:-1]
+    plain: dict[str, str] = {}
+    for count in range(len(parts), -1, -1):
+        prefix = "".join(f"{part}." for part in parts[:count])
+        for name in [name for name in names if name.startswith(prefix)]:
+            plain.setdefault(name.removeprefix(prefix), name)
+            names.remove(name)
     return plain
+
+
+def _suffixes(name: str) -> Iterator[str]:
+    """``a.b.c``, ``b.c`` and ``c``."""
+    parts = name.split(".")
+    return (".".join(parts[start:]) for start in range(len(parts)))

@@ -22,7 +22,7 @@ def drive(
     items: Sequence[Any],
     *,
     min_items: int = 1,
-    show_progress: bool | None = False,
+    show_progress: bool | None = None,
 ) -> Iterator[Answers]:
     """The answers of ``task`` to ``items``, a window at a time, in order.
 
@@ -30,7 +30,8 @@ def drive(
     a warning names the line that called that method.
     """
     facts = TASKS[encoder.info.task]
-    with progress(len(items), facts.methods[0], enabled=bool(show_progress)) as advance:
+    shows = encoder.show_progress_bar if show_progress is None else show_progress
+    with progress(len(items), facts.methods[0], enabled=shows) as advance:
         for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
             if prepared.truncated:
                 _warn_once(encoder)
