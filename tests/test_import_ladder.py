@@ -25,16 +25,17 @@ DOORS = {"__init__", "cli", "compiler"}
 LADDER: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
+    "ports": set(),
     "data": set(),
     "fidelity": {"errors"},
     # The compile half.
-    "ir": {"errors"},
+    "ir": {"errors", "ports"},
     "recipe": {"errors", "precision", "task_table"},
     "precision": set(),
     "task_table": set(),
     "passes": {"errors", "ir"},
-    "quantize": {"errors", "ir", "passes", "precision", "recipe"},
-    "architectures": {"errors", "ir", "artifact.schema"},
+    "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
+    "architectures": {"errors", "ir", "ports", "artifact.schema"},
     "frontends": {"errors", "ir", "architectures", "artifact.schema", "version"},
     "lowering": {"errors", "ir", "artifact.schema"},
     # The seam.

@@ -8,9 +8,6 @@ def test_every_value_is_printed_with_its_type() -> None:
     assert to_text(small_graph()).splitlines() == [
         "graph imported",
         "  input input_ids: i32[tokens]",
-        "  input token_type_ids: i32[tokens]",
-        "  input position_ids: i32[tokens]",
-        "  input cu_seqlens: i32[sequences+1]",
         "  constant table: f32[10, 8]",
         "  constant dense.weight: f32[4, 8]",
         "  constant dense.bias: f32[4]",

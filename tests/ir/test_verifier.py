@@ -11,6 +11,7 @@ from bertc.errors import GraphError
 from bertc.ir.graph import Constant, DType, Graph, TensorType
 from bertc.ir.verifier import verify
 from bertc.passes import fuse
+from bertc.ports import Port
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
@@ -64,6 +65,22 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
     "shape rule": (
         lambda g: _with_constant(g, "dense.weight", constant(4, 9)),
         r"'dense' \(linear\): input width of weight is 9, expected 8",
+    ),
+    "input of an unknown dtype": (
+        lambda g: dataclasses.replace(g, inputs=(Port("input_ids", "i64", "tokens"),)),
+        "graph input 'input_ids' cannot be i64 with rows 'tokens'",
+    ),
+    "input with rows of an unknown kind": (
+        lambda g: dataclasses.replace(g, inputs=(Port("input_ids", "i32", "words"),)),
+        "graph input 'input_ids' cannot be i32 with rows 'words'",
+    ),
+    "input declared twice": (
+        lambda g: dataclasses.replace(g, inputs=(*g.inputs, *g.inputs)),
+        "value name 'input_ids' is empty or taken",
+    ),
+    "input not declared": (
+        lambda g: dataclasses.replace(g, inputs=()),
+        "input 'ids' is 'input_ids', which nothing before it produces",
     ),
     "value defined twice": (lambda g: _with_dense(g, outputs=("x",)), "value name 'x' is empty or taken"),
     "constant named as an input": (

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from bertc.ir import formulas
-from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
+from tests.support.tiny_graphs import IDS
 
 Array = np.ndarray[Any, Any]
 
@@ -73,7 +74,7 @@ class Builder:
         self.outputs.update({value: value for value in values})
 
     def graph(self) -> Graph:
-        return Graph(MODEL_INPUTS, self.constants, tuple(self.nodes), self.outputs, "typed")
+        return Graph(IDS, self.constants, tuple(self.nodes), self.outputs, "typed")
 
 
 ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")

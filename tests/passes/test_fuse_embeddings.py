@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from bertc.ir.graph import MODEL_INPUTS, Graph
+from bertc.ir.graph import Graph
 from bertc.passes.fuse_embeddings import fuse_embeddings
-from tests.support.tiny_graphs import assert_same_results, constant, node, ops
+from tests.support.tiny_graphs import IDS, assert_same_results, constant, node, ops
 from tests.support.tiny_models import packed_inputs
 
 INPUTS = packed_inputs([2, 5], vocab_size=10)
@@ -15,7 +15,7 @@ def _graph(*sums: tuple[str, str, str]) -> Graph:
     constants = {f"{name}.table": constant(10, 8, seed=i) for i, name in enumerate(lookups)}
     nodes = [node("embedding", f"e.{name}", ids, f"{name}.table") for name, ids in lookups.items()]
     nodes += [node("add", name, left, right) for name, left, right in sums]
-    return Graph(MODEL_INPUTS, constants, tuple(nodes), {"y": sums[-1][0]})
+    return Graph(IDS, constants, tuple(nodes), {"y": sums[-1][0]})
 
 
 def test_three_lookups_and_two_sums_become_one_embed_with_the_same_bits() -> None:

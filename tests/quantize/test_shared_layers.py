@@ -10,14 +10,14 @@ import pytest
 from bertc import fidelity
 from bertc.ir import interpreter
 from bertc.ir.formulas import quantize_per_channel
-from bertc.ir.graph import MODEL_INPUTS, Constant, DType, Graph, Node
+from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.lowering.lower import lower
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Recipe
 from tests.support.native import ISAS, run_native
-from tests.support.tiny_graphs import node
+from tests.support.tiny_graphs import IDS, node
 from tests.support.tiny_models import packed_inputs
 
 Array = np.ndarray[Any, Any]
@@ -51,7 +51,7 @@ def _graph() -> Graph:
         nodes.append(node("layer_norm", f"norm.{name}", nodes[-1].name, *vectors, epsilon=1e-12))
         nodes.append(node("linear", name, nodes[-1].name).with_inputs(weight=WEIGHT, bias=BIAS))
     constants = {name: Constant(DType.F32, each.astype(np.float32)) for name, each in numbers.items()}
-    return Graph(MODEL_INPUTS, constants, tuple(nodes), {"y": nodes[-1].name}, "fused")
+    return Graph(IDS, constants, tuple(nodes), {"y": nodes[-1].name}, "fused")
 
 
 GRAPH = _graph()

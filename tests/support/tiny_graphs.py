@@ -11,11 +11,16 @@ import numpy as np
 from bertc.architectures import ConfigReader, ModelBuilder, bert
 from bertc.heads import HEADS, HeadOptions
 from bertc.ir import interpreter
-from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
+from bertc.ports import TOKENS, Port
 from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
 
 Array = np.ndarray[Any, Any]
+
+
+IDS = tuple(Port(name, "i32", TOKENS) for name in ("input_ids", "token_type_ids", "position_ids"))
+"""The inputs of BERT."""
 
 
 def constant(*shape: int, seed: int = 0) -> Constant:
@@ -43,7 +48,7 @@ def small_graph() -> Graph:
     """An embedding lookup and one linear layer: the smallest imported graph with a matrix."""
     constants = {"table": constant(10, 8), **linear_constants("dense", 4, 8)}
     nodes = (node("embedding", "x", "input_ids", "table"), node("linear", "dense", "x"))
-    return Graph(MODEL_INPUTS, constants, nodes, {"y": "dense"})
+    return Graph(IDS[:1], constants, nodes, {"y": "dense"})
 
 
 def small_inputs() -> dict[str, Array]:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.ir.graph import MODEL_INPUTS, Attribute, Constant, DType, Graph, Node
-from bertc.ports import CU_SEQLENS
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
+from bertc.ports import CU_SEQLENS, TOKENS, Port
 
 Array = np.ndarray[Any, Any]
 
@@ -43,6 +43,7 @@ class ModelBuilder:
         self._tensors = tensors
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._nodes: list[Node] = []
+        self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
 
     @property
@@ -73,7 +74,8 @@ class ModelBuilder:
         return name
 
     def embedding(self, name: str, ids: str, rows: int, columns: int) -> str:
-        """Rows of the table ``name.weight`` [rows, columns], by the input ``ids``."""
+        """Rows of the table ``name.weight`` [rows, columns], by the input ``ids`` int32 [tokens]."""
+        self._inputs[ids] = Port(ids, "i32", TOKENS)
         operands = {"ids": ids, "table": self._tensor(f"{name}.weight", rows, columns)}
         return self.op("embedding", name, operands, columns=columns)
 
@@ -109,7 +111,7 @@ class ModelBuilder:
         """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""
         self._check_tensors()
         constants = {name: Constant(DType.F32, self._tensors[name].read()) for name in self._shapes}
-        return Graph(MODEL_INPUTS, constants, tuple(self._nodes), outputs)
+        return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
 
     def _tensor(self, name: str, *shape: int) -> str:
         """Ask for a tensor. Returns its name, which is that of the constant."""

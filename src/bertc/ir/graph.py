@@ -15,12 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bertc.ports import Port
+
 Attribute = int | float | str | bool
 Dimension = int | str
-"""A size: a number, or one of the symbols below."""
-
-TOKENS = "tokens"
-SEQUENCES = "sequences"
+"""A size: a number, or a symbol: one of those that a port's rows may be, or the one below."""
 SEQUENCES_PLUS_ONE = "sequences+1"
 
 Stage = Literal["imported", "fused", "typed"]
@@ -49,6 +48,11 @@ class TensorType:
 
     dtype: DType
     shape: tuple[Dimension, ...]
+
+    @classmethod
+    def of_port(cls, port: Port) -> TensorType:
+        """The type of what goes through a port."""
+        return cls(DType(port.dtype), (port.rows, port.columns) if port.columns else (port.rows,))
 
     def __str__(self) -> str:
         return f"{self.dtype.value}[{', '.join(str(size) for size in self.shape)}]"
@@ -106,7 +110,8 @@ class Node:
 class Graph:
     """A model: typed inputs, constants, nodes in execution order, and named outputs."""
 
-    inputs: Mapping[str, TensorType]
+    inputs: tuple[Port, ...]
+    """Besides ``cu_seqlens``, int32 [sequences + 1], which every graph has."""
     constants: Mapping[str, Constant]
     nodes: tuple[Node, ...]
     outputs: Mapping[str, str]
@@ -141,14 +146,3 @@ class Graph:
             for value in node.inputs.values():
                 table.setdefault(value, []).append(node)
         return table
-
-
-MODEL_INPUTS: Mapping[str, TensorType] = MappingProxyType(
-    {
-        "input_ids": TensorType(DType.I32, (TOKENS,)),
-        "token_type_ids": TensorType(DType.I32, (TOKENS,)),
-        "position_ids": TensorType(DType.I32, (TOKENS,)),
-        "cu_seqlens": TensorType(DType.I32, (SEQUENCES_PLUS_ONE,)),
-    }
-)
-"""The inputs of every encoder: packed tokens, and where each sequence starts."""

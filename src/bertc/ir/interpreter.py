@@ -8,19 +8,24 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import InputError
-from bertc.ir.graph import Graph, Node
+from bertc.ir.graph import DType, Graph, Node, TensorType
 from bertc.ir.ops import OPS
+from bertc.ir.verifier import input_types
 
 Array = np.ndarray[Any, Any]
 
 
 def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The graph's outputs by public name, for packed ``inputs`` by graph input name.
+    """The graph's outputs by public name, for packed ``inputs`` by the names of the graph's ports.
 
-    ``input_ids``, ``token_type_ids`` and ``position_ids`` are int32 [tokens], ``cu_seqlens`` int32
-    [sequences + 1]. Raises ``InputError`` if a graph input is absent or has the wrong dtype or rank.
+    ``cu_seqlens``, int32 [sequences + 1], is always among them; more than the graph reads may be there.
+    Raises ``InputError`` if an input is absent that some op needs, or has the wrong dtype or rank.
     """
-    values = {name: _check_input(graph, name, inputs) for name in graph.inputs}
+    types = input_types(graph)
+    missing = [name for name in types if name not in inputs and _is_needed(graph, name)]
+    if missing:
+        raise InputError(f"graph input {missing[0]!r} is missing: pass {', '.join(types)}")
+    values = {name: _check(name, inputs[name], kind) for name, kind in types.items() if name in inputs}
     values.update((name, constant.array) for name, constant in graph.constants.items())
     last_use = _last_use(graph)
     for index, node in enumerate(graph.nodes):
@@ -32,11 +37,16 @@ def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return {public: values[value] for public, value in graph.outputs.items()}
 
 
-def _check_input(graph: Graph, name: str, inputs: Mapping[str, Array]) -> Array:
-    if name not in inputs:
-        raise InputError(f"graph input {name!r} is missing: pass {', '.join(graph.inputs)}")
-    array, expected = np.asarray(inputs[name]), graph.inputs[name]
-    if array.dtype.kind not in "iu" or array.ndim != len(expected.shape):
+def _is_needed(graph: Graph, name: str) -> bool:
+    """Whether an op that reads an input has nothing to take instead of it."""
+    readers = [(node, operand) for node in graph.nodes for operand in OPS[node.op].operands]
+    return any(node[operand.name] == name and not operand.has_default for node, operand in readers)
+
+
+def _check(name: str, given: Array, expected: TensorType) -> Array:
+    array = np.asarray(given)
+    kinds = "f" if expected.dtype == DType.F32 else "iu"
+    if array.dtype.kind not in kinds or array.ndim != len(expected.shape):
         raise InputError(f"graph input {name!r} is {array.dtype} of rank {array.ndim}, expected {expected}")
     return array
 
@@ -47,6 +57,6 @@ def _last_use(graph: Graph) -> dict[str, int]:
 
 
 def _execute(node: Node, values: Mapping[str, Array]) -> tuple[Array, ...]:
-    operands = {operand: values[name] for operand, name in node.inputs.items()}
+    operands = {operand: values[name] for operand, name in node.inputs.items() if name in values}
     result = OPS[node.op].reference(**operands, **node.attributes)
     return result if isinstance(result, tuple) else (result,)

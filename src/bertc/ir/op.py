@@ -26,6 +26,8 @@ class Operand:
     packing: Packing | None = None
     """How kernels read it, if it must be a constant; None for an activation or an input of the graph."""
     optional: bool = False
+    has_default: bool = False
+    """Whether callers may leave out the input of the graph that it reads: the op takes something instead."""
 
 
 @dataclass(frozen=True)

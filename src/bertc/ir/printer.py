@@ -21,7 +21,7 @@ def to_text(graph: Graph) -> str:
     except GraphError as error:
         types = {}
         lines.append(f"  # invalid: {error}")
-    lines += [f"  input {name}: {value}" for name, value in graph.inputs.items()]
+    lines += [f"  input {port.name}: {TensorType.of_port(port)}" for port in graph.inputs]
     lines += [f"  constant {name}: {constant.type}" for name, constant in graph.constants.items()]
     lines += [f"  {_node(node, types)}" for node in graph.nodes]
     lines += [f"  output {public} = {value}" for public, value in graph.outputs.items()]

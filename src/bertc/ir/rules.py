@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bertc.errors import GraphError
-from bertc.ir.graph import SEQUENCES, SEQUENCES_PLUS_ONE, TOKENS, Attribute, Dimension, DType, TensorType
+from bertc.ir.graph import SEQUENCES_PLUS_ONE, Attribute, Dimension, DType, TensorType
 from bertc.ir.op import Types
+from bertc.ports import SELECTED, SEQUENCES, TOKENS
 
 Attributes = Mapping[str, Attribute]
 Result = tuple[TensorType, ...]
@@ -34,8 +35,8 @@ def _typed(types: Types, name: str, rank: int, *dtypes: DType) -> TensorType:
 
 def _rows(types: Types, name: str, *dtypes: DType) -> TensorType:
     typed = _typed(types, name, 2, *dtypes)
-    if typed.shape[0] not in (TOKENS, SEQUENCES):
-        _fail(f"input {name!r} has {typed.shape[0]} rows, expected tokens or sequences")
+    if typed.shape[0] not in (TOKENS, SEQUENCES, SELECTED):
+        _fail(f"input {name!r} has {typed.shape[0]} rows, expected tokens, sequences or selected")
     return typed
 
 

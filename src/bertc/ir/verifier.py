@@ -8,10 +8,10 @@ import numpy as np
 
 from bertc.errors import GraphError
 from bertc.ir.formulas import round_to_bf16
-from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, Stage, TensorType
+from bertc.ir.graph import SEQUENCES_PLUS_ONE, Attribute, Constant, DType, Graph, Node, Stage, TensorType
 from bertc.ir.op import Op, Types
 from bertc.ir.ops import OPS
-from bertc.ports import Port
+from bertc.ports import CU_SEQLENS, SELECTED, SEQUENCES, TOKENS, Port
 
 _NUMPY_DTYPES = {
     DType.F32: np.float32,
@@ -30,7 +30,7 @@ def verify(graph: Graph, *, stages: Collection[Stage] | None = None) -> dict[str
     of ``stages``, by default the graph's own: a pass in the middle of fusion allows two.
     """
     legal = frozenset(stages or {graph.stage})
-    types = dict(graph.inputs)
+    types = input_types(graph)
     for name, constant in graph.constants.items():
         _define(types, name, _constant_type(name, constant), "constant")
     node_names: set[str] = set()
@@ -55,6 +55,16 @@ def output_ports(graph: Graph) -> tuple[Port, ...]:
         Port(name, types[value].dtype.value, str(types[value].shape[0]), int(types[value].shape[1]))
         for name, value in graph.outputs.items()
     )
+
+
+def input_types(graph: Graph) -> dict[str, TensorType]:
+    """The types of the graph's inputs by name, ``cu_seqlens`` among them. Raises ``GraphError``."""
+    types = {CU_SEQLENS: TensorType(DType.I32, (SEQUENCES_PLUS_ONE,))}
+    for port in graph.inputs:
+        if port.dtype not in {"i32", "f32"} or port.rows not in (TOKENS, SEQUENCES, SELECTED):
+            raise GraphError(f"graph input {port.name!r} cannot be {port.dtype} with rows {port.rows!r}")
+        _define(types, port.name, TensorType.of_port(port), "graph input")
+    return types
 
 
 def _define(types: dict[str, TensorType], name: str, value_type: TensorType, who: str) -> None:

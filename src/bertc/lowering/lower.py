@@ -9,7 +9,7 @@ import numpy as np
 from bertc.artifact.executable import Executable, Tensor
 from bertc.artifact.schema import Buffer, Program, Step
 from bertc.errors import GraphError
-from bertc.ir.graph import TOKENS, Constant, DType, Graph, Node, TensorType
+from bertc.ir.graph import Constant, DType, Graph, Node, TensorType
 from bertc.ir.op import Packing
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
@@ -56,8 +56,7 @@ def _row_bytes(kind: TensorType) -> int:
 
 
 def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
-    rows = "tokens" if kind.shape[0] == TOKENS else "sequences"
-    return Buffer(value, kind.dtype.value, rows, _columns(kind), slot)
+    return Buffer(value, kind.dtype.value, str(kind.shape[0]), _columns(kind), slot)
 
 
 def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack) -> Step:

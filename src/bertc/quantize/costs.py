@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bertc.ir.graph import SEQUENCES, Graph
+from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
+from bertc.ports import SEQUENCES
 from bertc.precision import BF16, FP32, INT7, INT8, PRECISIONS
 
 GIGAOPS: Mapping[str, Mapping[str, float]] = {
