@@ -90,7 +90,7 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
         bertc.compile(checkpoint, files[-1], dtype=dtype)
     if "avx512_vnni" not in _native.supported_isas():
         files.append(options.work / f"{name}.int7.bertc")
-        bertc.compile(checkpoint, files[-1], profile="avx2")
+        bertc.compile(checkpoint, files[-1], "avx2")
     grid = GRIDS[name]
     test = options.sts / "sts-test.csv"
     texts = tuple(sentences(test)) if grid.texts else ()

@@ -24,6 +24,7 @@ from bertc.bench.report import limit
 from bertc.bench.take_apart import SCORES, split, take_apart
 from bertc.bench.versions import commit, versions
 from bertc.bench.work import Workload, product_dtype
+from bertc.precision import BF16, FP32, INT8
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.machine import machine_facts
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
@@ -238,9 +239,9 @@ class LayerBench:
     def _ideal_ns(self, step: Step, kernel: str, operations: int) -> float:
         dtype = product_dtype(step)
         if step.op == "attention_qkv":
-            dtype = {"f32": "fp32", "bf16": "bf16", "int8": "bf16"}[str(step.attributes["compute_dtype"])]
-            if step.attributes["compute_dtype"] == "int8" and kernel == SCORES:
-                dtype = "int8"
+            dtype = FP32 if step.attributes["compute_dtype"] == "f32" else BF16
+            if step.attributes["compute_dtype"] == INT8 and kernel == SCORES:
+                dtype = INT8
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
         return 0.0 if best is None else operations / best
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertc import _native
+from bertc.precision import BF16, FP32, INT7, INT8
 
-DTYPES = {"fp32": "f32", "bf16": "bf16", "int8": "i8", "int7": "i7"}
+DTYPES = {FP32: "f32", BF16: "bf16", INT8: "i8", INT7: "i7"}
 """Dtype as users name it -> as the native core does; int7 is 8-bit products with weights of 7 bits."""
 
 TRIALS = 7

@@ -16,8 +16,7 @@ from bertc.bench.process import EngineSpec
 from bertc.bench.timing import Effort
 from bertc.bench.work import product_dtype
 from bertc.errors import InputError
-
-DTYPES = ("fp32", "bf16", "int8")
+from bertc.precision import DTYPES, INT7
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def _check_models(artifacts: Sequence[Artifact]) -> None:
 def _dtype(artifact: Artifact) -> str:
     """The recipe's dtype, or int7 for 8-bit products with weights of 7 bits: these have their own limit."""
     dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
-    return "int7" if "int7" in dtypes else str(artifact.manifest.recipe.get("dtype"))
+    return INT7 if INT7 in dtypes else str(artifact.manifest.recipe.get("dtype"))
 
 
 def _spec(settings: Settings, library: str, dtype: str, file: Path) -> EngineSpec:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bertc.bench.engine import OURS
 from bertc.errors import MissingExtraError
+from bertc.precision import BF16, FP32, INT7, INT8
 
 Report = Mapping[str, Any]
 
@@ -18,9 +19,9 @@ COLORS = {
     "transformers": "#e08e0b",
     "ctranslate2": "#7b5ea7",
 }
-LINES = {"int8": "-", "int7": "-.", "bf16": "--", "fp32": ":"}
-HATCHES = {"int8": "", "int7": "\\\\", "bf16": "//", "fp32": ".."}
-MARKERS = {"int8": "o", "int7": "v", "bf16": "s", "fp32": "^"}
+LINES = {INT8: "-", INT7: "-.", BF16: "--", FP32: ":"}
+HATCHES = {INT8: "", INT7: "\\\\", BF16: "//", FP32: ".."}
+MARKERS = {INT8: "o", INT7: "v", BF16: "s", FP32: "^"}
 MODES = {
     "one_call": "one unsorted call",
     "sorted": "batches of 32, sorted",

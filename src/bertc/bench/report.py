@@ -17,6 +17,7 @@ from bertc.bench.peaks import Peaks
 from bertc.bench.process import EngineFacts
 from bertc.bench.timing import Timing, faster
 from bertc.errors import InputError
+from bertc.precision import INT7, INT8
 
 FORMAT = 1
 """The format of reports and results files: raised when a reader of the old one misreads the new one."""
@@ -86,7 +87,7 @@ def rivals(own_dtype: str, peer_dtype: str) -> bool:
 
     Int8 and int7 have to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
     """
-    return own_dtype in ("int8", "int7", peer_dtype)
+    return own_dtype in (INT8, INT7, peer_dtype)
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ from bertc.bench.turns import interleave
 from bertc.bench.versions import commit, versions
 from bertc.bench.work import longest_sequence
 from bertc.errors import InputError
+from bertc.precision import FP32
 from bertc.runtime.machine import machine_facts
 
 Say = Callable[[str], None]
@@ -206,7 +207,7 @@ def _text_turns(live: Mapping[str, EngineProcess]) -> dict[tuple[str, str], Any]
 
 def _score(findings: _Findings, engines: _Engines, sts: Path, say: Say) -> None:
     say("accuracy")
-    names = [name for name, each in engines.live.items() if each.spec.dtype == "fp32"]
+    names = [name for name, each in engines.live.items() if each.spec.dtype == FP32]
     judge = next((name for name in names if name.startswith("transformers")), names[0] if names else None)
     texts = sentences(sts)
     embeddings = {name: np.asarray(each.encode(texts), np.float32) for name, each in engines.live.items()}

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from bertc.artifact.executable import Executable
 from bertc.artifact.schema import ModelInfo, Program, Step
 from bertc.bench.timing import attention_operations
+from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
-LINEAR_DTYPES = {"linear": "fp32", "linear_bf16": "bf16", "linear_int8": "int8"}
+LINEAR_DTYPES = {"linear": FP32, "linear_bf16": BF16, "linear_int8": INT8}
 """Op -> the dtype of its products."""
 
 
@@ -21,7 +22,7 @@ def longest_sequence(info: ModelInfo) -> int:
 def product_dtype(step: Step) -> str | None:
     """The dtype of a linear layer's products, as users and limits name it; None for other steps."""
     dtype = LINEAR_DTYPES.get(step.op)
-    return "int7" if dtype == "int8" and step.attributes.get("weight_bits") == 7 else dtype
+    return INT7 if dtype == INT8 and step.attributes.get("weight_bits") == WEIGHT_BITS[INT7] else dtype
 
 
 def needed_steps(program: Program, output: str) -> list[Step]:

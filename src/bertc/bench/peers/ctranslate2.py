@@ -15,9 +15,10 @@ from bertc.bench.engine import Array
 from bertc.bench.peers.base import Peer
 from bertc.bench.peers.source import Source
 from bertc.errors import InputError
+from bertc.precision import FP32, INT8
 
 PACKAGES = ("ctranslate2", "torch", "transformers")
-COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
+COMPUTE_TYPES = {FP32: "float32", INT8: "int8"}
 
 
 class CTranslate2Peer(Peer):

@@ -21,6 +21,7 @@ from bertc.bench.peers.base import INPUTS, Peer, feed
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build, example
 from bertc.errors import BertcError
+from bertc.precision import FP32, INT8
 
 PACKAGES = ("onnxruntime", "onnx", "torch", "transformers")
 OPSET = 17
@@ -31,7 +32,7 @@ class OnnxRuntimePeer(Peer):
 
     library = "onnxruntime"
     packages = PACKAGES
-    dtypes = ("fp32", "int8")
+    dtypes = (FP32, INT8)
 
     def __init__(self, source: Source, session: Any) -> None:
         super().__init__(source)
@@ -62,10 +63,10 @@ class OnnxRuntimePeer(Peer):
 
 
 def _model(source: Source, dtype: str) -> Path:
-    if dtype == "fp32":
+    if dtype == FP32:
         folder = source.converted(dtype, PACKAGES, lambda folder: _export(source, folder))
     else:
-        fused = _model(source, "fp32")
+        fused = _model(source, FP32)
         folder = source.converted(dtype, PACKAGES, lambda folder: _quantize(fused, folder))
     return folder / "model.onnx"
 

@@ -17,9 +17,10 @@ from bertc.bench.peers.base import INPUTS, Peer, feed, pad
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build, example
 from bertc.errors import InputError
+from bertc.precision import BF16, FP32, INT8
 
 PACKAGES = ("openvino", "nncf", "torch", "transformers")
-PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": None}
+PRECISIONS = {FP32: "f32", BF16: "bf16", INT8: None}
 """Dtype -> the inference precision hint; None leaves to the plugin how it runs what is not quantized."""
 CALIBRATION_TEXTS = 300
 """The default of NNCF's ``subset_size``."""
@@ -94,10 +95,10 @@ class OpenVinoPeer(Peer):
 
 
 def _model(source: Source, dtype: str) -> Path:
-    if dtype != "int8":  # the precision hint alone makes bf16
-        folder = source.converted("fp32", PACKAGES, lambda folder: _convert(source, folder))
+    if dtype != INT8:  # the precision hint alone makes bf16
+        folder = source.converted(FP32, PACKAGES, lambda folder: _convert(source, folder))
     else:
-        plain = _model(source, "fp32")
+        plain = _model(source, FP32)
         texts = evenly(source.calibration, CALIBRATION_TEXTS)
         folder = source.converted(
             dtype, PACKAGES, lambda folder: _quantize(source, texts, plain, folder), *texts

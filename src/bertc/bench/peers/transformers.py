@@ -11,8 +11,9 @@ from bertc.bench.engine import Array
 from bertc.bench.peers.base import Peer, feed
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build
+from bertc.precision import BF16, FP32
 
-TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+TORCH_DTYPES = {FP32: "float32", BF16: "bfloat16"}
 
 
 class TransformersPeer(Peer):
