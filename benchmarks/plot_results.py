@@ -1,4 +1,4 @@
-"""``make plots``: from all results files, the plots and the page of figures in the docs.
+"""``make plots``: draws the plots and writes the page of figures in the docs, from all results files.
 
 Reads ``benchmarks/results/*.json``, writes ``docs/plots/*.png`` and ``docs/results.md``.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import targets
+from markdown_tables import describe_machine, shape_tables, table, text_table
 
-from bertc.bench.markdown import describe_machine, shape_tables, table, text_table
 from bertc.bench.plots import save_plots
 from bertc.bench.report import load_results
 
@@ -26,7 +26,7 @@ How they are measured: [benchmarks.md](benchmarks.md). Ratios travel to other ma
 
 
 def page(results: Mapping[str, Sequence[Mapping[str, Any]]], docs: Path) -> str:
-    """The page, with plots written below ``docs``; ``results`` are reports by kind of machine."""
+    """Make the page, and write plots below ``docs``; ``results`` are reports by kind of machine."""
     lines = [HEAD, *_targets(results)]
     for kind, reports in results.items():
         main = max(reports, key=lambda report: (len(report["engines"]), report["settings"]["threads"]))
@@ -53,7 +53,7 @@ def _section(report: Mapping[str, Any], kind: str, docs: Path) -> list[str]:
 
 
 def _targets(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Every target, for each kind of machine that the targets are for."""
+    """Make a table of every target, for each kind of machine that has targets."""
     lines = ["## Targets", ""]
     kinds = {kind: targets.Results(reports).kind for kind, reports in results.items()}
     for name, text in targets.KINDS.items():
@@ -66,7 +66,7 @@ def _targets(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def _processes(report: Mapping[str, Any]) -> list[str]:
-    """Start, memory and scaling of ours."""
+    """Make a table of start, memory and scaling of ours."""
     memory = {row["engine"]: row for row in report["memory"]}
     scaling = {row["engine"]: row for row in report["scaling"]}
     rows = []

@@ -1,4 +1,4 @@
-"""Ready recipes side by side: what the vendors' settings lose, and what the default does not.
+"""Ready recipes side by side, to see what the vendors' settings lose and the default does not.
 
 ``python benchmarks/recipes.py ../shared``: each recipe compiles three models, which are scored on all of
 their test data by the evaluators of ``bertc eval``: all-MiniLM-L6-v2 on the STS benchmark's test split, a
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from demo import Recorder, model_folder
+from demo import Recorder
+from minilm import model_folder
 
 import bertc
 from bertc.evaluation import classification, ner, sts
@@ -33,7 +34,7 @@ WITHOUT: Mapping[str, Mapping[str, Any]] = {
     "without bias correction": {"bias_correction": False},
     "with fp16 tables": {"embeddings": "fp16"},
 }
-"""The default, each time with something left out."""
+"""Variants of the default recipe, each with something left out."""
 HEADINGS = {
     "cosine": "mean cosine",
     "worst": "worst cosine",
@@ -52,14 +53,14 @@ class _Labels:
         self.found: Array = np.empty(0, str)
 
     def classify(self, inputs: Any) -> Any:
-        """As :meth:`bertc.Encoder.classify`."""
+        """Do as :meth:`bertc.Encoder.classify`."""
         answers: Any = self.model.classify(inputs)
         self.found = np.array([answer["label"] for answer in answers])
         return answers
 
 
 class Yardsticks:
-    """Scores compiled files; the first of each kind is what others are compared with."""
+    """Scores of compiled files; the first of each kind is what others are compared with."""
 
     def __init__(self, shared: Path) -> None:
         self._data = shared / "data"
@@ -67,7 +68,7 @@ class Yardsticks:
         self._labels: Array | None = None
 
     def similarity(self, file: Path) -> Row:
-        """Of sentence embeddings."""
+        """Score sentence embeddings."""
         recorder = Recorder(bertc.load(file))
         result = sts.evaluate(recorder, self._data / "stsbenchmark" / "sts-test.csv")
         if self._vectors is None:
@@ -80,24 +81,24 @@ class Yardsticks:
         }
 
     def classification(self, file: Path) -> Row:
-        """Of labels of sentences."""
+        """Score labels of sentences."""
         model = bertc.load(file)
         labels = _Labels(model)
-        result = classification.evaluate(labels, self._data / "sst2" / "dev.tsv", model.info.id2label)
+        result = classification.evaluate(labels, self._data / "sst2" / "dev.tsv", model.info.labels)
         if self._labels is None:
             self._labels = labels.found
         agreement = 100 * float(np.mean(self._labels == labels.found))
         return {"agreement": agreement, "accuracy": result.metrics["accuracy"]}
 
     def entities(self, file: Path) -> Row:
-        """Of labels of characters."""
+        """Score labels of characters."""
         return {"f1": ner.evaluate(bertc.load(file), self._data / "peoples_daily" / "test.txt").metrics["f1"]}
 
 
 def measure(
     recipe: str | Mapping[str, Any], models: Mapping[Path, Callable[[Path], Row]], folder: Path
 ) -> Row:
-    """One row of the table."""
+    """Measure one row of the table."""
     row: Row = {}
     for model, score in models.items():
         row |= score(bertc.compile(model, folder / f"{model.name}.bertc", recipe).path)

@@ -1,4 +1,4 @@
-"""From starting Python to the first embedding: the whole of it, and its parts.
+"""The time from starting Python to the first embedding, as a whole and in parts.
 
 ``python benchmarks/startup.py FILE.bertc [--repeats 15] [--json]``
 
@@ -15,19 +15,19 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertc.bench.startup import PHASES, run_fresh_process, time_whole
+from bertc.bench.startup import PHASES, time_phases, time_whole
 
 TARGET_SECONDS = 0.3
-"""Of the whole, for all-MiniLM-L6-v2 in int8 with AVX-512 (0.4 without)."""
+"""The target for the whole, for all-MiniLM-L6-v2 in int8 with AVX-512 (0.4 without)."""
 
 
 def measure(path: Path, repeats: int) -> dict[str, dict[str, float]]:
-    """Median and smallest milliseconds of the whole and of each part."""
+    """Measure median and smallest milliseconds of the whole and of each part."""
     time_whole(path)  # fills the disk cache
     times: dict[str, list[float]] = {"whole": [], **{phase: [] for phase in PHASES}}
     for _ in range(repeats):
         times["whole"].append(time_whole(path))
-        parts = run_fresh_process(path)
+        parts = time_phases(path)
         for phase in PHASES:
             times[phase].append(parts[phase])
     return {

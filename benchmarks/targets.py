@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertc.bench.memory import ALLOWANCE_MB
+from minilm import NAME as MINILM
+
 from bertc.bench.report import load_results, rivals
 
-MINILM, BERT_BASE = "all-MiniLM-L6-v2", "bert-base-random"
+BERT_BASE = "bert-base-random"
 SHORT_NAMES = {MINILM: "MiniLM", BERT_BASE: "BERT-base"}
 INT8, INT7, BF16, FP32 = "bertc int8", "bertc int7", "bertc bf16", "bertc fp32"
 VNNI = {"avx512_vnni", "avx_vnni"}
-"""Flags of processors for which the first list is."""
+"""The flags of processors for which the first list is."""
 THREADS = 2
+ALLOWANCE_MB = 60
+"""The memory of a process beyond the model's tensors: Python, NumPy, tokenizer, activations."""
 NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A figure of a results file."""
+    """A figure in a results file."""
 
     value: float
     note: str = ""
@@ -43,12 +46,12 @@ class Results:
         self.kind = "vnni" if VNNI.intersection(flags) else "avx2"
 
     def rows(self, model: str, table: str, **wanted: Any) -> list[Mapping[str, Any]]:
-        """Of a table of a model's report, those with these values."""
+        """Find the rows with these values in a table of a model's report."""
         rows = self.reports.get(model, {}).get(table, ())
         return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
     def shape(self, model: str, engine: str, work: str) -> Mapping[str, Any] | None:
-        """The timing of a shape such as ``8x128``."""
+        """Find the timing of a shape such as ``8x128``."""
         batch, length = map(int, work.split("x"))
         rows = self.rows(model, "shapes", engine=engine, batch=batch, length=length)
         return rows[0] if rows else None
@@ -59,39 +62,39 @@ Measure = Callable[[Results], Found | None]
 
 @dataclass(frozen=True)
 class Check:
-    """A figure and its bound."""
+    """A figure to measure, and its bound."""
 
     measure: Measure
     wanted: float
     unit: str
-    """As printed behind the number."""
+    """The unit that is printed behind the number."""
     at_most: bool = False
     digits: int = 2
 
     def passes(self, found: Found) -> bool:
-        """Whether the figure is on the right side."""
+        """Tell whether the figure is on the right side of the bound."""
         return found.value <= self.wanted if self.at_most else found.value >= self.wanted
 
     def spell_wanted(self) -> str:
-        """Such as ``>= 1.15 x the best peer``."""
+        """Spell the bound, such as ``>= 1.15 x the best peer``."""
         return f"{'<=' if self.at_most else '>='} {self.wanted:g} {self.unit}"
 
     def spell(self, found: Found) -> str:
-        """Such as ``1.21 x the best peer (openvino int8)``."""
+        """Spell the figure, such as ``1.21 x the best peer (openvino int8)``."""
         note = f" ({found.note})" if found.note else ""
         return f"{found.value:.{self.digits}f} {self.unit}{note}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Met if one of its checks is; ``goal`` is what is hoped for beyond the floor."""
+    """A target, which is met if one of its checks is; ``goal`` is what is hoped for beyond that."""
 
     work: str
     checks: tuple[Check, ...]
     goal: float | None = None
 
     def judge(self, results: Results) -> tuple[str, str, str, str]:
-        """Work, wanted, measured, met."""
+        """Judge the target: its work, what is wanted, what was measured, and whether it is met."""
         found = [(check, figure) for check in self.checks if (figure := check.measure(results)) is not None]
         wanted = " or ".join(check.spell_wanted() for check in self.checks)
         if self.goal is not None:
@@ -107,7 +110,7 @@ class Target:
 
 
 def share(model: str, engine: str, work: str, wanted: float) -> Check:
-    """Of the machine's measured peak for the dtype."""
+    """Check the share of the machine's measured peak for the dtype."""
 
     def measure(results: Results) -> Found | None:
         row = results.shape(model, engine, work)
@@ -117,7 +120,7 @@ def share(model: str, engine: str, work: str, wanted: float) -> Check:
 
 
 def ratio(model: str, engine: str, work: str, wanted: float) -> Check:
-    """Speed as a multiple of the best rival's."""
+    """Check the speed as a multiple of the best rival's."""
 
     def measure(results: Results) -> Found | None:
         dtypes = {each["name"]: each["dtype"] for each in results.rows(model, "engines")}
@@ -133,7 +136,7 @@ def ratio(model: str, engine: str, work: str, wanted: float) -> Check:
 
 
 def bandwidth(model: str, engine: str, work: str, wanted: float) -> Check:
-    """Bytes of weights per second, as a share of the measured memory bandwidth."""
+    """Check bytes of weights per second, as a share of the measured memory bandwidth."""
 
     def measure(results: Results) -> Found | None:
         row, engines = results.shape(model, engine, work), results.rows(model, "engines", name=engine)
@@ -147,7 +150,7 @@ def bandwidth(model: str, engine: str, work: str, wanted: float) -> Check:
 
 
 def startup(model: str, engine: str, wanted: float) -> Check:
-    """Milliseconds of a whole process."""
+    """Check the milliseconds of a whole process."""
 
     def measure(results: Results) -> Found | None:
         times = results.reports.get(model, {}).get("startup_ms", {}).get(engine, {})
@@ -157,7 +160,7 @@ def startup(model: str, engine: str, wanted: float) -> Check:
 
 
 def memory(model: str, engine: str, wanted: float) -> Check:
-    """Peak memory beyond the mapped weights."""
+    """Check the peak memory beyond the mapped weights."""
 
     def measure(results: Results) -> Found | None:
         rows = results.rows(model, "memory", engine=engine)
@@ -167,7 +170,7 @@ def memory(model: str, engine: str, wanted: float) -> Check:
 
 
 def scaling(model: str, engine: str, wanted: float) -> Check:
-    """All threads over one."""
+    """Check the speed of all threads over that of one."""
 
     def measure(results: Results) -> Found | None:
         rows = results.rows(model, "scaling", engine=engine)
@@ -177,7 +180,7 @@ def scaling(model: str, engine: str, wanted: float) -> Check:
 
 
 def accuracy(engine: str, key: str, wanted: float, unit: str, digits: int) -> Check:
-    """Of MiniLM on the STS benchmark."""
+    """Check an accuracy of MiniLM on the STS benchmark."""
 
     def measure(results: Results) -> Found | None:
         rows = results.rows(MINILM, "accuracy", engine=engine)
@@ -187,7 +190,7 @@ def accuracy(engine: str, key: str, wanted: float, unit: str, digits: int) -> Ch
 
 
 def of_fp32(model: str, work: str, wanted: float) -> Check:
-    """Ours in bf16 as a multiple of ours in fp32."""
+    """Check the speed of bf16 as a multiple of that of fp32."""
 
     def measure(results: Results) -> Found | None:
         rows = [results.shape(model, engine, work) for engine in (BF16, FP32)]
@@ -197,7 +200,7 @@ def of_fp32(model: str, work: str, wanted: float) -> Check:
 
 
 def file_of_fp32(model: str, wanted: float) -> Check:
-    """Size of the bf16 file as a share of the fp32 one's."""
+    """Check the size of the bf16 file as a share of the fp32 one's."""
 
     def measure(results: Results) -> Found | None:
         sizes = {each["name"]: each["file_mb"] for each in results.rows(model, "engines")}
@@ -210,7 +213,7 @@ def at_shapes(
     model: str, engine: str, works: Sequence[str], shares: float, ratios: float | None = None,
     goals: tuple[float, float] | tuple[None, None] = (None, None),
 ) -> list[Target]:  # fmt: skip
-    """For each shape a target of the peak, and one against the peers."""
+    """List for each shape a target of the peak, and one against the peers."""
     targets = []
     for work in works:
         name = f"{name_of(model, engine)}, {work}"
@@ -221,7 +224,7 @@ def at_shapes(
 
 
 def against_peers(model: str, engine: str, works: Mapping[str, str], wanted: float) -> list[Target]:
-    """For each kind of work, ``works`` by its name in a report, a target against the peers."""
+    """List a target against the peers for each kind of work: ``works`` by their names in a report."""
     return [
         Target(f"{name_of(model, engine)}, {text}", (ratio(model, engine, work, wanted),))
         for work, text in works.items()
@@ -229,12 +232,12 @@ def against_peers(model: str, engine: str, works: Mapping[str, str], wanted: flo
 
 
 def name_of(model: str, engine: str) -> str:
-    """For people."""
+    """Spell model and engine for people."""
     return f"{SHORT_NAMES[model]} {engine.removeprefix('bertc ')}"
 
 
 def common_targets(milliseconds: float) -> list[Target]:
-    """What both kinds of machines have to reach.
+    """List the targets of both kinds of machines.
 
     Accuracy: what int8 had before it was made fast, .99859 and 81.89 (Spearman is noisy: less .1).
     """
@@ -311,7 +314,7 @@ HEADING = ("target", "wanted", "measured", "met")
 
 
 def judge(reports: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """A row, as in ``HEADING``, for each target of the kind of machine that the reports are from."""
+    """Judge each target of the kind of machine that the reports are from: a row as in ``HEADING``."""
     results = Results(reports)
     return [target.judge(results) for target in TARGETS[results.kind]]
 

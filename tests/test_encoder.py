@@ -192,5 +192,5 @@ def test_a_missing_file_is_an_artifact_error(tmp_path: Any) -> None:
 def test_a_loaded_model_says_what_it_is(artifact: MakeArtifact) -> None:
     encoder = bertc.load(str(artifact("classification", "int8")), num_threads=1)
     assert "classification" in repr(encoder) and "1 thread" in repr(encoder)
-    assert encoder.info.id2label == ("negative", "positive")
+    assert encoder.info.labels == ("negative", "positive")
     assert encoder.artifact.path.name == "classification.int8.bertc"

@@ -51,6 +51,7 @@ LADDER: dict[str, set[str]] = {
     "report": {"errors", "artifact", "artifact.json_form", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
+        "precision",
         "errors",
         "artifact",
         "artifact.schema",

@@ -33,8 +33,11 @@ def test_public_names() -> None:
     assert set(bertc.__all__) >= {
         "Artifact",
         "BertcError",
+        "Classifier",
+        "Embedder",
         "Encoder",
         "Recipe",
+        "Tagger",
         "__version__",
         "compile",
         "load",
@@ -80,9 +83,9 @@ EMPTY = inspect.Parameter.empty
                 ("token_type_ids", None, None),
             ],
         ),
-        (lambda: bertc.Encoder.predict_tags, [("words", EMPTY, False)]),
+        (lambda: bertc.Tagger.predict_tags, [("words", EMPTY, False)]),
     ],
-    ids=["compile", "load", "Encoder.__call__", "Encoder.predict_tags"],
+    ids=["compile", "load", "Encoder.__call__", "Tagger.predict_tags"],
 )
 def test_signature(
     function: Callable[[], Callable[..., Any]], expected: list[tuple[str, Any, bool | None]]
@@ -95,7 +98,7 @@ def test_signature(
 
 
 def test_encode_has_the_arguments_of_sentence_transformers() -> None:
-    parameters = inspect.signature(bertc.Encoder.encode).parameters
+    parameters = inspect.signature(bertc.Embedder.encode).parameters
     defaults = {
         "batch_size": 32,
         "show_progress_bar": None,
@@ -110,9 +113,9 @@ def test_encode_has_the_arguments_of_sentence_transformers() -> None:
     assert "sentences" in parameters or accepts_any
 
 
-@pytest.mark.parametrize("name", ["classify", "tag"])
-def test_task_methods_take_inputs_first(name: str) -> None:
-    assert list(inspect.signature(getattr(bertc.Encoder, name)).parameters)[:2] == ["self", "inputs"]
+@pytest.mark.parametrize("method", [bertc.Classifier.classify, bertc.Tagger.tag])
+def test_task_methods_take_inputs_first(method: Callable[..., Any]) -> None:
+    assert list(inspect.signature(method).parameters)[:2] == ["self", "inputs"]
 
 
 def test_session_runs_packed_arrays() -> None:
@@ -128,5 +131,6 @@ def test_all_public_things_have_docstrings() -> None:
         thing = getattr(bertc, name)
         if inspect.isclass(thing) or inspect.isfunction(thing):
             assert inspect.getdoc(thing), name
-    methods = inspect.getmembers(bertc.Encoder, inspect.isfunction)
-    assert all(inspect.getdoc(method) for name, method in methods if not name.startswith("_"))
+    for encoder in (bertc.Encoder, bertc.Embedder, bertc.Classifier, bertc.Tagger):
+        methods = inspect.getmembers(encoder, inspect.isfunction)
+        assert all(inspect.getdoc(method) for name, method in methods if not name.startswith("_"))

@@ -27,7 +27,7 @@ def test_checkpoint_becomes_a_file_that_embeds(checkpoint: Path, tmp_path: Path,
     artifact = bertc.compile(checkpoint, tmp_path / "tiny.bertc", dtype=dtype)
     encoder = bertc.load(artifact.path, verify=True)
     vectors = np.asarray(encoder.encode(["hello world", "a small dog"]))
-    assert vectors.shape == (2, encoder.info.hidden_size)
+    assert vectors.shape == (2, encoder.info.size("hidden_size"))
     assert np.isfinite(vectors).all()
     np.testing.assert_array_equal(encoder.encode("a small dog"), vectors[1])
 

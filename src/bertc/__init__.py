@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         RecipeError,
     )
     from bertc.recipe import Recipe
+    from bertc.tasks.classification import Classifier
+    from bertc.tasks.embedding import Embedder
+    from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
 
 _HOMES = {
@@ -33,12 +36,15 @@ _HOMES = {
     "BertcError": "errors",
     "BudgetError": "errors",
     "CheckpointError": "errors",
+    "Classifier": "tasks.classification",
+    "Embedder": "tasks.embedding",
     "Encoder": "encoder",
     "GraphError": "errors",
     "InputError": "errors",
     "MissingExtraError": "errors",
     "Recipe": "recipe",
     "RecipeError": "errors",
+    "Tagger": "tasks.token_classification",
     "__version__": "version",
     "compile": "compiler",
     "load": "encoder",
@@ -52,12 +58,15 @@ __all__ = [
     "BertcError",
     "BudgetError",
     "CheckpointError",
+    "Classifier",
+    "Embedder",
     "Encoder",
     "GraphError",
     "InputError",
     "MissingExtraError",
     "Recipe",
     "RecipeError",
+    "Tagger",
     "__version__",
     "compile",
     "load",

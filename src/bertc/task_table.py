@@ -32,6 +32,8 @@ class TaskFacts:
     """The methods of that class which answer, the main one first."""
     output: str
     """The output of the program that the task reads."""
+    rows: str
+    """What that output has a row for: ``tokens`` or ``sequences``."""
     compares: str
     """How two models' outputs are compared: as ``vectors`` (by cosine) or as ``decisions`` (by label)."""
     evaluator: str
@@ -61,6 +63,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 encoder="embedding.Embedder",
                 methods=("encode",),
                 output="sentence_embedding",
+                rows="sequences",
                 compares="vectors",
                 evaluator="sts",
                 metric=TaskMetric("spearman", "spearman"),
@@ -71,20 +74,22 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 encoder="classification.Classifier",
                 methods=("classify",),
                 output="logits",
+                rows="sequences",
                 compares="decisions",
                 evaluator="classification",
                 metric=TaskMetric("accuracy", "accuracy"),
-                does="gives texts labels",
+                does="classifies texts",
             ),
             TaskFacts(
                 name="token_classification",
                 encoder="token_classification.Tagger",
                 methods=("tag", "predict_tags"),
                 output="logits",
+                rows="tokens",
                 compares="decisions",
                 evaluator="ner",
                 metric=TaskMetric("entity_f1", "f1"),
-                does="gives words labels",
+                does="labels the words of texts",
             ),
         )
     }

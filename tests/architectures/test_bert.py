@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc.architectures import FAMILIES
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from bertc.ir import interpreter
 from tests.support.tiny_graphs import bert_graph
-from tests.support.tiny_models import DEFAULT_CONFIG, make_bert_checkpoint, packed_inputs
+from tests.support.tiny_models import DEFAULT_CONFIG, make_bert_checkpoint, packed_inputs, write_json
 from tests.support.transformers_model import run_transformers
 
 TOLERANCE = 2e-5
@@ -97,6 +96,10 @@ def test_pooler_pooling_is_the_pooler_output() -> None:
         ({"hidden_size": -1, "vocab_size": True}, "hidden_size is -1.*; vocab_size is True"),
     ],
 )
-def test_a_config_that_is_not_supported_is_refused_by_key(change: dict[str, Any], message: str) -> None:
+def test_a_config_that_is_not_supported_is_refused_by_key(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = make_bert_checkpoint(tmp_path)
+    write_json(path / "config.json", {**DEFAULT_CONFIG, "architectures": ["BertModel"], **change})
     with pytest.raises(CheckpointError, match=f"config.json: .*{message}"):
-        FAMILIES["bert"].read_config({**DEFAULT_CONFIG, **change})
+        import_model(path)

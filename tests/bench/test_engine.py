@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 
 import bertc
+from bertc.artifact.reader import open_artifact
 from bertc.bench import engine as module
 from bertc.bench.engine import TEXT_MODES, Driver, batches, evenly
-from bertc.bench.ours import CompiledModel, time_texts, token_lengths
-from bertc.bench.timing import Effort
-from bertc.errors import InputError
+from bertc.bench.ours import CompiledModel, token_lengths
 from tests.bench.fakes import FakeEngine
 from tests.conftest import MakeArtifact
-from tests.support.fake_session import make_info
+from tests.support.answers import make_info
 
-INFO = make_info("embedding", max_position_embeddings=64)
+INFO = make_info("embedding")
 TEXTS = ["one", "dog cat", "", "a man playing the guitar"]
 
 
@@ -30,19 +29,14 @@ def test_a_slow_shape_needs_no_warming_up(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(Driver(engine, INFO).run_shape(1, 2, calls=2).calls_ms) == engine.runs == 2
 
 
-def test_too_long_a_shape_is_refused() -> None:
-    with pytest.raises(InputError, match="64 positions"):
-        Driver(FakeEngine(), INFO).run_shape(1, 65, 1)
-
-
 @pytest.mark.parametrize("mode", TEXT_MODES)
 def test_texts_are_run_in_the_way_of_the_mode(mode: str) -> None:
     engine = FakeEngine()
     result = Driver(engine, INFO, TEXTS).run_texts(mode, calls=2)
-    how = TEXT_MODES[mode]
+    text_mode = TEXT_MODES[mode]
     size = 1 if mode == "single" else len(TEXTS)
     calls = 2 * len(TEXTS) if mode == "single" else 2
-    assert engine.encoded[1:] == [(size, how.batch_size, how.sort)] * calls
+    assert engine.encoded[1:] == [(size, text_mode.batch_size, text_mode.sort)] * calls
     assert len(result.calls_ms) == calls
     assert result.kernel_ms == 250 * calls / 2
 
@@ -69,9 +63,9 @@ def test_of_many_texts_only_some_are_run_one_by_one(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("mode", TEXT_MODES)
 def test_our_engine_gives_what_encode_gives(artifact: MakeArtifact, mode: str) -> None:
-    engine = CompiledModel.open(artifact(), 1)
-    how = TEXT_MODES[mode]
-    found = engine.encode(TEXTS, batch_size=how.batch_size, sort=how.sort)
+    engine = CompiledModel(artifact(), 1)
+    text_mode = TEXT_MODES[mode]
+    found = engine.encode(TEXTS, batch_size=text_mode.batch_size, sort=text_mode.sort)
     assert np.array_equal(found, bertc.load(artifact()).encode(TEXTS))
     assert engine.kernel_seconds > 0
 
@@ -84,14 +78,13 @@ def test_our_engine_packs_padded_arrays(artifact: MakeArtifact) -> None:
     for row, encoding in enumerate(encodings):
         ids[row, : len(encoding.ids)] = encoding.ids
         mask[row, : len(encoding.ids)] = 1
-    assert np.array_equal(CompiledModel(encoder).bind(ids, mask)(), encoder.encode(TEXTS))
+    assert np.array_equal(CompiledModel(artifact()).bind(ids, mask)(), encoder.encode(TEXTS))
 
 
 @pytest.mark.parametrize("head", ["embedding", "classification", "token_classification"])
 def test_texts_are_timed_for_every_task(artifact: MakeArtifact, head: str) -> None:
-    encoder = bertc.load(artifact(head))
-    timing = time_texts(encoder, ["cat", "dog cat"], Effort(warmup=0, repeats=4, seconds=60))
-    assert (timing.sequences, timing.tokens) == (2, 7)
-    assert timing.repeats >= 4
-    assert timing.kernel_sequences_per_second >= timing.sequences_per_second > 0
-    assert token_lengths(encoder, ["cat", "dog cat"]) == [3, 4]
+    model, texts = CompiledModel(artifact(head)), ["cat", "dog cat"]
+    found = Driver(model, model.encoder.info, texts).run_texts("one_call", calls=4)
+    assert len(found.calls_ms) == 4
+    assert 0 < found.kernel_ms <= found.unit_ms
+    assert token_lengths(open_artifact(artifact(head)), texts) == [3, 4]

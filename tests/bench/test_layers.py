@@ -11,6 +11,7 @@ from bertc.bench.layers import LayerBench, Times
 from bertc.bench.peaks import Peaks
 from bertc.bench.timing import operations
 from bertc.errors import InputError
+from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 from tests.conftest import MakeArtifact
 
@@ -34,7 +35,9 @@ def test_the_times_add_up_and_so_do_the_operations(
     assert sum(each["percent_of_time"] for each in row["kernels"]) == pytest.approx(100)
     assert sum(each["ms"] for each in row["kernels"]) == pytest.approx(row["wall_ms"])
     done = sum(each["gops"] * each["ms"] * 1e6 for each in row["kernels"] if each["gops"])
-    assert done == pytest.approx(operations(bench.artifact.manifest.model, [24] * batch))
+    assert done == pytest.approx(
+        operations(open_artifact(artifact("embedding", dtype)).manifest.model, [24] * batch)
+    )
     kernels = {each["kernel"] for each in row["kernels"]}
     attention = {"attention: Q x K", "attention: P x V", "attention: packing", "softmax"}
     assert attention < kernels
@@ -77,10 +80,11 @@ def test_too_long_a_shape_is_refused(artifact: MakeArtifact) -> None:
 
 def test_profiling_tells_of_the_steps_that_ran_and_changes_no_result(artifact: MakeArtifact) -> None:
     file = open_artifact(artifact("embedding", "int8"))
-    session = Session(file, num_threads=2)
+    session = Session(file.executable, num_threads=2)
     ids, cu_seqlens = np.arange(48, dtype=np.int32), np.array([0, 20, 48], np.int32)
+    packed = PackedBatch({"input_ids": ids}, cu_seqlens)
     before = session.run(ids, cu_seqlens)
-    profile = session.profile(ids, cu_seqlens, outputs=["sentence_embedding"])
+    profile = session.profile(packed, outputs=["sentence_embedding"])
     steps = file.manifest.program.steps
     assert profile.step_ns.shape == (2, len(steps) + 1)
     ran = profile.step_ns.sum(axis=0) > 0
@@ -89,7 +93,7 @@ def test_profiling_tells_of_the_steps_that_ran_and_changes_no_result(artifact: M
     ]
     assert profile.step_ns.sum(axis=1).max() <= profile.wall_ns
     assert not profile.attention_ticks.any()
-    inside = session.profile(ids, cu_seqlens, inside_attention=True)
+    inside = session.profile(packed, inside_attention=True)
     assert inside.attention_ticks.shape == (len(ATTENTION_PARTS),) and inside.attention_ticks.all()
     after = session.run(ids, cu_seqlens)
     assert all(np.array_equal(before[name], after[name]) for name in before)

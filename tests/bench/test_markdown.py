@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from markdown_tables import describe_machine, shape_tables, table, text_table
 
-from bertc.bench.markdown import describe_machine, shape_tables, table, text_table
 from bertc.bench.report import rivals
 from tests.bench.fakes import make_report
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def test_int8_meets_everyone_and_others_their_like() -> None:
@@ -38,11 +35,8 @@ def test_the_machine_and_its_limits_are_described() -> None:
     assert "Abacus, 2 cores, L1 32K, avx2, beads." in text and "| avx2 | 1 | 4 |" in text
 
 
-def test_the_page_of_results_has_plots_tables_and_scaling(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_of_results_has_plots_tables_and_scaling(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     import plot_results
 
     text = plot_results.page({"abacus": [make_report()]}, tmp_path)
@@ -51,4 +45,3 @@ def test_the_page_of_results_has_plots_tables_and_scaling(
     assert "| `bertc int8` | 250 | 80 | 24 | 56 | 1.95 |" in text
     assert "AVX-512 with VNNI: not measured." in text and "AVX2 without VNNI (`abacus.json`):" in text
     assert "Not measured: ctranslate2 int8: it has no heads." in text
-    del sys.modules["plot_results"], sys.modules["targets"]

@@ -14,8 +14,8 @@ from tests.conftest import MakeArtifact
 def test_the_weights_are_the_tensors_of_the_file(artifact: MakeArtifact) -> None:
     found = measure_memory(artifact(), threads=1, shape=(2, 1000))
     assert found is not None and found["length"] == 64  # the model has no more positions
-    entries = open_artifact(artifact()).tensors.values()
-    assert found["weights_mb"] == sum(entry.nbytes for entry in entries) / 1e6
+    tensors = open_artifact(artifact()).executable.tensors.values()
+    assert found["weights_mb"] == sum(tensor.array.nbytes for tensor in tensors) / 1e6
     assert found["peak_mb"] == pytest.approx(found["weights_mb"] + found["beyond_mb"])
 
 

@@ -4,11 +4,12 @@ import pytest
 
 from bertc.bench.timing import Amount, Round, faster, operations, summarize
 from tests.bench.fakes import timing
-from tests.support.fake_session import make_info
+from tests.support.answers import make_info
 
 
 def test_operations_by_hand() -> None:
-    info = make_info("embedding", hidden_size=2, intermediate_size=3, num_hidden_layers=5)
+    sizes = {"hidden_size": 2, "intermediate_size": 3, "num_hidden_layers": 5}
+    info = make_info("embedding", facts=sizes)
     # per token 4 * 2*2 + 2 * 2*3 = 28 multiply-adds, plus 2 * 2 * n*n of attention
     assert operations(info, [1, 3]) == 2 * 5 * (28 * 4 + 4 * (1 + 9))
     assert Amount.of(info, [1, 3]) == Amount(2, 4, 2 * 5 * (28 * 4 + 4 * (1 + 9)))

@@ -39,14 +39,3 @@ def test_whoever_is_very_slow_has_one_round_and_does_not_hold_up_others() -> Non
     turns = {"slow": FakeTurn("slow", 4001.0, log), "fast": FakeTurn("fast", 500.0, log)}
     rounds = interleave(turns, Effort(warmup=0, repeats=100, seconds=2.0, patience=4.0))
     assert len(rounds["slow"]) == 1 and len(rounds["fast"]) == 4
-
-
-def test_progress_is_told() -> None:
-    count = 0
-
-    def progress() -> None:
-        nonlocal count
-        count += 1
-
-    interleave({"a": FakeTurn("a", 1.0, []), "b": FakeTurn("b", 1.0, [])}, Effort(1, 3, 0), progress)
-    assert count == 2 + 2 * LEAST_ROUNDS

@@ -15,14 +15,13 @@ def test_only_the_steps_that_an_output_needs_are_counted(artifact: MakeArtifact)
 
 
 def test_the_bytes_of_matrices_are_those_of_weights_and_their_vectors(artifact: MakeArtifact) -> None:
-    file = open_artifact(artifact("embedding", "int8"))
-    pooler = sum(entry.nbytes for name, entry in file.tensors.items() if name.startswith("pooler.dense"))
-    without, with_it = (matrix_bytes(file, output) for output in ("last_hidden_state", "pooler_output"))
+    executable = open_artifact(artifact("embedding", "int8")).executable
+
+    def size(part: str) -> int:
+        return sum(each.array.nbytes for name, each in executable.tensors.items() if part in name)
+
+    pooler = size("pooler.dense")
+    without, with_it = (matrix_bytes(executable, output) for output in ("last_hidden_state", "pooler_output"))
     assert with_it - without == pooler > 0
-    tables = sum(entry.nbytes for name, entry in file.tensors.items() if "embeddings." in name)
-    norms = sum(entry.nbytes for name, entry in file.tensors.items() if ".LayerNorm." in name)
-    smoothing = sum(entry.nbytes for name, entry in file.tensors.items() if "first_token.smooth." in name)
-    in_both = sum(entry.nbytes for name, entry in file.tensors.items() if "embeddings.LayerNorm" in name)
-    assert (
-        with_it == sum(entry.nbytes for entry in file.tensors.values()) - tables - norms - smoothing + in_both
-    )
+    others = size("embeddings.") + size(".LayerNorm.") + size("first_token.smooth.")
+    assert with_it == size("") - others + size("embeddings.LayerNorm")

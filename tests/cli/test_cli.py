@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 import bertc
 from bertc.cli import main as module
+from bertc.files import texts
 from bertc.precision import integers
 from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
@@ -31,6 +34,8 @@ def test_version(run: Run) -> None:
         ["embed", "a.bertc", "text", "--input", "a.txt"],
         ["embed", "a.bertc", "text", "-o", "a.csv"],
         ["embed", "a.bertc", "text", "--json"],
+        ["embed", "a.bertc", "text", "--format", "csv"],
+        ["embed", "a.bertc", "-i", "a.txt", "--format", "doc"],
         ["compile", "model"],
         ["compile", "model", "-o", "a.bertc", "--dtype", "int3"],
         ["compile", "model", "-o", "a.bertc", "--profile", "sse"],
@@ -85,6 +90,21 @@ def test_other_endings(run: Run, error: BaseException, code: int, message: str) 
     assert run() == (code, "", message)
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_what_the_terminal_cannot_show_is_replaced(
+    artifact: MakeArtifact, tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "модель.bertc"
+    shutil.copy(artifact(), path)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments in (["show", path], ["show", path, "--certificate"], ["show", tmp_path / "нет.bertc"]):
+        command = [sys.executable, "-m", "bertc.cli.main", *arguments]
+        done = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+        errors = done.stderr.decode(encoding)
+        assert "Traceback" not in errors and done.returncode == (not arguments[1].exists())
+        assert done.stdout.decode(encoding) or "bertc: error: cannot open" in errors
+
+
 def test_compile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
     path = tmp_path / "tiny.bertc"
     facts = run.json("compile", checkpoint(), "-o", path, "--dtype", "bf16")
@@ -125,6 +145,31 @@ def test_a_bad_line_leaves_no_output(run: Run, artifact: MakeArtifact, tmp_path:
     outcome = run("embed", artifact(), "-i", tmp_path / "texts.jsonl", "-o", tmp_path / "out.npy")
     assert outcome.code == 1 and "texts.jsonl, line 2" in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["texts.jsonl"]
+
+
+def test_rows_before_a_bad_line_are_kept(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    run.monkeypatch.setattr(texts, "SLICE_RECORDS", 2)
+    (tmp_path / "texts.jsonl").write_text('"one"\n"two"\n"three"\n{')
+    arguments = ("embed", artifact(), "-i", tmp_path / "texts.jsonl")
+    outcome = run(*arguments, "-o", tmp_path / "out.npy")
+    assert outcome.code == 1 and "texts.jsonl, line 4" in outcome.err
+    assert f"The first 2 rows are kept in {tmp_path / 'out.partial.npy'}" in outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {"texts.jsonl", "out.partial.npy"}
+    expected = bertc.load(artifact()).encode(["one", "two"])
+    assert np.array_equal(np.load(tmp_path / "out.partial.npy"), expected)
+    outcome = run(*arguments)
+    assert (
+        len(outcome.out.splitlines()) == 2 and "The first 2 rows are kept in standard output" in outcome.err
+    )
+
+
+def test_embed_reads_any_format_from_standard_input(run: Run, artifact: MakeArtifact) -> None:
+    text = io.TextIOWrapper(io.BytesIO(b'{"id": 1.5, "body": "the cat"}\n'))
+    run.monkeypatch.setattr(sys, "stdin", text)
+    outcome = run("embed", artifact(), "-i", "-", "--format", "jsonl", "--column", "body")
+    row = json.loads(outcome.out)
+    assert (row["id"], row["text"]) == (1.5, "the cat")
+    assert np.array_equal(np.float32(row["embedding"]), bertc.load(artifact()).encode("the cat"))
 
 
 def test_truncation_is_a_warning_on_stderr(artifact: MakeArtifact) -> None:

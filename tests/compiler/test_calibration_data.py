@@ -119,7 +119,7 @@ def test_prepared_ids_are_taken_as_they_are(model: ImportedModel, tmp_path: Path
     assert sorted(sequences(found.samples) + sequences(found.held_out)) == ids[:, :8].tolist()
     assert found.samples.facts.truncated == 10
     np.savez(path, input_ids=ids + 100)
-    with pytest.raises(InputError, match=r"a.npz: id \d+, the model has 300: prepared for another"):
+    with pytest.raises(InputError, match=r"a.npz: input_ids has \d+, .* has 300 rows: prepared for"):
         read(model, data=path)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from bertc import fidelity
 from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate
-from bertc.compiler.certify import Graphs, certify, shorten
+from bertc.compiler.certify import Graphs, certify, check_reference, shorten
+from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.samples import BATCH_TOKENS, Samples, tokenize
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
@@ -26,6 +27,7 @@ from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.static_scales import static_scale
 from bertc.recipe import Observer, Recipe
 from bertc.runtime.tokenization import Tokenizer
+from bertc.task_table import TASKS
 from tests.conftest import MakeArtifact
 
 TEXTS = [
@@ -50,7 +52,15 @@ def certificate_of(
     fused = fuse(model.graph)
     precisions = choose_precisions(fused, recipe)
     typed = replaced(apply_precisions(fused, precisions), damage or {})
-    return certify(model.info, Graphs(model.graph, fused, typed, precisions), samples_for(model, texts))
+    return certificate_for(model, fused, typed, precisions, samples_for(model, texts))
+
+
+def certificate_for(
+    model: ImportedModel, fused: Graph, typed: Graph, precisions: Mapping[str, str], samples: Samples
+) -> Certificate:
+    target, output = CpuTarget(), TASKS[model.info.task].output
+    reference = check_reference(model.graph, fused, samples, output, target)
+    return certify(model.info, Graphs(fused, typed, precisions), samples, reference, target)
 
 
 def replaced(graph: Graph, arrays: Mapping[str, Any]) -> Graph:
@@ -92,7 +102,7 @@ def test_layers_that_write_8_bits_themselves_are_compared_too(checkpoint: MakeAr
     def layers(scales: Mapping[str, StaticScale]) -> dict[str, float]:
         typed = apply_precisions(fused, precisions, static=scales)
         assert not scales or "u8" in {node.attributes.get("out_dtype") for node in typed.nodes}
-        found = certify(model.info, Graphs(model.graph, fused, typed, precisions), data)
+        found = certificate_for(model, fused, typed, precisions, data)
         return {layer.name: layer.sqnr_db for layer in found.layers}
 
     plain, sound = layers({}), layers(static)
@@ -141,7 +151,7 @@ def test_the_worst_sample_is_named(checkpoint: MakeArtifact) -> None:
     model = import_model(checkpoint())
     table = "embeddings.word_embeddings.weight"
     sound = apply_recipe(fuse(model.graph), Recipe(dtype="fp32")).constants[table].array
-    token = Tokenizer(model.tokenizer_json, 64)(["piano"]).packed.input_ids[1]
+    token = Tokenizer(model.tokenizer_json, 64)(["piano"]).packed.inputs["input_ids"][1]
     damaged = sound.copy()
     damaged[token] = -damaged[token]
     texts = [*TEXTS, "he plays the piano"]

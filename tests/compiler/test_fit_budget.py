@@ -138,7 +138,7 @@ def test_the_metric_of_a_task_is_held(tmp_path: Path) -> None:
     exact = bertc.load(bertc.compile(source, tmp_path / "fp32.bertc", dtype="fp32").path)
     texts = [line.split("\t")[1] for line in data.read_text().splitlines()[1:]]
     answers = exact.classify(texts)
-    write_samples(data, [exact.info.id2label.index(answer["label"]) for answer in answers])  # type: ignore[index, call-overload]
+    write_samples(data, [exact.info.labels.index(answer["label"]) for answer in answers])  # type: ignore[index, call-overload]
     artifact = bertc.compile(source, tmp_path / "x.bertc", PLAIN, max_drop=0, eval_data=data)
     budget, task = budget_of(artifact), artifact.certificate.task
     assert budget.metric == "accuracy" and budget.met and budget.drop_before > 0 == budget.drop

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bertc.artifact.schema import ModelInfo
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.vectors import enter_at_embeddings
 from bertc.errors import InputError
@@ -18,7 +17,6 @@ from bertc.recipe import Recipe
 from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import packed_inputs
 
-INFO = ModelInfo("tiny", "BertModel", "embedding", 32, 2, 2, 64, 300, 64, 2, 64)
 INPUTS = packed_inputs([1, 7, 20])
 ROWS = {**INPUTS, "input_ids": np.arange(28, dtype=np.int32), "token_type_ids": np.zeros(28, np.int32)}
 
@@ -35,7 +33,7 @@ def test_vectors_from_before_and_after_the_norm(op: str) -> None:
     entered = enter_at_embeddings(graph, values_at(graph, op))
     verify(entered)
     expected = interpreter.run(graph, INPUTS)
-    for run in (interpreter.run, CpuTarget(INFO)):
+    for run in (interpreter.run, CpuTarget()):
         for name, array in run(entered, ROWS).items():
             np.testing.assert_allclose(array, expected[name], rtol=0, atol=2e-4, err_msg=name)
 

@@ -55,14 +55,15 @@ def test_binary_scores_are_those_of_label_1(tmp_path: Path) -> None:
 
 
 def test_an_engine_with_other_labels_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, "label\tsentence\n1\tgood\n")
+    path = write(tmp_path, "label\tsentence\nb\tgood\n")
     with pytest.raises(InputError, match="answers 'positive', which is none of the labels a, b"):
         classification.evaluate(Keyword(), path, ("a", "b"))
 
 
 def test_more_labels_give_macro_averages(tmp_path: Path) -> None:
     labels = ("negative", "positive", "never")
-    path = write(tmp_path, "label\tsentence1\tsentence2\n1\tx\tgood\n0\tx\tbad\n2\tx\tbad\n")
+    rows = "positive\tx\tgood\nnegative\tx\tbad\nnever\tx\tbad\n"
+    path = write(tmp_path, f"label\tsentence1\tsentence2\n{rows}")
     result = classification.evaluate(Keyword(), path, labels)
     assert result.metrics == {
         "accuracy": pytest.approx(200 / 3),
@@ -72,9 +73,81 @@ def test_more_labels_give_macro_averages(tmp_path: Path) -> None:
     }
 
 
+def test_labels_that_occur_nowhere_do_not_count(tmp_path: Path) -> None:
+    path = write(tmp_path, "label\tsentence\npositive\tgood\nnegative\tbad\n")
+    metrics = classification.evaluate(Keyword(), path, ("negative", "neutral", "positive")).metrics
+    assert metrics == {"accuracy": 100, "precision": 100, "recall": 100, "f1": 100}
+
+
+def numbers_as_read(tmp_path: Path, labels: tuple[str, ...]) -> list[str]:
+    """What a file's classes 0, 1, ... are taken for."""
+    rows = "".join(f"{number}\ta\tb\n" for number in range(len(labels)))
+    path = write(tmp_path, f"label\tsentence1\tsentence2\n{rows}")
+    return [labels[sample.label] for sample in classification.read(path, labels)]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("LABEL_0", "LABEL_1", "LABEL_2"),
+        ("negative", "positive"),
+        ("entailment", "neutral", "contradiction"),
+        ("Not Equivalent", "Equivalent"),
+        ("0", "1"),
+    ],
+)
+def test_numbers_in_an_order_that_is_known_are_read_in_silence(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    assert numbers_as_read(tmp_path, labels) == list(labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [(("LABEL_1", "LABEL_0"), ["LABEL_0", "LABEL_1"]), (("1", "0"), ["0", "1"])],
+)
+def test_a_number_in_the_name_counts(tmp_path: Path, labels: tuple[str, ...], expected: list[str]) -> None:
+    assert numbers_as_read(tmp_path, labels) == expected
+
+
+@pytest.mark.parametrize(
+    "labels", [("contradiction", "entailment", "neutral"), ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")]
+)
+def test_numbers_are_mapped_by_the_names_of_the_task(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    with pytest.warns(UserWarning, match="GLUE documents.*: 0 is (?i:entailment, 1 is neutral)"):
+        found = numbers_as_read(tmp_path, labels)
+    assert [name.casefold() for name in found] == ["entailment", "neutral", "contradiction"]
+
+
+@pytest.mark.parametrize("labels", [("spam", "ham"), ("entailment", "not_entailment")])
+def test_numbers_of_an_unknown_order_are_a_warning(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    with pytest.warns(UserWarning, match=rf"dev.tsv numbers .* unchecked: 0 is {labels[0]}, .* write names"):
+        assert numbers_as_read(tmp_path, labels) == list(labels)
+
+
+def test_perfect_answers_of_a_model_in_another_order_score_100(tmp_path: Path) -> None:
+    class Reversed(Keyword):
+        def classify(self, inputs: Any) -> Any:
+            return [{"label": "equivalent" if "good" in a else "not_equivalent"} for a, _ in inputs]
+
+    rows = "Quality\t#1 String\t#2 String\n1\tgood\tx\n0\tbad\tx\n0\tgood\tx\n"
+    path = write(tmp_path, rows)
+    with pytest.warns(UserWarning, match="0 is not_equivalent, 1 is equivalent"):
+        metrics = classification.evaluate(Reversed(), path, ("equivalent", "not_equivalent")).metrics
+    # Of the class that GLUE calls 1, whatever the model calls it.
+    assert metrics["precision"] == pytest.approx(50) and metrics["recall"] == pytest.approx(100)
+
+
+def test_a_model_of_one_label_tells_no_classes_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 label"):
+        classification.read(write(tmp_path, "label\tsentence\n0\tgood"), ("LABEL_0",))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("label\tsentence\n\tgood", r"line 2: the label '' is none of .*0 \(negative\)"),
+        ("label\tsentence\n-1\tgood", r"line 2: the label '-1' is none of"),
         ("sentence\na", "line 1: no column for the label"),
         ("label\n1", "line 1: no column for the text"),
         ("label\tsentence\n1\tgood\n2\tgood", r"line 3: the label '2' is none of .*0 \(negative\)"),

@@ -22,7 +22,7 @@ def write_parquet(path: Path) -> None:
     ("package", "extra", "use"),
     [
         ("scipy", "eval", lambda _: sts.evaluate(None, "unread.csv")),
-        ("seqeval", "eval", lambda _: ner.evaluate(None, "unread.txt")),
+        ("seqeval", "eval", lambda _: ner.evaluate(None, "unread.txt", ())),
         ("pyarrow", "parquet", lambda _: list(read_texts("unread.parquet"))),
         ("pyarrow", "parquet", write_parquet),
     ],

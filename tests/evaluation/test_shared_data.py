@@ -35,6 +35,6 @@ def test_fp32_reaches_the_known_accuracy(tmp_path: Path) -> None:
     path = tmp_path / "sst2.bertc"
     bertc.compile(shared("models/sst2-minilm-l6"), path, dtype="fp32")
     encoder = bertc.load(path)
-    result = classification.evaluate(encoder, data, encoder.info.id2label)
+    result = classification.evaluate(encoder, data, encoder.info.labels)
     assert result.metrics["accuracy"] == pytest.approx(100 * 783 / 872)
     assert result.counts == {"samples": 872, "tokens": 22_213, "truncated": 0}

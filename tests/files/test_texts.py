@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
+import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +79,6 @@ def test_parquet_columns(tmp_path: Path) -> None:
         ("a.jsonl", '"x"\n{"text"', "a.jsonl, line 2: not JSON"),
         ("a.jsonl", "3", "line 1: 'text' is int"),
         ("a.jsonl", '{"body": "x"}', "line 1: no 'text'"),
-        ("a.jsonl", '{"text": "x", "id": [1]}', "line 1: 'id' is list"),
         ("a.doc", "x", r"cannot read .doc: use .txt, .jsonl, .csv, .tsv, .parquet"),
         ("a.csv", "body,id\nx,1\n", "a.csv: no column 'text', it has body, id"),
         ("a.csv", 'text\n"x" y\n', "a.csv, line 2: not comma-separated .* by tabs are .tsv"),
@@ -94,6 +98,67 @@ def test_bad_parquet_columns_are_named(tmp_path: Path) -> None:
         list(read_texts(write_parquet(tmp_path, {"body": ["x"]})))
     with pytest.raises(InputError, match="row 1: 'text' is NoneType"):
         list(read_texts(write_parquet(tmp_path, {"text": ["x", None]})))
+
+
+def test_any_id_is_carried(tmp_path: Path) -> None:
+    lines = ['{"id": 1.5, "text": "x"}', '{"id": null, "text": "x"}', '{"id": NaN, "text": "x"}']
+    path = write(tmp_path, "a.jsonl", "\n".join([*lines, '{"id": [1], "text": "x"}']))
+    assert [record.id for record in read_texts(path)] == [1.5, None, None, [1]]
+    days = [date(2024, 2, 29), None]
+    path = write_parquet(tmp_path, {"id": days, "text": ["x", "x"]})
+    assert [record.id for record in read_texts(path)] == days
+    path = write_parquet(tmp_path, {"id": [2.0, float("nan")], "text": ["x", "x"]})
+    assert [record.id for record in read_texts(path)] == [2.0, None]
+
+
+def test_a_csv_cell_may_be_long(tmp_path: Path) -> None:
+    long = "word " * 40_000
+    path = write(tmp_path, "a.csv", f'id,text\n1,"{long}"\n2,{long}\n')
+    assert list(read_texts(path)) == [Record("1", long), Record("2", long)]
+
+
+def test_a_quote_that_is_never_closed_does_not_read_all_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "a.csv", 'text\n"' + "word\n" * 40_000)
+    monkeypatch.setattr(texts, "LONGEST_CELL", 1000)
+    before = csv.field_size_limit(1000)
+    try:
+        with pytest.raises(InputError, match=r"a.csv, line 20\d: not comma-separated .*limit \(1000\)"):
+            list(read_texts(path))
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_csv_that_is_not_utf8_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text\nfine\n\xff\n")
+    with pytest.raises(InputError, match=r"a.csv, after line \d: not UTF-8"):
+        list(read_texts(path))
+
+
+@pytest.mark.parametrize("kind", [".txt", ".jsonl", ".csv", ".tsv", ".parquet"])
+def test_every_form_may_be_compressed_or_come_from_standard_input(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {".txt": "é\ntwo\n", ".jsonl": '{"text": "é"}\n"two"\n'}.get(kind, "text\né\ntwo\n").encode()
+    if kind == ".parquet":
+        content = write_parquet(tmp_path, {"text": ["é", "two"]}).read_bytes()
+    path = tmp_path / f"A{kind.upper()}.GZ"
+    path.write_bytes(gzip.compress(content))
+    expected = [Record(0, "é"), Record(1, "two")]
+    assert list(read_texts(path)) == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert list(read_texts("-", kind=kind)) == expected
+    assert not sys.stdin.buffer.closed
+
+
+def test_the_ending_before_the_compression_counts(tmp_path: Path) -> None:
+    path = tmp_path / "texts.gz"
+    path.write_bytes(gzip.compress(b"one\n"))
+    with pytest.raises(InputError, match="cannot read a file without suffix"):
+        list(read_texts(path))
+    assert list(read_texts(path, kind=".txt")) == [Record(0, "one")]
 
 
 def test_slices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,3 +134,34 @@ def test_a_wrong_index_is_refused(weight_map: Any, message: str, tmp_path: Path)
         write_safetensors(place / "part.safetensors", {"x": X})
     with pytest.raises(CheckpointError, match=message):
         _read(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "revision", "message"),
+    [
+        ((), None, "model.safetensors is missing in .*, which holds nothing: download"),
+        (("config.json", "adapter_model.safetensors"), None, "holds adapter_model.safetensors, config.json"),
+        (("tf_model.h5",), None, r"for TensorFlow alone \(tf_model.h5\).*transformers 4.*, from_tf=True\)"),
+        (("flax_model.msgpack",), None, r"for Flax alone \(flax_model.msgpack\).*, from_flax=True\)"),
+        (
+            ("pytorch_model.bin", "tf_model.h5"),
+            None,
+            r"pickle \(pytorch_model.bin\).*from_pretrained\('/[^,]*'\)",
+        ),
+        (("pytorch_model-00001-of-00002.bin",), None, r"pickle \(pytorch_model-00001-of-00002.bin\)"),
+        ((), "0123", r"tiny has no model.safetensors. If .*from_pretrained\('tiny'\).*'converted'"),
+    ],
+)
+def test_without_safetensors_the_message_says_what_is_there(
+    files: tuple[str, ...], revision: str | None, message: str, tmp_path: Path
+) -> None:
+    for file in files:
+        (tmp_path / file).touch()
+    with pytest.raises(CheckpointError, match=message):
+        read_tensors(CheckpointFolder(tmp_path, "tiny", revision), model_class="BertModel")
+
+
+def test_nan_in_a_tensor_that_is_not_read_harms_nobody(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", {"unused": X * np.nan, "x": X})
+    tensors = read_tensors(CheckpointFolder(tmp_path, "tiny"), model_class="BertModel")
+    np.testing.assert_array_equal(tensors["x"].read(), X)

@@ -10,6 +10,7 @@ import pytest
 
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
+from bertc.ports import Port
 from tests.support.tiny_models import (
     DEFAULT_CONFIG,
     bert_tensors,
@@ -33,28 +34,42 @@ def test_info_describes_an_embedding_model(tmp_path: Path) -> None:
     path = make_bert_checkpoint(tmp_path / "tiny", pooling="cls", normalize=True, max_seq_length=33)
     info = import_model(path).info
     assert (info.name, info.architecture, info.task) == ("tiny", "BertModel", "embedding")
-    assert (info.pooling, info.normalize_embeddings, info.max_seq_length) == ("cls", True, 33)
-    assert (info.hidden_size, info.num_hidden_layers, info.vocab_size) == (32, 2, 300)
-    assert info.id2label == ()
+    assert (info.facts["pooling"], info.facts["normalize_embeddings"], info.max_seq_length) == (
+        "cls",
+        True,
+        33,
+    )
+    assert tuple(info.size(name) for name in ("hidden_size", "num_hidden_layers", "vocab_size")) == (
+        32,
+        2,
+        300,
+    )
+    assert [port.name for port in info.outputs] == [
+        "last_hidden_state",
+        "pooler_output",
+        "sentence_embedding",
+    ]
+    assert info.output("sentence_embedding") == Port("sentence_embedding", "f32", "sequences", 32)
+    assert info.labels == ()
 
 
 def test_info_describes_a_classifier(tmp_path: Path) -> None:
     path = make_bert_checkpoint(tmp_path, "classification", problem_type="multi_label_classification")
     info = import_model(path).info
     assert (info.architecture, info.task) == ("BertForSequenceClassification", "classification")
-    assert (info.id2label, info.problem_type) == (("negative", "positive"), "multi_label_classification")
-    assert (info.pooling, info.normalize_embeddings) == (None, False)
+    assert (info.labels, info.problem_type) == (("negative", "positive"), "multi_label_classification")
+    assert "pooling" not in info.facts and info.output("logits") == Port("logits", "f32", "sequences", 2)
 
 
 def test_a_plain_encoder_gets_mean_pooling_as_sentence_transformers_gives_it(tmp_path: Path) -> None:
     info = import_model(make_bert_checkpoint(tmp_path)).info
-    assert (info.pooling, info.normalize_embeddings) == ("mean", False)
+    assert (info.facts["pooling"], info.facts["normalize_embeddings"]) == ("mean", False)
 
 
 def test_labels_default_to_two_as_in_transformers(tmp_path: Path) -> None:
     path = make_bert_checkpoint(tmp_path, "classification")
     _edit_json(path / "config.json", id2label=..., label2id=...)
-    assert import_model(path).info.id2label == ("LABEL_0", "LABEL_1")
+    assert import_model(path).info.labels == ("LABEL_0", "LABEL_1")
 
 
 def test_provenance_names_every_file_with_its_hash(tmp_path: Path) -> None:
@@ -99,7 +114,7 @@ def test_the_transformer_may_live_in_a_subfolder(tmp_path: Path) -> None:
     modules[0]["path"] = "0_Transformer"
     write_json(path / "modules.json", modules)
     info = import_model(path).info
-    assert (info.pooling, info.max_seq_length) == ("max", 20)
+    assert (info.facts["pooling"], info.max_seq_length) == ("max", 20)
     assert info.name == tmp_path.name
 
 
@@ -132,7 +147,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "damaged tokenizer": (lambda p: write_json(p / "tokenizer.json", {}), "is not a tokenizer"),
     "no weights": (
         lambda p: (p / "model.safetensors").unlink(),
-        "model.safetensors is missing.*pytorch_model.bin only is converted",
+        "model.safetensors is missing in .*, which holds config.json, tokenizer.json, tok",
     ),
     "pickle only": (_as_pickle, r"pickle \(pytorch_model.bin\).*BertModel.from_pretrained.*save_pretrained"),
     "missing tensors": (

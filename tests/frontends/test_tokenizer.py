@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from bertc.frontends.folder import CheckpointFolder
-from bertc.frontends.tokenizer import read_tokenizer
+from bertc.frontends.tokenizer import read_tokenizer, tokens_beyond
 from tests.support.tiny_models import make_bert_checkpoint, make_tokenizer
 
 
@@ -59,3 +59,11 @@ def test_tokens_equal_those_of_transformers(lower: bool, tmp_path: Path) -> None
     text = "The Dog plays: 我们 CAFÉ?"
     expected = transformers.AutoTokenizer.from_pretrained(path)(text)["input_ids"]
     assert _read(path, config, {}).encode(text).ids == expected
+
+
+def test_tokens_beyond_the_table_are_named_in_order() -> None:
+    tokenizer = make_tokenizer(300)
+    tokenizer.add_tokens(["<first>", "<second>"])
+    assert tokens_beyond(tokenizer.to_str(), 302) == []
+    assert tokens_beyond(tokenizer.to_str(), 300) == ["<first>", "<second>"]
+    assert tokens_beyond(tokenizer.to_str(), 299) == ["[unused131]", "<first>", "<second>"]

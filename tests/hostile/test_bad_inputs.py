@@ -83,14 +83,14 @@ def test_id_outside_its_table_is_refused_by_name(
 
 
 def test_first_id_beyond_the_vocabulary_is_refused(encoder: bertc.Encoder) -> None:
-    size = encoder.info.vocab_size
+    size = encoder.info.size("vocab_size")
     encoder.session.run(ids(size - 1), ids(0, 1))
     with pytest.raises(bertc.InputError):
         encoder.session.run(ids(size), ids(0, 1))
 
 
 def test_sequence_longer_than_the_position_table_is_refused(encoder: bertc.Encoder) -> None:
-    longest = encoder.info.max_position_embeddings
+    longest = encoder.info.size("max_position_embeddings")
     encoder.session.run(np.full(longest, 7, np.int32), ids(0, longest))
     with pytest.raises(bertc.InputError):
         encoder.session.run(np.full(longest + 1, 7, np.int32), ids(0, longest + 1))
@@ -129,7 +129,7 @@ def test_strided_and_wider_arrays_are_the_same_numbers(encoder: bertc.Encoder) -
 
 
 def test_no_sequence_at_all_has_a_defined_result(encoder: bertc.Encoder) -> None:
-    assert np.shape(encoder.encode([])) == (0, encoder.info.hidden_size)
+    assert np.shape(encoder.encode([])) == (0, encoder.info.size("hidden_size"))
 
 
 def test_session_still_works_after_every_refusal(encoder: bertc.Encoder) -> None:
@@ -168,7 +168,7 @@ STRANGE_TEXTS = [
 @pytest.mark.parametrize("text", STRANGE_TEXTS, ids=lambda text: ascii(text)[:30])
 def test_strange_text_gives_a_finite_vector(encoder: bertc.Encoder, text: str) -> None:
     vector = np.asarray(encoder.encode(text))
-    assert vector.shape == (encoder.info.hidden_size,)
+    assert vector.shape == (encoder.info.size("hidden_size"),)
     assert np.isfinite(vector).all()
 
 

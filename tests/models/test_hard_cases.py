@@ -43,7 +43,7 @@ class Planted:
     def __init__(self, artifacts: Artifacts, folder: Path) -> None:
         self._artifacts, self._folder = artifacts, folder
         self.plain = artifacts.real(SST2, "fp32")
-        labels = bertc.load(self.plain).info.id2label
+        labels = bertc.load(self.plain).info.labels
         self.texts: list[Any] = [
             each.text for each in classification.read(shared_path("data/sst2/dev.tsv"), labels)
         ]

@@ -45,7 +45,7 @@ def random_batch(seed: int) -> tuple[Array, Array]:
 
 def run_everywhere(artifact: Path, batch: tuple[Array, Array]) -> list[dict[str, Array]]:
     opened = open_artifact(artifact)
-    return [Session(opened, num_threads=2, isa=isa).run(*batch) for isa in ISAS]
+    return [Session(opened.executable, num_threads=2, isa=isa).run(*batch) for isa in ISAS]
 
 
 def assert_they_agree(exact: Path, artifact: Path, batch: tuple[Array, Array]) -> None:
@@ -73,7 +73,7 @@ def test_tiny_models_agree(artifacts: Artifacts, head: str, dtype: str) -> None:
 def test_a_trained_model_agrees_on_sentences(artifacts: Artifacts, dtype: str) -> None:
     exact, artifact = (artifacts.real(MINILM, each) for each in ("fp32", dtype))
     inputs = bertc.load(artifact).tokenizer(sts_sentences()[::90]).packed
-    assert_they_agree(exact, artifact, (inputs.input_ids, inputs.cu_seqlens))
+    assert_they_agree(exact, artifact, (inputs.inputs["input_ids"], inputs.cu_seqlens))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -83,14 +83,14 @@ def test_the_environment_chooses(artifacts: Artifacts, monkeypatch: pytest.Monke
     encoder = bertc.load(path)
     assert encoder.session.isa == isa
     batch = random_batch(2)
-    expected = Session(open_artifact(path), isa=isa).run(*batch)
+    expected = Session(open_artifact(path).executable, isa=isa).run(*batch)
     for name, found in encoder.session.run(*batch).items():
         assert np.array_equal(found, expected[name]), name
 
 
 def test_an_argument_overrides_the_environment(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTC_ISA", "scalar")
-    assert Session(open_artifact(artifacts.tiny("int8")), isa=ISAS[-1]).isa == ISAS[-1]
+    assert Session(open_artifact(artifacts.tiny("int8")).executable, isa=ISAS[-1]).isa == ISAS[-1]
 
 
 @pytest.mark.parametrize("value", [None, ""])

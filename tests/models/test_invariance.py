@@ -79,10 +79,10 @@ def artifact(request: pytest.FixtureRequest, artifacts: Artifacts) -> Path:
 def test_alone_in_any_batch_in_any_order_with_any_threads(artifact: Path, isa: str) -> None:
     opened = open_artifact(artifact)
     sequences = random_sequences([*random_lengths(np.random.default_rng(1), 30, 100), *BLOCK_EDGES])
-    expected = one_by_one(Session(opened, num_threads=1, isa=isa), sequences)
+    expected = one_by_one(Session(opened.executable, num_threads=1, isa=isa), sequences)
     assert set(expected[0]) == {"last_hidden_state", "pooler_output", "sentence_embedding"}
     for threads in (1, 2, 3):
-        session = Session(opened, num_threads=threads, isa=isa)
+        session = Session(opened.executable, num_threads=threads, isa=isa)
         assert run_all(session, sequences) == expected
         assert run_all(session, sequences[::-1]) == expected[::-1]
         for batch in random_batches(len(sequences), seed=threads):
@@ -95,10 +95,10 @@ def test_few_long_sequences_and_many_short_ones(artifact: Path, isa: str) -> Non
     opened = open_artifact(artifact)
     sequences = random_sequences([512, 511, 5, 300, 1])
     short = random_sequences([9] * 40, seed=1)
-    alone = Session(opened, num_threads=1, isa=isa)
+    alone = Session(opened.executable, num_threads=1, isa=isa)
     expected, expected_short = one_by_one(alone, sequences), one_by_one(alone, short)
     for threads in (2, 4):
-        session = Session(opened, num_threads=threads, isa=isa)
+        session = Session(opened.executable, num_threads=threads, isa=isa)
         assert run_all(session, sequences[:1]) == expected[:1]
         assert run_all(session, sequences[1:]) == expected[1:]
         assert run_all(session, short) == expected_short
@@ -110,10 +110,10 @@ def test_every_size_of_batch(artifact: Path, tokens: int) -> None:
     """However a batch of so many tokens is cut into chunks."""
     opened = open_artifact(artifact)
     probe = random_sequences([7])[0]
-    expected = one_by_one(Session(opened, num_threads=1), [probe])[0]
+    expected = one_by_one(Session(opened.executable, num_threads=1), [probe])[0]
     filler = random_sequences([11] * (tokens // 11) + [tokens % 11] * (tokens % 11 > 0), seed=2)
     for threads in (1, 2, 5):
-        session = Session(opened, num_threads=threads)
+        session = Session(opened.executable, num_threads=threads)
         for place in (0, len(filler) // 2, len(filler)):
             found = run_all(session, [*filler[:place], probe, *filler[place:]])
             assert found[place] == expected
@@ -124,15 +124,15 @@ def test_every_size_of_batch(artifact: Path, tokens: int) -> None:
 def test_heads(artifacts: Artifacts, head: str, dtype: str) -> None:
     opened = open_artifact(artifacts.tiny(dtype, head, max_position_embeddings=512))
     sequences = random_sequences([*random_lengths(np.random.default_rng(3), 20, 200), 2])
-    expected = one_by_one(Session(opened, num_threads=1), sequences)
+    expected = one_by_one(Session(opened.executable, num_threads=1), sequences)
     for threads in (1, 2):
-        session = Session(opened, num_threads=threads)
+        session = Session(opened.executable, num_threads=threads)
         for batch in random_batches(len(sequences), seed=threads):
             assert run_all(session, [sequences[i] for i in batch]) == [expected[i] for i in batch]
 
 
 def test_asking_for_one_output_or_spelling_out_defaults_changes_no_bits(artifact: Path) -> None:
-    session = Session(open_artifact(artifact), num_threads=2)
+    session = Session(open_artifact(artifact).executable, num_threads=2)
     sequences = random_sequences([30, 1, 4, 150])
     expected = run_all(session, sequences)
     for name in session.output_names:

@@ -28,7 +28,7 @@ READ_ONLY.setflags(write=False)
     ],
 )
 def test_an_output_array_that_does_not_fit_is_refused(artifacts: Artifacts, array: Any, message: str) -> None:
-    session = Session(open_artifact(artifacts.tiny("fp32", pooling="mean")), num_threads=1)
+    session = Session(open_artifact(artifacts.tiny("fp32", pooling="mean")).executable, num_threads=1)
     ids, cu_seqlens = np.arange(3, dtype=np.int32), np.array([0, 3], np.int32)
     outputs = [array if name == "sentence_embedding" else None for name in session.output_names]
     with pytest.raises(InputError, match=f"'sentence_embedding'.* {message}"):

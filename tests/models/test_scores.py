@@ -74,7 +74,7 @@ def test_embeddings_are_close_to_those_of_fp32(
 
 def classify_sst2(artifacts: Artifacts, dtype: str) -> Result:
     model = bertc.load(artifacts.real(SST2, dtype))
-    return classification.evaluate(model, shared_path("data/sst2/dev.tsv"), model.info.id2label)
+    return classification.evaluate(model, shared_path("data/sst2/dev.tsv"), model.info.labels)
 
 
 def test_sentence_classification(artifacts: Artifacts) -> None:
@@ -90,13 +90,14 @@ def test_sentence_classification(artifacts: Artifacts) -> None:
 
 def test_named_entities(artifacts: Artifacts) -> None:
     data = shared_path("data/peoples_daily/test.txt")
-    fp32 = ner.evaluate(bertc.load(artifacts.real(NER, "fp32")), data)
+    model = bertc.load(artifacts.real(NER, "fp32"))
+    fp32 = ner.evaluate(model, data, model.info.id2label)
     assert fp32.counts["samples"] == 4636
     assert fp32.counts["words"] == 219_197
     assert fp32.counts["entities"] == 7707
     assert round(fp32.metrics["f1"], 2) == 60.74
     assert round(fp32.metrics["accuracy"], 2) == 95.79
-    int8 = ner.evaluate(bertc.load(artifacts.real(NER, "int8")), data)
+    int8 = ner.evaluate(bertc.load(artifacts.real(NER, "int8")), data, model.info.id2label)
     assert int8.counts == fp32.counts
     assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 0.2
     assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 0.02

@@ -97,8 +97,8 @@ def busy(session: Session) -> Iterator[None]:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_concurrent_calls_of_one_session(artifact: Path, threads: int) -> None:
-    session = Session(open_artifact(artifact), num_threads=threads)
-    expected = all_bits(Session(open_artifact(artifact), num_threads=1))
+    session = Session(open_artifact(artifact).executable, num_threads=threads)
+    expected = all_bits(Session(open_artifact(artifact).executable, num_threads=1))
     start = threading.Barrier(6)
 
     def work(first: int) -> list[bool]:
@@ -113,7 +113,7 @@ def test_concurrent_calls_of_one_session(artifact: Path, threads: int) -> None:
 
 def test_two_sessions_share_one_artifact(artifact: Path) -> None:
     opened = open_artifact(artifact)
-    one, two = Session(opened, num_threads=2), Session(opened, num_threads=2)
+    one, two = Session(opened.executable, num_threads=2), Session(opened.executable, num_threads=2)
     expected = all_bits(one)
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(all_bits, [one, two])) == [expected, expected]
@@ -122,7 +122,7 @@ def test_two_sessions_share_one_artifact(artifact: Path) -> None:
 
 
 def test_a_refused_call_leaves_the_session_usable(artifact: Path) -> None:
-    session = Session(open_artifact(artifact), num_threads=2)
+    session = Session(open_artifact(artifact).executable, num_threads=2)
     expected = all_bits(session)
     for _ in range(3):
         with pytest.raises(bertc.InputError):
@@ -133,7 +133,7 @@ def test_a_refused_call_leaves_the_session_usable(artifact: Path) -> None:
 @needs_fork
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_after_fork_of_a_process_that_used_its_threads(artifact: Path, threads: int) -> None:
-    session = Session(open_artifact(artifact), num_threads=threads)
+    session = Session(open_artifact(artifact).executable, num_threads=threads)
     expected = all_bits(session)
     assert in_forked_child(lambda: all_bits(session) == expected)
     assert all_bits(session) == expected
@@ -142,15 +142,15 @@ def test_after_fork_of_a_process_that_used_its_threads(artifact: Path, threads: 
 @needs_fork
 def test_after_fork_of_a_process_that_used_no_threads_yet(artifact: Path) -> None:
     opened = open_artifact(artifact)
-    session = Session(opened, num_threads=2)
-    expected = all_bits(Session(opened, num_threads=1))
+    session = Session(opened.executable, num_threads=2)
+    expected = all_bits(Session(opened.executable, num_threads=1))
     assert in_forked_child(lambda: all_bits(session) == expected)
     assert all_bits(session) == expected
 
 
 @needs_fork
 def test_a_child_of_a_child(artifact: Path) -> None:
-    session = Session(open_artifact(artifact), num_threads=2)
+    session = Session(open_artifact(artifact).executable, num_threads=2)
     expected = all_bits(session)
 
     def grandchild_succeeds() -> bool:
@@ -162,7 +162,7 @@ def test_a_child_of_a_child(artifact: Path) -> None:
 
 @needs_fork
 def test_fork_while_other_threads_are_inside_a_call(artifact: Path) -> None:
-    session = Session(open_artifact(artifact), num_threads=2)
+    session = Session(open_artifact(artifact).executable, num_threads=2)
     expected = all_bits(session)
     with busy(session):
         assert all(in_forked_child(lambda: all_bits(session) == expected) for _ in range(5))
@@ -171,12 +171,12 @@ def test_fork_while_other_threads_are_inside_a_call(artifact: Path) -> None:
 
 @needs_fork
 def test_a_forked_child_can_drop_the_model_and_load_another(artifact: Path) -> None:
-    sessions = [Session(open_artifact(artifact), num_threads=2)]
+    sessions = [Session(open_artifact(artifact).executable, num_threads=2)]
     expected = all_bits(sessions[0])
 
     def work() -> bool:
         sessions.clear()
-        return all_bits(Session(open_artifact(artifact), num_threads=2)) == expected
+        return all_bits(Session(open_artifact(artifact).executable, num_threads=2)) == expected
 
     assert in_forked_child(work)
     assert all_bits(sessions[0]) == expected

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertc.artifact.executable import Executable
 from bertc.ir import formulas, reference
 from bertc.ir.graph import DType
-from bertc.lowering.lower import LoweredModel, lower
+from bertc.lowering.lower import lower
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, build_program, run_program
 
 
-def _sums_program(activations: np.ndarray, weight: np.ndarray) -> LoweredModel:  # type: ignore[type-arg]
+def _sums_program(activations: np.ndarray, weight: np.ndarray) -> Executable:  # type: ignore[type-arg]
     """quantize_rows, linear_int8, and the product's buffer as int32: the kernel then stores its sums."""
     tokens, columns = activations.shape
     builder = Builder(Shape((tokens,), columns, len(weight), 1, 0), np.random.default_rng(0))

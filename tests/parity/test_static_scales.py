@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertc.artifact.executable import Executable, Tensor
 from bertc.errors import ArtifactError
 from bertc.ir import formulas, reference
 from bertc.ir.graph import DType, Node
-from bertc.lowering.lower import LoweredModel, lower
-from bertc.lowering.pack import PackedTensor
+from bertc.lowering.lower import lower
 from tests.parity.op_cases import ACTIVATIONS, CASES, Builder, Shape
 from tests.support.native import ISAS, build_program, run_native, run_program
 
@@ -55,7 +55,7 @@ def _requantize(builder: Builder) -> str:
     return _product(builder, [*quantized, static], "y")
 
 
-def _integers(lowered: LoweredModel, value: str) -> LoweredModel:
+def _integers(lowered: Executable, value: str) -> Executable:
     """With a buffer of integers the kernel stores its sums."""
     buffers = tuple(
         dataclasses.replace(buffer, dtype="i32") if buffer.name == value else buffer
@@ -154,7 +154,7 @@ def test_numbers_far_outside_the_range_are_clipped(isa: str) -> None:
     np.testing.assert_array_equal(found, [[0, 0, 0, 0, 0, 0, 0, 254, 255, 255, 255, 255]] * 3)
 
 
-def _lowered() -> LoweredModel:
+def _lowered() -> Executable:
     builder = Builder(Shape((3,), 20, 30, 1, 0), np.random.default_rng(0))
     builder.result(_requantize(builder))
     return lower(builder.graph())
@@ -172,7 +172,7 @@ def test_bad_static_scales_are_refused(static: list[float], message: str, isa: s
     lowered = _lowered()
     numbers = np.zeros(16, np.float32)
     numbers[:2] = static
-    tensors = {**lowered.tensors, "static": PackedTensor(DType.F32, numbers)}
+    tensors = {**lowered.tensors, "static": Tensor("f32", numbers)}
     with pytest.raises(ArtifactError, match=f"node.y.*{message}"):
         build_program(dataclasses.replace(lowered, tensors=tensors), isa)
 

@@ -79,3 +79,18 @@ def test_no_data_is_an_error_unless_nothing_is_to_be_watched() -> None:
     with pytest.raises(InputError, match="calibration got no data"):
         calibrate(fused, [], interpreter.run, ("embeddings.LayerNorm",))
     assert not calibrate(fused, [], interpreter.run, ()).edges
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e16])
+def test_activations_that_overflow_name_the_first_edge(value: float) -> None:
+    fused = fuse(bert_graph())
+    edges = ("embeddings.LayerNorm", f"{LAYER}.attention.self", f"{LAYER}.attention.output.LayerNorm")
+
+    def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        found = {name: array.copy() for name, array in interpreter.run(graph, inputs).items()}
+        for edge in edges[1:]:
+            found[edge][2, 3] = value
+        return found
+
+    with pytest.raises(InputError, match=f"calibration: {edges[1]} holds NaN or numbers beyond 1e"):
+        calibrate(fused, BATCHES, run, edges)

@@ -138,3 +138,15 @@ def test_two_changes_are_one() -> None:
     both = first.then(second)
     by_turns = (x * first.multiplier + first.offset) * second.multiplier + second.offset
     np.testing.assert_allclose(x * both.multiplier + both.offset, by_turns, rtol=1e-5, atol=1e-4)
+
+
+def test_channels_that_pad_a_head_change_no_scale_and_overflow_nothing() -> None:
+    """A head of 2 is padded to 16: most channels of a value can be always zero."""
+    x, weight = outlier_channels(), WEIGHT
+    alone = _choose(x, weight=weight, migration=0.5)
+    pad = ((0, 0), (0, 200))
+    padded = _choose(np.pad(x, pad), weight=np.pad(weight, pad), migration=0.5)
+    ratios = padded.multiplier[:64] / alone.multiplier
+    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)
+    assert np.isfinite(padded.statistics(statistics_of(np.pad(x, pad))).covariance).all()
+    assert np.isfinite(_choose(np.pad(x, pad), weight=np.pad(weight, pad)).multiplier).all()

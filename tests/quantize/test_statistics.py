@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bertc.errors import InputError
-from bertc.quantize.statistics import SAMPLE_ROWS, EdgeCollector, EdgeStatistics, Statistics
+from bertc.quantize.statistics import FORMAT, SAMPLE_ROWS, EdgeCollector, EdgeStatistics, Statistics
 
 Array = np.ndarray[Any, Any]
 
@@ -90,6 +93,12 @@ def test_the_sample_is_all_rows_where_there_are_few_and_a_seeded_choice_where_ma
     assert not np.array_equal(_collect(many, seed=1).sample[:, 0], sample)
 
 
+def test_channels_that_are_always_zero_are_no_measure_of_outliers() -> None:
+    x = np.concatenate([_rows(channels=3), np.zeros((1000, 5), np.float32)], axis=1)
+    assert _collect(x).largest_outlier() == _collect(_rows(channels=3)).largest_outlier()
+    assert _collect(np.zeros((4, 2), np.float32)).largest_outlier() == 0
+
+
 def test_nothing_seen_is_an_error() -> None:
     with pytest.raises(InputError, match="calibration saw no rows"):
         EdgeCollector(4, 0).finish()
@@ -115,3 +124,40 @@ def test_any_other_file_is_refused_by_name(tmp_path: Path, content: bytes) -> No
         Statistics.load(path)
     with pytest.raises(InputError, match="cannot read"):
         Statistics.load(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": 0}, "a.b: rows is 0"),
+        ({"rows": 2.5}, "a.b: rows is 2.5"),
+        ({"rows": 30}, r"a.b: sample has shape \(50, 6\), expected \(30, 6\)"),
+        ({"low": np.zeros(5, np.float32)}, r"a.b: high has shape \(6,\), expected \(5,\)"),
+        ({"mean": np.zeros((6, 1))}, r"a.b: mean has shape \(6, 1\)"),
+        ({"mean": np.zeros(6, np.float32)}, "a.b: mean is float32"),
+        ({"covariance": np.zeros((6, 5), np.float32)}, r"covariance has shape \(6, 5\), expected \(6, 6\)"),
+        ({"covariance": -np.eye(6, dtype=np.float32)}, "a.b: .* a variance below 0"),
+        ({"sample": np.full((50, 6), np.nan, np.float32)}, "a.b: sample holds NaN"),
+        ({"high": np.full(6, -99, np.float32)}, "a.b: low is above high"),
+    ],
+)
+def test_statistics_of_wrong_shapes_are_refused_with_the_edge(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "statistics.safetensors"
+    Statistics({"a.b": dataclasses.replace(_collect(_rows(50)), **changes), "c": _collect(_rows())}).save(
+        path
+    )
+    with pytest.raises(InputError, match=f"statistics.safetensors is damaged .*{message}"):
+        Statistics.load(path)
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"rows": {}}, {"rows": [], "provenance": {}}, {"rows": {}, "provenance": 3}]
+)
+def test_statistics_without_their_facts_are_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
+    path = tmp_path / "statistics.safetensors"
+    metadata = {"statistics": json.dumps({"format": FORMAT, **facts})}
+    save_file({"a/low": np.zeros(1, np.float32)}, path, metadata)
+    with pytest.raises(InputError, match="holds no calibration statistics"):
+        Statistics.load(path)

@@ -15,10 +15,10 @@ from bertc.runtime.batching import pack, unpad, windows
 
 def test_pack_concatenates() -> None:
     batch = pack([[5, 6], [7]], [[0, 1], [0]])
-    assert batch.input_ids.tolist() == [5, 6, 7]
+    assert batch.inputs["input_ids"].tolist() == [5, 6, 7]
     assert batch.cu_seqlens.tolist() == [0, 2, 3]
-    assert batch.token_type_ids is not None and batch.token_type_ids.tolist() == [0, 1, 0]
-    assert {a.dtype for a in (batch.input_ids, batch.cu_seqlens, batch.token_type_ids)} == {np.dtype("int32")}
+    assert batch.inputs["token_type_ids"].tolist() == [0, 1, 0]
+    assert {array.dtype for array in (*batch.inputs.values(), batch.cu_seqlens)} == {np.dtype("int32")}
 
 
 @settings(deadline=None)
@@ -47,9 +47,9 @@ def test_tokens_keep_their_columns_as_positions() -> None:
     mask = [[0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]]
     layout = unpad(np.arange(12).reshape(3, 4), mask, np.arange(12).reshape(3, 4) % 2)
     packed = layout.packed
-    assert packed.input_ids.tolist() == [2, 3, 4, 7]
-    assert packed.position_ids is not None and packed.position_ids.tolist() == [2, 3, 0, 3]
-    assert packed.token_type_ids is not None and packed.token_type_ids.tolist() == [0, 1, 0, 1]
+    assert packed.inputs["input_ids"].tolist() == [2, 3, 4, 7]
+    assert packed.inputs["position_ids"].tolist() == [2, 3, 0, 3]
+    assert packed.inputs["token_type_ids"].tolist() == [0, 1, 0, 1]
     assert packed.cu_seqlens.tolist() == [0, 2, 4]
     tokens = layout.spread_tokens(np.arange(1, 5, dtype=np.float32)[:, None])
     assert tokens[..., 0].tolist() == [[0, 0, 1, 2], [3, 0, 0, 4], [0, 0, 0, 0]]
@@ -59,14 +59,14 @@ def test_tokens_keep_their_columns_as_positions() -> None:
 
 def test_without_a_mask_every_token_counts() -> None:
     packed = unpad([[1, 2], [3, 4]]).packed
-    assert packed.input_ids.tolist() == [1, 2, 3, 4]
-    assert packed.token_type_ids is None
+    assert packed.inputs["input_ids"].tolist() == [1, 2, 3, 4]
+    assert "token_type_ids" not in packed.inputs
 
 
 @pytest.mark.parametrize("positions", [[5, 6], [[5, 6]], [[5, 6], [5, 6]]])
 def test_explicit_positions_are_used(positions: Any) -> None:
     packed = unpad([[1, 2], [3, 4]], [[1, 1], [0, 1]], position_ids=positions).packed
-    assert packed.position_ids is not None and packed.position_ids.tolist() == [5, 6, 6]
+    assert packed.inputs["position_ids"].tolist() == [5, 6, 6]
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,7 +74,7 @@ def test_explicit_positions_are_used(positions: Any) -> None:
 def test_unpadding_and_spreading_are_inverse(mask: np.ndarray[Any, Any]) -> None:
     ids = np.arange(1, mask.size + 1).reshape(mask.shape)
     layout = unpad(ids, mask)
-    back = layout.spread_tokens(layout.packed.input_ids[:, None].astype(np.float32))
+    back = layout.spread_tokens(layout.packed.inputs["input_ids"][:, None].astype(np.float32))
     assert np.array_equal(back[..., 0], np.where(mask, ids, 0))
 
 
@@ -97,4 +97,4 @@ def test_wrong_arrays_are_named(arguments: tuple[Any, ...], message: str) -> Non
 
 
 def test_ids_behind_the_mask_do_not_matter() -> None:
-    assert unpad([[1, -(2**40)]], [[1, 0]]).packed.input_ids.tolist() == [1]
+    assert unpad([[1, -(2**40)]], [[1, 0]]).packed.inputs["input_ids"].tolist() == [1]

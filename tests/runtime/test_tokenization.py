@@ -28,25 +28,24 @@ def ids(tokenizer: Tokenizer, items: list[Any]) -> list[list[int]]:
 def test_texts_are_packed_without_padding(tokenizer: Tokenizer) -> None:
     batch = tokenizer(["the man", "a good dog plays"])
     assert batch.packed.cu_seqlens.tolist() == [0, 4, 10]
-    assert batch.packed.input_ids[[0, 3, 4, 9]].tolist() == [CLS, SEP, CLS, SEP]
-    assert batch.packed.token_type_ids is not None and not batch.packed.token_type_ids.any()
+    assert batch.packed.inputs["input_ids"][[0, 3, 4, 9]].tolist() == [CLS, SEP, CLS, SEP]
+    assert not batch.packed.inputs["token_type_ids"].any()
     assert batch.truncated == 0
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t ", "\u200b\ufeff", "\ud800\udfff"])
 def test_text_without_words_is_cls_and_sep(tokenizer: Tokenizer, text: str) -> None:
-    assert tokenizer([text]).packed.input_ids.tolist() == [CLS, SEP]
-    assert tokenizer([[text]]).packed.input_ids.tolist() == [CLS, SEP]
+    assert tokenizer([text]).packed.inputs["input_ids"].tolist() == [CLS, SEP]
+    assert tokenizer([[text]]).packed.inputs["input_ids"].tolist() == [CLS, SEP]
 
 
 def test_no_words_is_cls_and_sep(tokenizer: Tokenizer) -> None:
-    assert tokenizer([[]]).packed.input_ids.tolist() == [CLS, SEP]
+    assert tokenizer([[]]).packed.inputs["input_ids"].tolist() == [CLS, SEP]
 
 
 def test_a_pair_has_two_token_types(tokenizer: Tokenizer) -> None:
     batch = tokenizer([("good", "bad"), "good"])
-    assert batch.packed.token_type_ids is not None
-    assert batch.packed.token_type_ids.tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
+    assert batch.packed.inputs["token_type_ids"].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
 
 
 def test_padding_and_truncation_of_the_file_are_ignored() -> None:
@@ -78,7 +77,7 @@ def test_long_text_is_cut_and_counted(tokenizer: Tokenizer) -> None:
     batch = tokenizer([long, "cat", long])
     assert batch.truncated == 2
     assert batch.packed.cu_seqlens.tolist() == [0, 16, 19, 35]
-    assert batch.packed.input_ids[15] == SEP
+    assert batch.packed.inputs["input_ids"][15] == SEP
 
 
 def test_text_of_exactly_the_limit_is_not_truncated(tokenizer: Tokenizer) -> None:
@@ -88,7 +87,7 @@ def test_text_of_exactly_the_limit_is_not_truncated(tokenizer: Tokenizer) -> Non
 def test_long_pair_is_counted(tokenizer: Tokenizer) -> None:
     batch = tokenizer([("dog " * 20, "cat")])
     assert batch.truncated == 1
-    assert len(batch.packed.input_ids) == LIMIT
+    assert len(batch.packed.inputs["input_ids"]) == LIMIT
 
 
 def test_chunks_lose_no_token(tokenizer: Tokenizer) -> None:

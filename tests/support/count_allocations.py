@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bertc.artifact.reader import open_artifact
+from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 
 BATCHES = ([512], [16], [7] * 60, [300, 20, 40, 5, 128], [1])
@@ -23,18 +24,19 @@ BATCHES = ([512], [16], [7] * 60, [300, 20, 40, 5, 128], [1])
 def main(path: str, threads: int) -> list[dict[str, Any]]:
     """Count."""
     counter = ctypes.CDLL(None)
-    session = Session(open_artifact(path), num_threads=threads)
+    session = Session(open_artifact(path).executable, num_threads=threads)
     rows = []
     calls = []
     for lengths in BATCHES:
         cu_seqlens = np.cumsum([0, *lengths], dtype=np.int32)
         ids = np.arange(cu_seqlens[-1], dtype=np.int32) % 250
-        _, arguments = session._bind(ids, cu_seqlens, None, None, None)
+        batch = PackedBatch({"input_ids": ids}, cu_seqlens)
+        _, arguments = session._bind(batch, None)
         calls.append(arguments)
         counter.start_counting()
         session._native.run(*arguments)
         cold = counter.stop_counting()
-        rows.append({"cold": cold, "cooperative": session.profile(ids, cu_seqlens).cooperative, "warm": 0})
+        rows.append({"cold": cold, "cooperative": session.profile(batch).cooperative, "warm": 0})
     for _ in range(10):
         for row, arguments in zip(rows, calls, strict=True):
             counter.start_counting()

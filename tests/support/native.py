@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bertc import _native
+from bertc.artifact.executable import Executable
 from bertc.ir.graph import Graph
-from bertc.lowering.lower import LoweredModel, lower
+from bertc.lowering.lower import lower
 
 Array = np.ndarray[Any, Any]
 
@@ -27,12 +28,12 @@ def aligned(array: Array) -> Array:
     return memory[start : start + len(data)]
 
 
-def build_program(lowered: LoweredModel, isa: str) -> _native.Program:
+def build_program(lowered: Executable, isa: str) -> _native.Program:
     program = _native.Program(isa)
     for slot in lowered.program.slots:
         program.add_slot(slot)
     for name, tensor in lowered.tensors.items():
-        program.add_tensor(name, tensor.dtype.value, list(tensor.array.shape), aligned(tensor.array))
+        program.add_tensor(name, tensor.dtype, list(tensor.array.shape), aligned(tensor.array))
     for buffer in lowered.program.buffers:
         program.add_buffer(buffer.name, buffer.dtype, buffer.rows, buffer.columns, buffer.slot)
     for step in lowered.program.steps:

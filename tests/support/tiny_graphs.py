@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bertc.architectures import FAMILIES
-from bertc.architectures.base import Head
+from bertc.architectures import ConfigReader, ModelBuilder, bert
+from bertc.heads import HEADS, HeadOptions
 from bertc.ir import interpreter
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
@@ -72,13 +72,22 @@ def bert_graph(
 ) -> Graph:
     """The imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
     full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS[head])), **config}
-    family = FAMILIES["bert"]
-    pooler = head != "token_classification"
-    layout = Head(head, len(full["id2label"]), with_pooler=pooler, pooling=pooling)
-    sizes = family.read_config(full)
     if tensors is None:
         tensors = bert_tensors(full, head, seed=seed, prefix="")
-    return family.build(sizes, layout, tensors)
+    builder = ModelBuilder({name: _Loaded(array) for name, array in tensors.items()})
+    hidden = bert.encoder(builder, bert.read_config(ConfigReader(full)))
+    options = HeadOptions(len(full["id2label"]), pooling=pooling)
+    return builder.graph(HEADS[head].outputs(builder, hidden, bert.FAMILY.heads[head], options))
+
+
+class _Loaded:
+    """A tensor that needs no reading."""
+
+    def __init__(self, array: Array) -> None:
+        self.shape, self._array = array.shape, array
+
+    def read(self) -> Array:
+        return self._array
 
 
 def ops(graph: Graph) -> list[str]:

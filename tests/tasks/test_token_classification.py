@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bertc
 from bertc.errors import InputError
-from bertc.tasks.token_classification import TokenClassification
-from tests.support.fake_session import TableSession, make_info, make_model, tagging_table
+from bertc.tasks.token_classification import Tagging, WordTagging
+from tests.conftest import MakeArtifact
+from tests.support.answers import answers, tagging_table, tokenizer
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 TAGS = {
@@ -21,36 +23,55 @@ TAGS = {
 SURE = float(np.exp(4) / (np.exp(4) + 4))
 
 
-def make_task(labels: tuple[str, ...] = LABELS, tags: dict[str, str] = TAGS) -> TokenClassification:
-    table = tagging_table(labels, tags)
-    session = TableSession(table, "logits", per_token=True)
-    return TokenClassification(make_model(session, make_info("token_classification", id2label=labels)))
+class Model:
+    """Tags words by a table of tokens, as a loaded ``Tagger`` does."""
+
+    def __init__(self, labels: tuple[str, ...] = LABELS, tags: dict[str, str] = TAGS) -> None:
+        self._labels, self._table = labels, tagging_table(labels, tags)
+
+    def tag(self, items: Any, **options: Any) -> Any:
+        """Entities of each item, or of the one text."""
+        single = isinstance(items, str)
+        task = Tagging(tokenizer(), self._labels, **options)
+        found = answers(task, [items] if single else items, self._table, per_token=True)
+        return found[0] if single else found
+
+    def predict_tags(self, words: list[list[str]]) -> Any:
+        """Labels of each list of words."""
+        return answers(WordTagging(tokenizer(), self._labels), words, self._table, per_token=True)
 
 
 @pytest.fixture
-def task() -> TokenClassification:
-    return make_task()
+def task() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def tagger(artifact: MakeArtifact) -> bertc.Tagger:
+    loaded = bertc.load(artifact("token_classification"))
+    assert isinstance(loaded, bertc.Tagger)
+    return loaded
 
 
 def spans(entities: Any) -> list[tuple[str, str, int, int]]:
     return [(e["entity_group"], e["word"], e["start"], e["end"]) for e in entities]
 
 
-def test_adjacent_tokens_join(task: TokenClassification) -> None:
+def test_adjacent_tokens_join(task: Model) -> None:
     assert task.tag("Mr John  Smith lives in Paris.") == [
         {"entity_group": "PER", "score": pytest.approx(SURE), "word": "John  Smith", "start": 3, "end": 14},
         {"entity_group": "LOC", "score": pytest.approx(SURE), "word": "Paris", "start": 24, "end": 29},
     ]
 
 
-def test_word_is_the_text_as_written(task: TokenClassification) -> None:
+def test_word_is_the_text_as_written(task: Model) -> None:
     text = "JOHN \ud800 SMİTH Paris"
     for entity in task.tag(text):
         assert entity["word"] == text[entity["start"] : entity["end"]]
     assert spans(task.tag("的的")) == [("LOC", "的", 0, 1), ("LOC", "的", 1, 2)]
 
 
-def test_b_opens_a_new_entity_and_another_kind_does_too(task: TokenClassification) -> None:
+def test_b_opens_a_new_entity_and_another_kind_does_too(task: Model) -> None:
     assert [s[:2] for s in spans(task.tag("john john paris london smith"))] == [
         ("PER", "john"),
         ("PER", "john"),
@@ -59,20 +80,20 @@ def test_b_opens_a_new_entity_and_another_kind_does_too(task: TokenClassificatio
     ]
 
 
-def test_o_between_keeps_entities_apart(task: TokenClassification) -> None:
+def test_o_between_keeps_entities_apart(task: Model) -> None:
     assert [s[1] for s in spans(task.tag("london the london"))] == ["london", "london"]
 
 
 def test_labels_without_b_and_i_join_too() -> None:
-    task = make_task(("O", "NAME", "A-B-C"), {"john": "NAME", "smith": "NAME", "paris": "A-B-C"})
+    task = Model(("O", "NAME", "A-B-C"), {"john": "NAME", "smith": "NAME", "paris": "A-B-C"})
     assert [s[:2] for s in spans(task.tag("john smith paris"))] == [("NAME", "john smith"), ("B-C", "paris")]
 
 
-def test_o_can_be_asked_for(task: TokenClassification) -> None:
+def test_o_can_be_asked_for(task: Model) -> None:
     assert [s[0] for s in spans(task.tag("the john is", ignore_labels=("PER",)))] == ["O", "O"]
 
 
-def test_tokens_one_by_one(task: TokenClassification) -> None:
+def test_tokens_one_by_one(task: Model) -> None:
     assert task.tag("in Paris", aggregation_strategy="none") == [
         {
             "entity": "B-LOC",
@@ -85,52 +106,58 @@ def test_tokens_one_by_one(task: TokenClassification) -> None:
     ]
 
 
-def test_a_list_gives_lists(task: TokenClassification) -> None:
-    assert task.tag([]) == []
-    answers = task.tag(["", "paris", "the"])
-    assert [len(each) for each in answers] == [0, 1, 0]
+def test_a_list_gives_lists(task: Model, tagger: bertc.Tagger) -> None:
+    assert tagger.tag([]) == []
+    assert tagger.tag(["paris", "the"]) == [tagger.tag("paris"), tagger.tag("the")]
+    found = task.tag(["", "paris", "the"])
+    assert [len(each) for each in found] == [0, 1, 0]
 
 
-def test_offsets_of_words_count_words(task: TokenClassification) -> None:
-    answers = task.tag([["the", "john", "smith", "in"], ["paris"], []])
-    assert [spans(each) for each in answers] == [
+def test_offsets_of_words_count_words(task: Model) -> None:
+    found = task.tag([["the", "john", "smith", "in"], ["paris"], []])
+    assert [spans(each) for each in found] == [
         [("PER", "john smith", 1, 3)],
         [("LOC", "paris", 0, 1)],
         [],
     ]
 
 
-def test_pairs_and_unknown_strategies_are_refused(task: TokenClassification) -> None:
-    with pytest.raises(InputError, match="is a tuple"):
-        task.tag(("john", "smith"))
+def test_pairs_and_unknown_strategies_are_refused(tagger: bertc.Tagger) -> None:
+    with pytest.raises(InputError, match=r"inputs\[0\] is a tuple"):
+        tagger.tag(("john", "smith"))
     with pytest.raises(InputError, match="aggregation_strategy"):
-        task.tag("john", aggregation_strategy="average")
+        tagger.tag("john", aggregation_strategy="average")
 
 
-def test_first_token_labels_the_word(task: TokenClassification) -> None:
+def test_first_token_labels_the_word(task: Model) -> None:
     words = ["the", "john", "dog##ing", "playsing"]
-    assert task.predict_tags(words) == ["O", "B-PER", "O", "O"]
     assert task.predict_tags([words, ["paris"]]) == [["O", "B-PER", "O", "O"], ["B-LOC"]]
 
 
-def test_words_without_tokens_are_outside(task: TokenClassification) -> None:
+def test_words_without_tokens_are_outside(task: Model) -> None:
     assert task.predict_tags([[" ", "paris", ""], [], ["\u200b"]]) == [["O", "B-LOC", "O"], [], ["O"]]
-    assert task.predict_tags([]) == []
 
 
-def test_no_label_is_lost_in_a_long_text(task: TokenClassification) -> None:
+def test_one_list_of_words_gives_one_list_of_labels(tagger: bertc.Tagger) -> None:
+    words = ["the", "john", "dog##ing", "playsing"]
+    labels = tagger.predict_tags(words)
+    assert len(labels) == 4 and tagger.predict_tags([words]) == [labels]
+    assert tagger.predict_tags([]) == []
+
+
+def test_no_label_is_lost_in_a_long_text(task: Model) -> None:
     words = ["paris" if i % 13 == 0 else "the" for i in range(1000)]
     expected = ["B-LOC" if i % 13 == 0 else "O" for i in range(1000)]
     assert task.predict_tags([["john"], words, ["smith"]]) == [["B-PER"], expected, ["I-PER"]]
 
 
 def test_a_word_cut_in_two_keeps_the_label_of_its_first_token() -> None:
-    task = make_task(tags={"dog": "B-LOC", "##ing": "I-PER"})
+    task = Model(tags={"dog": "B-LOC", "##ing": "I-PER"})
     words = ["the"] * 13 + ["doging", "the"]  # the limit of 14 tokens falls inside "dog ##ing"
-    assert task.predict_tags(words) == ["O"] * 13 + ["B-LOC", "O"]
+    assert task.predict_tags([words]) == [["O"] * 13 + ["B-LOC", "O"]]
 
 
 @pytest.mark.parametrize("words", [[3], [["a"], "b"], [("a", "b")]])
-def test_wrong_words_are_refused(task: TokenClassification, words: Any) -> None:
+def test_wrong_words_are_refused(tagger: bertc.Tagger, words: Any) -> None:
     with pytest.raises(InputError):
-        task.predict_tags(words)
+        tagger.predict_tags(words)

@@ -1,13 +1,12 @@
-"""The registry of model families: one file each, config and tensor names -> graph."""
+"""The registry of model families: one file each, config and tensor names -> encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from bertc.architectures import bert
-from bertc.architectures.base import Family
+from bertc.architectures.family import ConfigReader, EncoderConfig, Family
+from bertc.architectures.model_builder import ModelBuilder
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (bert.FAMILY,)}
-"""``model_type`` of config.json -> its family."""
+FAMILIES: tuple[Family, ...] = (bert.FAMILY,)
+"""Every family, in the order in which messages and documents list them."""
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "ConfigReader", "EncoderConfig", "Family", "ModelBuilder"]

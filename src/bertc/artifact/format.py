@@ -6,12 +6,12 @@ import hashlib
 import struct
 
 FORMAT_NAME = "bertc"
-ALIGNMENT = 64
 MAX_HEADER_BYTES = 256 * 2**20
 EMPTY_HASH = "0" * 64
 """Stands in the header where its own hash goes, while that is computed."""
 
-DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1, "I32": 4}
+STORED_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "<i1", "U8": "<u1", "I32": "<i4"}
+"""As safetensors spells a dtype -> NumPy's, bf16 as its bits."""
 
 
 def prefix(header_bytes: int) -> bytes:

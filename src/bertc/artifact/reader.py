@@ -3,6 +3,10 @@
 Any byte may be hostile. The header carries its own SHA-256, so damage to it never goes unnoticed;
 tensor data is checked on request (``verify``), since reading all of it would cost the start-up time
 that mapping saves.
+
+A mapped file must stay as it is: whoever writes into it changes the weights, and whoever makes it shorter
+ends the process with SIGBUS. Another file that takes its place by a rename, as ``bertc compile`` does it,
+does no harm. ``Artifact.check_unchanged`` notices the difference; ``mmap=False`` makes it none.
 """
 
 from __future__ import annotations
@@ -12,31 +16,27 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertc.artifact.certificate import Certificate
-from bertc.artifact.format import (
-    ALIGNMENT,
-    DTYPE_BYTES,
-    EMPTY_HASH,
-    FORMAT_NAME,
-    MAX_HEADER_BYTES,
-    header_hash,
-)
+from bertc.artifact.executable import ALIGNMENT, Executable, Tensor, unchanged
+from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, MAX_HEADER_BYTES, STORED_DTYPES, header_hash
 from bertc.artifact.schema import FORMAT_VERSION, Manifest, is_unicode
 from bertc.errors import ArtifactError
+
+Array = np.ndarray[Any, Any]
 
 _METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256", "manifest", "tokenizer")
 
 
 @dataclass(frozen=True)
-class TensorEntry:
+class _Entry:
     """Where a tensor lies in the file: ``start`` counts from the file's first byte."""
 
     dtype: str
@@ -44,22 +44,56 @@ class TensorEntry:
     start: int
     nbytes: int
 
+    def tensor(self, memory: Array) -> Tensor:
+        """A read-only view of the mapped file, without a copy."""
+        raw = memory[self.start : self.start + self.nbytes]
+        return Tensor(self.dtype.lower(), raw.view(STORED_DTYPES[self.dtype]).reshape(self.shape))
+
+
+class _FileStamp(NamedTuple):
+    """Which file it is, and what changes when it is written to."""
+
+    path: str
+    """Absolute: the working folder may change."""
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    def check_unchanged(self) -> None:
+        """Raise ``ArtifactError`` if the file was written to since it was opened.
+
+        Costs some microseconds. A file that was deleted, or replaced by a rename, is still mapped as it was.
+        """
+        try:
+            now = os.stat(self.path)  # noqa: PTH116 (Path.stat takes twice as long)
+        except OSError:
+            return
+        same_file = now.st_ino == self.inode and now.st_dev == self.device
+        if same_file and (now.st_size != self.size or now.st_mtime_ns != self.mtime_ns):
+            raise ArtifactError(
+                f"{self.path} was written to while it was in use: load it again. To deploy a file, rename "
+                "it onto the old one, or load with mmap=False"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """An open artifact: its manifest and tokenizer, and its tensors in mapped memory."""
+    """An open artifact: its manifest, its tokenizer, and what a session runs of it, in mapped memory."""
 
     path: Path
     manifest: Manifest
     tokenizer_json: str
-    tensors: Mapping[str, TensorEntry]
+    executable: Executable
     size: int
     """Bytes of the file."""
     format_version: int
     header_sha256: str
     weights_sha256: str
-    memory: np.ndarray[Any, Any]
-    """The whole file, uint8, read-only, mapped."""
+    memory: Array
+    """The whole file, uint8, read-only: mapped, or a copy that starts on 64 bytes."""
+    weights_start: int
+    """Where tensor data starts in the file."""
 
     @property
     def certificate(self) -> Certificate:
@@ -69,62 +103,78 @@ class Artifact:
         except ArtifactError as error:
             raise ArtifactError(f"{self.path}: {error}") from None
 
-    def bytes_of(self, name: str) -> np.ndarray[Any, Any]:
-        """The bytes of a tensor as a read-only uint8 view, without a copy."""
-        entry = self.tensors[name]
-        return self.memory[entry.start : entry.start + entry.nbytes]
-
     def verify(self) -> None:
         """Check the tensor data against its stored SHA-256; raises ``ArtifactError`` if it differs."""
-        first = min((entry.start for entry in self.tensors.values()), default=self.size)
-        if hashlib.sha256(self.memory[first:].data).hexdigest() != self.weights_sha256:
+        if hashlib.sha256(self.memory[self.weights_start :].data).hexdigest() != self.weights_sha256:
             raise ArtifactError(
                 f"{self.path}: the tensor data is damaged (its SHA-256 differs from the stored one): "
                 "copy or compile the file again"
             )
 
 
-def open_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
-    """Open and check an artifact. Raises ``ArtifactError`` for anything wrong with the file."""
+def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = True) -> Artifact:
+    """Open and check an artifact.
+
+    ``mmap=False`` reads the file into memory of its own, so that it may be overwritten afterwards. Raises
+    ``ArtifactError`` for anything wrong with the file.
+    """
     path = Path(path)
-    memory = _map(path)
-    header_bytes = _header_length(path, memory)
-    header = _Header(path, memory[8 : 8 + header_bytes].tobytes())
-    entries = header.tensor_entries(start=8 + header_bytes, stop=len(memory))
+    memory, stamp = _open(path, mapped=mmap)
+    start = 8 + _header_length(path, memory)
+    header = _Header(path, memory[8:start].tobytes())
+    entries = header.tensor_entries(start, stop=len(memory))
     try:
         manifest = Manifest.from_json(header.metadata["manifest"])
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
+    tensors = MappingProxyType({name: entry.tensor(memory) for name, entry in entries.items()})
     artifact = Artifact(
         path=path,
         manifest=manifest,
         tokenizer_json=header.metadata["tokenizer"],
-        tensors=MappingProxyType(entries),
+        executable=Executable(
+            manifest.program, tensors, str(path), unchanged if stamp is None else stamp.check_unchanged
+        ),
         size=len(memory),
         format_version=header.version,
         header_sha256=header.metadata["header_sha256"],
         weights_sha256=header.metadata["weights_sha256"],
         memory=memory,
+        weights_start=start,
     )
     if verify:
         artifact.verify()
     return artifact
 
 
-def _map(path: Path) -> np.ndarray[Any, Any]:
+def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < 8:
-                raise ArtifactError(f"{path}: no bertc artifact, the file holds {size} bytes")
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            facts = os.fstat(file.fileno())
+            if facts.st_size < 8:
+                raise ArtifactError(f"{path}: no bertc artifact, the file holds {facts.st_size} bytes")
+            if not mapped:
+                return _read(path, file, facts.st_size), None
+            memory = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"cannot open {path}: {reason}") from None
-    return np.frombuffer(mapped, np.uint8)
+    stamp = _FileStamp(str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return memory, stamp
 
 
-def _header_length(path: Path, memory: np.ndarray[Any, Any]) -> int:
+def _read(path: Path, file: BufferedReader, size: int) -> Array:
+    """A copy of the file that starts on 64 bytes, as packed weights must."""
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    memory = room[start : start + size]
+    if file.readinto(memory.data) != size:
+        raise ArtifactError(f"{path} became shorter while it was read: load it again")
+    memory.flags.writeable = False
+    return memory
+
+
+def _header_length(path: Path, memory: Array) -> int:
     length = int.from_bytes(memory[:8].tobytes(), "little")
     if length < 2 or length > MAX_HEADER_BYTES:
         raise ArtifactError(f"{path}: no bertc artifact, or its first bytes are damaged")
@@ -169,9 +219,9 @@ class _Header:
             )
         return version
 
-    def tensor_entries(self, start: int, stop: int) -> dict[str, TensorEntry]:
+    def tensor_entries(self, start: int, stop: int) -> dict[str, _Entry]:
         """Check that the tensors fill the rest of the file without gap or overlap."""
-        entries: dict[str, TensorEntry] = {}
+        entries: dict[str, _Entry] = {}
         expected = start
         for name, item in self._tensors.items():
             entry = self._entry(name, item, start)
@@ -186,14 +236,14 @@ class _Header:
             )
         return entries
 
-    def _entry(self, name: str, item: Any, start: int) -> TensorEntry:
+    def _entry(self, name: str, item: Any, start: int) -> _Entry:
         try:
             dtype, shape = item["dtype"], tuple(item["shape"])
             first, last = item["data_offsets"]
             numbers = (*shape, first, last)
-            valid = dtype in DTYPE_BYTES and all(type(number) is int and number >= 0 for number in numbers)
+            valid = dtype in STORED_DTYPES and all(type(number) is int and number >= 0 for number in numbers)
         except (TypeError, KeyError, ValueError):
             valid = False
-        if not valid or last - first != math.prod(shape) * DTYPE_BYTES[dtype]:
+        if not valid or last - first != math.prod(shape) * np.dtype(STORED_DTYPES[dtype]).itemsize:
             raise ArtifactError(f"{self.path}: the entry of tensor {name!r} is damaged")
-        return TensorEntry(dtype.lower(), shape, start + first, last - first)
+        return _Entry(dtype, shape, start + first, last - first)

@@ -6,20 +6,20 @@ program mean is checked by the native core, once more, when the program is built
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from bertc.artifact.json_form import from_json_value, to_json_value
-from bertc.errors import ArtifactError
+from bertc.errors import ArtifactError, InputError
+from bertc.ports import Port
+from bertc.task_table import TASKS
 
 FORMAT_VERSION = 2
 """Raised when a reader of the old version could not run the new file."""
 
-Task = Literal["embedding", "classification", "token_classification"]
 Attribute = int | float | str | bool
 
 
@@ -31,24 +31,29 @@ class ModelInfo:
     architecture: str
     """The Hugging Face class: ``BertModel``, ``BertForSequenceClassification``, ..."""
     task: str
-    """One of ``Task``."""
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    vocab_size: int
-    max_position_embeddings: int
-    type_vocab_size: int
+    """A row of ``bertc.task_table.TASKS``."""
+    outputs: tuple[Port, ...]
+    """What the program gives, by its public names."""
     max_seq_length: int
     """Longest sequence in tokens, special tokens included; longer texts are truncated."""
-    pooling: str | None = None
-    """``cls``, ``mean``, ``max`` or ``pooler`` for an embedding model, else None."""
-    normalize_embeddings: bool = False
-    """Whether the checkpoint itself ends in a Normalize module."""
-    id2label: tuple[str, ...] = ()
-    """Label names by class id, for a model with a head."""
+    labels: tuple[str, ...] = ()
+    """Names of the columns of ``logits``, for a model that decides between labels."""
     problem_type: str | None = None
     """As in ``config.json``: ``single_label_classification``, ``multi_label_classification``, ..."""
+    facts: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
+    """Anything else that people and benchmarks may want to know, by Hugging Face's names: ``hidden_size``,
+    ``pooling``, ...; nothing depends on their presence."""
+
+    def size(self, name: str) -> int:
+        """A fact that is a whole number. Raises ``InputError`` if the file does not say it."""
+        value = self.facts.get(name)
+        if not isinstance(value, int):
+            raise InputError(f"the file of {self.name} does not say its {name}: compile the model again")
+        return value
+
+    def output(self, name: str) -> Port | None:
+        """The output of that name, or None if the model has none."""
+        return next((port for port in self.outputs if port.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -132,32 +137,29 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-_TASK_OUTPUT = {
-    "embedding": "sentence_embedding",
-    "classification": "logits",
-    "token_classification": "logits",
-}
-
-
 def _check_facts(manifest: Manifest) -> None:
     """What is said of the model must fit the program: tasks size arrays and look up labels by it."""
     info, program = manifest.model, manifest.program
-    for entry in dataclasses.fields(info):
-        value = getattr(info, entry.name)
-        if type(value) is int and value < 1:
-            raise ArtifactError(f"manifest.model.{entry.name} is {value}: compile the model again")
-    if not info.max_seq_length <= info.max_position_embeddings:
+    if info.max_seq_length < 1:
         raise ArtifactError(
-            f"manifest.model.max_seq_length is {info.max_seq_length}, beyond the position table "
-            f"({info.max_position_embeddings} rows): compile the model again"
+            f"manifest.model.max_seq_length is {info.max_seq_length}: compile the model again"
         )
-    output = _TASK_OUTPUT.get(info.task)
-    if output is None:  # of a newer version: the registry of tasks says so
+    buffers = {buffer.name: buffer for buffer in program.buffers}
+    for port in info.outputs:
+        buffer = buffers.get(program.outputs.get(port.name, ""))
+        found = None if buffer is None else Port(port.name, buffer.dtype, buffer.rows, buffer.columns)
+        if found != port:
+            raise ArtifactError(
+                f"the program's output {port.name!r} does not fit manifest.model (found {found}, expected "
+                f"{port}): compile the model again"
+            )
+    task = TASKS.get(info.task)
+    if task is None:  # of a newer version: loading says so
         return
-    expected = info.hidden_size if info.task == "embedding" else len(info.id2label)
-    columns = [buffer.columns for buffer in program.buffers if buffer.name == program.outputs.get(output)]
-    if columns != [expected]:
+    read = info.output(task.output)
+    labels = len(info.labels) if task.compares == "decisions" else None
+    if read is None or (read.dtype, read.rows) != ("f32", task.rows) or labels not in (None, read.columns):
         raise ArtifactError(
-            f"the program's output {output!r} does not fit manifest.model (columns {columns}, expected "
-            f"{expected}): compile the model again"
+            f"the program's output {task.output!r} does not fit the task {task.name} (found {read}, expected "
+            f"float32, a row for all {task.rows}, as many columns as labels): compile the model again"
         )

@@ -7,35 +7,25 @@ name, flushed to the disk, and renamed. The format is described in ``docs/artifa
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 
-from bertc.artifact.format import ALIGNMENT, EMPTY_HASH, FORMAT_NAME, header_hash, prefix
+from bertc.artifact.executable import ALIGNMENT, Tensor
+from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, header_hash, prefix
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.errors import ArtifactError
 
 
-class StoredTensor(Protocol):
-    """A tensor as the file holds it: a dtype by its name in the graph, and the stored elements."""
-
-    @property
-    def dtype(self) -> Any:
-        """A name that safetensors knows, in lower case (an enum of strings will do)."""
-
-    @property
-    def array(self) -> np.ndarray[Any, Any]:
-        """The elements; a multiple of 64 bytes."""
-
-
 def write_artifact(
-    path: Path, manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, StoredTensor]
+    path: Path, manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]
 ) -> None:
     """Write the file, replacing one that is there. Raises ``ArtifactError`` if the disk refuses."""
     header = _header(manifest, tokenizer_json, tensors)
@@ -52,36 +42,44 @@ def write_artifact(
 
 def check_destination(path: Path) -> Path:
     """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there."""
-    if path.is_dir():
+    target = _behind_links(path)
+    if target.is_dir():
         raise ArtifactError(f"the output {path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise ArtifactError(f"the folder {path.parent} for the output does not exist: make it first")
+    if target.exists() and not target.is_file():
+        raise ArtifactError(f"the output {path} is no regular file: name one, which may be new")
+    if not target.parent.is_dir():
+        raise ArtifactError(f"the folder {target.parent} for the output does not exist: make it first")
     return path
 
 
 @contextlib.contextmanager
 def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise.
+
+    A symbolic link stays, and what it points to is replaced. Raises ``OSError``.
+    """
+    target = _behind_links(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        if target.exists() and not target.is_file():  # a rename would put a file in a device's place
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; others get what a new file would.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
 
 
-def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, StoredTensor]) -> bytes:
+def _behind_links(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]) -> bytes:
     weights = hashlib.sha256()
     entries: dict[str, Any] = {}
     offset = 0
@@ -91,7 +89,7 @@ def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Store
             raise ArtifactError(f"tensor {name!r} takes {data.nbytes} bytes, no multiple of {ALIGNMENT}")
         weights.update(data.view(np.uint8).data)
         entries[name] = {
-            "dtype": str(getattr(tensor.dtype, "value", tensor.dtype)).upper(),
+            "dtype": tensor.dtype.upper(),
             "shape": list(data.shape),
             "data_offsets": [offset, offset + data.nbytes],
         }

@@ -1,1 +1,1 @@
-"""How fast a file is on this machine: kernels on fixed shapes, whole calls on text, start-up."""
+"""The bench: how fast a file is on this machine, on fixed shapes, on text, and from its start."""

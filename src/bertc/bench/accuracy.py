@@ -1,11 +1,11 @@
-"""How good each engine's answers are, by one evaluator on the same sentences."""
+"""How good each engine's embeddings are, scored by one evaluator on the same sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,32 +15,32 @@ from bertc.fidelity import cosine
 Array = np.ndarray[Any, Any]
 
 
-class Encodes(Protocol):
-    """An engine, as far as its accuracy is concerned."""
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        """Float32 [texts, hidden]."""
-
-
 @dataclass(frozen=True)
 class Accuracy:
-    """On an STS file."""
+    """The scores of an engine on an STS file."""
 
     spearman: float
-    """Times 100."""
+    """Spearman's correlation with the scores in the file, times 100."""
     pearson: float
+    """Pearson's correlation, times 100."""
     mean_cosine: float | None
-    """Of the embeddings with those of the reference, a model in fp32; None without one."""
+    """The mean cosine of its embeddings with those of a model in fp32; None without such a model."""
     worst_cosine: float | None
+    """The smallest of these cosines."""
+
+
+def sentences(path: Path) -> tuple[str, ...]:
+    """Both sentences of each pair of an STS file. Raises ``InputError`` as ``sts.read`` does."""
+    return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
 
 
 def measure_accuracy(
-    engines: Mapping[str, Encodes], path: Path, reference: str | None
+    embeddings: Mapping[str, Array], path: Path, reference: str | None
 ) -> dict[str, Accuracy]:
-    """Score all engines; ``reference`` names the one whose embeddings count as right."""
-    pairs = sts.read(path)
-    texts = [text for pair in pairs for text in (pair.first, pair.second)]
-    embeddings = {name: np.asarray(engine.encode(texts), np.float32) for name, engine in engines.items()}
+    """Score each engine's float32 ``embeddings`` [sentences, hidden] of the file's :func:`sentences`.
+
+    ``reference`` names the engine whose embeddings count as right.
+    """
     truth = None if reference is None else embeddings[reference]
     return {name: _score(path, vectors, truth) for name, vectors in embeddings.items()}
 

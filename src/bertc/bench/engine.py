@@ -1,4 +1,4 @@
-"""What is measured: an engine, and a driver that times it on shapes and on texts."""
+"""An engine, which is what the bench measures, and a driver that times it on shapes and on texts."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ import numpy as np
 
 from bertc.artifact.schema import ModelInfo
 from bertc.bench.timing import Round
-from bertc.errors import InputError
 
 Array = np.ndarray[Any, Any]
 
+OURS = "bertc"
+"""The library of the engines that are compiled files."""
 BATCH = 32
 """Texts per batch where texts are batched: the default of sentence-transformers."""
 SETTLE_SECONDS = 0.01
-"""Before a turn: threads of the engine before may still be spinning, some for milliseconds."""
+"""The pause before a turn: threads of the engine before may still be spinning, some for milliseconds."""
 SINGLE_TEXTS = 500
 """Texts that are run one by one, at most: enough for a p99, and slow engines take minutes for thousands."""
 SLOW_SECONDS = 0.25
-"""A call that takes longer needs no other before it to warm the caches."""
+"""A call that takes longer than this needs no other before it to warm the caches."""
 
 
 class Engine(Protocol):
-    """A loaded model: one of our files, or a peer with the same weights."""
+    """A loaded model: a compiled file, or a peer with the same weights."""
 
     version: str
-    """Of the library."""
+    """The version of the library."""
     isa: str | None
-    """The instruction set that it says it uses."""
+    """The instruction set that the library says it uses."""
 
     @property
     def kernel_seconds(self) -> float:
-        """Time that :meth:`encode` has spent in the model so far, without tokenizing and padding."""
+        """The time that :meth:`encode` has spent in the model so far, without tokenizing and padding."""
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
         """Prepare int64 [batch, seq] arrays (mask 1: a token) as the engine likes them.
 
-        The call that comes back runs the model: float32 [batch, hidden] for an embedding model,
-        else logits.
+        The function that comes back runs the model: it returns float32 [batch, hidden] for an embedding
+        model, else logits.
         """
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Any:
-        """Tokenize and run texts, an answer per text, in their order.
+        """Tokenize and run texts, and return an answer for each, in their order.
 
-        ``batch_size`` texts at a time, all if None; with ``sort``, texts of like length together.
+        ``batch_size`` texts are run at a time, all if it is None; with ``sort``, texts of like length.
         """
 
 
@@ -67,16 +68,16 @@ TEXT_MODES = {
     "single": TextMode(1, False),
     "one_call": TextMode(None, False),
 }
-"""``one_call`` is for engines that do not pad: it would cost others more than ``unsorted``."""
+"""The modes by name. ``one_call`` is for engines that do not pad: it costs others more than ``unsorted``."""
 
 
 def texts_of(mode: str, texts: Sequence[str]) -> Sequence[str]:
-    """Those that are run in this way: all, or ``SINGLE_TEXTS`` from all over the list."""
+    """The texts that are run in this mode: all, or ``SINGLE_TEXTS`` from all over the list."""
     return evenly(texts, SINGLE_TEXTS) if mode == "single" else texts
 
 
 def evenly(texts: Sequence[str], count: int) -> list[str]:
-    """Texts from all over the list: files tend to be sorted by kind, and the first kind is not typical.
+    """Choose texts from all over the list: files are often sorted, and the first kind is not typical.
 
     (The first 300 sentences of the STS benchmark's dev split are captions of videos: with OpenVINO
     calibrated on them, mean cosine to fp32 is .973 on the test split.)
@@ -86,16 +87,15 @@ def evenly(texts: Sequence[str], count: int) -> list[str]:
 
 
 class Driver:
-    """Times one engine. Each method is a contestant's turn."""
+    """A stopwatch for one engine. Each method is a turn in the sense of ``bertc.bench.turns``."""
 
     def __init__(self, engine: Engine, info: ModelInfo, texts: Sequence[str] = ()) -> None:
         self.engine, self.info, self.texts = engine, info, list(texts)
 
     def run_shape(self, batch: int, length: int, calls: int) -> Round:
-        """``batch`` sequences of ``length`` random token ids: the model alone."""
-        if length > self.info.max_position_embeddings:
-            raise InputError(f"length {length}: the model has {self.info.max_position_embeddings} positions")
-        ids = np.random.default_rng(0).integers(0, self.info.vocab_size, (batch, length), dtype=np.int64)
+        """Time the model alone on ``batch`` sequences of ``length`` random token ids."""
+        vocabulary = self.info.size("vocab_size")
+        ids = np.random.default_rng(0).integers(0, vocabulary, (batch, length), dtype=np.int64)
         run = self.engine.bind(ids, np.ones_like(ids))
         time.sleep(SETTLE_SECONDS)
         first = _time(run)
@@ -107,17 +107,20 @@ class Driver:
         return Round(tuple(1000 * value for value in seconds), unit, unit)
 
     def run_texts(self, mode: str, calls: int) -> Round:
-        """``calls`` passes over the texts of the mode, tokenizing included."""
-        how, texts = TEXT_MODES[mode], texts_of(mode, self.texts)
+        """Time ``calls`` passes over the texts of the mode, tokenizing included."""
+        text_mode, texts = TEXT_MODES[mode], texts_of(mode, self.texts)
+        encode = partial(self.engine.encode, batch_size=text_mode.batch_size, sort=text_mode.sort)
+        # The calls that a user would make: one for all texts, or one for each.
+        parts = [[text] for text in texts] if text_mode.batch_size == 1 else [texts]
         time.sleep(SETTLE_SECONDS)
         # Two batches: with a single one, an engine that runs several at once would not.
-        self.engine.encode(self.texts[: 2 * BATCH], batch_size=how.batch_size, sort=how.sort)
+        encode(self.texts[: 2 * BATCH])
         waits: list[float] = []
         passes: list[float] = []
         kernels: list[float] = []
         for _ in range(calls):
             before = self.engine.kernel_seconds
-            seconds = self._pass(texts, how)
+            seconds = [_time(partial(encode, part)) for part in parts]
             waits += seconds
             passes.append(sum(seconds))
             kernels.append(self.engine.kernel_seconds - before)
@@ -127,12 +130,6 @@ class Driver:
             1000 * statistics.median(kernels),
         )
 
-    def _pass(self, texts: Sequence[str], how: TextMode) -> list[float]:
-        """Seconds of each call that a user would make: one for all texts, or one for each."""
-        parts = [[text] for text in texts] if how.batch_size == 1 else [texts]
-        encode = partial(self.engine.encode, batch_size=how.batch_size, sort=how.sort)
-        return [_time(partial(encode, part)) for part in parts]
-
 
 def _time(call: Callable[[], object]) -> float:
     start = time.perf_counter()
@@ -141,6 +138,6 @@ def _time(call: Callable[[], object]) -> float:
 
 
 def batches(texts: Sequence[str], batch_size: int | None, order: Sequence[int]) -> list[list[int]]:
-    """Indices of the texts of each batch, in the given order of all."""
+    """The indices of the texts of each batch, in the given order of all."""
     size = batch_size or max(len(texts), 1)
     return [list(order[start : start + size]) for start in range(0, len(texts), size)]

@@ -18,18 +18,21 @@ import numpy as np
 
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
-from bertc.bench.machine import commit, machine_facts, versions
 from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
 from bertc.bench.take_apart import SCORES, split, take_apart
+from bertc.bench.versions import commit, versions
 from bertc.bench.work import Workload, product_dtype
+from bertc.precision import BF16, FP32, INT8
+from bertc.runtime.batching import PackedBatch
+from bertc.runtime.machine import machine_facts
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 
 Array = np.ndarray[Any, Any]
 
 OUTPUTS, IDLE = "copying outputs", "idle, barriers"
-HOW = (
+METHOD = (
     "Times are those of all threads over their number, so that they add up to the wall's. An activation "
     "is what its step takes longer than without it, in runs in turns; a layer norm that quantizes is "
     "divided as its two parts take one after the other, attention as a clock inside of it tells in other "
@@ -40,19 +43,19 @@ LEAST_RUNS = 10
 
 @dataclass(frozen=True)
 class Times:
-    """Of a program on a batch: means over the faster half of its runs, in nanoseconds."""
+    """The times of a program on a batch: means over the faster half of its runs, in nanoseconds."""
 
     wall: float
     steps: Array
-    """Float [steps + 1]: of all threads together; the last is copying outputs."""
+    """The time of each step in all threads together, float [steps + 1]; the last is copying outputs."""
     attention: Array
-    """Shares of ATTENTION_PARTS in attention's time; equal if there is no attention."""
+    """The shares of ATTENTION_PARTS in attention's time; equal if there is no attention."""
     threads: int
     cooperative: bool
 
     @classmethod
     def of(cls, profiles: Sequence[Profile]) -> Times:
-        """Disturbances only ever add time: the slower half of the runs has most of them."""
+        """Take the faster half of the runs: disturbances only ever add time, and the other half has most."""
         best = sorted(profiles, key=lambda each: each.wall_ns)[: (len(profiles) + 1) // 2]
         ticks = sum((each.attention_ticks for each in best), np.zeros(len(ATTENTION_PARTS)))
         return cls(
@@ -66,36 +69,39 @@ class Times:
 
 @dataclass
 class _Runs:
-    """Rounds of four turns.
+    """The profiles of rounds of four turns.
 
-    The program as it is, without a profile and with one; taken apart; with a clock inside of attention.
+    They are the program as it is, without a profile and with one; taken apart; with a clock in attention.
     """
 
     whole: list[Profile] = field(default_factory=list)
     apart: list[Profile] = field(default_factory=list)
     inside: list[Profile] = field(default_factory=list)
     seconds: list[list[float]] = field(default_factory=list)
-    """Of each turn of each round."""
+    """The seconds of each turn of each round."""
 
     def profiling_percent(self) -> float:
-        """By how much reading the clock slows a run down."""
+        """Tell by how much reading the clock slows a run down."""
         return 100 * (median(round_[1] / round_[0] for round_ in self.seconds) - 1)
 
 
 @dataclass
 class Tally:
-    """What a kernel did in a pass."""
+    """The work of a kernel in a pass."""
 
     nanoseconds: float = 0.0
-    """Of all threads together."""
+    """The time in all threads together."""
     operations: int = 0
     bytes: int = 0
     ideal_ns: float = 0.0
-    """What its products take at the limit of their dtypes, on all threads; 0 without a limit."""
+    """The time of its products at the limit of their dtypes, on all threads; 0 without a limit."""
     calls: int = 0
 
     def figures(self, whole: Times, bandwidth: float | None) -> dict[str, Any]:
-        """Thread time over threads, so that all add up to the wall's; ``bandwidth`` in 10^9 bytes/s."""
+        """A row of the report; ``bandwidth`` is in 10^9 bytes/s.
+
+        Its time is that of all threads over their number, so that rows add up to the wall's time.
+        """
         nanoseconds = self.nanoseconds / whole.threads
 
         def per_nanosecond(amount: float) -> float | None:
@@ -119,7 +125,7 @@ def measure_layers(
     seconds: float,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """A report, plain JSON, of time by kernel in each file on each shape (batch, length)."""
+    """Return a report, plain JSON, of time by kernel in each file on each shape (batch, length)."""
     say("the limits of this machine")
     peaks = measure_peaks(threads)
     rows = []
@@ -133,31 +139,31 @@ def measure_layers(
         "machine": machine_facts(),
         "versions": versions(),
         "peaks": asdict(peaks),
-        "how": HOW,
+        "how": METHOD,
         "layers": rows,
     }
 
 
 class LayerBench:
-    """A file, ready to be looked into."""
+    """A file whose times by kernel can be measured."""
 
     def __init__(self, path: Path, threads: int, peaks: Peaks | None) -> None:
-        self.artifact = open_artifact(path)
+        artifact = open_artifact(path)
+        self._info, self._executable = artifact.manifest.model, artifact.executable
         self._peaks = peaks
         self._bandwidth = None if peaks is None else peaks.memory_gb_per_second
-        program, self._origins = take_apart(self.artifact.manifest.program)
-        apart = replace(self.artifact, manifest=replace(self.artifact.manifest, program=program))
-        self._session = Session(self.artifact, num_threads=threads)
-        self._apart = Session(apart, num_threads=threads)
+        program, self._origins = take_apart(self._executable.program)
+        self._session = Session(self._executable, num_threads=threads)
+        self._apart = Session(replace(self._executable, program=program), num_threads=threads)
 
     def measure(self, batch: int, length: int, seconds: float) -> dict[str, Any]:
-        """Time by kernel, and by kind of step and kernel, of ``batch`` sequences of ``length`` tokens.
+        """Measure ``batch`` sequences of ``length`` tokens: time by kernel, and by kind of step and kernel.
 
         Raises ``InputError`` for a length beyond the model's positions.
         """
         runs = self._run(batch, length, seconds)
         whole = Times.of(runs.whole)
-        workload = Workload(self.artifact, batch, length)
+        workload = Workload(self._executable, batch, length)
         kernels, kinds = self._tally(whole, self._shares(runs), Times.of(runs.inside).attention, workload)
         kernels[OUTPUTS].nanoseconds = float(whole.steps[-1])
         kernels[IDLE].nanoseconds = max(whole.threads * whole.wall - float(whole.steps.sum()), 0.0)
@@ -184,18 +190,16 @@ class LayerBench:
         }
 
     def _run(self, batch: int, length: int, seconds: float) -> _Runs:
-        vocabulary = self.artifact.manifest.model.vocab_size
+        vocabulary = self._info.size("vocab_size")
         ids = np.random.default_rng(0).integers(0, vocabulary, batch * length, dtype=np.int32)
         cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
-        outputs = main_output(self._session)
+        packed, outputs = PackedBatch({"input_ids": ids}, cu_seqlens), main_output(self._session)
         runs = _Runs()
         turns: tuple[Callable[[], object], ...] = (
-            lambda: self._session.run(ids, cu_seqlens, outputs=outputs),
-            lambda: runs.whole.append(self._session.profile(ids, cu_seqlens, outputs=outputs)),
-            lambda: runs.apart.append(self._apart.profile(ids, cu_seqlens, outputs=outputs)),
-            lambda: runs.inside.append(
-                self._session.profile(ids, cu_seqlens, outputs=outputs, inside_attention=True)
-            ),
+            lambda: self._session.run_batch(packed, outputs=outputs),
+            lambda: runs.whole.append(self._session.profile(packed, outputs=outputs)),
+            lambda: runs.apart.append(self._apart.profile(packed, outputs=outputs)),
+            lambda: runs.inside.append(self._session.profile(packed, outputs=outputs, inside_attention=True)),
         )
         for turn in turns:
             turn()  # warms up
@@ -207,7 +211,7 @@ class LayerBench:
         return runs
 
     def _shares(self, runs: _Runs) -> dict[int, list[float]]:
-        """For each step what its parts take on their own, as shares of its time: medians over rounds."""
+        """The time of each step's parts on their own, as shares of its time: medians over rounds."""
         shares: dict[int, list[float]] = defaultdict(list)
         whole, apart = (np.array([each.step_ns.sum(axis=0) for each in p]) for p in (runs.whole, runs.apart))
         for part, origin in enumerate(self._origins):
@@ -219,7 +223,7 @@ class LayerBench:
     ) -> tuple[dict[str, Tally], dict[tuple[str, str], Tally]]:
         kernels: dict[str, Tally] = defaultdict(Tally)
         kinds: dict[tuple[str, str], Tally] = defaultdict(Tally)
-        for index, step in enumerate(self.artifact.manifest.program.steps):
+        for index, step in enumerate(self._executable.program.steps):
             if whole.steps[index] == 0:  # only other outputs need it
                 continue
             for part in split(step, float(whole.steps[index]), shares[index], attention):
@@ -235,10 +239,10 @@ class LayerBench:
     def _ideal_ns(self, step: Step, kernel: str, operations: int) -> float:
         dtype = product_dtype(step)
         if step.op == "attention":
-            compute_dtype = str(step.attributes.get("compute_dtype", "f32"))
-            dtype = {"f32": "fp32", "bf16": "bf16", "int8": "bf16"}[compute_dtype]
-            if compute_dtype == "int8" and kernel == SCORES:
-                dtype = "int8"
+            compute_dtype = step.attributes.get("compute_dtype", "f32")
+            dtype = FP32 if compute_dtype == "f32" else BF16
+            if compute_dtype == INT8 and kernel == SCORES:
+                dtype = INT8
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
         return 0.0 if best is None else operations / best
 

@@ -6,18 +6,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from bertc.errors import BertcError
+from bertc.bench.fresh_process import run_module
 
 FIELDS = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
-"""Resident now, at most so far, of the process alone, of mapped files (the model, libraries)."""
+"""Memory resident now, at most so far, of the process alone, of mapped files (the model, libraries)."""
 SHAPE = (32, 128)
-"""Batch and length at which memory is judged."""
-ALLOWANCE_MB = 60
-"""What a process may take beyond the model's mapped tensors: Python, NumPy, tokenizer, activations."""
+"""The batch and length at which memory is judged."""
 
 
 def resident_mb() -> dict[str, float] | None:
@@ -30,40 +27,38 @@ def resident_mb() -> dict[str, float] | None:
 
 
 def measure_memory(path: Path, threads: int, shape: tuple[int, int] = SHAPE) -> dict[str, float] | None:
-    """``peak_mb`` of a process that runs the shape, ``weights_mb`` mapped of it, ``beyond_mb`` what is left.
+    """Measure a process that runs the shape: ``peak_mb``, ``weights_mb`` of it, and the rest, ``beyond_mb``.
 
-    ``private_mb`` of that is the process's own, the rest is pages of libraries: how many of those are
-    resident is up to the page cache, 8 MB more right after an installation than hours later. The
-    weights are the file's tensors, all of them, whether or not their pages were touched. None where
-    the system does not tell. Raises ``BertcError`` if the process fails.
+    The part ``private_mb`` of the rest is the process's own, the other is pages of libraries: how many
+    of those are resident is up to the page cache, 8 MB more right after an installation than hours
+    later. The weights are all tensors of the file, whether or not their pages were touched. Returns
+    None where the system does not tell. Raises ``BertcError`` if the process fails.
     """
-    command = [sys.executable, "-m", "bertc.bench.memory", str(path), str(threads), *map(str, shape)]
-    child = subprocess.run(command, capture_output=True, text=True)
-    if child.returncode:
-        lines = child.stderr.strip().splitlines() or ["no message"]
-        raise BertcError(f"measuring memory failed: {lines[-1]}")
-    result: dict[str, float] | None = json.loads(child.stdout)
-    return result
+    found: dict[str, float] | None = run_module(
+        "bertc.bench.memory", path, threads, *shape, purpose="measuring memory"
+    )
+    return found
 
 
 def _child(path: str, threads: int, batch: int, length: int) -> dict[str, float] | None:
     """Load as a user does, and run the shape until nothing grows any more."""
     import numpy as np
 
-    from bertc.bench.ours import main_output
-    from bertc.encoder import load
+    from bertc.bench.ours import CompiledModel
+    from bertc.bench.work import longest_sequence
 
-    encoder = load(path, num_threads=threads)
-    length = min(length, encoder.info.max_position_embeddings)
+    model = CompiledModel(Path(path), threads)
+    info = model.encoder.info
+    length = min(length, longest_sequence(info))
     # Ids from all over the table; numpy.random, which nobody needs to embed texts, would take 3 MB.
-    ids = (np.arange(batch * length, dtype=np.int64) * 7919 % encoder.info.vocab_size).astype(np.int32)
-    cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
+    ids = (np.arange(batch * length, dtype=np.int64) * 7919 % info.size("vocab_size")).reshape(batch, length)
+    run = model.bind(ids, np.ones_like(ids))
     for _ in range(3):
-        encoder.session.run(ids, cu_seqlens, outputs=main_output(encoder.session))
+        run()
     memory = resident_mb()
     if memory is None:
         return None
-    weights = sum(entry.nbytes for entry in encoder.artifact.tensors.values()) / 1e6
+    weights = model.weights_bytes / 1e6
     return {
         "batch": batch,
         "length": length,

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from bertc.bench.engine import Array, Driver, batches
-from bertc.bench.timing import Amount, Effort, Timing, summarize
-from bertc.bench.turns import interleave
-from bertc.encoder import Encoder, load
-from bertc.runtime.batching import FloatArray, IntArray
+from bertc.artifact.executable import Executable
+from bertc.artifact.reader import Artifact, open_artifact
+from bertc.bench.engine import Array, batches
+from bertc.bench.work import matrix_bytes
+from bertc.encoder import encoder_class_of
+from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
-from bertc.tasks import registry
-from bertc.tasks.base import Model
-from bertc.tasks.classification import Classification
-from bertc.tasks.embedding import Embedding
-from bertc.tasks.token_classification import TokenClassification
+from bertc.runtime.tokenization import Tokenizer
+from bertc.task_table import TASKS
 from bertc.version import __version__
 
 
@@ -28,89 +26,78 @@ class CompiledModel:
 
     version = __version__
 
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self.isa: str | None = encoder.session.isa
-        self._session = _TimedSession(encoder.session)
-        self._answer = _answer(Model(self._session, encoder.tokenizer, encoder.info))
-
-    @classmethod
-    def open(cls, path: Path, threads: int | None) -> CompiledModel:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         """Load a file."""
-        return cls(load(path, num_threads=threads))
+        artifact = open_artifact(path)
+        info = artifact.manifest.model
+        self._session = _TimedSession(artifact.executable, num_threads=threads)
+        tokenizer = Tokenizer(artifact.tokenizer_json, info.max_seq_length)
+        self.encoder = encoder_class_of(info)(self._session, tokenizer, info, artifact=artifact)
+        self.isa: str | None = self._session.isa
 
     @property
     def kernel_seconds(self) -> float:
-        """Time spent in the session."""
+        """The time that :meth:`encode` has spent in the session so far."""
         return self._session.seconds
 
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return self.encoder.artifact.size
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of all tensors in the file."""
+        return sum(tensor.array.nbytes for tensor in self.encoder.artifact.executable.tensors.values())
+
+    @property
+    def matrix_bytes(self) -> int:
+        """The size of the weights that the matrix products of a pass read."""
+        return matrix_bytes(self.encoder.artifact.executable, *main_output(self._session))
+
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """Packed, and bound to the one output that the model is for."""
+        """See :meth:`bertc.bench.engine.Engine.bind`: packed, for the one output that the model is for."""
         mask = attention_mask.astype(bool)
         ids = np.ascontiguousarray(input_ids[mask], np.int32)
         cu_seqlens = np.zeros(len(mask) + 1, np.int32)
         np.cumsum(mask.sum(axis=1), out=cu_seqlens[1:])
-        session = self.encoder.session
-        outputs = main_output(session)
-        return lambda: session.run(ids, cu_seqlens, outputs=outputs)[outputs[0]]
+        packed = PackedBatch({"input_ids": ids}, cu_seqlens)
+        outputs = main_output(self._session)
+        return lambda: self._session.run_batch(packed, outputs=outputs)[outputs[0]]
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Any:
-        """A call of the task's own method for each batch."""
+        """See :meth:`bertc.bench.engine.Engine.encode`: a call of the task's own method for each batch."""
         # By characters, which is nearly by tokens: exact order gains nothing without padding.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i])) if sort else range(len(texts))
+        answer_all = getattr(self.encoder, TASKS[self.encoder.info.task].methods[0])
         answers: list[Any] = [None] * len(texts)
         for batch in batches(texts, batch_size, order):
-            for index, answer in zip(batch, self._answer([texts[i] for i in batch]), strict=True):
+            for index, answer in zip(batch, answer_all([texts[i] for i in batch]), strict=True):
                 answers[index] = answer
         return np.stack(answers) if answers and isinstance(answers[0], np.ndarray) else answers
 
 
-def time_texts(encoder: Encoder, texts: Sequence[str], effort: Effort) -> Timing:
-    """Tokenize and run ``texts`` in the order they come, in one call: what a user gets."""
-    driver = Driver(CompiledModel(encoder), encoder.info, texts)
-    rounds = interleave({"": lambda calls: driver.run_texts("one_call", calls)}, effort)[""]
-    return summarize(rounds, Amount.of(encoder.info, token_lengths(encoder, texts)))
-
-
-def token_lengths(encoder: Encoder, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text, after truncation."""
-    return [len(encoding.ids) for encoding in encoder.tokenizer(texts).encodings]
+def token_lengths(artifact: Artifact, texts: Sequence[str]) -> list[int]:
+    """The number of tokens of each text, after truncation."""
+    tokenizer = Tokenizer(artifact.tokenizer_json, artifact.manifest.model.max_seq_length)
+    return [len(encoding.ids) for encoding in tokenizer(texts).encodings]
 
 
 def main_output(session: Session) -> tuple[str, ...]:
-    """What the model is for: the last of its outputs that a task asks for."""
+    """The output that the model is for: the first of these that it has."""
     names = ("sentence_embedding", "logits", "last_hidden_state")
     return next((name,) for name in names if name in session.output_names)
 
 
-class _TimedSession:
+class _TimedSession(Session):
     """A session with a stopwatch."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, executable: Executable, *, num_threads: int | None) -> None:
+        super().__init__(executable, num_threads=num_threads)
         self.seconds = 0.0
 
-    def run(
-        self,
-        input_ids: IntArray,
-        cu_seqlens: IntArray,
-        token_type_ids: IntArray | None = None,
-        position_ids: IntArray | None = None,
-        *,
-        outputs: Sequence[str] | None = None,
-    ) -> dict[str, FloatArray]:
+    def run_batch(self, batch: PackedBatch, *, outputs: Sequence[str] | None = None) -> dict[str, Array]:
         start = time.perf_counter()
-        results = self._session.run(input_ids, cu_seqlens, token_type_ids, position_ids, outputs=outputs)
+        results = super().run_batch(batch, outputs=outputs)
         self.seconds += time.perf_counter() - start
         return results
-
-
-def _answer(model: Model) -> Callable[[Sequence[str]], Any]:
-    """The method of the task that users call."""
-    task = registry.create(model)
-    if isinstance(task, Embedding):
-        return task.encode
-    if isinstance(task, Classification):
-        return task.classify
-    assert isinstance(task, TokenClassification)
-    return task.tag

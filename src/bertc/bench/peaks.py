@@ -1,4 +1,4 @@
-"""What this machine can do at best: products per second by dtype and instruction set, and bytes read.
+"""The limits of this machine: products per second by dtype and instruction set, and bytes read.
 
 Native loops of the matrix kernels' own instruction on registers, and of loads over more memory than
 caches hold. Everything else is measured as a share of these.
@@ -14,20 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertc import _native
+from bertc.precision import BF16, FP32, INT7, INT8
 
-DTYPES = {"fp32": "f32", "bf16": "bf16", "int8": "i8", "int7": "i7"}
-"""Dtype as users name it -> as the native core does. int7: 8-bit products with weights of 7 bits."""
+DTYPES = {FP32: "f32", BF16: "bf16", INT8: "i8", INT7: "i7"}
+"""Dtype as users name it -> as the native core does; int7 is 8-bit products with weights of 7 bits."""
 
 TRIALS = 7
-"""The best of them counts: a limit is what the machine reaches when nothing disturbs it."""
+"""The best of so many trials counts: a limit is what is reached when nothing disturbs the machine."""
 SECONDS = 0.03
 MEMORY_BYTES = 256 * 2**20
-"""Per thread; several times the last-level cache of a core's share."""
+"""The memory that each thread reads: several times a core's share of the last-level cache."""
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The limits of this machine with a number of threads."""
+    """The limits of a machine with a number of threads."""
 
     threads: int
     gops: dict[str, dict[str, float]]
@@ -37,7 +38,7 @@ class Peaks:
 
 
 def measure_peaks(threads: int) -> Peaks:
-    """Measure for about a second. Run it on an idle machine."""
+    """Measure the limits, for about a second, on what should be an idle machine."""
     gops = {
         isa: {name: _peak(isa, dtype, threads) for name, dtype in DTYPES.items()}
         for isa in _native.supported_isas()
@@ -68,7 +69,7 @@ def _memory(threads: int) -> float:
 
 
 def _best(work: Callable[[], object], threads: int, before: Callable[[], None] = lambda: None) -> float:
-    """Seconds of the fastest trial, in which every thread does ``work`` once at the same time."""
+    """The seconds of the fastest trial, in which every thread does ``work`` once at the same time."""
     seconds = []
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(TRIALS):

@@ -1,4 +1,4 @@
-"""What a run of the bench measures: settings, and the engines that follow from them."""
+"""The plan of a run of the bench: settings, and the engines that follow from them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bertc.artifact.reader import Artifact, open_artifact
+from bertc.bench.engine import OURS
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.base import check_installed
 from bertc.bench.process import EngineSpec
 from bertc.bench.timing import Effort
 from bertc.bench.work import product_dtype
 from bertc.errors import InputError
-
-OURS = "bertc"
-DTYPES = ("fp32", "bf16", "int8")
+from bertc.precision import DTYPES, INT7
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure, and how long."""
+    """The settings of a run: what to measure, and how long."""
 
     files: tuple[Path, ...]
-    """Compiled from one checkpoint; the first is the one that peers are compared with first."""
+    """The files, compiled from one checkpoint; peers are compared with the first."""
     threads: int
     against: tuple[str, ...] = ()
-    """Names of peers."""
+    """The names of peers."""
     dtypes: tuple[str, ...] = DTYPES
-    """Of the peers' variants: those that a peer has of these."""
+    """The dtypes that peers run in, as far as they have them."""
     checkpoint: Path | None = None
     batches: tuple[int, ...] = (1, 4, 8, 16, 32, 64)
     lengths: tuple[int, ...] = (16, 128, 512)
     texts: tuple[str, ...] = ()
     source: str | None = None
-    """Where the texts come from, for the report."""
+    """The name of the texts, for the report."""
     sts: Path | None = None
     """An STS file to score embeddings on."""
     calibration: tuple[str, ...] = ()
@@ -49,7 +48,10 @@ class Settings:
 
 
 def plan(settings: Settings) -> list[EngineSpec]:
-    """Our files, then the peers. Raises ``InputError`` and ``MissingExtraError`` before anything runs."""
+    """List the engines, our files first, then the peers.
+
+    Raises ``InputError`` and ``MissingExtraError`` before anything runs.
+    """
     artifacts = [open_artifact(path) for path in settings.files]
     _check_models(artifacts)
     specs = [_spec(settings, OURS, _dtype(each), each.path) for each in artifacts]
@@ -77,9 +79,9 @@ def _check_models(artifacts: Sequence[Artifact]) -> None:
 
 
 def _dtype(artifact: Artifact) -> str:
-    """The recipe's; int7 for 8-bit products with weights of 7 bits, which have a limit of their own."""
+    """The recipe's dtype, or int7 for 8-bit products with weights of 7 bits: these have their own limit."""
     dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
-    return "int7" if "int7" in dtypes else str(artifact.manifest.recipe.get("dtype"))
+    return INT7 if INT7 in dtypes else str(artifact.manifest.recipe.get("dtype"))
 
 
 def _spec(settings: Settings, library: str, dtype: str, file: Path) -> EngineSpec:
@@ -96,7 +98,7 @@ def _spec(settings: Settings, library: str, dtype: str, file: Path) -> EngineSpe
 
 
 def _unique(specs: Sequence[EngineSpec]) -> list[EngineSpec]:
-    """Files of one dtype, such as two profiles, are told apart by their file names."""
+    """Tell files of one dtype apart by their file names."""
     counts = Counter(spec.name for spec in specs)
     return [
         replace(spec, name=f"{spec.name} {spec.file.stem}") if counts[spec.name] > 1 else spec

@@ -1,4 +1,4 @@
-"""Plots of a report: throughput by shape, real text, accuracy against speed. Needs the extra ``plot``."""
+"""Plots of a report: throughput by shape, real text, accuracy against speed; with the extra ``plot``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertc.bench.plan import OURS
+from bertc.bench.engine import OURS
 from bertc.errors import MissingExtraError
+from bertc.precision import BF16, FP32, INT7, INT8
 
 Report = Mapping[str, Any]
 
@@ -18,9 +19,9 @@ COLORS = {
     "transformers": "#e08e0b",
     "ctranslate2": "#7b5ea7",
 }
-LINES = {"int8": "-", "int7": "-.", "bf16": "--", "fp32": ":"}
-HATCHES = {"int8": "", "int7": "\\\\", "bf16": "//", "fp32": ".."}
-MARKERS = {"int8": "o", "int7": "v", "bf16": "s", "fp32": "^"}
+LINES = {INT8: "-", INT7: "-.", BF16: "--", FP32: ":"}
+HATCHES = {INT8: "", INT7: "\\\\", BF16: "//", FP32: ".."}
+MARKERS = {INT8: "o", INT7: "v", BF16: "s", FP32: "^"}
 MODES = {
     "one_call": "one unsorted call",
     "sorted": "batches of 32, sorted",
@@ -30,7 +31,7 @@ MODES = {
 
 
 def save_plots(report: Report, folder: Path, prefix: str = "") -> list[Path]:
-    """Write the plots that the report has figures for; returns their paths."""
+    """Write the plots that the report has figures for, and return their paths."""
     pyplot = _pyplot()
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -50,7 +51,7 @@ def save_plots(report: Report, folder: Path, prefix: str = "") -> list[Path]:
 
 
 def draw_throughput(report: Report, pyplot: Any) -> Any:
-    """A panel for each length: GOP/s by batch size, with the machine's limits."""
+    """Draw a panel for each length: GOP/s by batch size, with the machine's limits."""
     lengths = sorted({row["length"] for row in report["shapes"]})
     figure, panels = pyplot.subplots(
         1, len(lengths), figsize=(4.2 * len(lengths) + 2, 4.4), sharey=True, squeeze=False,
@@ -85,7 +86,7 @@ def draw_throughput(report: Report, pyplot: Any) -> Any:
 
 
 def draw_texts(report: Report, pyplot: Any) -> Any:
-    """Bars: texts per second of each engine, for each way to run them."""
+    """Draw bars: texts per second of each engine, for each way to run them."""
     modes = [mode for mode in MODES if any(row["mode"] == mode for row in report["texts"])]
     figure, panels = pyplot.subplots(
         1, len(modes), figsize=(3.2 * len(modes) + 1.5, 0.32 * len(report["engines"]) + 1.8), sharex=True,
@@ -108,7 +109,7 @@ def draw_texts(report: Report, pyplot: Any) -> Any:
 
 
 def draw_accuracy(report: Report, pyplot: Any) -> Any:
-    """Spearman, and cosine to fp32, against the fastest way to run many texts."""
+    """Draw Spearman, and cosine to fp32, against the fastest way to run many texts."""
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     one_call, batched = _speeds(report, "one_call"), _speeds(report, "sorted")
     accuracy = {row["engine"]: row for row in report["accuracy"]}

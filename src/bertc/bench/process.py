@@ -1,4 +1,4 @@
-"""Each engine in a process of its own, that does nothing while another has its turn.
+"""Engines that run in processes of their own, each of which does nothing while another has its turn.
 
 So libraries do not share thread pools, environment or memory, a peer that crashes takes no one along,
 and the peak memory of each can be told.
@@ -14,16 +14,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bertc.artifact.reader import open_artifact
-from bertc.bench.engine import Driver, Engine
+from bertc.bench.engine import BATCH, OURS, Driver, Engine
 from bertc.bench.memory import resident_mb
 from bertc.bench.timing import Round
-from bertc.bench.work import matrix_bytes
 from bertc.errors import BertcError
 
 T = TypeVar("T")
@@ -31,17 +30,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """How to make an engine, anywhere: it goes to another process."""
+    """The description of an engine, from which another process can make it."""
 
     library: str
-    """``bertc``, or the name of a peer."""
+    """``OURS``, or the name of a peer."""
     dtype: str
     name: str
-    """Unique in a run, for people."""
+    """The name for people, unique in a run."""
     file: Path
-    """Ours; for a peer, the file that it is compared with: tokenizer and facts come from it."""
+    """The compiled file; for a peer, the one that it is compared with: its tokenizer comes from there."""
     checkpoint: Path | None
-    """What a peer is converted from."""
+    """The checkpoint that a peer is converted from."""
     cache: Path
     calibration: tuple[str, ...]
     threads: int
@@ -49,7 +48,7 @@ class EngineSpec:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What an engine says of itself."""
+    """The facts that an engine tells about itself."""
 
     name: str
     library: str
@@ -57,31 +56,31 @@ class EngineFacts:
     version: str
     isa: str | None
     peak_mb: float | None
-    """Memory that its process has had at most, in 10^6 bytes; None where the system does not say."""
+    """The peak memory of its process, in 10^6 bytes; None where the system does not tell."""
     file_mb: float | None = None
-    """Of ours: the size of the file, in 10^6 bytes."""
+    """The size of a compiled file, in 10^6 bytes; None for peers."""
     matrix_mb: float | None = None
-    """Of ours: the weights that the matrix products of a pass read."""
+    """The size of the weights that the matrix products of a pass read; None for peers."""
 
 
 class EngineError(BertcError):
-    """An engine could not be made, or failed at its work."""
+    """Raised for an engine that could not be made, or that failed at its work."""
 
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
-        self.name = name
+    def __init__(self, spec: EngineSpec, message: str) -> None:
+        super().__init__(f"{spec.name}: {message}")
+        self.spec = spec
 
 
 class EngineProcess:
-    """A driver in another process. Close it."""
+    """A driver in another process, which :meth:`close` ends."""
 
     def __init__(self, spec: EngineSpec, texts: Sequence[str]) -> None:
-        """Convert if need be, and load. Raises ``EngineError`` with what the process said."""
+        """Convert the checkpoint if need be, and load. Raises ``EngineError`` with what the process said."""
         self.spec = spec
         self._log = Path(tempfile.mkstemp(prefix="bertc-bench-", suffix=".log")[1])
         self._pool: ProcessPoolExecutor | None = None
         try:
-            if spec.library != "bertc":
+            if spec.library != OURS:
                 self._start()
                 self._do(_prepare, spec)
             self._start()  # afresh: converting leaves memory behind
@@ -91,19 +90,19 @@ class EngineProcess:
             raise
 
     def run_shape(self, batch: int, length: int, calls: int) -> Round:
-        """See :class:`Driver`."""
+        """See :meth:`Driver.run_shape`."""
         return self._do(_driven, "run_shape", batch, length, calls)
 
     def run_texts(self, mode: str, calls: int) -> Round:
-        """See :class:`Driver`."""
+        """See :meth:`Driver.run_texts`."""
         return self._do(_driven, "run_texts", mode, calls)
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """Batches of 32, sorted by length: what libraries do by default."""
+        """Run the texts in sorted batches of ``BATCH``, which is what libraries do by default."""
         return self._do(_encode, list(texts))
 
     def facts(self) -> EngineFacts:
-        """Version, instruction set, memory so far."""
+        """Ask for version, instruction set and the memory so far."""
         return self._do(_facts, self.spec)
 
     def close(self) -> None:
@@ -124,9 +123,9 @@ class EngineProcess:
         try:
             outcome = self._pool.submit(_guarded, function, *arguments).result()
         except BrokenProcessPool:
-            raise EngineError(self.spec.name, f"its process died; {self._last_words()}") from None
+            raise EngineError(self.spec, f"its process died; {self._last_words()}") from None
         if isinstance(outcome, _Failure):
-            raise EngineError(self.spec.name, outcome.message)
+            raise EngineError(self.spec, outcome.message)
         result: T = outcome
         return result
 
@@ -183,8 +182,8 @@ def _load(spec: EngineSpec, texts: list[str]) -> None:
     from bertc.bench.peers import PEERS
 
     engine: Engine
-    if spec.library == "bertc":
-        engine = CompiledModel.open(spec.file, spec.threads)
+    if spec.library == OURS:
+        engine = CompiledModel(spec.file, spec.threads)
     else:
         engine = PEERS[spec.library].load(_source(spec), spec.dtype, spec.threads)
     _drivers[:] = [Driver(engine, open_artifact(spec.file).manifest.model, texts)]
@@ -206,28 +205,21 @@ def _driven(method: str, *arguments: Any) -> Round:
 
 
 def _encode(texts: list[str]) -> Any:
-    return _drivers[0].engine.encode(texts, batch_size=32, sort=True)
+    return _drivers[0].engine.encode(texts, batch_size=BATCH, sort=True)
 
 
 def _facts(spec: EngineSpec) -> EngineFacts:
-    return describe(spec, _drivers[0].engine)
+    from bertc.bench.ours import CompiledModel
 
-
-def describe(spec: EngineSpec, engine: Engine) -> EngineFacts:
-    """The facts of an engine that runs in this process."""
-    from bertc.bench.ours import CompiledModel, main_output
-
-    memory = resident_mb()
-    facts = EngineFacts(
+    engine, memory = _drivers[0].engine, resident_mb()
+    compiled = engine if isinstance(engine, CompiledModel) else None
+    return EngineFacts(
         spec.name,
         spec.library,
         spec.dtype,
         engine.version,
         engine.isa,
-        None if memory is None else memory["VmHWM"],
+        peak_mb=None if memory is None else memory["VmHWM"],
+        file_mb=None if compiled is None else compiled.file_bytes / 1e6,
+        matrix_mb=None if compiled is None else compiled.matrix_bytes / 1e6,
     )
-    if not isinstance(engine, CompiledModel):
-        return facts
-    session = engine.encoder.session
-    weights = matrix_bytes(session.artifact, *main_output(session))
-    return replace(facts, file_mb=session.artifact.size / 1e6, matrix_mb=weights / 1e6)

@@ -1,4 +1,4 @@
-"""A report of the bench: what is put together from timings, and the file that keeps reports.
+"""A report of the bench, which is put together from timings, and the file that keeps reports.
 
 A results file holds the reports of one kind of machine, one for each model and number of threads:
 plots and tables in the README and the docs are made from it.
@@ -17,9 +17,10 @@ from bertc.bench.peaks import Peaks
 from bertc.bench.process import EngineFacts
 from bertc.bench.timing import Timing, faster
 from bertc.errors import InputError
+from bertc.precision import INT7, INT8
 
 FORMAT = 1
-"""Of the report and of the results file. Raised when a reader of the old one would misread the new one."""
+"""The format of reports and results files: raised when a reader of the old one misreads the new one."""
 
 TEXT_PAIRS = (
     ("sorted", "sorted"),
@@ -28,11 +29,11 @@ TEXT_PAIRS = (
     ("one_call", "sorted"),
     ("one_call", "unsorted"),
 )
-"""How we run texts, and how the peer does that is compared with it."""
+"""Pairs of ways to run texts that are compared: ours, and the peer's."""
 
 
 def best_peaks(measured: Sequence[Peaks]) -> Peaks | None:
-    """The highest value of each limit."""
+    """Take the highest value of each limit."""
     if not measured:
         return None
     gops = {
@@ -43,7 +44,7 @@ def best_peaks(measured: Sequence[Peaks]) -> Peaks | None:
 
 
 def limit(peaks: Peaks | None, dtype: str, isa: str | None) -> float | None:
-    """10^9 operations per second: the highest of the instruction sets up to ``isa`` for this dtype.
+    """The limit for a dtype on the instruction sets up to ``isa``, in 10^9 operations per second.
 
     Ours may be told to use a lower one than the processor has; what peers call theirs is not ours.
     """
@@ -55,7 +56,7 @@ def limit(peaks: Peaks | None, dtype: str, isa: str | None) -> float | None:
 
 
 def rate(engine: EngineFacts, timing: Timing, peaks: Peaks | None) -> dict[str, Any]:
-    """A row of the report: the timing, and its share of the machine's limit."""
+    """Make a row of the report: the timing, and its share of the machine's limit."""
     best = limit(peaks, engine.dtype, engine.isa)
     share = None if best is None else 100 * timing.gops / best
     return {"engine": engine.name, **asdict(timing), "percent_of_peak": share}
@@ -67,7 +68,7 @@ def ratios(
     ours: Sequence[str],
     peers: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """How many times faster each of ours is than each peer, for each shape and way to run texts."""
+    """Tell how many times faster each of ours is than each peer, for each shape and way to run texts."""
     works = list(dict.fromkeys(shape for shape, _ in shapes))
     pairs: list[tuple[str, Mapping[Any, Timing], Any, Any]] = [
         (f"{batch}x{length}", shapes, (batch, length), (batch, length)) for batch, length in works
@@ -82,11 +83,11 @@ def ratios(
 
 
 def rivals(own_dtype: str, peer_dtype: str) -> bool:
-    """Whether a peer counts when ours in this dtype is compared with the best of them.
+    """Tell whether a peer counts when ours in this dtype is compared with the best of them.
 
     Int8 and int7 have to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
     """
-    return own_dtype in ("int8", "int7", peer_dtype)
+    return own_dtype in (INT8, INT7, peer_dtype)
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:
@@ -105,7 +106,7 @@ def _subject(report: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def load_results(path: Path) -> list[dict[str, Any]]:
-    """The reports in a results file. Raises ``InputError`` for anything else."""
+    """Read the reports in a results file. Raises ``InputError`` for any other file."""
     try:
         content = json.loads(path.read_text("utf-8"))
         version, reports = content["format"], content["reports"]

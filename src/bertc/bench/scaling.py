@@ -1,4 +1,4 @@
-"""How much faster a file is on all threads than on one, both in turns in one run."""
+"""Scaling: how much faster a file is on all threads than on one, both in turns in one run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bertc.bench.timing import Effort, faster
 from bertc.bench.turns import interleave
 
 SHAPE = (8, 128)
-"""Batch and length at which scaling is judged."""
+"""The batch and length at which scaling is judged."""
 
 
 def measure_scaling(
     specs: Sequence[EngineSpec], effort: Effort, shape: tuple[int, int]
 ) -> list[dict[str, Any]]:
-    """A row for each of ``specs``: throughput with its own threads as a multiple of that with one.
+    """Return a row for each of ``specs``: its throughput with all its threads over that with one.
 
     Each number of threads has a process of its own, bound to as many processors.
     """

@@ -1,4 +1,4 @@
-"""From nothing to the first answer, phase by phase, each time in a fresh process.
+"""The start of a process up to its first answer, phase by phase, each time in a fresh process.
 
 ``python -m bertc.bench.startup FILE START`` is that process: it prints one JSON object. START is
 ``time.time()`` in the parent, just before it starts the child.
@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from bertc.bench.fresh_process import run_module
 from bertc.errors import BertcError
 
 SCRIPT = """
@@ -21,24 +22,25 @@ import sys, bertc
 bertc.load(sys.argv[1]).encode(sys.argv[2])
 sys.stdout.write("done"); sys.stdout.flush()
 """
-"""What a user waits for."""
+"""A script that embeds one text: a user waits for all of it."""
 PHASES = ("interpreter", "import", "open", "session", "tokenizer", "first_run")
+PURPOSE = "measuring the start"
 TEXT = "The first sentence of a fresh process."
 
 
 def measure_startup(path: Path, repeats: int = 5) -> dict[str, float]:
-    """Milliseconds of each of ``PHASES`` and their ``total``: of the run with the median total.
+    """Measure milliseconds of each of ``PHASES`` and their ``total``, in the run with the median total.
 
     One more run goes first, to fill the disk cache. An embedding model also has ``whole``: the median
     of what :func:`time_whole` gives, in turns with the others.
     """
     from bertc.artifact.reader import open_artifact
 
-    run_fresh_process(path)
+    time_phases(path)
     embeds = open_artifact(path).manifest.model.task == "embedding"
     runs, wholes = [], []
     for _ in range(repeats):
-        runs.append(run_fresh_process(path))
+        runs.append(time_phases(path))
         if embeds:
             wholes.append(time_whole(path))
     middle = sorted(runs, key=lambda run: run["total"])[len(runs) // 2]
@@ -46,26 +48,21 @@ def measure_startup(path: Path, repeats: int = 5) -> dict[str, float]:
 
 
 def time_whole(path: Path) -> float:
-    """Milliseconds from before a process of ``SCRIPT`` starts until it says that it has an embedding."""
+    """Measure milliseconds from before a process of ``SCRIPT`` starts until it has an embedding."""
     start = time.perf_counter()
     command = [sys.executable, "-c", SCRIPT, str(path), TEXT]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         answer = child.stdout.read(4) if child.stdout else b""
         elapsed = time.perf_counter() - start
     if answer != b"done":
-        raise BertcError(f"measuring the start failed: the child ended with status {child.returncode}")
+        raise BertcError(f"{PURPOSE} failed: the child ended with status {child.returncode}")
     return 1000 * elapsed
 
 
-def run_fresh_process(path: Path) -> dict[str, float]:
-    """Milliseconds of each of ``PHASES`` and their ``total``, of one process."""
-    command = [sys.executable, "-m", "bertc.bench.startup", str(path), repr(time.time())]
-    child = subprocess.run(command, capture_output=True, text=True)
-    if child.returncode:
-        lines = child.stderr.strip().splitlines() or ["no message"]
-        raise BertcError(f"measuring the start failed: {lines[-1]}")
-    result: dict[str, float] = json.loads(child.stdout)
-    return result
+def time_phases(path: Path) -> dict[str, float]:
+    """Measure milliseconds of each of ``PHASES`` and their ``total``, in one fresh process."""
+    times: dict[str, float] = run_module("bertc.bench.startup", path, repr(time.time()), purpose=PURPOSE)
+    return times
 
 
 def _child(path: str, started: float) -> dict[str, float]:
@@ -81,12 +78,11 @@ def _child(path: str, started: float) -> dict[str, float]:
     marks.append(time.perf_counter())
     artifact = open_artifact(path)
     marks.append(time.perf_counter())
-    session = Session(artifact)
+    session = Session(artifact.executable)
     marks.append(time.perf_counter())
     tokenizer = Tokenizer(artifact.tokenizer_json, artifact.manifest.model.max_seq_length)
     marks.append(time.perf_counter())
-    packed = tokenizer([TEXT]).packed
-    session.run(packed.input_ids, packed.cu_seqlens, packed.token_type_ids)
+    session.run_batch(tokenizer([TEXT]).packed)
     marks.append(time.perf_counter())
     seconds = [born - started, *(after - before for before, after in itertools.pairwise(marks))]
     times = {phase: 1000 * value for phase, value in zip(PHASES, seconds, strict=True)}

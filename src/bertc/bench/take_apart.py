@@ -33,7 +33,7 @@ KERNELS = {
     "pool": "pooling",
     "normalize": "pooling",
 }
-"""Op -> the kernel that its time counts for, as far as it is not taken apart."""
+"""Op -> the kernel that its time is counted for, as far as it is not taken apart."""
 ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU", "relu": "ReLU", "tanh": "tanh"}
 QUANTIZING_NORMS = {"layer_norm_quantize": "quantize_rows", "layer_norm_bf16": "cast_bf16"}
 """A layer norm that also writes what the next product takes -> the op that does only that."""
@@ -41,9 +41,9 @@ NORM_OPERANDS = ("x", "gamma", "beta")
 
 
 def take_apart(program: Program) -> tuple[Program, list[int]]:
-    """The program taken apart, and for each of its steps the index of the one that it was part of.
+    """Take a program apart; return it, and for each of its steps the index of the one that it was part of.
 
-    What it computes is of no use: products have lost their activation.
+    The results of the program are of no use: products have lost their activation.
     """
     steps: list[Step] = []
     origins: list[int] = []
@@ -69,20 +69,20 @@ def _parts(step: Step) -> list[Step]:
 
 @dataclass(frozen=True)
 class Part:
-    """What a step spends in one kernel."""
+    """The time that a step spends in one kernel."""
 
     kernel: str
     nanoseconds: float
     operands: tuple[str, ...] = ()
-    """Of the step: those that this part reads or writes."""
+    """The operands of the step that this part reads or writes."""
     products: float = 0.0
     """The share of the step's matrix products that is in this part."""
 
 
 def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Array) -> list[Part]:
-    """The time of a step by kernel.
+    """Divide the time of a step by kernel.
 
-    ``apart`` tells what the steps that it was taken apart into take, as shares of its own time,
+    ``apart`` has the times of the steps that it was taken apart into, as shares of its own time, and
     ``attention`` the shares of ATTENTION_PARTS.
     """
     operands = (*step.inputs.values(), *step.outputs)

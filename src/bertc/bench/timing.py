@@ -18,36 +18,36 @@ class Effort:
     """Untimed turns before the first round: some libraries prepare for each shape that they meet."""
     repeats: int = 1000
     seconds: float = 2.0
-    """Of each engine, for each shape and each way to run the texts."""
+    """The time for each engine, for each shape and each way to run the texts."""
     patience: float = 10.0
-    """Seconds. Who needs longer for a single call has one round: it is far behind anyway."""
+    """An engine that needs more seconds than this for a single call has one round: it is far behind."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What one unit of work is: a run of a shape, or one pass over all texts."""
+    """The size of one unit of work: a run of a shape, or one pass over all texts."""
 
     sequences: int
     tokens: int
-    """Without padding, whoever pads."""
+    """The tokens that there are: padding counts for nobody."""
     operations: int
 
     @classmethod
     def of(cls, info: ModelInfo, lengths: Sequence[int]) -> Amount:
-        """Of sequences with these numbers of tokens."""
+        """The amount of sequences with these numbers of tokens."""
         return cls(len(lengths), sum(lengths), operations(info, lengths))
 
 
 @dataclass(frozen=True)
 class Round:
-    """What an engine did in one turn."""
+    """The times that an engine took in one turn."""
 
     calls_ms: tuple[float, ...]
-    """Each call: what a user waits for."""
+    """The time of each call: what a user waits for."""
     unit_ms: float
-    """One unit of work, the median if there were several."""
+    """The time of one unit of work, the median if there were several."""
     kernel_ms: float
-    """Of the unit, the time in the model: without tokenizing, padding and sorting."""
+    """The part of ``unit_ms`` in the model: without tokenizing, padding and sorting."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +57,28 @@ class Timing:
     sequences: int
     tokens: int
     repeats: int
-    """Calls in all rounds."""
+    """The number of calls in all rounds."""
     mean_ms: float
     p50_ms: float
-    """Of the calls, as all percentiles. Where texts are run one by one, a call is one text."""
+    """A percentile over all calls. Where texts are run one by one, a call is one text."""
     p90_ms: float
     p99_ms: float
     spread: float
-    """Of the unit's time from round to round: the distance of its quartiles as a share of its median."""
+    """The distance of the quartiles of the unit's time over the rounds, as a share of its median."""
     sequences_per_second: float
-    """From the unit's median time over the rounds, as all rates."""
+    """A rate, as all of them, from the unit's median time over the rounds."""
     tokens_per_second: float
     gops: float
     """10^9 operations per second; a multiplication and an addition count as two."""
     kernel_sequences_per_second: float
-    """Without tokenizing, padding and sorting."""
+    """The rate of the model alone: without tokenizing, padding and sorting."""
     kernel_gops: float
     round_ms: tuple[float, ...]
-    """The unit's time in each round."""
+    """The time of the unit in each round."""
 
 
 def summarize(rounds: Sequence[Round], amount: Amount) -> Timing:
-    """Percentiles over all calls, medians over rounds."""
+    """Take percentiles over all calls, and medians over the rounds."""
     calls = [call for each in rounds for call in each.calls_ms]
     p50, p90, p99 = (float(value) for value in np.percentile(calls, [50, 90, 99]))
     units = [each.unit_ms for each in rounds]
@@ -108,28 +108,32 @@ class Ratio:
 
     median: float
     low: float
-    """The lower quartile over the rounds."""
+    """The lower quartile over the pairs."""
     high: float
+    """The upper quartile over the pairs."""
 
 
 def faster(round_ms: Sequence[float], others: Sequence[float]) -> Ratio:
-    """The other's time over one's own, round by round: what both suffer from at one time cancels."""
+    """Divide the other's times by one's own, round by round: what slows both at one time cancels."""
     ratios = [other / own for own, other in zip(round_ms, others, strict=False)]
     low, median, high = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
     return Ratio(median, low, high)
 
 
 def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
-    """Of the encoder's matrix products: 2 per multiply-add, without embeddings, norms and heads.
+    """The operations of the encoder's matrix products, 2 per multiply-add; no embeddings, norms, heads.
 
-    Per token and layer 4 H*H multiply-adds for queries, keys, values and their output and 2 H*I for
-    the feed forward part, and attention's.
+    A layer takes, per token, 4 H*H multiply-adds for queries, keys, values and their output, 2 H*I for
+    the feed forward part, and those of attention.
     """
-    hidden, inner = info.hidden_size, info.intermediate_size
+    hidden, inner = info.size("hidden_size"), info.size("intermediate_size")
     dense = 2 * (4 * hidden * hidden + 2 * hidden * inner) * sum(lengths)
-    return info.num_hidden_layers * (dense + attention_operations(hidden, lengths))
+    return info.size("num_hidden_layers") * (dense + attention_operations(hidden, lengths))
 
 
 def attention_operations(hidden: int, lengths: Sequence[int]) -> int:
-    """Of one layer: n*n*H multiply-adds for the scores of n tokens, as many for the mixed values."""
+    """The operations of one layer's attention.
+
+    The scores of n tokens take n*n*H multiply-adds, and so do the mixed values.
+    """
     return 2 * 2 * hidden * sum(length * length for length in lengths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 from bertc.bench.timing import Effort, Round
@@ -10,36 +10,32 @@ from bertc.bench.timing import Effort, Round
 Key = TypeVar("Key")
 
 LEAST_ROUNDS = 3
-"""Below this a median means nothing, however long a round takes."""
+"""Fewer rounds than this make no median, however long a round takes."""
 TURN_SECONDS = 0.2
-"""Long enough for caches and clock to settle, short against the drift of a machine (seconds)."""
+"""A turn is long enough for caches and clock to settle, and short against the drift of a machine."""
 
 
 class Turn(Protocol):
-    """One contestant's work."""
+    """The work of one contestant."""
 
     def __call__(self, calls: int) -> Round:
-        """Do it ``calls`` times and time each."""
+        """Do the work ``calls`` times, and time each."""
 
 
-def interleave(
-    turns: Mapping[Key, Turn], effort: Effort, progress: Callable[[], None] = lambda: None
-) -> dict[Key, list[Round]]:
+def interleave(turns: Mapping[Key, Turn], effort: Effort) -> dict[Key, list[Round]]:
     """Run all contestants in rounds, each round in another order, until all have had enough.
 
-    ``progress`` is called after each turn. The n-th rounds of two contestants are neighbors in time.
+    The n-th rounds of two contestants are neighbors in time.
     """
     contestants = {key: _Contestant(turn, effort) for key, turn in turns.items()}
     for _ in range(effort.warmup):
         for contestant in contestants.values():
             contestant.warm_up()
-            progress()
     first = 0
     while waiting := [each for each in contestants.values() if not each.finished]:
         start = first % len(waiting)
         for contestant in waiting[start:] + waiting[:start]:
             contestant.take_turn()
-            progress()
         first += 1
     return {key: contestant.rounds for key, contestant in contestants.items()}
 
@@ -72,6 +68,6 @@ class _Contestant:
             self._plan(result)
 
     def _plan(self, result: Round) -> None:
-        """As many calls as fill a turn, but no more than leave enough for the other rounds."""
+        """Plan as many calls as fill a turn, but no more than leave enough for the other rounds."""
         fitting = int(1000 * TURN_SECONDS / max(result.unit_ms, 1e-3))
         self._calls = max(1, min(fitting, self._effort.repeats // LEAST_ROUNDS))

@@ -1,22 +1,28 @@
-"""What a pass through a program has to do: its steps, their operations, and the bytes that they move."""
+"""The work of a pass through a program: its steps, their operations, and the bytes that they move."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bertc.artifact.reader import Artifact
-from bertc.artifact.schema import Program, Step
+from bertc.artifact.executable import Executable
+from bertc.artifact.schema import ModelInfo, Program, Step
 from bertc.bench.timing import attention_operations
+from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
-LINEAR_DTYPES = {"linear": "fp32", "linear_bf16": "bf16", "linear_int8": "int8"}
+LINEAR_DTYPES = {"linear": FP32, "linear_bf16": BF16, "linear_int8": INT8}
 """Op -> the dtype of its products."""
+
+
+def longest_sequence(info: ModelInfo) -> int:
+    """The number of tokens that a model has positions for, which may be more than texts are cut to."""
+    return info.size("max_position_embeddings") - info.size("first_position")
 
 
 def product_dtype(step: Step) -> str | None:
     """The dtype of a linear layer's products, as users and limits name it; None for other steps."""
     dtype = LINEAR_DTYPES.get(step.op)
-    return "int7" if dtype == "int8" and step.attributes.get("weight_bits") == 7 else dtype
+    return INT7 if dtype == INT8 and step.attributes.get("weight_bits") == WEIGHT_BITS[INT7] else dtype
 
 
 def needed_steps(program: Program, output: str) -> list[Step]:
@@ -30,24 +36,24 @@ def needed_steps(program: Program, output: str) -> list[Step]:
     return steps[::-1]
 
 
-def matrix_bytes(artifact: Artifact, output: str) -> int:
-    """Bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
-    steps = needed_steps(artifact.manifest.program, output)
+def matrix_bytes(executable: Executable, output: str) -> int:
+    """The bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
+    steps = needed_steps(executable.program, output)
     names = {name for step in steps if step.op in LINEAR_DTYPES for name in step.inputs.values()}
-    return sum(entry.nbytes for name, entry in artifact.tensors.items() if name in names)
+    return sum(tensor.array.nbytes for name, tensor in executable.tensors.items() if name in names)
 
 
 class Workload:
-    """A batch of ``batch`` sequences of ``length`` tokens in an artifact's program."""
+    """A batch of ``batch`` sequences of ``length`` tokens in a program."""
 
-    def __init__(self, artifact: Artifact, batch: int, length: int) -> None:
-        self._artifact = artifact
+    def __init__(self, executable: Executable, batch: int, length: int) -> None:
+        self._tensors = executable.tensors
         self._rows = {"tokens": batch * length, "sequences": batch}
         self._batch, self._length = batch, length
-        self._buffers = {buffer.name: buffer for buffer in artifact.manifest.program.buffers}
+        self._buffers = {buffer.name: buffer for buffer in executable.program.buffers}
 
     def operations(self, step: Step) -> int:
-        """Of its matrix products: 2 per multiply-add."""
+        """The operations of the step's matrix products, 2 per multiply-add."""
         out = self._buffers[step.outputs[0]]
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs["x"]].columns
@@ -57,16 +63,16 @@ class Workload:
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:
-        """Of these of its operands: activations read or written once, weights read once."""
+        """The bytes of these operands of the step: activations read or written once, weights read once."""
         total = 0
         for name in operands:
             if name in self._buffers:
                 buffer = self._buffers[name]
                 columns = max(buffer.columns, 1)
                 total += self._rows[buffer.rows] * columns * ELEMENT_BYTES[buffer.dtype]
-            elif name in self._artifact.tensors:
-                entry = self._artifact.tensors[name]
+            elif name in self._tensors:
+                array = self._tensors[name].array
                 # Of a table, the rows that tokens name: one each.
-                share = self._rows["tokens"] / entry.shape[0] if step.op == "embed" else 1.0
-                total += int(entry.nbytes * share)
+                share = self._rows["tokens"] / array.shape[0] if step.op == "embed" else 1.0
+                total += int(array.nbytes * share)
         return total

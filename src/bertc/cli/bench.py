@@ -134,9 +134,9 @@ def _measure(settings: Settings, save_to: Path | None, plots: Path | None, as_js
 def _only_peaks(threads: int, wanted: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from bertc.bench.machine import machine_facts
     from bertc.bench.peaks import measure_peaks
     from bertc.cli.bench_tables import print_peaks
+    from bertc.runtime.machine import machine_facts
 
     if not wanted:
         raise typer.BadParameter("a FILE is needed with --no-peaks", param_hint="FILE")
@@ -173,15 +173,17 @@ def _only_layers(
 
 
 def _texts(source: str | None, column: str, sts: Path | None) -> tuple[str, ...]:
-    """Of ``--input``, else the sentences of ``--sts``."""
+    """The texts of ``--input``, else the sentences of ``--sts``."""
+    from bertc.bench.accuracy import sentences
     from bertc.files.texts import read_texts
 
     if source is not None:
         return tuple(record.text for record in read_texts(source, column))
-    return () if sts is None else _sentences(sts)
+    return () if sts is None else sentences(sts)
 
 
 def _calibration(path: Path | None, column: str) -> tuple[str, ...]:
+    from bertc.bench.accuracy import sentences
     from bertc.compiler.sources import default_texts
     from bertc.files.texts import READERS, read_texts
 
@@ -189,13 +191,7 @@ def _calibration(path: Path | None, column: str) -> tuple[str, ...]:
         return default_texts()
     if path.suffix.lower() in READERS:
         return tuple(record.text for record in read_texts(path, column))
-    return _sentences(path)
-
-
-def _sentences(path: Path) -> tuple[str, ...]:
-    from bertc.evaluation import sts
-
-    return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
+    return sentences(path)
 
 
 def _names(text: str) -> tuple[str, ...]:

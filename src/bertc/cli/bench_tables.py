@@ -13,13 +13,13 @@ Row = Mapping[str, Any]
 TIMES = {"p50_ms": "p50 ms", "p90_ms": "p90 ms", "p99_ms": "p99 ms"}
 RATES = {"sequences_per_second": "sequences/s", "tokens_per_second": "tokens/s", "gops": "GOP/s"}
 MODES = {"sorted": "32, sorted", "unsorted": "32, unsorted", "single": "one by one", "one_call": "one call"}
-"""How texts are batched."""
+"""Ways to batch texts -> what tables call them."""
 RESTLESS = 0.2
-"""Spread from round to round that an idle machine stays below, by far."""
+"""A spread from round to round that an idle machine stays below, by far."""
 
 
 def print_report(report: Report) -> None:
-    """All that was measured."""
+    """Print all that was measured."""
     print_facts("machine", report["machine"])
     if report["peaks"] is not None:
         print_peaks(report, machine=False)
@@ -38,7 +38,7 @@ def print_report(report: Report) -> None:
 
 
 def print_peaks(report: Report, machine: bool = True) -> None:
-    """The machine's limits."""
+    """Print the machine's limits."""
     peaks = report["peaks"]
     if machine:
         print_facts("machine", report["machine"])
@@ -108,7 +108,7 @@ def _exact(value: Any) -> Any:
 
 
 def _print_ratios(report: Report) -> None:
-    """For each of ours: a line for each work, a column for each rival."""
+    """Print a table for each of ours, with a line for each work and a column for each rival."""
     from bertc.bench.report import rivals
 
     dtypes = {engine["name"]: engine["dtype"] for engine in report["engines"]}
@@ -149,7 +149,7 @@ def _print_memory(report: Report) -> None:
 
 
 def _print_warning(report: Report) -> None:
-    from bertc.bench.plan import OURS
+    from bertc.bench.engine import OURS
 
     own = [engine["name"] for engine in report["engines"] if engine["library"] == OURS]
     spreads = [row["spread"] for row in (*report["shapes"], *report["texts"]) if row["engine"] in own]

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bertc.cli.console import AsJson, ModelFile, Threads, print_json
+from bertc.errors import InputError
 
 if TYPE_CHECKING:
-    from bertc.encoder import Encoder
     from bertc.files.texts import Record
-    from bertc.files.vectors import Write
+    from bertc.files.vectors import FloatArray, Write
+
+
+class TextFormat(str, Enum):
+    """What a file of texts holds, by the ending that such files have."""
+
+    TXT = "txt"
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    PARQUET = "parquet"
 
 
 def command(
@@ -24,8 +35,14 @@ def command(
     source: Annotated[
         str | None,
         typer.Option(
-            "--input", "-i", help="A .txt, .jsonl, .csv, .tsv or .parquet file; - reads lines from stdin."
+            "--input",
+            "-i",
+            help="A .txt, .jsonl, .csv, .tsv or .parquet file, perhaps with .gz, .bz2 or .xz; - reads stdin.",
         ),
+    ] = None,
+    input_format: Annotated[
+        TextFormat | None,
+        typer.Option("--format", help="What the input is, if not what its name says; of stdin, else txt."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -43,18 +60,22 @@ def command(
 
     if bool(texts) == (source is not None):
         raise typer.BadParameter("give texts, or a file with --input, and not both")
+    if source is None and input_format is not None:
+        raise typer.BadParameter("--format is about --input", param_hint="--format")
     if as_json and output is None:
         raise typer.BadParameter("--json prints a summary, so the vectors need a file: add --output")
     if output is not None and output.suffix.lower() not in WRITERS:
         raise typer.BadParameter(f"the output must end in {', '.join(WRITERS)}", param_hint="--output")
     encoder = load(file, num_threads=threads)
-    width = min(encoder.info.hidden_size, truncate_dim or encoder.info.hidden_size)
+    embed = encoder.encode  # fails here for a model of another task
+    width = min(encoder.dimensions, truncate_dim or encoder.dimensions)
     start = time.perf_counter()
     with _writer(output, width) as write:
         counts = _embed_all(
-            encoder,
-            _records(texts or [], source, column),
+            embed,
+            _records(texts or [], source, column, input_format),
             write,
+            output,
             show_progress=source is not None,
             normalize_embeddings=normalize,
             truncate_dim=truncate_dim,
@@ -63,30 +84,56 @@ def command(
         print_json({"output": str(output), **counts, "seconds": time.perf_counter() - start})
 
 
-def _records(texts: list[str], source: str | None, column: str) -> Iterator[Record]:
+def _records(
+    texts: list[str], source: str | None, column: str, input_format: TextFormat | None
+) -> Iterator[Record]:
     from bertc.files.texts import Record, read_texts
 
     if source is not None:
-        return read_texts(source, column)
+        return read_texts(source, column, kind=None if input_format is None else f".{input_format.value}")
     return (Record(i, text) for i, text in enumerate(texts))
 
 
 def _embed_all(
-    encoder: Encoder, records: Iterator[Record], write: Write, *, show_progress: bool, **options: Any
+    embed: Callable[..., Any],
+    records: Iterator[Record],
+    write: Write,
+    output: Path | None,
+    *,
+    show_progress: bool,
+    **options: Any,
 ) -> dict[str, int]:
-    """Embed and write, a bounded slice at a time; returns how much there was."""
-    import numpy as np
+    """Embed and write, a bounded slice at a time; returns how much there was.
 
+    Raises ``InputError`` that also says how much of it was kept, and where.
+    """
     from bertc.files.texts import slices
+    from bertc.files.vectors import partial_path
     from bertc.runtime.progress import progress
 
     samples = 0
     with progress(None, "embedding", enabled=show_progress) as advance:
-        for part in slices(records):
-            write(part, np.asarray(encoder.encode([record.text for record in part], **options)))
-            samples += len(part)
-            advance(len(part))
+        try:
+            for part in slices(records):
+                write(part, _encode(embed, part, samples, options))
+                samples += len(part)
+                advance(len(part))
+        except InputError as error:
+            if not samples:
+                raise
+            where = "standard output" if output is None else partial_path(output)
+            raise InputError(f"{error}. The first {samples} rows are kept in {where}") from None
     return {"samples": samples}
+
+
+def _encode(embed: Callable[..., Any], part: list[Record], first: int, options: dict[str, Any]) -> FloatArray:
+    import numpy as np
+
+    try:
+        return np.asarray(embed([record.text for record in part], **options))
+    except InputError as error:
+        counted = f" (inputs[0] is row {first} of the input)" if first else ""
+        raise InputError(f"{error}{counted}") from None
 
 
 @contextmanager

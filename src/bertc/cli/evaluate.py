@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +12,6 @@ from bertc.cli.console import AsJson, ModelFile, Threads, print_facts, print_jso
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
     from bertc.evaluation.engine import Result
-    from bertc.runtime.tokenization import TokenCounts
 
 app = typer.Typer(help="Score a file on labelled data (extra: eval).", no_args_is_help=True)
 
@@ -33,8 +31,7 @@ def classify_command(file: ModelFile, data: Data, threads: Threads = None, as_js
     """Classification: accuracy, precision, recall and F1, on tab-separated files as GLUE has them."""
     from bertc.evaluation import classification
 
-    engine = _load(file, threads)
-    _report(classification.evaluate(engine, data, engine.encoder.info.id2label), as_json)
+    _report(classification.evaluate(_load(file, threads), data), as_json)
 
 
 @app.command("ner")
@@ -45,29 +42,12 @@ def ner_command(file: ModelFile, data: Data, threads: Threads = None, as_json: A
     _report(ner.evaluate(_load(file, threads), data), as_json)
 
 
-@dataclass(frozen=True)
-class _Engine:
-    """An encoder that shows its progress on a terminal."""
-
-    encoder: Encoder
-
-    def encode(self, inputs: Any) -> Any:
-        return self.encoder.encode(inputs, show_progress_bar=True)
-
-    def classify(self, inputs: Any) -> Any:
-        return self.encoder.classify(inputs, show_progress_bar=True)
-
-    def predict_tags(self, words: Any) -> Any:
-        return self.encoder.predict_tags(words, show_progress_bar=True)
-
-    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:
-        return self.encoder.count_tokens(inputs, truncate=truncate)
-
-
-def _load(file: Path, threads: int | None) -> _Engine:
+def _load(file: Path, threads: int | None) -> Encoder:
     from bertc.encoder import load
 
-    return _Engine(load(file, num_threads=threads))
+    encoder = load(file, num_threads=threads)
+    encoder.show_progress_bar = True
+    return encoder
 
 
 def _report(result: Result, as_json: bool) -> None:

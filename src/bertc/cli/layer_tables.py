@@ -23,7 +23,7 @@ SCHEDULES = {
 
 
 def print_layers(report: Mapping[str, Any]) -> None:
-    """Limits, then for each shape the time by kernel and by kind of step."""
+    """Print the limits, then for each shape the time by kernel and by kind of step."""
     print_peaks(report)
     for row in report["layers"]:
         shape = f"{row['file']}, {row['batch']}x{row['length']}"

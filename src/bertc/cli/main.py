@@ -5,6 +5,7 @@ Exit codes: 0, 1 for a failure (one line on standard error), 2 for misuse, 130 f
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from typing import Annotated
@@ -52,6 +53,9 @@ def _root(
 def main() -> None:
     """Run the command line and exit."""
     warnings.formatwarning = _format_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what its encoding lacks is no reason to fail
     try:
         app()
     except BertcError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,7 +65,7 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
             "weights_sha256": artifact.weights_sha256,
             "weights_verified": verified,
         },
-        "model": asdict(manifest.model),
+        "model": to_json_value(manifest.model),
         "recipe": to_json_value(manifest.recipe),
         "int8": _int8_layers(manifest.program),
         "certificate": {"summary": artifact.certificate.summary},
@@ -99,9 +98,10 @@ def _int8_layers(program: Program) -> dict[str, Any]:
 
 def _tensors(artifact: Artifact) -> list[dict[str, Any]]:
     """Count and bytes by dtype."""
-    dtypes = sorted({entry.dtype for entry in artifact.tensors.values()})
+    tensors = artifact.executable.tensors.values()
+    dtypes = sorted({tensor.dtype for tensor in tensors})
     rows = []
     for dtype in dtypes:
-        sizes = [entry.nbytes for entry in artifact.tensors.values() if entry.dtype == dtype]
+        sizes = [tensor.array.nbytes for tensor in tensors if tensor.dtype == dtype]
         rows.append({"dtype": dtype, "tensors": len(sizes), "bytes": sum(sizes)})
     return rows

@@ -39,7 +39,9 @@ def collect_from_model(
     fused = passes.fuse(model.graph)
     precisions = choose_precisions(fused, chosen)
     data = read_calibration_data(chosen.calibration, model, show_progress=show_progress)
-    statistics = collect_statistics(chosen, model, fused, precisions, data, show_progress=show_progress)
+    statistics = collect_statistics(
+        chosen, model, fused, precisions, data, CpuTarget(), show_progress=show_progress
+    )
     if statistics is None:
         raise RecipeError("this recipe reads no statistics: it has no 8-bit layer, or no calibrated method")
     return statistics
@@ -51,6 +53,7 @@ def collect_statistics(
     fused: Graph,
     precisions: Mapping[str, str],
     data: CalibrationData,
+    target: CpuTarget,
     *,
     show_progress: bool = False,
 ) -> Statistics | None:
@@ -68,7 +71,7 @@ def collect_statistics(
         return calibrate(
             data.enter(fused),
             (batch.inputs for batch in samples.batches),
-            CpuTarget(model.info),
+            target,
             edges,
             seed=recipe.calibration.seed,
             provenance={**to_json_value(samples.facts), **_identity(model)},

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from bertc.artifact.schema import ModelInfo
 from bertc.compiler.samples import Sample, Samples, in_batches, tokenize
 from bertc.compiler.sources import SHIPPED, Source, choose, split
 from bertc.compiler.vectors import enter_at_embeddings
@@ -85,13 +84,22 @@ def read_calibration_data(
     return found
 
 
+def _table_rows(graph: Graph) -> dict[str, int]:
+    """Input of ids -> the rows of the table that it is looked up in; of an imported graph."""
+    return {
+        node["ids"]: len(graph.constants[node["table"]].array)
+        for node in graph.nodes
+        if node.op == "embedding"
+    }
+
+
 class _Encoder:
     """Chosen records as the model takes them."""
 
     def __init__(self, calibration: Calibration, model: ImportedModel, name: str) -> None:
         limit = model.info.max_seq_length
         self._length = min(calibration.max_length or limit, limit)
-        self._info: ModelInfo = model.info
+        self._rows = _table_rows(model.graph)
         self._tokenizer = Tokenizer(model.tokenizer_json, self._length)
         self._name = name
         self._seed = calibration.seed
@@ -123,11 +131,12 @@ class _Encoder:
     def _of_ids(self, prepared: PreparedIds) -> Sample:
         ids = prepared.ids[: self._length]
         types = np.zeros_like(ids) if prepared.type_ids is None else prepared.type_ids[: self._length]
-        sizes = {"id": (ids, self._info.vocab_size), "token type": (types, self._info.type_vocab_size)}
-        for name, (array, size) in sizes.items():
-            if array.max() >= max(size, 1):
+        for name, array in (("input_ids", ids), ("token_type_ids", types)):
+            rows = self._rows.get(name)
+            if rows is not None and array.max() >= rows:
                 raise InputError(
-                    f"{prepared.where}: {name} {array.max()}, the model has {size}: prepared for another?"
+                    f"{prepared.where}: {name} has {array.max()}, the model's table has {rows} rows: "
+                    "prepared for another model?"
                 )
         return Sample(prepared.where, ids, types)
 

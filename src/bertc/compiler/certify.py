@@ -20,7 +20,6 @@ from bertc.artifact.certificate import (
     WorstSample,
 )
 from bertc.artifact.schema import ModelInfo
-from bertc.bench.machine import machine_facts
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.measure import answers, compare_layers
 from bertc.compiler.samples import Samples
@@ -36,6 +35,7 @@ from bertc.compiler.yardsticks import (
 )
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
+from bertc.runtime.machine import processor_name
 
 Array = np.ndarray[Any, Any]
 Answers = Mapping[str, Array]
@@ -53,39 +53,66 @@ _REFERENCE = "the fp32 graph on the fp32 kernels, checked against NumPy on {toke
 
 @dataclass(frozen=True, eq=False)
 class Graphs:
-    """One model at three stages."""
+    """A model before and after quantization."""
 
-    imported: Graph
     fused: Graph
     typed: Graph
     precisions: Mapping[str, str]
-    """Of the nodes of the fused graph that have a choice."""
+    """Node of the fused graph that has a choice -> what it computes in."""
+
+
+@dataclass(frozen=True)
+class ReferenceCheck:
+    """How far the fp32 kernels are to be trusted, which everything is compared with."""
+
+    tokens: int
+    db: float
+    """Signal to noise of the model's answer against NumPy's."""
+
+
+def check_reference(
+    imported: Graph, fused: Graph, samples: Samples, output: str, target: CpuTarget
+) -> ReferenceCheck:
+    """Run some tokens in NumPy, by the graph as it was imported, and the fused one on the fp32 kernels."""
+    batch = samples.batches[0]
+    bounds = batch.inputs["cu_seqlens"]
+    count = max(1, int(np.searchsorted(bounds, CHECKED_TOKENS, side="right")) - 1)
+    tokens = int(bounds[count])
+    inputs = {name: array[:tokens] for name, array in batch.inputs.items() if name != "cu_seqlens"}
+    inputs["cu_seqlens"] = bounds[: count + 1]
+    expected = interpreter.run(imported, inputs)[output]
+    meter = fidelity.NoiseMeter()
+    meter.add(expected, target(fused, inputs)[output])
+    return ReferenceCheck(tokens, round(meter.db, 2))
 
 
 def certify(
-    info: ModelInfo, graphs: Graphs, samples: Samples, scorer: TaskScorer | None = None
+    info: ModelInfo,
+    graphs: Graphs,
+    samples: Samples,
+    reference: ReferenceCheck,
+    target: CpuTarget,
+    scorer: TaskScorer | None = None,
 ) -> Certificate:
     """Measure the typed graph against the fused one. Raises ``CheckpointError`` if either gives NaN."""
-    run_reference, run = CpuTarget(info), CpuTarget(info)
-    expected = answers(graphs.fused, samples.batches, run_reference)
-    found = answers(graphs.typed, samples.batches, run)
+    expected = answers(graphs.fused, samples.batches, target)
+    found = answers(graphs.typed, samples.batches, target)
     measure = yardstick(info)
     output = measure.output
-    checked, reference_db = _check_reference(graphs.imported, samples, expected[output], output)
     return Certificate(
         output=output,
-        reference=_REFERENCE.format(tokens=checked),
-        reference_db=reference_db,
-        isa=run.isa,
-        processor=str(machine_facts()["processor"]),
+        reference=_REFERENCE.format(tokens=reference.tokens),
+        reference_db=reference.db,
+        isa=target.isa,
+        processor=processor_name(),
         data=samples.facts,
         vectors={name: compare_vectors(expected[name], found[name]) for name in expected if name != LOGITS},
         **_compare_logits(info, expected, found),
-        layers=compare_layers(graphs.fused, graphs.typed, graphs.precisions, samples.few, run_reference, run),
+        task=None if scorer is None else scorer.facts(scorer.score(target.session(graphs.typed))),
+        layers=compare_layers(graphs.fused, graphs.typed, graphs.precisions, samples.few, target),
         worst_by=measure.unit,
         worst=_worst(samples, measure, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),
-        task=None if scorer is None else scorer.facts(scorer.score(graphs.typed)),
     )
 
 
@@ -97,19 +124,6 @@ def _compare_logits(info: ModelInfo, expected: Answers, found: Answers) -> dict[
         return {"values": compare_values(expected[LOGITS], found[LOGITS])}
     independent = has_independent_labels(info)
     return {"logits": compare_logits(expected[LOGITS], found[LOGITS], independent=independent)}
-
-
-def _check_reference(imported: Graph, samples: Samples, expected: Array, output: str) -> tuple[int, float]:
-    """Tokens that were run in NumPy, and how close the fp32 kernels are to it."""
-    batch = samples.batches[0]
-    bounds = batch.inputs["cu_seqlens"]
-    count = max(1, int(np.searchsorted(bounds, CHECKED_TOKENS, side="right")) - 1)
-    tokens = int(bounds[count])
-    inputs = {name: array[:tokens] for name, array in batch.inputs.items() if name != "cu_seqlens"}
-    found = interpreter.run(imported, {**inputs, "cu_seqlens": bounds[: count + 1]})[output]
-    meter = fidelity.NoiseMeter()
-    meter.add(found, expected[: len(found)])
-    return tokens, round(meter.db, 2)
 
 
 def _worst(samples: Samples, measure: Yardstick, expected: Array, found: Array) -> tuple[WorstSample, ...]:

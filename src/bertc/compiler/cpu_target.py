@@ -1,4 +1,4 @@
-"""The cpu target as a callable: runs a graph on the native core, without a file between.
+"""The cpu target as a callable: runs graphs on the native core, without a file between.
 
 This is the ``run`` that calibration and measuring are handed. What it runs is, byte for byte, what
 the writer would put into the file.
@@ -8,41 +8,39 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from bertc.artifact.reader import Artifact, TensorEntry
-from bertc.artifact.schema import FORMAT_VERSION, Manifest, ModelInfo, Program
+from bertc.artifact.executable import Executable, Tensor
 from bertc.ir.graph import Constant, Graph
-from bertc.lowering.lower import LoweredModel, Packer, lower
-from bertc.lowering.pack import ALIGNMENT, PackedTensor
+from bertc.lowering.lower import Packer, lower
+from bertc.ports import CU_SEQLENS
+from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 
 Array = np.ndarray[Any, Any]
 
 MAX_OUTPUTS = 32
-"""Of one native program (``Program::kMaxOutputs``); a graph with more of them runs in several."""
+"""Outputs of one native program (``Program::kMaxOutputs``); a graph with more of them runs in several."""
 
-_PATH = Path("(in memory)")
+KEPT_GRAPHS = 2
+"""Graphs whose programs are kept: two that are compared with each other, batch by batch."""
 
 
 class CpuTarget:
     """Runs fused graphs (in fp32) and typed ones on packed inputs.
 
-    The program of the last graph is kept, so that running one graph batch by batch builds it once, and
-    so are its packed constants.
+    One of it serves a whole compilation: the programs of the last graphs are kept, so that running a graph
+    batch by batch builds it once, and a constant that several of these graphs share is packed once.
     """
 
-    def __init__(self, info: ModelInfo, *, num_threads: int | None = None) -> None:
-        self.info = info
+    def __init__(self, *, num_threads: int | None = None) -> None:
         self._num_threads = num_threads
-        self._graph: Graph | None = None
-        self._sessions: tuple[Session, ...] = ()
+        self._built: OrderedDict[Graph, _Built] = OrderedDict()
         self._packed = _PackedConstants()
 
     def __call__(self, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -51,101 +49,78 @@ class CpuTarget:
         ``inputs`` are those of the interpreter. Any value with two dimensions may be made an output;
         bf16 comes back as float32. Raises ``InputError`` for inputs that do not fit the model.
         """
+        batch = PackedBatch(
+            {name: array for name, array in inputs.items() if name != CU_SEQLENS}, inputs[CU_SEQLENS]
+        )
         results: dict[str, Array] = {}
-        for session in self._sessions_of(graph):
-            results |= session.run(
-                inputs["input_ids"], inputs["cu_seqlens"], inputs["token_type_ids"], inputs["position_ids"]
-            )
+        for session in self._build(graph).sessions:
+            results |= session.run_batch(batch)
         return {name: _widen(results[name]) for name in graph.outputs}
+
+    def executable(self, graph: Graph) -> Executable:
+        """What a file would hold of the graph."""
+        return self._build(graph).executable
 
     def session(self, graph: Graph) -> Session:
         """The graph as a session, for tasks; it has at most ``MAX_OUTPUTS`` outputs."""
-        (session,) = self._sessions_of(graph)
+        (session,) = self._build(graph).sessions
         return session
 
     @property
     def isa(self) -> str:
-        """The instruction set of the last graph's program. Raises ``IndexError`` before the first run."""
-        return self._sessions[0].isa
+        """The instruction set that the last graph ran on. Raises ``KeyError`` before the first run."""
+        return self._built[next(reversed(self._built))].sessions[0].isa
 
-    def _sessions_of(self, graph: Graph) -> tuple[Session, ...]:
-        if graph is not self._graph:
-            self._sessions = tuple(self._build(graph))
-            self._graph = graph
-        return self._sessions
-
-    def _build(self, graph: Graph) -> Iterator[Session]:
-        typed = graph if graph.stage == "typed" else graph.with_nodes(graph.nodes, stage="typed")
-        artifact = _in_memory(self.info, lower(typed, self._packed))
-        self._packed.forget_others()
-        outputs = iter(artifact.manifest.program.outputs.items())
-        while group := dict(itertools.islice(outputs, MAX_OUTPUTS)):
-            yield Session(_with_outputs(artifact, group), num_threads=self._num_threads)
+    def _build(self, graph: Graph) -> _Built:
+        if graph not in self._built:
+            executable = lower(graph, self._packed)
+            while len(self._built) >= KEPT_GRAPHS:
+                self._built.popitem(last=False)
+            sessions = tuple(
+                Session(part, num_threads=self._num_threads) for part in _with_few_outputs(executable)
+            )
+            self._built[graph] = _Built(executable, sessions)
+        self._built.move_to_end(graph)
+        return self._built[graph]
 
 
-@dataclass(frozen=True, eq=False)
-class _InMemory(Artifact):
-    """An artifact as if it had been written and opened, for sessions only: it has no tokenizer."""
+class _Built(NamedTuple):
+    """A graph that can run."""
 
-    arrays: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
-
-    def bytes_of(self, name: str) -> Array:
-        return self.arrays[name].reshape(-1).view(np.uint8)
+    executable: Executable
+    sessions: tuple[Session, ...]
 
 
-def _in_memory(info: ModelInfo, lowered: LoweredModel) -> _InMemory:
-    """``lowered`` with tensors that start on 64 bytes."""
-    arrays = {name: tensor.array for name, tensor in lowered.tensors.items()}
-    entries = {
-        name: TensorEntry(tensor.dtype.value, tensor.array.shape, 0, tensor.array.nbytes)
-        for name, tensor in lowered.tensors.items()
-    }
-    return _InMemory(
-        path=_PATH,
-        manifest=Manifest(info, lowered.program, {}, {}, {}),
-        tokenizer_json="",
-        tensors=MappingProxyType(entries),
-        size=sum(array.nbytes for array in arrays.values()),
-        format_version=FORMAT_VERSION,
-        header_sha256="",
-        weights_sha256="",
-        memory=np.empty(0, np.uint8),
-        arrays=MappingProxyType(arrays),
-    )
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PackedTensor(Tensor):
+    """A packed tensor with the array that it was made of: while it lives, no other array gets that id."""
+
+    source: Array
 
 
 class _PackedConstants:
-    """Packs constants, and remembers what it packed of the graph before: variants of a model share most."""
+    """Packs each constant once for all executables that are alive: variants of a model share most."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, Packer], tuple[Constant, PackedTensor]] = {}
-        self._used: dict[tuple[int, Packer], tuple[Constant, PackedTensor]] = {}
+        self._packed: WeakValueDictionary[tuple[int, Packer], _PackedTensor] = WeakValueDictionary()
 
-    def __call__(self, packer: Packer, constant: Constant) -> PackedTensor:
-        # The entry holds the constant too, so that no other array gets its id.
+    def __call__(self, packer: Packer, constant: Constant) -> Tensor:
         key = id(constant.array), packer
-        found = self._used.get(key) or self._kept.get(key) or (constant, _aligned(packer(constant)))
-        self._used[key] = found
-        return found[1]
-
-    def forget_others(self) -> None:
-        """Drop what was not asked for since the last call."""
-        self._kept, self._used = self._used, {}
+        found = self._packed.get(key)
+        if found is None:
+            tensor = packer(constant)
+            found = self._packed[key] = _PackedTensor(tensor.dtype, tensor.array, constant.array)
+        return found
 
 
-def _aligned(tensor: PackedTensor) -> PackedTensor:
-    """The tensor in memory that starts on 64 bytes, as in a mapped file."""
-    array = np.ascontiguousarray(tensor.array)
-    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    placed = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    placed[...] = array
-    return PackedTensor(tensor.dtype, placed)
-
-
-def _with_outputs(artifact: Artifact, outputs: Mapping[str, str]) -> Artifact:
-    program: Program = dataclasses.replace(artifact.manifest.program, outputs=outputs)
-    return dataclasses.replace(artifact, manifest=dataclasses.replace(artifact.manifest, program=program))
+def _with_few_outputs(executable: Executable) -> list[Executable]:
+    """The executable, once for each ``MAX_OUTPUTS`` of its outputs."""
+    outputs = iter(executable.program.outputs.items())
+    parts = []
+    while group := dict(itertools.islice(outputs, MAX_OUTPUTS)):
+        program = dataclasses.replace(executable.program, outputs=group)
+        parts.append(dataclasses.replace(executable, program=program))
+    return parts
 
 
 def _widen(array: Array) -> Array:

@@ -18,7 +18,7 @@ from bertc.artifact.schema import ModelInfo
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.measure import answers
 from bertc.compiler.samples import Batch, Samples
-from bertc.compiler.task_scores import EVALUATORS, TaskScorer
+from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.yardsticks import Yardstick, yardstick
 from bertc.errors import BudgetError, RecipeError
 from bertc.ir.graph import Graph
@@ -27,6 +27,7 @@ from bertc.quantize.costs import Costs
 from bertc.quantize.sensitivity import EXACT, Effect, Precisions, Score, measure_effects
 from bertc.recipe import Budget
 from bertc.runtime.progress import Advance, progress
+from bertc.task_table import TASKS
 
 Array = np.ndarray[Any, Any]
 
@@ -35,25 +36,27 @@ Variant = Callable[[Precisions], Graph]
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """The model that a budget is held for."""
+class BudgetedModel:
+    """The model that a budget is held for, in all variants that may be tried."""
 
     info: ModelInfo
     fused: Graph
     variant: Variant
     precisions: Precisions
-    """Those that the recipe asks for."""
+    """What the recipe asks for, by node."""
     samples: Samples
+    target: CpuTarget
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """What a model computes in, and how that came about; None without a budget."""
+class BudgetResult:
+    """What a model computes in, and how that came about."""
 
     precisions: Precisions
     outcome: BudgetOutcome | None
+    """None without a budget."""
     notes: tuple[str, ...] = ()
-    """For the reader of the certificate."""
+    """What a reader of the certificate should know of it."""
 
 
 def check_metric(info: ModelInfo, budget: Budget | None) -> None:
@@ -64,48 +67,52 @@ def check_metric(info: ModelInfo, budget: Budget | None) -> None:
 
 def _choose_metric(info: ModelInfo, budget: Budget) -> str:
     own = yardstick(info).metric
-    task = EVALUATORS[info.task].metric if info.task in EVALUATORS else None
+    task = TASKS[info.task].metric.name
     metric = budget.metric
     if metric == "auto":
-        metric = own if budget.eval_data is None or task is None else task
+        metric = own if budget.eval_data is None else task
     if metric not in (own, task):
-        choices = own if task is None else f"{own}, or with eval_data {task}"
-        raise RecipeError(f"budget.metric {metric} does not fit a model for {info.task}: use {choices}")
+        raise RecipeError(
+            f"budget.metric {metric} does not fit a model for {info.task}: use {own}, or with eval_data "
+            f"{task}"
+        )
     if metric == task and budget.eval_data is None:
         raise RecipeError(f"budget.metric {metric} needs budget.eval_data: labeled data to score on")
     return metric
 
 
 def hold_budget(
-    subject: Subject, budget: Budget | None, scorer: TaskScorer | None, *, show_progress: bool = False
-) -> Held:
+    model: BudgetedModel, budget: Budget | None, scorer: TaskScorer | None, *, show_progress: bool = False
+) -> BudgetResult:
     """The cheapest precisions that hold the budget, and how they were found; without one, the recipe's."""
     if budget is None:
-        return Held(subject.precisions, None)
-    metric = _choose_metric(subject.info, budget)
-    measure = yardstick(subject.info)
-    judge = _Judge(subject, measure, None if metric == measure.metric else scorer)
-    before = judge.measure(subject.precisions)
+        return BudgetResult(model.precisions, None)
+    metric = _choose_metric(model.info, budget)
+    measure = yardstick(model.info)
+    judge = _Judge(model, measure, None if metric == measure.metric else scorer)
+    before = judge.measure(model.precisions)
     effects: list[Effect] = []
     if before.drop > budget.max_drop:
-        count = sum(precision != EXACT for precision in subject.precisions.values())
+        count = sum(precision != EXACT for precision in model.precisions.values())
         with progress(count, "measuring each node", enabled=show_progress) as judge.advance:
-            effects = list(measure_effects(subject.precisions, judge.rank))
-    facts = subject.samples.facts
-    costs = Costs(subject.fused, subject.precisions, judge.isa, facts.tokens / max(facts.samples, 1))
+            effects = list(measure_effects(model.precisions, judge.rank))
+    facts = model.samples.facts
+    costs = Costs(model.fused, model.precisions, judge.isa, facts.tokens / max(facts.samples, 1))
     with progress(None, "trying fallbacks", enabled=show_progress and bool(effects)) as judge.advance:
         choice = fit(
-            subject.precisions,
+            model.precisions,
             before,
             effects,
             max_drop=budget.max_drop,
             cost=costs.cost,
-            tables=frozenset(node.name for node in subject.fused.nodes if node.op == "embed"),
+            tables=frozenset(node.name for node in model.fused.nodes if node.op == "embed"),
             measure=judge.measure,
             smooth=measure.smooth and metric == measure.metric,
         )
-    outcome = _outcome(subject, budget, metric, choice, effects, costs, judge.trials)
-    return Held(choice.precisions, outcome, tuple(_notes(measure, metric, budget.max_drop, judge.rows)))
+    outcome = _outcome(model, budget, metric, choice, effects, costs, judge.trials)
+    return BudgetResult(
+        choice.precisions, outcome, tuple(_notes(measure, metric, budget.max_drop, judge.rows))
+    )
 
 
 def _notes(measure: Yardstick, metric: str, max_drop: float, rows: int) -> Iterator[str]:
@@ -116,9 +123,9 @@ def _notes(measure: Yardstick, metric: str, max_drop: float, rows: int) -> Itera
         )
 
 
-def check_budget(held: Held, allow: bool) -> None:
+def check_budget(result: BudgetResult, allow: bool) -> None:
     """Raise ``BudgetError`` for a budget that is not kept, or warn if that is allowed."""
-    outcome = held.outcome
+    outcome = result.outcome
     if outcome is None or outcome.met:
         return
     message = (
@@ -135,10 +142,9 @@ def check_budget(held: Held, allow: bool) -> None:
 class _Judge:
     """Scores variants against the fp32 model, whose answers it keeps."""
 
-    def __init__(self, subject: Subject, yardstick: Yardstick, scorer: TaskScorer | None) -> None:
-        self._subject, self._yardstick, self._scorer = subject, yardstick, scorer
-        self._run = CpuTarget(subject.info)
-        self._expected = self._answers(subject.fused, subject.samples.batches)
+    def __init__(self, model: BudgetedModel, yardstick: Yardstick, scorer: TaskScorer | None) -> None:
+        self._model, self._yardstick, self._scorer = model, yardstick, scorer
+        self._expected = self._answers(model.fused, model.samples.batches)
         self.trials = 0
         self.advance: Advance = lambda _: None
 
@@ -149,20 +155,20 @@ class _Judge:
 
     @property
     def isa(self) -> str:
-        return self._run.isa
+        return self._model.target.isa
 
     def measure(self, precisions: Precisions) -> Score:
         """By the metric of the budget."""
-        graph = self._subject.variant(precisions)
-        score = self._score(graph, self._subject.samples.batches)
+        graph = self._model.variant(precisions)
+        score = self._score(graph, self._model.samples.batches)
         if self._scorer is not None:
-            drop = self._scorer.drop(self._scorer.score(graph))
+            drop = self._scorer.drop(self._scorer.score(self._model.target.session(graph)))
             score = Score(score.loss, drop, score.sqnr_db)
         return score
 
     def rank(self, precisions: Precisions) -> Score:
         """On few samples, and without the task's own metric, which takes longer and is coarse."""
-        return self._score(self._subject.variant(precisions), self._subject.samples.few)
+        return self._score(self._model.variant(precisions), self._model.samples.few)
 
     def _score(self, graph: Graph, batches: Sequence[Batch]) -> Score:
         self.trials += 1
@@ -177,11 +183,11 @@ class _Judge:
     def _answers(self, graph: Graph, batches: Sequence[Batch]) -> Array:
         output = self._yardstick.output
         only = graph.with_nodes(graph.nodes, outputs={output: graph.outputs[output]})
-        return answers(only, batches, self._run)[output]
+        return answers(only, batches, self._model.target)[output]
 
 
 def _outcome(
-    subject: Subject,
+    model: BudgetedModel,
     budget: Budget,
     metric: str,
     choice: Choice,
@@ -196,7 +202,7 @@ def _outcome(
         drop=choice.score.drop,
         met=choice.met,
         trials=trials,
-        fallbacks=tuple(_fallbacks(subject.precisions, choice.precisions, costs)),
+        fallbacks=tuple(_fallbacks(model.precisions, choice.precisions, costs)),
         sensitivity=tuple(
             Sensitivity(
                 name=effect.name,

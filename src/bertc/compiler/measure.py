@@ -18,7 +18,7 @@ from bertc.quantize.sensitivity import EXACT
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Graph, Mapping[str, Array]], dict[str, Array]]
-"""A target: a graph and packed inputs to the graph's outputs by public name."""
+"""A target: takes a graph and packed inputs, gives the graph's outputs by public name."""
 
 TOGETHER = 30
 """Results that are compared in one run: those of all of BERT-base's nodes take 0.4 MB for each token."""
@@ -44,8 +44,7 @@ def compare_layers(
     typed: Graph,
     precisions: Mapping[str, str],
     batches: Sequence[Batch],
-    run_reference: Run,
-    run_typed: Run,
+    run: Run,
 ) -> tuple[LayerFidelity, ...]:
     """The error of each embedding, linear layer, attention and layer norm of the typed graph.
 
@@ -59,7 +58,7 @@ def compare_layers(
         exact = reference.with_nodes(reference.nodes, outputs={p.node.name: p.node.outputs[0] for p in some})
         rounded = typed.with_nodes(typed.nodes, outputs={p.node.name: p.value for p in some})
         for batch in batches:
-            expected, found = run_reference(exact, batch.inputs), run_typed(rounded, batch.inputs)
+            expected, found = run(exact, batch.inputs), run(rounded, batch.inputs)
             for pair in some:
                 meters[pair.node.name].add(expected[pair.node.name], pair.widen(found[pair.node.name]))
     producers = typed.producers()

@@ -11,26 +11,27 @@ import time
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bertc import passes
 from bertc.artifact.certificate import Certificate
+from bertc.artifact.executable import Executable
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
 from bertc.artifact.writer import check_destination, write_artifact
 from bertc.compiler.calibration import calibration_facts, calibration_notes, collect_statistics
-from bertc.compiler.calibration_data import read_calibration_data
-from bertc.compiler.certify import Graphs, certify
-from bertc.compiler.fit_budget import Subject, check_budget, hold_budget
+from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
+from bertc.compiler.certify import Graphs, ReferenceCheck, certify, check_reference
+from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.errors import RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
-from bertc.lowering.lower import LoweredModel, lower
 from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
@@ -40,8 +41,10 @@ from bertc.recipe.keys import raise_problems
 from bertc.recipe.presets import PROFILES
 from bertc.runtime.progress import progress
 from bertc.runtime.tokenization import Tokenizer
+from bertc.task_table import TASKS
 from bertc.version import __version__
 
+T = TypeVar("T")
 OnStep = Callable[[str, float], None]
 """Called after each step with its name and the seconds it took."""
 
@@ -106,36 +109,46 @@ def run_pipeline(
         "read calibration data",
         lambda: read_calibration_data(chosen.calibration, model, show_progress=show_progress),
     )
-    scorer = step("score the fp32 model", lambda: _scorer(model, fused, eval_data, chosen.budget))
+    target = CpuTarget()
+    reference = step("check the fp32 kernels", lambda: _check_reference(model, fused, data, target))
+    # Nothing needs the imported graph any more, and what fusion made anew of it is a quarter of the weights.
+    model = dataclasses.replace(model, graph=fused)
+    scorer = step("score the fp32 model", lambda: _scorer(model, eval_data, chosen.budget, target))
     precisions = choose_precisions(fused, chosen)
     statistics = step(
         "calibrate",
-        lambda: collect_statistics(chosen, model, fused, precisions, data, show_progress=show_progress),
+        lambda: collect_statistics(
+            chosen, model, fused, precisions, data, target, show_progress=show_progress
+        ),
     )
     quantizer = Quantizer(fused, chosen, statistics)
     quantized = step(
         f"quantize to {chosen.layer_dtype}",
         lambda: _quantize(quantizer, precisions, show_progress=show_progress),
     )
-    subject = Subject(model.info, fused, lambda p: quantizer(p).graph, precisions, data.held_out)
-    held = step(
-        "hold the budget", lambda: hold_budget(subject, chosen.budget, scorer, show_progress=show_progress)
+    candidates = BudgetedModel(
+        model.info, fused, lambda p: quantizer(p).graph, precisions, data.held_out, target
     )
-    check_budget(held, allow_over_budget)
-    if held.precisions != precisions:
-        quantized = quantizer(held.precisions)
-    lowered = step("lower", lambda: lower(quantized.graph))
-    graphs = Graphs(model.graph, quantized.reference, quantized.graph, held.precisions)
-    certificate = step("certify", lambda: certify(model.info, graphs, data.held_out, scorer))
+    within_budget = step(
+        "hold the budget", lambda: hold_budget(candidates, chosen.budget, scorer, show_progress=show_progress)
+    )
+    check_budget(within_budget, allow_over_budget)
+    if within_budget.precisions != precisions:
+        quantized = quantizer(within_budget.precisions)
+    executable = step("lower", lambda: target.executable(quantized.graph))
+    graphs = Graphs(quantized.reference, quantized.graph, within_budget.precisions)
+    certificate = step(
+        "certify", lambda: certify(model.info, graphs, data.held_out, reference, target, scorer)
+    )
     certificate = dataclasses.replace(
         certificate,
-        budget=held.outcome,
-        notes=(*held.notes, *calibration_notes(statistics), *notes(quantized)),
+        budget=within_budget.outcome,
+        notes=(*within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
         methods=describe(quantized, chosen),
         **calibration_facts(statistics, quantized.plans),
     )
-    manifest = _manifest(model, lowered, chosen, certificate)
-    step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, lowered.tensors))
+    manifest = _manifest(model, executable, chosen, certificate)
+    step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
 
 
@@ -145,12 +158,19 @@ class _Steps:
     def __init__(self, on_step: OnStep | None) -> None:
         self._on_step = on_step
 
-    def __call__(self, name: str, work: Callable[[], Any]) -> Any:
+    def __call__(self, name: str, work: Callable[[], T]) -> T:
         start = time.perf_counter()
         result = work()
         if self._on_step is not None:
             self._on_step(name, time.perf_counter() - start)
         return result
+
+
+def _check_reference(
+    model: ImportedModel, fused: Graph, data: CalibrationData, target: CpuTarget
+) -> ReferenceCheck:
+    output = TASKS[model.info.task].output
+    return check_reference(model.graph, fused, data.held_out, output, target)
 
 
 def _quantize(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progress: bool) -> Quantized:
@@ -161,13 +181,13 @@ def _quantize(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progr
 
 
 def _scorer(
-    model: ImportedModel, fused: Graph, eval_data: str | PathLike[str] | None, budget: Budget | None
+    model: ImportedModel, eval_data: str | PathLike[str] | None, budget: Budget | None, target: CpuTarget
 ) -> TaskScorer | None:
     path = eval_data or (budget.eval_data if budget is not None else None)
     if path is None:
         return None
     tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
-    return TaskScorer(model.info, tokenizer, Path(path), fused)
+    return TaskScorer(model.info, tokenizer, Path(path), target.session(model.graph))
 
 
 def _choose_recipe(
@@ -208,7 +228,7 @@ def _choose_source(source: str | PathLike[str] | None, recipe: Recipe) -> str | 
 
 
 def _manifest(
-    model: ImportedModel, lowered: LoweredModel, recipe: Recipe, certificate: Certificate
+    model: ImportedModel, executable: Executable, recipe: Recipe, certificate: Certificate
 ) -> Manifest:
     provenance = {
         "source": dict(model.source),
@@ -217,4 +237,4 @@ def _manifest(
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    return Manifest(model.info, lowered.program, recipe.to_dict(), certificate.to_json_value(), provenance)
+    return Manifest(model.info, executable.program, recipe.to_dict(), certificate.to_json_value(), provenance)

@@ -12,7 +12,7 @@ from bertc.errors import InputError
 from bertc.files.arrays import Prepared, PreparedIds, PreparedVectors, is_prepared, read_arrays
 from bertc.files.hub import read_hub
 from bertc.files.sampling import reservoir
-from bertc.files.texts import READERS, Record, read_texts
+from bertc.files.texts import READERS, Record, data_suffix, read_texts
 from bertc.recipe import Calibration
 
 Source = Record | Prepared
@@ -85,7 +85,7 @@ def _open(calibration: Calibration) -> Iterator[Source]:
 
 
 def _texts_in(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in READERS)
+    files = sorted(file for file in folder.rglob("*") if data_suffix(file) in READERS)
     if not files:
         raise InputError(f"{folder} holds no {', '.join(READERS)}, .npy or .npz file")
     return files

@@ -12,6 +12,7 @@ import numpy as np
 from bertc import fidelity
 from bertc.artifact.certificate import LogitFidelity, ValueFidelity, VectorFidelity
 from bertc.artifact.schema import ModelInfo
+from bertc.task_table import TASKS
 
 Array = np.ndarray[Any, Any]
 Compare = Callable[[Array, Array], Array]
@@ -44,10 +45,11 @@ class Yardstick:
 
 def yardstick(info: ModelInfo) -> Yardstick:
     """That of a model's task and kind of labels."""
-    if info.task == "embedding":
+    task = TASKS[info.task]
+    if task.compares == "vectors":
         return Yardstick(
-            output="sentence_embedding",
-            metric="cosine",
+            output=task.output,
+            metric=task.fidelity_metric,
             smooth=True,
             unit="cosine",
             rows=fidelity.cosine,
@@ -57,7 +59,7 @@ def yardstick(info: ModelInfo) -> Yardstick:
         )
     if info.problem_type == "regression":
         return Yardstick(
-            output=LOGITS,
+            output=task.output,
             metric="correlation",
             smooth=True,
             unit="difference",
@@ -69,8 +71,8 @@ def yardstick(info: ModelInfo) -> Yardstick:
     independent = has_independent_labels(info)
     divergence = partial(fidelity.kl_divergence, independent=independent)
     return Yardstick(
-        output=LOGITS,
-        metric="top1_agreement",
+        output=task.output,
+        metric=task.fidelity_metric,
         smooth=False,
         unit="divergence",
         rows=divergence,
@@ -82,7 +84,7 @@ def yardstick(info: ModelInfo) -> Yardstick:
 
 def has_independent_labels(info: ModelInfo) -> bool:
     """Whether each logit is an answer of its own, as the classification task has it."""
-    return info.problem_type == "multi_label_classification" or len(info.id2label) == 1
+    return info.problem_type == "multi_label_classification" or len(info.labels) == 1
 
 
 def compare_vectors(expected: Array, found: Array) -> VectorFidelity:

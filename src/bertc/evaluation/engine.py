@@ -54,6 +54,12 @@ class Result:
         return asdict(self)
 
 
+def labels_of(engine: Any) -> Sequence[str]:
+    """The labels of one of our own encoders, by class number."""
+    labels: Sequence[str] = engine.info.labels
+    return labels
+
+
 def token_counts(engine: Any, inputs: Sequence[Any], *, truncate: bool = True) -> dict[str, int]:
     """Tokens and truncated inputs, as far as the engine can tell."""
     if not isinstance(engine, CountsTokens):

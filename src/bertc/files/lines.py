@@ -1,16 +1,53 @@
-"""Lines of a UTF-8 file with their numbers: what every reader of text starts from."""
+"""Lines of a UTF-8 file with their numbers: what every reader of text starts from.
+
+Files whose names end in ``.gz``, ``.bz2`` or ``.xz`` are decompressed as they are read.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from typing import IO
 
-from bertc.errors import InputError
+from bertc.errors import BertcError, InputError
 
 STDIN = "-"
+COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+"""Ending of the name -> module of the standard library."""
+
+
+def compression(path: str | PathLike[str]) -> str | None:
+    """The ending that says how a file is compressed, if it is."""
+    suffix = Path(path).suffix.lower()
+    return suffix if suffix in COMPRESSED else None
+
+
+@contextmanager
+def open_bytes(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file, decompressed, or standard input for ``-``.
+
+    Raises ``InputError`` if it cannot be read, then or later in the block.
+    """
+    suffix = compression(path)
+    try:
+        if str(path) == STDIN:
+            yield sys.stdin.buffer
+        elif suffix is None:
+            with Path(path).open("rb") as file:
+                yield file
+        else:
+            with import_module(COMPRESSED[suffix]).open(path, "rb") as file:
+                yield file
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # what the decompressors raise has no common base
+        if suffix is None or isinstance(error, (BertcError, UnicodeError)):
+            raise
+        raise InputError(f"cannot read {path}: damaged, or no {suffix} file ({error})") from None
 
 
 def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
@@ -19,13 +56,9 @@ def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
     Only a line feed ends a line, with or without a carriage return before it: texts may hold any
     other separator. Raises ``InputError`` with file and line where a line is not UTF-8.
     """
-    name = str(path)
-    try:
-        with nullcontext(sys.stdin.buffer) if name == STDIN else Path(path).open("rb") as file:
-            for number, raw in enumerate(file, 1):
-                yield number, _decode(raw, name, number)
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror or error}") from None
+    with open_bytes(path) as file:
+        for number, raw in enumerate(file, 1):
+            yield number, _decode(raw, str(path), number)
 
 
 def _decode(raw: bytes, name: str, number: int) -> str:

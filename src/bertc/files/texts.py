@@ -1,17 +1,25 @@
-"""Texts from a file, one record at a time: ``.txt``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``."""
+"""Texts from a file, one record at a time: ``.txt``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``.
+
+Any of them may be compressed (``.jsonl.gz``).
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertc.errors import InputError, MissingExtraError
-from bertc.files.lines import STDIN, read_lines
+from bertc.files.lines import STDIN, compression, open_bytes, read_lines
 
+LONGEST_CELL = 2**27
+"""Characters of a cell of a ``.csv`` file. Without a limit, a quote that is never closed would read all of
+a file into memory; the csv module's own, 131,072, is less than some texts have."""
 SLICE_RECORDS = 4096
 SLICE_CHARACTERS = 4 * 1024 * 1024
 """Enough to keep all threads busy, and little enough to hold in memory: 4096 vectors of 768 are 12 MB."""
@@ -20,8 +28,8 @@ SLICE_CHARACTERS = 4 * 1024 * 1024
 class Record(NamedTuple):
     """A text and what to call it."""
 
-    id: int | str
-    """What the file says, else the number of the record, from 0."""
+    id: Any
+    """What the file says (a string, a number, None, a date, ...), else the number of the record, from 0."""
     text: str
     pair: str | None = None
     """The second text, where one was asked for."""
@@ -41,7 +49,7 @@ def read_texts(
     pair_column: str | None = None,
     kind: str | None = None,
 ) -> Iterator[Record]:
-    """The texts of a file, or of standard input for ``-`` (one per line).
+    """The texts of a file, or of standard input for ``-`` (one per line, unless ``kind`` says otherwise).
 
     ``.txt``: a text per line, blank ones too. ``.jsonl``: per line a string, or an object with
     ``column`` and perhaps ``id``. ``.csv`` (quoted) and ``.tsv`` (never quoted): a header names the
@@ -49,7 +57,7 @@ def read_texts(
     ``pair_column`` has the second texts of pairs; ``kind`` is a suffix to go by instead of the file's.
     Raises ``InputError`` with file and line for what is no text.
     """
-    suffix = kind or (".txt" if str(path) == STDIN else Path(path).suffix.lower())
+    suffix = kind or data_suffix(path)
     if suffix not in READERS:
         raise InputError(f"{path}: cannot read {suffix or 'a file without suffix'}: use {', '.join(READERS)}")
     columns = (column,) if pair_column is None else (column, pair_column)
@@ -57,12 +65,20 @@ def read_texts(
         yield to_record(row, columns, index)
 
 
+def data_suffix(path: str | PathLike[str]) -> str:
+    """The ending that says what is in a file: ``.jsonl`` for ``file.jsonl.gz``, ``.txt`` for ``-``."""
+    if str(path) == STDIN:
+        return ".txt"
+    name = Path(path)
+    return (name.with_suffix("") if compression(name) else name).suffix.lower()
+
+
 def to_record(row: Row, columns: tuple[str, ...], index: int) -> Record:
     """The texts of a row. Raises ``InputError`` where it has none."""
     texts = [_text(row, column) for column in columns]
     name = row.cells.get("id", index)
-    if not isinstance(name, (int, str)):
-        raise InputError(f"{row.where}: 'id' is {type(name).__name__}, expected a string or a whole number")
+    if isinstance(name, float) and not math.isfinite(name):  # a missing number, as pandas writes it
+        name = None
     return Record(name, *texts)
 
 
@@ -103,17 +119,25 @@ def _read_tsv(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[R
 
 
 def _read_csv(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+    # Of the whole process, there is no other way. It is only ever raised: putting it back would take it from
+    # a reader in another thread.
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
+    with open_bytes(path) as raw:
+        file = io.TextIOWrapper(raw, "utf-8-sig", newline="")
+        reader = csv.reader(file, strict=True)
+        try:
             yield from _table(path, columns, ((reader.line_num, cells) for cells in reader if cells))
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: not comma-separated with quotes ({error}): tables that are"
-            " separated by tabs are .tsv"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, line {reader.line_num}: not comma-separated with quotes ({error}): tables that are"
+                " separated by tabs are .tsv"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}, after line {reader.line_num}: not UTF-8 ({error.reason}): convert the file"
+            ) from None
+        finally:
+            file.detach()  # or it would close standard input
 
 
 def _table(
@@ -136,22 +160,26 @@ def _read_parquet(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterat
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("pyarrow", "parquet", f"reading {path}") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            found = file.schema_arrow.names
-            missing = [column for column in columns if column not in found]
-            if missing:
-                raise InputError(
-                    f"{path}: no column {missing[0]!r}, it has {', '.join(found)}: name one of them"
-                )
-            wanted = [*columns, *({"id"} & set(found))]
-            index = 0
-            for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=wanted):
-                for cells in batch.to_pylist():
-                    yield Row(f"{path}, row {index}", cells)
-                    index += 1
-    except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+    with open_bytes(path) as raw:
+        in_memory = str(path) == STDIN or compression(path)  # what is not a plain file has no random access
+        try:
+            with parquet.ParquetFile(io.BytesIO(raw.read()) if in_memory else path) as file:
+                yield from _parquet_rows(path, file, columns)
+        except (arrow.ArrowException, OSError) as error:
+            raise InputError(f"cannot read {path}: {error}") from None
+
+
+def _parquet_rows(path: str | PathLike[str], file: Any, columns: tuple[str, ...]) -> Iterator[Row]:
+    found = file.schema_arrow.names
+    missing = [column for column in columns if column not in found]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(found)}: name one of them")
+    wanted = [*columns, *({"id"} & set(found))]
+    index = 0
+    for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=wanted):
+        for cells in batch.to_pylist():
+            yield Row(f"{path}, row {index}", cells)
+            index += 1
 
 
 def _text(row: Row, column: str) -> str:

@@ -1,11 +1,13 @@
 """Vectors to a file, a slice at a time: ``.npy``, ``.jsonl`` or ``.parquet``.
 
-A file appears at its destination complete or not at all.
+A file appears at its destination complete or not at all. What was written before an input turned out to
+be wrong is kept beside it, under a name that says so.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -27,14 +29,37 @@ Write = Callable[[Sequence[Record], FloatArray], None]
 def vector_writer(path: Path, width: int) -> Iterator[Write]:
     """Open ``path`` for vectors of ``width`` numbers; the suffix says which format.
 
-    Raises ``InputError`` where the disk refuses.
+    If the block raises ``InputError`` after the first rows, these go to :func:`partial_path`. Raises
+    ``InputError`` where the disk refuses.
     """
     check_suffix(path)
+    failure: InputError | None = None
+    rows = 0
+
+    def counted(records: Sequence[Record], vectors: FloatArray) -> None:
+        nonlocal rows
+        write(records, vectors)
+        rows += len(vectors)
+
     try:
-        with replace_atomically(path) as file, WRITERS[path.suffix.lower()](file, width) as write:
-            yield write
+        with replace_atomically(path) as file:
+            with WRITERS[path.suffix.lower()](file, width) as write:
+                try:
+                    yield counted
+                except InputError as error:
+                    failure = error
+            if failure is not None:
+                if rows:
+                    file.flush()
+                    shutil.move(file.name, partial_path(path))
+                raise failure
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; nothing was left there") from None
+
+
+def partial_path(path: Path) -> Path:
+    """Where the rows of ``path`` go that were written before a failure: ``vectors.partial.npy``."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 def check_suffix(path: Path) -> None:
@@ -44,8 +69,11 @@ def check_suffix(path: Path) -> None:
 
 
 def to_json_line(record: Record, vector: FloatArray) -> str:
-    """``{"id": ..., "text": ..., "embedding": [...]}``, the numbers with all digits that float32 has."""
-    head = json.dumps({"id": record.id, "text": record.text})
+    """``{"id": ..., "text": ..., "embedding": [...]}``, the numbers with all digits that float32 has.
+
+    An id that JSON has no form for, such as a date, is a string.
+    """
+    head = json.dumps({"id": record.id, "text": record.text}, default=str)
     numbers = ", ".join(map("{:.9g}".format, vector.tolist()))
     return f'{head[:-1]}, "embedding": [{numbers}]}}'
 
@@ -85,7 +113,7 @@ def _jsonl(file: IO[bytes], _: int) -> Iterator[Write]:
 
 @contextmanager
 def _parquet(file: IO[bytes], width: int) -> Iterator[Write]:
-    """Columns id (string), text, embedding (a list of ``width`` floats); a row group per slice."""
+    """Columns id (string or null), text, embedding (a list of ``width`` floats); a row group per slice."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -98,13 +126,17 @@ def _parquet(file: IO[bytes], width: int) -> Iterator[Write]:
         def write(records: Sequence[Record], vectors: FloatArray) -> None:
             flat = arrow.array(vectors.reshape(-1), arrow.float32())
             columns = [
-                arrow.array([_unicode(str(record.id)) for record in records], arrow.string()),
+                arrow.array([_id(record) for record in records], arrow.string()),
                 arrow.array([_unicode(record.text) for record in records], arrow.string()),
                 arrow.FixedSizeListArray.from_arrays(flat, width),
             ]
             writer.write_table(arrow.table(columns, schema=schema))
 
         yield write
+
+
+def _id(record: Record) -> str | None:
+    return None if record.id is None else _unicode(str(record.id))
 
 
 def _unicode(text: str) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from mmap import mmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ Array = np.ndarray[Any, Any]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.bin")
+PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "model.pt", "model.bin")
+OTHER_FRAMEWORKS = {"tf_model*.h5": ("TensorFlow", "from_tf"), "flax_model*.msgpack": ("Flax", "from_flax")}
+"""Pattern of the file name -> whose weights these are, and transformers 4's keyword for reading them."""
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LARGEST_HEADER = 100_000_000
@@ -59,35 +62,57 @@ def read_tensors(
 ) -> dict[str, StoredTensor]:
     """All tensors of the checkpoint by name, their data not yet read.
 
-    Raises ``CheckpointError`` if there is no safetensors file (with advice, if there is a pickle), or
-    if a file is missing or damaged. ``model_class`` goes into the advice.
+    Raises ``CheckpointError`` if there is no safetensors file (with advice, if weights are there in another
+    form), or if a file is missing or damaged. ``model_class`` goes into the advice.
     """
     single, index = (subfolder + file for file in (WEIGHTS, INDEX))
     if folder.has(single):
         return {tensor.name: tensor for tensor in _tensors(folder, single)}
     if folder.has(index):
         return _sharded(folder, subfolder, index)
-    pickles = [subfolder + file for file in PICKLES if folder.has(subfolder + file)]
-    problem = f"{single} is missing in {folder.path}"
-    if pickles:
-        problem = (
-            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when opened"
+    raise CheckpointError(_what_is_there(folder, subfolder, single, model_class))
+
+
+def _what_is_there(folder: CheckpointFolder, subfolder: str, wanted: str, model_class: str) -> str:
+    """Why there are no weights in safetensors, and what to do about it.
+
+    Of a model of the hub only the files that we read were downloaded: there, the cause is a guess.
+    """
+    path = folder.path / subfolder
+    if pickles := _matches(path, PICKLES):
+        return (
+            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when opened. "
+            f"Convert it where PyTorch is installed: {_conversion(folder, subfolder, model_class)}"
         )
-    raise CheckpointError(f"{problem}. {_conversion_advice(folder, subfolder, model_class)}")
+    for pattern, (framework, keyword) in OTHER_FRAMEWORKS.items():
+        if found := _matches(path, (pattern,)):
+            command = _conversion(folder, subfolder, model_class, f", {keyword}=True")
+            return (
+                f"{folder.path} holds its weights for {framework} alone ({found[0]}). Convert it where "
+                f"{framework}, PyTorch and transformers 4 are installed: {command}"
+            )
+    if folder.revision is not None:
+        return (
+            f"{folder.name} has no {wanted}. If it has a pytorch_model.bin, convert that where PyTorch is "
+            f"installed: {_conversion(folder, subfolder, model_class)}"
+        )
+    files = ", ".join(sorted(each.name for each in path.iterdir())) if path.is_dir() else ""
+    return f"{wanted} is missing in {folder.path}, which holds {files or 'nothing'}: download the model again"
 
 
-def _conversion_advice(folder: CheckpointFolder, subfolder: str, model_class: str) -> str:
-    """How to make safetensors of a pickle; a model of the hub goes into a folder of its own."""
+def _matches(path: Path, patterns: Iterable[str]) -> list[str]:
+    return [file.name for pattern in patterns for file in sorted(path.glob(pattern))]
+
+
+def _conversion(folder: CheckpointFolder, subfolder: str, model_class: str, keyword: str = "") -> str:
+    """The command that makes safetensors; a model of the hub goes into a folder of its own."""
     path = str(folder.path / subfolder)
     source, target = (path, path) if folder.revision is None else (folder.name, "converted")
     commands = (
-        f"t.{name}.from_pretrained({source!r}).save_pretrained({target!r})"
-        for name in (model_class, "AutoTokenizer")
+        f"t.{name}.from_pretrained({source!r}{keyword}).save_pretrained({target!r})"
+        for name, keyword in ((model_class, keyword), ("AutoTokenizer", ""))
     )
-    return (
-        "A checkpoint with pytorch_model.bin only is converted where PyTorch is installed: "
-        f'python -c "import transformers as t; {"; ".join(commands)}"'
-    )
+    return f'python -c "import transformers as t; {"; ".join(commands)}"'
 
 
 def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, StoredTensor]:

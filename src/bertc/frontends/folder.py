@@ -10,6 +10,21 @@ from typing import Any
 
 from bertc.errors import CheckpointError
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def model_name(path: Path) -> str:
+    """What to call the model in a folder: ``owner/name`` in the hub's cache, else the folder's own name.
+
+    The folder above gives the name of one that is called "model", as inside many a training run.
+    """
+    resolved = path.resolve()
+    for folder in (resolved, *resolved.parents):
+        repository = folder.parent.parent.name
+        if folder.parent.name == "snapshots" and repository.startswith("models--"):
+            return repository.removeprefix("models--").replace("--", "/", 1)
+    return resolved.parent.name if resolved.name == "model" else resolved.name
+
 
 class CheckpointFolder:
     """The files of a checkpoint; each that is read is recorded in ``hashes``."""
@@ -22,8 +37,13 @@ class CheckpointFolder:
         """Relative path -> SHA-256 of every file read so far."""
 
     def has(self, file: str) -> bool:
-        """Whether the file is there."""
-        return self._locate(file).is_file()
+        """Whether the file is there. Raises ``CheckpointError`` for a link to what is not."""
+        path = self._locate(file)
+        if path.is_symlink() and not path.exists():
+            raise CheckpointError(
+                f"{path} is a link to {path.readlink()}, where nothing is: download the checkpoint again"
+            )
+        return path.is_file()
 
     def read_json(self, file: str) -> dict[str, Any]:
         """A JSON file that holds an object."""
@@ -53,6 +73,11 @@ class CheckpointFolder:
             raise CheckpointError(f"{file} is missing in {self.path}") from None
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / file} cannot be read: {error}") from None
+        if data[: len(_LFS_POINTER)] == _LFS_POINTER:
+            raise CheckpointError(
+                f"{self.path / file} is a Git LFS pointer, not the file itself: run git lfs pull "
+                f"in {self.path}"
+            )
         self.hashes[file] = hashlib.sha256(data).hexdigest()
         return data
 

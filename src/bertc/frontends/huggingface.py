@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bertc.architectures import FAMILIES, Family
-from bertc.architectures.base import EncoderConfig, Head
-from bertc.artifact.schema import ModelInfo
+from bertc.architectures import ConfigReader, EncoderConfig, Family, ModelBuilder
+from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
-from bertc.frontends import hub, weights
-from bertc.frontends.checkpoint import StoredTensor, read_tensors
+from bertc.frontends import hub
+from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.model_class import ENCODER_HEAD, find_class
 from bertc.frontends.sentence_transformers import SentenceModules, max_seq_length, read_modules
 from bertc.frontends.tokenizer import read_tokenizer
-from bertc.ir.verifier import verify
+from bertc.frontends.weights import by_plain_name
+from bertc.heads import Head, HeadOptions
+from bertc.ir.verifier import output_ports
 
 _DEFAULT_NUM_LABELS = 2
 """As in ``transformers``, when config.json has neither id2label nor num_labels."""
@@ -31,26 +34,34 @@ def import_model(source: str | Path) -> ImportedModel:
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
     raw = folder.read_json(f"{subfolder}config.json")
-    family, model_class = _family(raw, folder, is_sentence_model=modules is not None)
-    config = family.read_config(raw)
+    with _name_the_folder(folder):
+        model = find_class(raw, is_sentence_model=modules is not None)
+    config = _read_config(model.family, raw)
     tokenizer_config = folder.read_json_if_there(f"{subfolder}tokenizer_config.json")
     sentence_config = folder.read_json_if_there(f"{subfolder}sentence_bert_config.json")
-    labels = _labels(raw) if family.tasks[model_class] != "embedding" else ()
-    tensors = weights.by_plain_name(read_tensors(folder, subfolder, model_class=model_class), family.prefix)
-    head = _head(family.tasks[model_class], modules or SentenceModules(), len(labels), tensors)
-    info = _info(
-        folder.name,
-        model_class,
-        config,
-        head,
-        labels,
-        max_seq_length=max_seq_length(sentence_config, tokenizer_config, config.max_position_embeddings),
-        problem_type=raw.get("problem_type"),
-    )
+    labels = _labels(raw) if model.head.has_labels else ()
+    limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
     tokenizer_json = read_tokenizer(folder, subfolder, tokenizer_config, sentence_config)
-    arrays = weights.load(tensors, family.tensor_shapes(config, head), str(folder.path))
-    graph = family.build(config, head, arrays)
-    verify(graph)
+    stored = read_tensors(folder, subfolder, model_class=model.name)
+    with _name_the_folder(folder):
+        builder = ModelBuilder(by_plain_name(stored, model.family.renames, _names_of(model.family, config)))
+    sentence = modules or SentenceModules()
+    options = HeadOptions(len(labels), sentence.pooling, sentence.normalize)
+    hidden = model.family.encoder(builder, config)
+    outputs = model.head.outputs(builder, hidden, model.family.heads[model.head.name], options)
+    with _name_the_folder(folder):
+        graph = builder.graph(outputs)
+    problem_type = raw.get("problem_type")
+    info = ModelInfo(
+        name=folder.name,
+        architecture=model.name,
+        task=model.head.name,
+        outputs=output_ports(graph),
+        max_seq_length=limit,
+        labels=labels,
+        problem_type=problem_type if isinstance(problem_type, str) else None,
+        facts=_facts(config, model.head, options),
+    )
     return ImportedModel(graph, info, tokenizer_json, _provenance(folder))
 
 
@@ -67,39 +78,37 @@ def _locate(source: str | Path) -> CheckpointFolder:
     return hub.download(source)
 
 
-def _family(
-    raw: Mapping[str, Any], folder: CheckpointFolder, *, is_sentence_model: bool
-) -> tuple[Family, str]:
-    model_type, classes = raw.get("model_type"), raw.get("architectures")
-    family = FAMILIES.get(str(model_type))
-    supported = ", ".join(name for each in FAMILIES.values() for name in each.tasks)
-    if family is None:
-        raise CheckpointError(
-            f"{folder.path}: config.json has model_type {model_type!r} (architectures {classes!r}), "
-            f"which is not supported. Supported are {supported}"
-        )
-    encoder = next(name for name, task in family.tasks.items() if task == "embedding")
-    if is_sentence_model or not classes:
-        # sentence-transformers takes the bare encoder whatever head the checkpoint was saved with.
-        return family, encoder
-    if not isinstance(classes, list) or len(classes) != 1 or classes[0] not in family.tasks:
-        raise CheckpointError(
-            f"{folder.path}: config.json has architectures {classes!r}, which is not supported. "
-            f"Supported are {supported}"
-        )
-    return family, classes[0]
+@contextmanager
+def _name_the_folder(folder: CheckpointFolder) -> Iterator[None]:
+    """Say which folder a problem is in."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder.path}: {error}") from None
 
 
-def _head(task: str, modules: SentenceModules, num_labels: int, tensors: Mapping[str, StoredTensor]) -> Head:
-    if task != "embedding":
-        return Head(task, num_labels, with_pooler=task == "classification")
-    has_pooler = any(name.startswith("pooler.") for name in tensors)
-    return Head(
-        task,
-        with_pooler=has_pooler or modules.pooling == "pooler",
-        pooling=modules.pooling,
-        normalize=modules.normalize,
-    )
+def _names_of(family: Family, config: EncoderConfig) -> Collection[str]:
+    """The names of the encoder's tensors, found by building it once without any."""
+    draft = ModelBuilder({})
+    family.encoder(draft, config)
+    return draft.wanted
+
+
+def _read_config(family: Family, raw: Mapping[str, Any]) -> EncoderConfig:
+    reader = ConfigReader(raw)
+    config = family.read_config(reader)
+    if reader.problems:
+        raise CheckpointError(f"config.json: {'; '.join(reader.problems)}")
+    return config
+
+
+def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str, Attribute]:
+    """What people and benchmarks want to know of the model: sizes, and what makes a sentence's vector."""
+    sentence: dict[str, Attribute] = {
+        "pooling": options.pooling,
+        "normalize_embeddings": options.normalize,
+    }
+    return {**config.facts(), **(sentence if head.name == ENCODER_HEAD else {})}
 
 
 def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -113,36 +122,6 @@ def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
     if not keys or set(table) != set(keys):
         raise CheckpointError('config.json: id2label must map "0", "1", ... to label names, without gaps')
     return tuple(str(table[key]) for key in keys)
-
-
-def _info(
-    name: str,
-    model_class: str,
-    config: EncoderConfig,
-    head: Head,
-    labels: tuple[str, ...],
-    *,
-    max_seq_length: int,
-    problem_type: Any,
-) -> ModelInfo:
-    is_embedding = head.task == "embedding"
-    return ModelInfo(
-        name=name,
-        architecture=model_class,
-        task=head.task,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        intermediate_size=config.intermediate_size,
-        vocab_size=config.vocab_size,
-        max_position_embeddings=config.max_position_embeddings,
-        type_vocab_size=config.type_vocab_size,
-        max_seq_length=max_seq_length,
-        pooling=head.pooling if is_embedding else None,
-        normalize_embeddings=head.normalize,
-        id2label=labels,
-        problem_type=problem_type if isinstance(problem_type, str) else None,
-    )
 
 
 def _provenance(folder: CheckpointFolder) -> dict[str, Any]:

@@ -49,3 +49,9 @@ def read_tokenizer(
     except Exception as error:  # the library raises plain Exception
         raise CheckpointError(f"{folder.path / file} is not a tokenizer: {error}") from None
     return text
+
+
+def tokens_beyond(tokenizer_json: str, vocab_size: int) -> list[str]:
+    """The tokens whose ids lie beyond the last row of an embedding table of ``vocab_size`` rows, by id."""
+    ids = Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True)
+    return sorted((token for token, number in ids.items() if number >= vocab_size), key=ids.__getitem__)

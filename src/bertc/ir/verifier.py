@@ -11,7 +11,7 @@ from bertc.ir.formulas import round_to_bf16
 from bertc.ir.graph import SEQUENCES_PLUS_ONE, Attribute, Constant, DType, Graph, Node, Stage, TensorType
 from bertc.ir.op import Op, Types
 from bertc.ir.ops import OPS
-from bertc.ports import CU_SEQLENS, SELECTED, SEQUENCES, TOKENS
+from bertc.ports import CU_SEQLENS, SELECTED, SEQUENCES, TOKENS, Port
 
 _NUMPY_DTYPES = {
     DType.F32: np.float32,
@@ -46,6 +46,15 @@ def verify(graph: Graph, *, stages: Collection[Stage] | None = None) -> dict[str
         if value not in types:
             raise GraphError(f"graph output {public!r} is {value!r}, which nothing produces")
     return types
+
+
+def output_ports(graph: Graph) -> tuple[Port, ...]:
+    """The graph's outputs as ports: each a matrix of floats. Raises ``GraphError`` as :func:`verify` does."""
+    types = verify(graph)
+    return tuple(
+        Port(name, types[value].dtype.value, str(types[value].shape[0]), int(types[value].shape[1]))
+        for name, value in graph.outputs.items()
+    )
 
 
 def input_types(graph: Graph) -> dict[str, TensorType]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from bertc.artifact.executable import Executable, Tensor
 from bertc.artifact.schema import Buffer, Program, Step
 from bertc.errors import GraphError
 from bertc.ir.graph import Constant, DType, Graph, Node, TensorType
@@ -15,7 +15,6 @@ from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 from bertc.lowering.pack import (
     LANES,
-    PackedTensor,
     column_sums,
     pack_table,
     pack_vector,
@@ -25,35 +24,27 @@ from bertc.lowering.pack import (
 )
 from bertc.lowering.plan_memory import plan_memory
 
-Packer = Callable[[Constant], PackedTensor]
-Pack = Callable[[Packer, Constant], PackedTensor]
+Packer = Callable[[Constant], Tensor]
+Pack = Callable[[Packer, Constant], Tensor]
 """Applies a packer, or remembers what it gave."""
 
 _PACKERS: Mapping[Packing, Packer] = {"vector": pack_vector, "table": pack_table, "weight": pack_weight}
 
 
-@dataclass(frozen=True, eq=False)
-class LoweredModel:
-    """What the artifact stores of a graph."""
-
-    program: Program
-    tensors: Mapping[str, PackedTensor]
-
-
-def _pack_now(packer: Packer, constant: Constant) -> PackedTensor:
+def _pack_now(packer: Packer, constant: Constant) -> Tensor:
     return packer(constant)
 
 
-def lower(graph: Graph, pack: Pack = _pack_now) -> LoweredModel:
+def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
     """Lower a fused or a typed graph. Raises ``GraphError`` for an op without a kernel."""
     types = verify(graph.with_nodes(graph.nodes, stage="typed"))
-    tensors: dict[str, PackedTensor] = {}
+    tensors: dict[str, Tensor] = {}
     steps = tuple(_lower_node(node, graph, tensors, pack) for node in graph.nodes)
     values = [value for node in graph.nodes for value in node.outputs]
     row_bytes = {value: _row_bytes(types[value]) for value in values}
     plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()))
     buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
-    return LoweredModel(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
+    return Executable(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
 
 
 def _columns(kind: TensorType) -> int:
@@ -68,7 +59,7 @@ def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
     return Buffer(value, kind.dtype.value, str(kind.shape[0]), _columns(kind), slot)
 
 
-def _lower_node(node: Node, graph: Graph, tensors: dict[str, PackedTensor], pack: Pack) -> Step:
+def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack) -> Step:
     op, inputs = OPS[node.op], dict(node.inputs)
     # A buffer has a dtype of its own: the program need not say it twice.
     attributes = {k: v for k, v in node.attributes.items() if k != "out_dtype" and op.defaults.get(k) != v}

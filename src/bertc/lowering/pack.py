@@ -8,29 +8,20 @@ need), a weight to whole blocks of 16 output columns and whole groups of input e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bertc.artifact.executable import ALIGNMENT, Tensor, aligned_copy
 from bertc.ir.graph import Constant, DType
 
 LANES = 16
-ALIGNMENT = 64
 GROUP = {DType.F32: 1, DType.BF16: 2, DType.I8: 4}
 """Consecutive input elements that one instruction multiplies, by weight dtype."""
 
 LIMIT_OF_7_BITS = 63
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class PackedTensor:
-    """A tensor as the file holds it. bf16 is its bits, in uint16."""
-
-    dtype: DType
-    array: Array
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -47,33 +38,37 @@ def _stored(constant: Constant) -> Array:
 
 def _pad(array: Array, shape: tuple[int, ...]) -> Array:
     widths = [(0, wanted - found) for wanted, found in zip(shape, array.shape, strict=True)]
-    return np.ascontiguousarray(np.pad(array, widths))
+    return np.pad(array, widths) if any(width for _, width in widths) else array
 
 
-def pack_vector(constant: Constant) -> PackedTensor:
+def _packed(constant: Constant, array: Array) -> Tensor:
+    return Tensor(constant.dtype.value, aligned_copy(array))
+
+
+def pack_vector(constant: Constant) -> Tensor:
     """[n] -> [n rounded up to 16]."""
     array = _stored(constant)
-    return PackedTensor(constant.dtype, _pad(array, (round_up(len(array), LANES),)))
+    return _packed(constant, _pad(array, (round_up(len(array), LANES),)))
 
 
-def pack_table(constant: Constant) -> PackedTensor:
+def pack_table(constant: Constant) -> Tensor:
     """[rows, columns] -> columns rounded up to 16, and rows so that 64 bytes divide the whole."""
     array = _stored(constant)
     columns = round_up(array.shape[1], LANES)
     rows_per_line = ALIGNMENT // math.gcd(columns * constant.dtype.itemsize, ALIGNMENT)
-    return PackedTensor(constant.dtype, _pad(array, (round_up(array.shape[0], rows_per_line), columns)))
+    return _packed(constant, _pad(array, (round_up(array.shape[0], rows_per_line), columns)))
 
 
-def pack_weight(constant: Constant) -> PackedTensor:
+def pack_weight(constant: Constant) -> Tensor:
     """[out, in] -> [out / 16][in / group][16][group]."""
     group = GROUP[constant.dtype]
     array = _stored(constant)
     out, inner = round_up(array.shape[0], LANES), round_up(array.shape[1], group)
     blocks = _pad(array, (out, inner)).reshape(out // LANES, LANES, inner // group, group)
-    return PackedTensor(constant.dtype, np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)))
+    return _packed(constant, blocks.transpose(0, 2, 1, 3))
 
 
-def column_sums(constant: Constant) -> PackedTensor:
+def column_sums(constant: Constant) -> Tensor:
     """The sum of each output channel's 8-bit weights, int32: the zero point's share of a product."""
     sums = constant.array.astype(np.int64).sum(axis=1).astype(np.int32)
     return pack_vector(Constant(DType.I32, sums))

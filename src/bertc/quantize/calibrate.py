@@ -18,6 +18,9 @@ Array = np.ndarray[Any, Any]
 Run = Callable[[Graph, Mapping[str, Array]], Mapping[str, Array]]
 """Runs a graph on packed inputs and returns outputs by public name, as ``interpreter.run`` does."""
 
+LARGEST = 1e15
+"""Activations beyond this are refused: sums of squares of 10^7 tokens still fit float32 (up to 3e38)."""
+
 
 def quantized_edges(graph: Graph, precisions: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values that enter a linear layer in int8 or int7, each once, in execution order."""
@@ -39,7 +42,7 @@ def calibrate(
 
     Batches are streamed: what is kept does not grow with their number. ``on_batch`` is told the
     number of tokens of each. The same batches and seed give the same statistics on the same target.
-    Raises ``InputError`` if there is no batch.
+    Raises ``InputError`` if there is no batch, or if an edge holds NaN, infinite or huge numbers.
     """
     if not edges:
         return Statistics(MappingProxyType({}), MappingProxyType(dict(provenance or {})))
@@ -51,6 +54,7 @@ def calibrate(
             if edge not in collectors:
                 # By name: whether another edge is watched must not change this one's sample.
                 collectors[edge] = EdgeCollector(found[edge].shape[1], seed ^ zlib.crc32(edge.encode()))
+            _check_range(edge, found[edge])
             collectors[edge].add(found[edge])
         if on_batch is not None:
             on_batch(len(inputs["input_ids"]))
@@ -58,3 +62,12 @@ def calibrate(
         raise InputError("calibration got no data: give at least one text, or compile without int8")
     statistics = {edge: collectors[edge].finish() for edge in edges}
     return Statistics(MappingProxyType(statistics), MappingProxyType(dict(provenance or {})))
+
+
+def _check_range(edge: str, x: Array) -> None:
+    if not (x.min() >= -LARGEST and x.max() <= LARGEST):  # False for NaN, too
+        raise InputError(
+            f"calibration: {edge} holds NaN or numbers beyond {LARGEST:g}: the fp32 model overflows on "
+            "this data. Try other calibration data; if that changes nothing, the checkpoint is damaged: "
+            "download or save it again"
+        )

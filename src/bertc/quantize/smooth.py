@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.quantize.statistics import EdgeStatistics
+from bertc.quantize.statistics import EdgeStatistics, median_of_used
 
 Array = np.ndarray[Any, Any]
 
@@ -130,4 +130,4 @@ def _affine(multiplier: Array, offset: Array, alpha: float | None) -> ChannelAff
 
 
 def _floored(values: Array) -> Array:
-    return np.asarray(np.maximum(values, max(SMALLEST_SHARE * float(np.median(values)), 1e-30)))
+    return np.asarray(np.maximum(values, SMALLEST_SHARE * median_of_used(values)))

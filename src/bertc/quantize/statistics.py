@@ -8,7 +8,7 @@ need no second run over the data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -53,7 +53,7 @@ class EdgeStatistics:
     def largest_outlier(self) -> float:
         """Return the size (root mean square) of the largest channel over that of the median one."""
         sizes = np.sqrt(np.diag(self.covariance) + self.mean**2)
-        return float(sizes.max() / max(float(np.median(sizes)), 1e-30))
+        return float(sizes.max() / median_of_used(sizes))
 
     def affine(self, multiplier: Array, offset: Array) -> EdgeStatistics:
         """Return the statistics of ``x * multiplier + offset``, vectors [channels], multipliers above 0."""
@@ -138,16 +138,45 @@ class Statistics:
                     edge: EdgeStatistics(rows=rows, **{n: file.get_tensor(f"{edge}/{n}") for n in _ARRAYS})
                     for edge, rows in facts["rows"].items()
                 }
+                loaded = cls(edges, dict(facts["provenance"]))
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} holds no calibration statistics ({error}): collect them again"
             ) from None
-        return cls(edges, facts["provenance"])
+        problems = [f"{edge}: {problem}" for edge, found in edges.items() for problem in _problems(found)]
+        if problems:
+            raise InputError(f"{path} is damaged ({'; '.join(problems)}): collect the statistics again")
+        return loaded
 
 
 _ARRAYS = ("low", "high", "mean", "covariance", "sample")
+
+
+def _problems(edge: EdgeStatistics) -> Iterator[str]:
+    """What makes no sense about the statistics of an edge that come from a file."""
+    channels = edge.low.size
+    if type(edge.rows) is not int or edge.rows < 1:
+        yield f"rows is {edge.rows!r}"
+        return
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_ARRAYS, (channels,))
+    shapes["covariance"] = (channels, channels)
+    shapes["sample"] = (min(edge.rows, SAMPLE_ROWS), channels)
+    wrong = [name for name in _ARRAYS if getattr(edge, name).shape != shapes[name] or not channels]
+    for name in wrong:
+        yield f"{name} has shape {getattr(edge, name).shape}, expected {shapes[name]}"
+    for name in _ARRAYS:
+        array = getattr(edge, name)
+        if array.dtype != _DTYPES.get(name, np.float32):
+            yield f"{name} is {array.dtype}"
+        elif not np.isfinite(array).all():
+            yield f"{name} holds NaN or infinite numbers"
+    if not wrong and not (np.all(edge.low <= edge.high) and np.all(np.diag(edge.covariance) >= 0)):
+        yield "low is above high, or a variance below 0"
+
+
+_DTYPES = {"mean": np.float64}
 
 
 class EdgeCollector:
@@ -200,6 +229,12 @@ class EdgeCollector:
             covariance=covariance.astype(np.float32),
             sample=self._sample,
         )
+
+
+def median_of_used(sizes: Array) -> float:
+    """The median of the sizes above zero, or 1 without any: channels that pad a head are no measure."""
+    used = sizes[sizes > 0]
+    return float(np.median(used)) if used.size else 1.0
 
 
 def _affine(x: Array, multiplier: Array, offset: Array) -> Array:

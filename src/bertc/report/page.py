@@ -62,11 +62,11 @@ def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     dtype = str(recipe.get("dtype", "?"))
     does = TASKS[info.task].does if info.task in TASKS else f"does {info.task}"
     yield f"<h1>{escape(info.name)}</h1>"
+    sizes = f"{info.size('num_hidden_layers')} layers of width {info.size('hidden_size')}"
     yield (
-        f'<p class="lead">A {escape(info.architecture)} with {info.num_hidden_layers} layers of width '
-        f"{info.hidden_size} that {escape(does)}, compiled to <b>{escape(dtype)}</b>. This page says how "
-        "far its answers are from those of the original model in 32-bit floating point (fp32), where the "
-        f"difference comes from, and how that was measured.</p>"
+        f'<p class="lead">A {escape(info.architecture)} with {sizes} that {escape(does)}, compiled to '
+        f"<b>{escape(dtype)}</b>. This page says how far its answers are from those of the original model in "
+        "32-bit floating point (fp32), where the difference comes from, and how that was measured.</p>"
     )
     yield f"<p>{escape(_sentence(certificate.summary))}.</p>"
     cards = [*_headline(certificate), (f"{artifact.size / 1e6:,.1f} MB", "size of the file")]

@@ -7,7 +7,7 @@ passes through :class:`PaddedLayout`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,12 +28,12 @@ per token (hidden size 768) a window stays below 200 MB even where every token h
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Sequences back to back: int32 arrays [tokens] and ``cu_seqlens`` [sequences + 1]."""
+    """Sequences back to back: what every model runs on."""
 
-    input_ids: IntArray
-    cu_seqlens: IntArray
-    token_type_ids: IntArray | None = None
-    position_ids: IntArray | None = None
+    inputs: Mapping[str, NDArray[Any]]
+    """Input of the program -> its array, int32 [tokens] for ids; an input with a default may be absent."""
+    cu_seqlens: NDArray[Any]
+    """int32 [sequences + 1]: where each sequence starts, and the number of tokens."""
 
 
 def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> PackedBatch:
@@ -41,7 +41,8 @@ def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> Pac
     lengths = [len(sequence) for sequence in ids]
     cu_seqlens = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=cu_seqlens[1:])
-    return PackedBatch(_concatenate(ids, cu_seqlens), cu_seqlens, _concatenate(type_ids, cu_seqlens))
+    rows = {"input_ids": ids, "token_type_ids": type_ids}
+    return PackedBatch({name: _concatenate(each, cu_seqlens) for name, each in rows.items()}, cu_seqlens)
 
 
 def _concatenate(rows: Sequence[Sequence[int]], cu_seqlens: IntArray) -> IntArray:
@@ -122,19 +123,15 @@ def unpad(
     positions = columns if position_ids is None else _integers(position_ids, "position_ids")
     if positions.shape not in (ids.shape, (1, ids.shape[1]), (ids.shape[1],)):
         raise InputError(f"position_ids have shape {positions.shape}, input_ids {ids.shape}")
-    types = None
+    arrays = {"input_ids": ids, "position_ids": np.broadcast_to(positions, ids.shape)}
     if token_type_ids is not None:
-        types = _same_shape(_integers(token_type_ids, "token_type_ids"), ids.shape, "token_type_ids")
+        types = _integers(token_type_ids, "token_type_ids")
+        arrays["token_type_ids"] = _same_shape(types, ids.shape, "token_type_ids")
     lengths = mask.sum(axis=1)
     rows = np.flatnonzero(lengths)
     cu_seqlens = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(lengths[rows], out=cu_seqlens[1:])
-    packed = PackedBatch(
-        _int32(ids[mask], "input_ids"),
-        cu_seqlens,
-        None if types is None else _int32(types[mask], "token_type_ids"),
-        _int32(np.broadcast_to(positions, ids.shape)[mask], "position_ids"),
-    )
+    packed = PackedBatch({name: _int32(array[mask], name) for name, array in arrays.items()}, cu_seqlens)
     return PaddedLayout(packed, (ids.shape[0], ids.shape[1]), rows, np.flatnonzero(mask))
 
 

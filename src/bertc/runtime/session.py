@@ -1,4 +1,4 @@
-"""A session: an artifact, its native program, and packed arrays in and out."""
+"""A session: an executable bound to this processor and its threads, and packed arrays in and out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from bertc import _native
-from bertc.artifact.reader import Artifact
+from bertc.artifact.executable import Executable
 from bertc.errors import ArtifactError, InputError
+from bertc.ports import TOKENS, Port
 from bertc.runtime import environment
+from bertc.runtime.batching import PackedBatch
 
 Array = np.ndarray[Any, Any]
 
@@ -29,7 +31,7 @@ class Profile:
     cooperative: bool
     """Whether the threads shared each step, and met after it; else each took sequences of its own."""
     wall_ns: int
-    """Of the native run, in nanoseconds, as all times."""
+    """Duration of the native run, in nanoseconds, as all times here."""
     step_ns: Array
     """int64 [threads, steps + 1]: in the program's steps, in their order, and in copying outputs."""
     attention_ticks: Array
@@ -37,9 +39,11 @@ class Profile:
 
 
 class Session:
-    """Runs a compiled model on packed tokens. Safe to share between threads, usable after ``fork``."""
+    """Runs an executable on packed batches. Safe to share between threads, usable after ``fork``."""
 
-    def __init__(self, artifact: Artifact, *, num_threads: int | None = None, isa: str | None = None) -> None:
+    def __init__(
+        self, executable: Executable, *, num_threads: int | None = None, isa: str | None = None
+    ) -> None:
         """Build the native program. ``isa`` overrides ``BERTC_ISA``; see ``bertc show``.
 
         Raises ``ArtifactError`` if the program makes no sense, ``InputError`` for an instruction set
@@ -49,21 +53,22 @@ class Session:
             num_threads = environment.default_num_threads()
         elif not isinstance(num_threads, int) or not 1 <= num_threads <= 1024:
             raise InputError(f"num_threads must be an integer from 1 to 1024, found {num_threads!r}")
-        self.artifact = artifact
-        program = _build_program(artifact, environment.isa() if isa is None else isa)
+        self._check_unchanged = executable.check_unchanged
+        program = _build_program(executable, environment.isa() if isa is None else isa)
         self._native = _native.Session(program, num_threads)
-        self._outputs = {name: (dtype, rows, columns) for name, dtype, rows, columns in self._native.outputs}
+        self.outputs = tuple(Port(*port) for port in self._native.outputs)
+        """What a run can return."""
         if environment.verbose():
-            sys.stderr.write(f"bertc: {artifact.path}: {self.isa}, {self.num_threads} threads\n")
+            sys.stderr.write(f"bertc: {executable.origin}: {self.isa}, {self.num_threads} threads\n")
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """What :meth:`run` can return."""
-        return tuple(self._outputs)
+        """The names of :attr:`outputs`."""
+        return tuple(port.name for port in self.outputs)
 
     @property
     def num_threads(self) -> int:
-        """Threads of one call."""
+        """The number of threads that one call may use."""
         return int(self._native.num_threads)
 
     @property
@@ -90,23 +95,25 @@ class Session:
         ``sentence_embedding`` [sequences, hidden], ``logits`` [sequences or tokens, labels].
         Raises ``InputError`` for anything that is not as said here.
         """
-        results, arguments = self._bind(input_ids, cu_seqlens, token_type_ids, position_ids, outputs)
+        inputs = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+        given = {name: array for name, array in inputs.items() if array is not None}
+        return self.run_batch(PackedBatch(given, cu_seqlens), outputs=outputs)
+
+    def run_batch(self, batch: PackedBatch, *, outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """:meth:`run` on a batch, whatever the names of the model's inputs are."""
+        self._check_unchanged()
+        results, arguments = self._bind(batch, outputs)
         self._native.run(*arguments)
         return results
 
     def profile(
-        self,
-        input_ids: Array,
-        cu_seqlens: Array,
-        *,
-        outputs: Sequence[str] | None = None,
-        inside_attention: bool = False,
+        self, batch: PackedBatch, *, outputs: Sequence[str] | None = None, inside_attention: bool = False
     ) -> Profile:
-        """Run as :meth:`run` does and tell where the time went; the clock is read once or twice a step.
+        """Run as :meth:`run_batch` does and tell where the time went; the clock is read once or twice a step.
 
         ``inside_attention``: also several times for each head, which makes short sequences slower.
         """
-        _, arguments = self._bind(input_ids, cu_seqlens, None, None, outputs)
+        _, arguments = self._bind(batch, outputs)
         threads, cooperative, wall_ns, times, ticks = self._native.profile(inside_attention, *arguments)
         return Profile(
             cooperative,
@@ -116,35 +123,29 @@ class Session:
         )
 
     def _bind(
-        self,
-        input_ids: Array,
-        cu_seqlens: Array,
-        token_type_ids: Array | None,
-        position_ids: Array | None,
-        outputs: Sequence[str] | None,
+        self, batch: PackedBatch, outputs: Sequence[str] | None
     ) -> tuple[dict[str, Array], tuple[Any, ...]]:
         """Empty results, and the native core's arguments that fill them."""
-        ids = _ids(input_ids, "input_ids")
-        bounds = _ids(cu_seqlens, "cu_seqlens")
+        inputs = {name: _ids(array, name) for name, array in batch.inputs.items()}
+        bounds = _ids(batch.cu_seqlens, "cu_seqlens")
         wanted = self.output_names if outputs is None else tuple(outputs)
-        unknown = [name for name in wanted if name not in self._outputs]
+        unknown = [name for name in wanted if name not in self.output_names]
         if unknown:
             known = ", ".join(self.output_names)
             raise InputError(f"this model has no output {unknown[0]!r}, it has: {known}")
+        rows = {TOKENS: len(inputs["input_ids"]), "sequences": max(len(bounds) - 1, 0)}
         results = {
-            name: np.empty((len(ids) if rows == "tokens" else max(len(bounds) - 1, 0), columns), dtype)
-            for name, (dtype, rows, columns) in (
-                (name, (_NUMPY_DTYPES[kind], rows, columns))
-                for name, (kind, rows, columns) in self._outputs.items()
-                if name in wanted
-            )
+            port.name: np.empty((rows[port.rows], port.columns), _NUMPY_DTYPES[port.dtype])
+            for port in self.outputs
+            if port.name in wanted
         }
+        places = [results.get(port.name) for port in self.outputs]
         return results, (
-            ids,
+            inputs["input_ids"],
             bounds,
-            None if token_type_ids is None else _ids(token_type_ids, "token_type_ids"),
-            None if position_ids is None else _ids(position_ids, "position_ids"),
-            [results[name].reshape(-1).view(np.uint8) if name in results else None for name in self._outputs],
+            inputs.get("token_type_ids"),
+            inputs.get("position_ids"),
+            [None if place is None else place.reshape(-1).view(np.uint8) for place in places],
         )
 
 
@@ -162,14 +163,16 @@ def _ids(array: Array, name: str) -> Array:
     return np.ascontiguousarray(array, np.int32)
 
 
-def _build_program(artifact: Artifact, isa: str) -> Any:
-    program = artifact.manifest.program
+def _build_program(executable: Executable, isa: str) -> Any:
+    program = executable.program
     native = _native.Program(isa)
     try:
         for slot in program.slots:
             native.add_slot(slot)
-        for name, entry in artifact.tensors.items():
-            native.add_tensor(name, entry.dtype, list(entry.shape), artifact.bytes_of(name))
+        for name, tensor in executable.tensors.items():
+            native.add_tensor(
+                name, tensor.dtype, list(tensor.array.shape), tensor.array.reshape(-1).view(np.uint8)
+            )
         for buffer in program.buffers:
             native.add_buffer(buffer.name, buffer.dtype, buffer.rows, buffer.columns, buffer.slot)
         for step in program.steps:
@@ -178,9 +181,9 @@ def _build_program(artifact: Artifact, isa: str) -> Any:
             native.add_output(name, buffer_name)
         native.finish()
     except ArtifactError as error:
-        raise ArtifactError(f"{artifact.path}: {error}: compile the model again") from None
+        raise ArtifactError(f"{executable.origin}: {error}: compile the model again") from None
     except TypeError:
         raise ArtifactError(
-            f"{artifact.path}: a number in the program is out of range: compile the model again"
+            f"{executable.origin}: a number in the program is out of range: compile the model again"
         ) from None
     return native

@@ -112,7 +112,7 @@ def count_tokens(
     tokens = truncated = 0
     for batch in batches:
         tokenized = tokenizer(batch) if truncate else tokenizer.chunks(batch)[0]
-        tokens += len(tokenized.packed.input_ids)
+        tokens += int(tokenized.packed.cu_seqlens[-1])
         truncated += tokenized.truncated
     return TokenCounts(tokens, truncated)
 

@@ -1,1 +1,1 @@
-"""From inputs to answers, one file per task. ``registry.py`` lists them."""
+"""From inputs to answers: one file per task, listed in ``bertc.task_table``."""

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bertc.artifact.schema import ModelInfo
+from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.tokenization import as_items
-from bertc.tasks.base import Task, softmax
+from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.tasks.drive import drive
+from bertc.tasks.task import Prepared, softmax
 
 Label = dict[str, Any]
 """``{"label": str, "score": float}``."""
 
 
-class Classification(Task):
-    """Scores by label."""
+@dataclass(frozen=True)
+class Classification:
+    """The best labels of each text or pair, with their scores."""
 
-    name = "classification"
-    output = "logits"
-    methods = ("classify",)
+    tokenizer: Tokenizer
+    info: ModelInfo
+    top_k: int | None = 1
 
-    def classify(
-        self, inputs: Any, *, top_k: int | None = 1, show_progress_bar: bool | None = None
-    ) -> Label | list[Label] | list[list[Label]]:
-        """See :meth:`bertc.Encoder.classify`."""
-        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-            raise InputError(f"top_k is {top_k!r}: expected a positive whole number, or None for all labels")
-        items, single = as_items(inputs)
-        answers: list[Any] = []
-        for window in self.windows(items, show_progress=bool(show_progress_bar)):
-            answers.extend(self._answer(row, top_k) for row in self._scores(window.values))
-        return answers[0] if single else answers
+    def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[None]:
+        """A sequence for each item."""
+        tokenized = self.tokenizer(items, first=first)
+        return Prepared(tokenized.packed, None, tokenized.truncated)
+
+    def finish(self, prepared: Prepared[None], values: FloatArray) -> list[Any]:
+        """A label for each item; a list of labels, unless ``top_k`` is 1."""
+        del prepared
+        return [self._answer(row) for row in self._scores(values)]
 
     def _scores(self, logits: FloatArray) -> FloatArray:
         """What the pipeline applies.
@@ -40,7 +44,7 @@ class Classification(Task):
         Nothing for a regression, a sigmoid where labels are independent or there is only one, else
         a softmax.
         """
-        problem = self.model.info.problem_type
+        problem = self.info.problem_type
         if problem == "regression":
             return logits
         if problem == "multi_label_classification" or logits.shape[1] == 1:
@@ -48,7 +52,29 @@ class Classification(Task):
                 return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
         return softmax(logits)
 
-    def _answer(self, scores: FloatArray, top_k: int | None) -> Label | list[Label]:
-        order = np.argsort(-scores, kind="stable")[:top_k]
-        labels = [{"label": self.model.info.id2label[i], "score": float(scores[i])} for i in order]
-        return labels[0] if top_k == 1 else labels
+    def _answer(self, scores: FloatArray) -> Label | list[Label]:
+        order = np.argsort(-scores, kind="stable")[: self.top_k]
+        labels = [{"label": self.info.labels[i], "score": float(scores[i])} for i in order]
+        return labels[0] if self.top_k == 1 else labels
+
+
+class Classifier(Encoder):
+    """A loaded model that gives texts labels."""
+
+    def classify(
+        self, inputs: Any, *, top_k: int | None = 1, show_progress_bar: bool | None = None
+    ) -> Label | list[Label] | list[list[Label]]:
+        """The best label of each text or pair: ``{"label": ..., "score": ...}``.
+
+        A string, or a tuple (a pair), gives one answer, a list gives a list. With ``top_k`` above
+        1, an answer is a list of that many labels, best first; None means all labels. Raises
+        ``InputError``.
+        """
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+            raise InputError(f"top_k is {top_k!r}: expected a positive whole number, or None for all labels")
+        items, single = as_items(inputs)
+        task = Classification(self.tokenizer, self.info, top_k)
+        answers: list[Any] = []
+        for window in drive(self, task, items, show_progress=show_progress_bar):
+            answers.extend(window)
+        return answers[0] if single else answers

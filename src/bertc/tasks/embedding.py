@@ -2,57 +2,114 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
 
 import numpy as np
 
+from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.tokenization import as_items
-from bertc.tasks.base import Task
+from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.tasks.drive import drive
+from bertc.tasks.task import Prepared
 
 
-class Embedding(Task):
+@dataclass(frozen=True)
+class Embedding:
     """One vector per text or pair."""
 
-    name = "embedding"
-    output = "sentence_embedding"
-    methods = ("encode",)
+    tokenizer: Tokenizer
+    normalize: bool = False
+    truncate_dim: int | None = None
+
+    def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[None]:
+        """A sequence for each item."""
+        tokenized = self.tokenizer(items, first=first)
+        return Prepared(tokenized.packed, None, tokenized.truncated)
+
+    def finish(self, prepared: Prepared[None], values: FloatArray) -> FloatArray:
+        """float32 [items, dimensions]."""
+        del prepared
+        vectors = values[:, : self.truncate_dim]
+        if not self.normalize:
+            return vectors
+        norms = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
+        return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
+
+
+class Embedder(Encoder):
+    """A loaded model that embeds texts."""
+
+    @property
+    def dimensions(self) -> int:
+        """The number of components of a vector."""
+        port = self.info.output("sentence_embedding")
+        assert port is not None, "the reader has checked that it is there"
+        return port.columns
+
+    @overload
+    def encode(
+        self,
+        inputs: Any = ...,
+        *,
+        sentences: Any = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool | None = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+        convert_to_numpy: Literal[True] = ...,
+    ) -> FloatArray: ...
+
+    @overload
+    def encode(
+        self,
+        inputs: Any = ...,
+        *,
+        sentences: Any = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool | None = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+        convert_to_numpy: bool,
+    ) -> FloatArray | list[FloatArray]: ...
 
     def encode(
         self,
-        inputs: Any,
+        inputs: Any = None,
         *,
+        sentences: Any = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
         convert_to_numpy: bool = True,
     ) -> FloatArray | list[FloatArray]:
-        """See :meth:`bertc.Encoder.encode`."""
+        """Embed texts: a float32 array [texts, hidden], in the order of ``inputs``.
+
+        One string gives one vector [hidden]. A tuple is a pair, a list of lists is words. The names
+        are those of sentence-transformers: ``sentences`` is another name for ``inputs``;
+        ``truncate_dim`` keeps the first components and ``normalize_embeddings`` scales what is left
+        to length 1; ``convert_to_numpy=False`` gives a list of vectors. ``batch_size`` changes
+        neither results nor, as nothing is padded, speed. Raises ``InputError``.
+        """
+        if (inputs is None) == (sentences is None):
+            raise InputError("encode needs inputs, or sentences, but not both")
         _check_positive(batch_size, "batch_size")
         if truncate_dim is not None:
             _check_positive(truncate_dim, "truncate_dim")
-        items, single = as_items(inputs)
-        hidden = self.model.info.hidden_size
-        vectors = np.empty((len(items), min(hidden, truncate_dim or hidden)), np.float32)
+        items, single = as_items(sentences if inputs is None else inputs)
+        task = Embedding(self.tokenizer, normalize_embeddings, truncate_dim)
+        vectors = np.empty((len(items), min(self.dimensions, truncate_dim or self.dimensions)), np.float32)
         done = 0
-        for window in self.windows(items, min_items=batch_size, show_progress=bool(show_progress_bar)):
-            rows = vectors[done : done + len(window.items)]
-            rows[:] = window.values[:, :truncate_dim]
-            if normalize_embeddings:
-                _normalize(rows)
-            done += len(window.items)
+        for rows in drive(self, task, items, min_items=batch_size, show_progress=show_progress_bar):
+            vectors[done : done + len(rows)] = rows
+            done += len(rows)
         if convert_to_numpy and not single:
             return vectors
         separate: list[FloatArray] = list(vectors)
         return separate[0] if single else separate
-
-
-def _normalize(rows: FloatArray) -> None:
-    """Divide each row by its L2 norm in place, or by 1e-12 where that is larger."""
-    norms = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1, keepdims=True))
-    rows /= np.maximum(norms, 1e-12)
 
 
 def _check_positive(value: Any, name: str) -> None:

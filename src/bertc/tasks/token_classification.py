@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.tokenization import as_items
-from bertc.tasks.base import Task, softmax
+from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.tasks.drive import drive
+from bertc.tasks.task import Prepared, softmax
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -22,6 +24,17 @@ Entity = dict[str, Any]
 STRATEGIES = ("none", "simple")
 OUTSIDE = "O"
 """The label of what belongs to no entity."""
+
+
+@dataclass(frozen=True)
+class TokenizedItems:
+    """What a batch was made of."""
+
+    items: Sequence[Any]
+    encodings: Sequence[Encoding]
+    """One for each sequence."""
+    owners: Sequence[int] = ()
+    """Where items can be several sequences: the index into ``items`` of each sequence."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +50,73 @@ class _Tagged:
     """Characters of the text, or words of the word list."""
 
 
-class TokenClassification(Task):
-    """Named entities and other labels of words."""
+@dataclass(frozen=True)
+class Tagging:
+    """The entities in each text or list of words."""
 
-    name = "token_classification"
-    output = "logits"
-    methods = ("tag", "predict_tags")
+    tokenizer: Tokenizer
+    labels: Sequence[str]
+    """By class number."""
+    aggregation_strategy: str = "simple"
+    ignore_labels: Sequence[str] = (OUTSIDE,)
+
+    def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
+        """A sequence for each item."""
+        _refuse_pairs(items, first)
+        tokenized = self.tokenizer(items, offsets=True, first=first)
+        return Prepared(tokenized.packed, TokenizedItems(items, tokenized.encodings), tokenized.truncated)
+
+    def finish(self, prepared: Prepared[TokenizedItems], values: FloatArray) -> list[list[Entity]]:
+        """A list of entities for each item."""
+        scores = softmax(values)
+        bounds = itertools.pairwise(prepared.batch.cu_seqlens)
+        answers = []
+        for item, encoding, (start, stop) in zip(
+            prepared.context.items, prepared.context.encodings, bounds, strict=True
+        ):
+            tokens = self._tokens(encoding, scores[start:stop], isinstance(item, list))
+            entities = _single(tokens) if self.aggregation_strategy == "none" else _groups(tokens)
+            answers.append([_spell(each, item) for each in entities if _kind(each) not in self.ignore_labels])
+        return answers
+
+    def _tokens(self, encoding: Encoding, scores: FloatArray, words: bool) -> Iterator[_Tagged]:
+        spans = encoding.offsets
+        if words:
+            spans = [(0, 0) if word is None else (word, word + 1) for word in encoding.word_ids]
+        best = scores.argmax(axis=1)
+        for index, special in enumerate(encoding.special_tokens_mask):
+            if not special:
+                label = self.labels[best[index]]
+                yield _Tagged(label, float(scores[index, best[index]]), index, *spans[index])
+
+
+@dataclass(frozen=True)
+class WordTagging:
+    """A label for each word: that of its first token. A list that is too long becomes several sequences."""
+
+    tokenizer: Tokenizer
+    labels: Sequence[str]
+    """By class number."""
+
+    def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
+        """One or more sequences for each list of words."""
+        tokenized, owners = self.tokenizer.chunks(items, first=first)
+        return Prepared(tokenized.packed, TokenizedItems(items, tokenized.encodings, owners))
+
+    def finish(self, prepared: Prepared[TokenizedItems], values: FloatArray) -> list[list[str]]:
+        """A list of labels for each list of words; a word without a token, such as white space, gets "O"."""
+        outside = OUTSIDE if OUTSIDE in self.labels else self.labels[0]
+        context = prepared.context
+        starts = list(itertools.accumulate(map(len, context.items), initial=0))
+        labels = [outside] * starts[-1]
+        best = values.argmax(axis=1)
+        for token, word in _first_tokens(context.encodings, context.owners, starts):
+            labels[word] = self.labels[best[token]]
+        return [labels[a:b] for a, b in itertools.pairwise(starts)]
+
+
+class Tagger(Encoder):
+    """A loaded model that gives words labels."""
 
     def tag(
         self,
@@ -52,29 +126,33 @@ class TokenClassification(Task):
         ignore_labels: Sequence[str] = (OUTSIDE,),
         show_progress_bar: bool | None = None,
     ) -> list[Entity] | list[list[Entity]]:
-        """See :meth:`bertc.Encoder.tag`."""
+        """The entities in each text: dicts of entity_group, score, word, start, end.
+
+        ``word`` is ``text[start:end]``. For words (a list of lists of strings) ``start`` and
+        ``end`` count words, and ``word`` joins them by spaces. A string gives one list of entities,
+        a list gives a list of lists. ``aggregation_strategy="none"`` gives each token by itself
+        (``entity`` and ``index`` in place of ``entity_group``). Raises ``InputError``.
+        """
         if aggregation_strategy not in STRATEGIES:
             raise InputError(
                 f"aggregation_strategy is {aggregation_strategy!r}: expected one of {', '.join(STRATEGIES)}"
             )
         items, single = as_items(inputs)
-        _refuse_pairs(items)
+        task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignore_labels)
         answers: list[list[Entity]] = []
-        for window in self.windows(items, offsets=True, show_progress=bool(show_progress_bar)):
-            scores = softmax(window.values)
-            bounds = itertools.pairwise(window.batch.packed.cu_seqlens)
-            for item, encoding, (start, stop) in zip(
-                window.items, window.batch.encodings, bounds, strict=True
-            ):
-                tokens = self._tagged_tokens(encoding, scores[start:stop], isinstance(item, list))
-                entities = _tokens(tokens) if aggregation_strategy == "none" else _groups(tokens)
-                answers.append([_spell(each, item) for each in entities if _kind(each) not in ignore_labels])
+        for window in drive(self, task, items, show_progress=show_progress_bar):
+            answers.extend(window)
         return answers[0] if single else answers
 
     def predict_tags(
         self, words: Sequence[Any], *, show_progress_bar: bool | None = None
     ) -> list[str] | list[list[str]]:
-        """See :meth:`bertc.Encoder.predict_tags`."""
+        """One label per word: that of its first token.
+
+        ``words`` is one list of words, or a list of such lists. A list that is longer than the
+        model's limit is cut into consecutive pieces, and no label is lost. A word without a token
+        (white space) gets "O". Raises ``InputError``.
+        """
         items, _ = as_items(words)
         single = bool(items) and all(isinstance(item, str) for item in items)
         if single:
@@ -82,35 +160,15 @@ class TokenClassification(Task):
         for index, item in enumerate(items):
             if not isinstance(item, list):
                 raise InputError(f"words[{index}] is {type(item).__name__}: expected a list of strings")
+        task = WordTagging(self.tokenizer, self.info.labels)
         answers: list[list[str]] = []
-        for window in self.windows(items, chunked=True, show_progress=bool(show_progress_bar)):
-            labels = [self._outside] * sum(map(len, window.items))
-            starts = list(itertools.accumulate(map(len, window.items), initial=0))
-            best = window.values.argmax(axis=1)
-            for token, word in _first_tokens(window.batch.encodings, window.owners, starts):
-                labels[word] = self.model.info.id2label[best[token]]
-            answers.extend(labels[a:b] for a, b in itertools.pairwise(starts))
+        for window in drive(self, task, items, show_progress=show_progress_bar):
+            answers.extend(window)
         return answers[0] if single else answers
 
-    @property
-    def _outside(self) -> str:
-        """The label of a word without a token, such as one that is only white space."""
-        labels = self.model.info.id2label
-        return OUTSIDE if OUTSIDE in labels else labels[0]
 
-    def _tagged_tokens(self, encoding: Encoding, scores: FloatArray, words: bool) -> Iterator[_Tagged]:
-        spans = encoding.offsets
-        if words:
-            spans = [(0, 0) if word is None else (word, word + 1) for word in encoding.word_ids]
-        best = scores.argmax(axis=1)
-        for index, special in enumerate(encoding.special_tokens_mask):
-            if not special:
-                label = self.model.info.id2label[best[index]]
-                yield _Tagged(label, float(scores[index, best[index]]), index, *spans[index])
-
-
-def _refuse_pairs(items: Iterable[Any]) -> None:
-    for index, item in enumerate(items):
+def _refuse_pairs(items: Iterable[Any], first: int) -> None:
+    for index, item in enumerate(items, first):
         if isinstance(item, tuple):
             raise InputError(
                 f"inputs[{index}] is a tuple: tag takes a text, a list of texts, or words as a list of lists"
@@ -131,7 +189,7 @@ def _first_tokens(
             token += 1
 
 
-def _tokens(tokens: Iterable[_Tagged]) -> Iterator[Entity]:
+def _single(tokens: Iterable[_Tagged]) -> Iterator[Entity]:
     for token in tokens:
         yield {
             "entity": token.label,

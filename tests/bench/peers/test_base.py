@@ -9,7 +9,7 @@ import pytest
 
 from bertc.bench.peers.base import Peer, feed, pad
 from bertc.bench.peers.source import Source
-from tests.support.fake_session import make_info
+from tests.support.answers import make_info
 from tests.support.tiny_models import make_tokenizer
 
 Array = np.ndarray[Any, Any]

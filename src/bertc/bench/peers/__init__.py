@@ -1,4 +1,4 @@
-"""THE list of peers: other libraries that run the same checkpoint. A line here, and a file beside it."""
+"""THE list of peers: other libraries that run the same checkpoint. Each has a line here, and a file."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ from bertc.bench.peers.transformers import TransformersPeer
 PEERS: dict[str, type[Peer]] = {
     peer.library: peer for peer in (TransformersPeer, OnnxRuntimePeer, OpenVinoPeer, CTranslate2Peer)
 }
-"""Name, as ``--against`` takes it -> its class."""
+"""The name that ``--against`` takes -> the class of the peer."""

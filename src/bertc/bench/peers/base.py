@@ -1,4 +1,4 @@
-"""What a peer is: a checkpoint converted as the library's own documentation advises, and run.
+"""A peer, which is a checkpoint converted as the library's own documentation advises, and run.
 
 All peers get the same tokenizer as ours, and everything around their model is done here, once: texts
 are sorted by tokens, batched, and padded to the longest of the batch.
@@ -23,16 +23,16 @@ from bertc.errors import MissingExtraError
 IntArray = NDArray[np.int64]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""Of the exported graphs."""
+"""The names of the inputs of exported graphs."""
 
 
 class Peer(ABC):
-    """A library that runs BERT. Its subclass is one small file."""
+    """A library that runs BERT. Each has a subclass, in one small file."""
 
     library: ClassVar[str]
-    """As ``--against`` names it: also the package's name."""
+    """The name that ``--against`` takes, which is the package's too."""
     packages: ClassVar[tuple[str, ...]]
-    """That have to be importable to convert and to run."""
+    """The packages that converting and running import."""
     dtypes: ClassVar[tuple[str, ...]]
     """The variants that the library offers on a CPU."""
     isa: str | None = None
@@ -46,19 +46,19 @@ class Peer(ABC):
     @classmethod
     @abstractmethod
     def prepare(cls, source: Source, dtype: str) -> None:
-        """Convert, if the cache does not have it: in a process of its own, as it takes memory and time."""
+        """Convert the checkpoint, if the cache does not have it, in a process that ends afterwards."""
 
     @classmethod
     @abstractmethod
     def load(cls, source: Source, dtype: str, threads: int) -> Peer:
-        """Ready to run, with ``threads`` threads."""
+        """Load the converted checkpoint, to be run with ``threads`` threads."""
 
     @abstractmethod
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :class:`bertc.bench.engine.Engine`."""
+        """See :meth:`bertc.bench.engine.Engine.bind`."""
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Array:
-        """See :class:`bertc.bench.engine.Engine`. All texts are tokenized at once, which is fastest."""
+        """See :meth:`bertc.bench.engine.Engine.encode`. All texts are tokenized at once: that is fastest."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i])) if sort else range(len(rows))
         parts = batches(texts, batch_size, order)
@@ -72,12 +72,12 @@ class Peer(ABC):
         return answers
 
     def run_batches(self, padded: Sequence[tuple[Array, Array]]) -> list[Array]:
-        """Token ids and masks [batch, seq] of several batches, one after the other."""
+        """Run several batches of token ids and masks [batch, seq], one after the other."""
         return [self.bind(ids, mask)() for ids, mask in padded]
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
-    """Token ids and mask [batch, longest], int64. Padding has id 0: the mask hides it."""
+    """Token ids and mask, int64 [batch, longest]; padding has id 0, which the mask hides."""
     ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
     mask = np.zeros_like(ids)
     for index, row in enumerate(rows):

@@ -15,13 +15,14 @@ from bertc.bench.engine import Array
 from bertc.bench.peers.base import Peer
 from bertc.bench.peers.source import Source
 from bertc.errors import InputError
+from bertc.precision import FP32, INT8
 
 PACKAGES = ("ctranslate2", "torch", "transformers")
-COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
+COMPUTE_TYPES = {FP32: "float32", INT8: "int8"}
 
 
 class CTranslate2Peer(Peer):
-    """One encoder on all threads. Embedding models only: it has no heads."""
+    """One encoder on all threads, for embedding models alone: it has no heads."""
 
     library = "ctranslate2"
     packages = PACKAGES
@@ -33,14 +34,14 @@ class CTranslate2Peer(Peer):
 
     @classmethod
     def prepare(cls, source: Source, dtype: str) -> None:
-        """Convert the weights."""
-        if source.info.task != "embedding" or source.info.pooling not in ("mean", "cls"):
+        """Convert the weights. Raises ``InputError`` for models that the library does not run."""
+        if source.info.task != "embedding" or source.info.facts.get("pooling") not in ("mean", "cls"):
             raise InputError("ctranslate2 is compared on embedding models with mean or cls pooling alone")
         _model(source, dtype)
 
     @classmethod
     def load(cls, source: Source, dtype: str, threads: int) -> CTranslate2Peer:
-        """One batch at a time, on all threads."""
+        """Load an encoder that runs one batch at a time, on all threads."""
         import ctranslate2
 
         encoder = ctranslate2.Encoder(
@@ -53,7 +54,7 @@ class CTranslate2Peer(Peer):
         return cls(source, encoder, ctranslate2.StorageView)
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :class:`bertc.bench.engine.Engine`."""
+        """See :meth:`bertc.bench.engine.Engine.bind`."""
         counts = attention_mask.sum(axis=1, dtype=np.int32)
         ids = self._storage.from_array(np.ascontiguousarray(input_ids, np.int32))
         lengths = self._storage.from_array(counts)
@@ -61,8 +62,8 @@ class CTranslate2Peer(Peer):
 
         def run() -> Array:
             hidden = np.array(self._encoder.forward_batch(ids, lengths).last_hidden_state, copy=False)
-            vectors = hidden[:, 0] if self.info.pooling == "cls" else (weights @ hidden)[:, 0]
-            if self.info.normalize_embeddings:
+            vectors = hidden[:, 0] if self.info.facts["pooling"] == "cls" else (weights @ hidden)[:, 0]
+            if self.info.facts["normalize_embeddings"]:
                 vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
             return np.asarray(vectors)
 

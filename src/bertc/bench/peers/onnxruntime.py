@@ -21,17 +21,18 @@ from bertc.bench.peers.base import INPUTS, Peer, feed
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build, example
 from bertc.errors import BertcError
+from bertc.precision import FP32, INT8
 
 PACKAGES = ("onnxruntime", "onnx", "torch", "transformers")
 OPSET = 17
 
 
 class OnnxRuntimePeer(Peer):
-    """The CPU provider; int8: weights signed per channel, activations quantized per tensor on the fly."""
+    """A session of the CPU provider; int8 has weights per channel, and quantizes activations on the fly."""
 
     library = "onnxruntime"
     packages = PACKAGES
-    dtypes = ("fp32", "int8")
+    dtypes = (FP32, INT8)
 
     def __init__(self, source: Source, session: Any) -> None:
         super().__init__(source)
@@ -40,12 +41,12 @@ class OnnxRuntimePeer(Peer):
 
     @classmethod
     def prepare(cls, source: Source, dtype: str) -> None:
-        """Export and fuse, and quantize."""
+        """Export and fuse the model, and quantize it."""
         _model(source, dtype)
 
     @classmethod
     def load(cls, source: Source, dtype: str, threads: int) -> OnnxRuntimePeer:
-        """One request at a time, on all threads."""
+        """Load a session that runs one request at a time, on all threads."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -55,17 +56,17 @@ class OnnxRuntimePeer(Peer):
         return cls(source, onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :class:`bertc.bench.engine.Engine`."""
+        """See :meth:`bertc.bench.engine.Engine.bind`."""
         arrays = feed(input_ids, attention_mask)
         inputs = {name: arrays[name] for name in self._inputs}
         return lambda: np.asarray(self._session.run(None, inputs)[0])
 
 
 def _model(source: Source, dtype: str) -> Path:
-    if dtype == "fp32":
+    if dtype == FP32:
         folder = source.converted(dtype, PACKAGES, lambda folder: _export(source, folder))
     else:
-        fused = _model(source, "fp32")
+        fused = _model(source, FP32)
         folder = source.converted(dtype, PACKAGES, lambda folder: _quantize(fused, folder))
     return folder / "model.onnx"
 
@@ -92,11 +93,11 @@ def _export(source: Source, folder: Path) -> None:
         fused = optimizer.optimize_model(
             raw,
             model_type="bert",
-            num_heads=source.info.num_attention_heads,
-            hidden_size=source.info.hidden_size,
+            num_heads=source.info.size("num_attention_heads"),
+            hidden_size=source.info.size("hidden_size"),
         )
         found = fused.get_fused_operator_statistics()["Attention"]
-        layers = source.info.num_hidden_layers
+        layers = source.info.size("num_hidden_layers")
         if found != layers:
             raise BertcError(f"onnxruntime's optimizer fused attention in {found} of {layers} layers")
         fused.save_model_to_file(str(folder / "model.onnx"))

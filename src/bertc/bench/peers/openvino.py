@@ -17,16 +17,17 @@ from bertc.bench.peers.base import INPUTS, Peer, feed, pad
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build, example
 from bertc.errors import InputError
+from bertc.precision import BF16, FP32, INT8
 
 PACKAGES = ("openvino", "nncf", "torch", "transformers")
-PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": None}
-"""The inference precision hint. With int8, what is not quantized runs in what the processor likes."""
+PRECISIONS = {FP32: "f32", BF16: "bf16", INT8: None}
+"""Dtype -> the inference precision hint; None leaves to the plugin how it runs what is not quantized."""
 CALIBRATION_TEXTS = 300
-"""NNCF's own default, ``subset_size``."""
+"""The default of NNCF's ``subset_size``."""
 
 
 class OpenVinoPeer(Peer):
-    """Single batches by the latency hint, many by the throughput hint and an asynchronous queue."""
+    """A model that runs one batch by the latency hint, many by the throughput hint and a queue."""
 
     library = "openvino"
     packages = PACKAGES
@@ -43,12 +44,12 @@ class OpenVinoPeer(Peer):
 
     @classmethod
     def prepare(cls, source: Source, dtype: str) -> None:
-        """Convert, and quantize."""
+        """Convert the model, and quantize it."""
         _model(source, dtype)
 
     @classmethod
     def load(cls, source: Source, dtype: str, threads: int) -> OpenVinoPeer:
-        """Raises ``InputError`` where the processor does not run the precision."""
+        """Load the model. Raises ``InputError`` where the processor does not run the precision."""
         import openvino
 
         core, precision = openvino.Core(), PRECISIONS[dtype]
@@ -67,14 +68,14 @@ class OpenVinoPeer(Peer):
         return cls(source, compile_model)
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :class:`bertc.bench.engine.Engine`."""
+        """See :meth:`bertc.bench.engine.Engine.bind`."""
         inputs = feed(input_ids, attention_mask)
         request = self._request
         # Shared with the request, not copied, in and out; the copy lets go of its output buffer.
         return lambda: np.array(request.infer(inputs, share_inputs=True, share_outputs=True)[0])
 
     def run_batches(self, padded: Sequence[tuple[Array, Array]]) -> list[Array]:
-        """Batches in parallel, a thread for each, as the throughput hint arranges."""
+        """Run batches in parallel, a thread for each, as the throughput hint arranges."""
         if len(padded) == 1:
             return super().run_batches(padded)
         results: list[Array] = [np.empty(0)] * len(padded)
@@ -94,10 +95,10 @@ class OpenVinoPeer(Peer):
 
 
 def _model(source: Source, dtype: str) -> Path:
-    if dtype != "int8":  # the precision hint alone makes bf16
-        folder = source.converted("fp32", PACKAGES, lambda folder: _convert(source, folder))
+    if dtype != INT8:  # the precision hint alone makes bf16
+        folder = source.converted(FP32, PACKAGES, lambda folder: _convert(source, folder))
     else:
-        plain = _model(source, "fp32")
+        plain = _model(source, FP32)
         texts = evenly(source.calibration, CALIBRATION_TEXTS)
         folder = source.converted(
             dtype, PACKAGES, lambda folder: _quantize(source, texts, plain, folder), *texts

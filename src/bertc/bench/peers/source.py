@@ -1,4 +1,4 @@
-"""What a peer is made from, and where conversions are kept between runs.
+"""The source of a peer, and the cache where conversions are kept between runs.
 
 A conversion has a folder of its own, named by a hash of all that it depends on.
 """
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 RECIPE = 1
-"""Raised when the same checkpoint and library are converted in another way than before."""
+"""A number to raise when the same checkpoint and library are converted in another way than before."""
 BLOCK = 2**20
 
 
 def default_cache() -> Path:
-    """Of the user's own: a shared folder could hold what others put there."""
+    """A folder of the user's own: a shared one could hold what others put there."""
     return Path.home() / ".cache" / "bertc" / "bench"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint, and what the bench adds to it."""
+    """A checkpoint, and all else that a conversion depends on."""
 
     checkpoint: Path
     info: ModelInfo
     tokenizer_json: str
     cache: Path
-    """Where conversions are kept."""
+    """The folder of conversions."""
     calibration: tuple[str, ...]
     """Texts like those that the model will see."""
 
     def tokenizer(self) -> Tokenizer:
-        """The same as ours: that of the checkpoint, cutting where the model ends, padding nothing."""
+        """The tokenizer of the compiled file: it cuts where the model ends, and pads nothing."""
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self.tokenizer_json)

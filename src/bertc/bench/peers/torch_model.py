@@ -1,7 +1,7 @@
 """A checkpoint as a PyTorch module whose one output is what the model is for.
 
-What ``transformers`` runs and what the other peers convert. Pooling and normalization are part of it,
-so that no peer copies hidden states out only to average them.
+It is what ``transformers`` runs and what the other peers convert. Pooling and normalization are part of
+it, so that no peer copies hidden states out only to average them.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ def build(checkpoint: Path, info: ModelInfo, *, dtype: str = "float32", attentio
             )
             if info.task != "embedding":
                 return output.logits
-            vectors = _pool(output, attention_mask, info.pooling)
-            return torch.nn.functional.normalize(vectors, dim=1) if info.normalize_embeddings else vectors
+            vectors = _pool(output, attention_mask, str(info.facts["pooling"]))
+            normalize = info.facts["normalize_embeddings"]
+            return torch.nn.functional.normalize(vectors, dim=1) if normalize else vectors
 
     return Wrapped().eval()
 
@@ -60,7 +61,7 @@ def example(torch: Any) -> tuple[Any, Any, Any]:
     return ids, mask, torch.zeros_like(ids)
 
 
-def _pool(output: Any, mask: Any, pooling: str | None) -> Any:
+def _pool(output: Any, mask: Any, pooling: str) -> Any:
     hidden = output.last_hidden_state
     if pooling == "pooler":
         return output.pooler_output

@@ -11,12 +11,13 @@ from bertc.bench.engine import Array
 from bertc.bench.peers.base import Peer, feed
 from bertc.bench.peers.source import Source
 from bertc.bench.peers.torch_model import build
+from bertc.precision import BF16, FP32
 
-TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+TORCH_DTYPES = {FP32: "float32", BF16: "bfloat16"}
 
 
 class TransformersPeer(Peer):
-    """Eager mode, scaled dot product attention, inference mode; bf16 casts the whole model."""
+    """A model in eager and inference mode, with scaled dot product attention; bf16 casts all of it."""
 
     library = "transformers"
     packages = ("transformers", "torch")
@@ -30,18 +31,18 @@ class TransformersPeer(Peer):
 
     @classmethod
     def prepare(cls, source: Source, dtype: str) -> None:
-        """Nothing to convert."""
+        """Do nothing: there is nothing to convert."""
 
     @classmethod
     def load(cls, source: Source, dtype: str, threads: int) -> TransformersPeer:
-        """In this process PyTorch then has ``threads`` threads."""
+        """Load the model; PyTorch then has ``threads`` threads in this process."""
         import torch
 
         torch.set_num_threads(threads)
         return cls(source, build(source.checkpoint, source.info, dtype=TORCH_DTYPES[dtype]), torch)
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :class:`bertc.bench.engine.Engine`."""
+        """See :meth:`bertc.bench.engine.Engine.bind`."""
         torch, model = self._torch, self._model
         tensors = {name: torch.from_numpy(array) for name, array in feed(input_ids, attention_mask).items()}
 

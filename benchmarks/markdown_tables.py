@@ -1,11 +1,11 @@
-"""A report as Markdown: the tables of the docs."""
+"""The tables of a report in Markdown, for the docs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bertc.bench.plan import OURS
+from bertc.bench.engine import OURS
 from bertc.bench.plots import MODES
 from bertc.bench.report import rivals
 
@@ -13,7 +13,7 @@ Report = Mapping[str, Any]
 
 
 def describe_machine(report: Report) -> list[str]:
-    """What was measured, where, and with what."""
+    """Describe what was measured, where, and with what."""
     machine, versions = report["machine"], dict(report["versions"])
     facts = [
         machine["processor"],
@@ -38,7 +38,7 @@ def describe_machine(report: Report) -> list[str]:
 
 
 def shape_tables(report: Report) -> list[str]:
-    """For each of ours: speed, share of the limit, and the best of the others, by shape."""
+    """Make a table for each of ours: speed, share of the limit, and the best of the others, by shape."""
     lines: list[str] = []
     for own in [engine for engine in report["engines"] if engine["library"] == OURS]:
         rows = []
@@ -53,7 +53,7 @@ def shape_tables(report: Report) -> list[str]:
 
 
 def text_table(report: Report) -> list[str]:
-    """Texts per second by engine, and accuracy beside it."""
+    """Make a table of texts per second by engine, with accuracy beside it."""
     modes = [mode for mode in MODES if any(row["mode"] == mode for row in report["texts"])]
     speeds = {(row["engine"], row["mode"]): row["sequences_per_second"] for row in report["texts"]}
     accuracy = {row["engine"]: row for row in report["accuracy"]}
@@ -81,13 +81,13 @@ def text_table(report: Report) -> list[str]:
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
+    """The lines of a Markdown table."""
     lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
     return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
 def _best(report: Report, own: Mapping[str, Any], work: str) -> str:
-    """The smallest ratio to a rival, and who that is."""
+    """Tell the smallest ratio to a rival, and who that is."""
     dtypes = {engine["name"]: engine["dtype"] for engine in report["engines"]}
     rows = [
         row

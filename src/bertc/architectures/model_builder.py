@@ -1,0 +1,135 @@
+"""Writes a graph node by node, for architectures and heads, and asks for tensors where it uses them.
+
+Each module method names its module as the checkpoint does, appends a node, and returns its value. Tensors are
+read when the graph is finished; what is missing or misshaped is then reported all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+
+from bertc.errors import CheckpointError
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
+from bertc.ports import CU_SEQLENS, TOKENS, Port
+
+Array = np.ndarray[Any, Any]
+
+
+class StoredTensor(Protocol):
+    """A tensor of a checkpoint, its elements not yet read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each dimension."""
+
+    def read(self) -> Array:
+        """The elements in float32."""
+
+
+class ModelBuilder:
+    """Collects nodes in execution order, and the tensors that they need.
+
+    A node, and the one value it produces, is named as its module in the checkpoint; its constants are the
+    module's name and ``.weight`` or ``.bias``. A module that is used several times (shared layers) gives
+    each use its own ``name`` and all of them the same ``module``: its tensors are stored once.
+    """
+
+    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+        """``tensors`` go by name, without what a checkpoint puts before all names."""
+        self._tensors = tensors
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._nodes: list[Node] = []
+        self._inputs: dict[str, Port] = {}
+        self._columns: dict[str, int] = {}
+
+    @property
+    def wanted(self) -> Collection[str]:
+        """The names of the tensors that were asked for so far."""
+        return self._shapes.keys()
+
+    def columns(self, value: str) -> int:
+        """The width of a value."""
+        return self._columns[value]
+
+    def has(self, module: str) -> bool:
+        """Whether the checkpoint has tensors of a module."""
+        return any(name.startswith(f"{module}.") for name in self._tensors)
+
+    def op(
+        self,
+        op: str,
+        name: str,
+        operands: Mapping[str, str],
+        *,
+        columns: int | None = None,
+        **attributes: Attribute,
+    ) -> str:
+        """Any op with one output, ``columns`` wide; without it, as wide as the first operand."""
+        self._nodes.append(Node(name, op, operands, (name,), MappingProxyType(attributes)))
+        self._columns[name] = self._columns[next(iter(operands.values()))] if columns is None else columns
+        return name
+
+    def embedding(self, name: str, ids: str, rows: int, columns: int) -> str:
+        """Rows of the table ``name.weight`` [rows, columns], by the input ``ids`` int32 [tokens]."""
+        self._inputs[ids] = Port(ids, "i32", TOKENS)
+        operands = {"ids": ids, "table": self._tensor(f"{name}.weight", rows, columns)}
+        return self.op("embedding", name, operands, columns=columns)
+
+    def linear(self, name: str, x: str, out_features: int, *, module: str | None = None) -> str:
+        """A dense layer: ``module.weight`` [out_features, columns of x] and ``module.bias``."""
+        module = name if module is None else module
+        operands = {
+            "x": x,
+            "weight": self._tensor(f"{module}.weight", out_features, self._columns[x]),
+            "bias": self._tensor(f"{module}.bias", out_features),
+        }
+        return self.op("linear", name, operands, activation="none", columns=out_features)
+
+    def layer_norm(self, name: str, x: str, epsilon: float, *, module: str | None = None) -> str:
+        """A layer norm: ``module.weight`` and ``module.bias``, as many numbers as x has columns."""
+        module = name if module is None else module
+        gamma, beta = (self._tensor(f"{module}.{part}", self._columns[x]) for part in ("weight", "bias"))
+        return self.op("layer_norm", name, {"x": x, "gamma": gamma, "beta": beta}, epsilon=epsilon)
+
+    def add(self, name: str, a: str, b: str) -> str:
+        """The sum of two values."""
+        return self.op("add", name, {"a": a, "b": b})
+
+    def pool(self, name: str, x: str, mode: str) -> str:
+        """A row for each sequence, of its tokens' rows."""
+        return self.op("pool", name, {"x": x, "cu_seqlens": CU_SEQLENS}, mode=mode)
+
+    def activation(self, kind: str, name: str, x: str) -> str:
+        """An elementwise function, by the name of its op."""
+        return self.op(kind, name, {"x": x})
+
+    def graph(self, outputs: Mapping[str, str]) -> Graph:
+        """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""
+        self._check_tensors()
+        constants = {name: Constant(DType.F32, self._tensors[name].read()) for name in self._shapes}
+        return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
+
+    def _tensor(self, name: str, *shape: int) -> str:
+        """Ask for a tensor. Returns its name, which is that of the constant."""
+        if self._shapes.setdefault(name, shape) != shape:
+            raise ValueError(f"{name} is used as {self._shapes[name]} and as {shape}")
+        return name
+
+    def _check_tensors(self) -> None:
+        missing = [name for name in self._shapes if name not in self._tensors]
+        wrong = [
+            f"{name} is {list(self._tensors[name].shape)}, expected {list(shape)}"
+            for name, shape in self._shapes.items()
+            if name in self._tensors and self._tensors[name].shape != shape
+        ]
+        problems = []
+        if missing:
+            problems.append(f"missing tensors: {', '.join(missing)}")
+        if wrong:
+            problems.append(f"tensors whose shapes do not fit config.json: {'; '.join(wrong)}")
+        if problems:
+            raise CheckpointError(". ".join(problems))

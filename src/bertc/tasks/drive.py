@@ -1,0 +1,71 @@
+"""Drives a task over many items: bounded windows, the next one tokenized while the present one runs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from bertc.encoder import Encoder
+from bertc.runtime.batching import windows
+from bertc.runtime.progress import progress
+from bertc.task_table import TASKS
+from bertc.tasks.task import Prepared, Task
+
+Answers = TypeVar("Answers")
+
+
+def drive(
+    encoder: Encoder,
+    task: Task[Any, Answers],
+    items: Sequence[Any],
+    *,
+    min_items: int = 1,
+    show_progress: bool | None = None,
+) -> Iterator[Answers]:
+    """The answers of ``task`` to ``items``, a window at a time, in order.
+
+    A window has at least ``min_items`` items while there are so many. Call it from a method that users call:
+    a warning names the line that called that method.
+    """
+    facts = TASKS[encoder.info.task]
+    shows = encoder.show_progress_bar if show_progress is None else show_progress
+    with progress(len(items), facts.methods[0], enabled=shows) as advance:
+        for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
+            if prepared.truncated:
+                _warn_once(encoder)
+            values = encoder.session.run_batch(prepared.batch, outputs=(facts.output,))[facts.output]
+            yield task.finish(prepared, values)
+            advance(count)
+
+
+def _prepare_ahead(
+    task: Task[Any, Any], parts: Sequence[Sequence[Any]]
+) -> Iterator[tuple[int, Prepared[Any]]]:
+    """Each part's size and batch; while the caller works on one, a thread prepares the next.
+
+    One part alone needs no thread.
+    """
+    if len(parts) < 2:
+        yield from ((len(part), task.prepare(part)) for part in parts)
+        return
+    with ThreadPoolExecutor(1, "bertc-prepare") as pool:
+        first = 0
+        waiting = pool.submit(task.prepare, parts[0])
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
+            prepared = waiting.result()
+            first += len(part)
+            if following is not None:
+                waiting = pool.submit(task.prepare, following, first=first)
+            yield len(part), prepared
+
+
+def _warn_once(encoder: Encoder) -> None:
+    """Say, once per loaded model, that a text was cut."""
+    if encoder.truncation_is_news():
+        warnings.warn(
+            f"a text has more than {encoder.info.max_seq_length} tokens, the limit of this model: what is "
+            "longer is cut off there (said once per loaded model)",
+            stacklevel=4,  # this, drive, the method: the line that called it
+        )

@@ -1,0 +1,49 @@
+"""What a task is: two pure functions around a run of the model. No task is here.
+
+``prepare`` makes a batch of what the caller passed, ``finish`` makes answers of the model's numbers. Who runs
+batches between the two is a driver: ``drive.py`` for calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bertc.runtime.batching import FloatArray, PackedBatch
+
+Context = TypeVar("Context")
+Answers_co = TypeVar("Answers_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Context]):
+    """Inputs of the model, and what the task remembers of where they came from."""
+
+    batch: PackedBatch
+    context: Context
+    truncated: int = 0
+    """How many items were longer than the model's limit, and were cut."""
+
+
+class Task(Protocol[Context, Answers_co]):
+    """One job that a model can do, with the options of one call."""
+
+    def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[Context]:
+        """Tokenize items. ``first`` is the index of the first one in what the caller passed, for messages.
+
+        Raises ``InputError`` that names the index of an item that the task cannot take.
+        """
+
+    def finish(self, prepared: Prepared[Context], values: FloatArray) -> Answers_co:
+        """An answer for each item, of the task's output for the batch: a row per token or per sequence."""
+
+
+def softmax(logits: ArrayLike) -> FloatArray:
+    """Probabilities along the last axis, float32."""
+    values = np.asarray(logits, np.float32)
+    exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)

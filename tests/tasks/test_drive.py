@@ -1,0 +1,100 @@
+"""The loop over many items: bounded windows, in order, one warning, progress."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bertc
+from bertc.errors import InputError
+from bertc.runtime import batching, progress
+from bertc.runtime.batching import PackedBatch
+from tests.conftest import MakeArtifact
+
+TEXTS = ["the man", "a good dog plays", "", "cat", "one two three"]
+
+
+@pytest.fixture
+def embedder(artifact: MakeArtifact) -> bertc.Embedder:
+    loaded = bertc.load(artifact())
+    assert isinstance(loaded, bertc.Embedder)
+    return loaded
+
+
+@pytest.fixture
+def batches(embedder: bertc.Embedder, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of sequences of each batch that runs."""
+    sizes: list[int] = []
+    run_batch = embedder.session.run_batch
+
+    def count(batch: PackedBatch, **options: Any) -> Any:
+        sizes.append(len(batch.cu_seqlens) - 1)
+        return run_batch(batch, **options)
+
+    monkeypatch.setattr(embedder.session, "run_batch", count)
+    return sizes
+
+
+def test_batch_size_changes_nothing(
+    embedder: bertc.Embedder, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = embedder.encode(TEXTS)
+    assert batches == [5]
+    monkeypatch.setattr(batching, "WINDOW_ITEMS", 2)
+    batches.clear()
+    assert np.array_equal(embedder.encode(TEXTS, batch_size=1), expected)
+    assert batches == [2, 2, 1]
+
+
+def test_one_window_starts_no_thread(embedder: bertc.Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a thread was started")
+
+    embedder.encode(TEXTS)  # the session's own threads are running
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    embedder.encode(TEXTS)
+
+
+def test_no_thread_is_left_after_an_error_or_an_answer(
+    embedder: bertc.Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "WINDOW_ITEMS", 1)
+    embedder.encode(TEXTS)
+    wrong: list[Any] = ["a", 3, "b", "c"]
+    with pytest.raises(InputError):
+        embedder.encode(wrong)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bertc-prepare")]
+
+
+def test_one_warning_even_from_many_threads(embedder: bertc.Embedder) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=embedder.encode, args=("dog " * 100,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(caught) == 1
+
+
+def test_progress_is_shown_on_request(
+    embedder: bertc.Embedder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    embedder.encode(TEXTS)
+    assert capsys.readouterr().err == ""
+    embedder.encode(TEXTS, show_progress_bar=True)
+    assert "5 of 5" in capsys.readouterr().err
+
+
+def test_index_of_a_wrong_text_counts_all_windows(
+    embedder: bertc.Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "WINDOW_ITEMS", 2)
+    wrong: list[Any] = [*TEXTS, 3.5]
+    with pytest.raises(InputError, match=r"inputs\[5\] is float"):
+        embedder.encode(wrong)
