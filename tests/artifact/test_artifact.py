@@ -15,7 +15,8 @@ from safetensors import safe_open
 from bertc.artifact.executable import Tensor
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Buffer, Manifest, ModelInfo, Program, Step
-from bertc.artifact.writer import check_destination, replace_atomically, write_artifact
+from bertc.artifact.writer import write_artifact
+from bertc.atomic_file import check_destination, replace_atomically
 from bertc.errors import ArtifactError
 from bertc.ports import Port
 
@@ -249,7 +250,7 @@ def test_an_output_must_be_what_is_said_of_it(buffer: Buffer) -> None:
     program = dataclasses.replace(
         PROGRAM, buffers=(*PROGRAM.buffers, buffer), outputs={"sentence_embedding": "other"}
     )
-    with pytest.raises(ArtifactError, match="output 'sentence_embedding' does not fit manifest.model"):
+    with pytest.raises(ArtifactError, match=r"output 'sentence_embedding' does not fit manifest\.model"):
         Manifest.from_json(dataclasses.replace(MANIFEST, program=program).to_json())
 
 

@@ -6,21 +6,18 @@ name, flushed to the disk, and renamed. The format is described in ``docs/artifa
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from bertc.artifact.executable import ALIGNMENT, Tensor
 from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, header_hash, prefix
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
+from bertc.atomic_file import replace_atomically
 from bertc.errors import ArtifactError
 
 
@@ -38,45 +35,6 @@ def write_artifact(
         raise ArtifactError(
             f"cannot write {path}: {error.strerror or error}; nothing was left there"
         ) from None
-
-
-def check_destination(path: Path) -> Path:
-    """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there."""
-    target = _behind_links(path)
-    if target.is_dir():
-        raise ArtifactError(f"the output {path} is a folder: name a file in it")
-    if target.exists() and not target.is_file():
-        raise ArtifactError(f"the output {path} is no regular file: name one, which may be new")
-    if not target.parent.is_dir():
-        raise ArtifactError(f"the folder {target.parent} for the output does not exist: make it first")
-    return path
-
-
-@contextlib.contextmanager
-def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes ``path``'s place when the block ends well, and vanishes otherwise.
-
-    A symbolic link stays, and what it points to is replaced. Raises ``OSError``.
-    """
-    target = _behind_links(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        if target.exists() and not target.is_file():  # a rename would put a file in a device's place
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename = str(path)
-        raise
-
-
-def _behind_links(path: Path) -> Path:
-    return Path(os.path.realpath(path))
 
 
 def _header(manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]) -> bytes:

@@ -61,7 +61,7 @@ def init(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        from bertc.artifact.writer import check_destination, replace_atomically
+        from bertc.atomic_file import check_destination, replace_atomically
 
         with replace_atomically(check_destination(output)) as file:
             file.write(text.encode())

@@ -17,7 +17,7 @@ def command(
 ) -> None:
     """Write the certificate of a file as one page of HTML, with plots, that needs no network."""
     from bertc.artifact.reader import open_artifact
-    from bertc.artifact.writer import check_destination, replace_atomically
+    from bertc.atomic_file import check_destination, replace_atomically
     from bertc.report.page import render
 
     check_destination(output)

@@ -23,7 +23,7 @@ def collect(
     ] = None,
 ) -> None:
     """Run calibration data through a model and write the statistics of what its 8-bit layers read."""
-    from bertc.artifact.writer import check_destination
+    from bertc.atomic_file import check_destination
     from bertc.compiler.calibration import collect_from_model
 
     check_destination(output)

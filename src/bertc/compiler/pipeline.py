@@ -20,7 +20,8 @@ from bertc.artifact.certificate import Certificate
 from bertc.artifact.executable import Executable
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import FORMAT_VERSION, Manifest
-from bertc.artifact.writer import check_destination, write_artifact
+from bertc.artifact.writer import write_artifact
+from bertc.atomic_file import check_destination
 from bertc.compiler.calibration import calibration_facts, calibration_notes, collect_statistics
 from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
 from bertc.compiler.certify import Graphs, ReferenceCheck, certify, check_reference

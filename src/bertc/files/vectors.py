@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertc.artifact.writer import replace_atomically
+from bertc.atomic_file import replace_atomically
 from bertc.errors import InputError, MissingExtraError
 from bertc.files.texts import Record
 
