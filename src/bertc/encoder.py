@@ -97,11 +97,13 @@ class Encoder:
     ) -> ModelOutput:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
-        Any mask works; each token's position is its column unless ``position_ids`` says otherwise,
-        a pooler reads the first token that the mask keeps, and a row without a token gives zeros.
+        Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
+        tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token that the mask keeps, and a row without a token gives zeros.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
-        layout = unpad(input_ids, attention_mask, token_type_ids, position_ids)
+        first = self.info.facts.get("first_position", 0)
+        padding_idx = first - 1 if isinstance(first, int) and first else None
+        layout = unpad(input_ids, attention_mask, token_type_ids, position_ids, padding_idx=padding_idx)
         places = {field.name for field in dataclasses.fields(ModelOutput)}
         ports = [port for port in self.info.outputs if port.name in places]
         if len(layout.packed.cu_seqlens) > 1:

@@ -12,7 +12,7 @@ from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.frontends import hub
 from bertc.frontends.checkpoint import read_tensors
-from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.folder import CheckpointFolder, model_name
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
 from bertc.frontends.sentence_transformers import SentenceModules, max_seq_length, read_modules
@@ -68,9 +68,7 @@ def import_model(source: str | Path) -> ImportedModel:
 def _locate(source: str | Path) -> CheckpointFolder:
     path = Path(source).expanduser()
     if path.is_dir():
-        resolved = path.resolve()
-        name = resolved.parent.name if resolved.name == "model" else resolved.name
-        return CheckpointFolder(path, name)
+        return CheckpointFolder(path, model_name(path))
     if path.exists():
         raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
     if isinstance(source, Path) or not hub.is_hub_id(source):

@@ -108,19 +108,27 @@ def unpad(
     attention_mask: ArrayLike | None = None,
     token_type_ids: ArrayLike | None = None,
     position_ids: ArrayLike | None = None,
+    *,
+    padding_idx: int | None = None,
 ) -> PaddedLayout:
     """Pack padded [batch, seq] arrays, for any mask (nonzero: a token).
 
     Without ``position_ids`` each token keeps its own column as its position, so left padding and
-    holes mean what they mean in ``transformers``. ``position_ids`` may also be [1, seq] or [seq].
-    Raises ``InputError`` that names the array that does not fit.
+    holes mean what they mean in ``transformers``; with ``padding_idx``, which is for RoBERTa and its kin,
+    positions count from the number after it over all tokens that are not padding. ``position_ids`` may also
+    be [1, seq] or [seq]. Raises ``InputError`` that names the array that does not fit.
     """
     ids = _integers(input_ids, "input_ids")
     if ids.ndim != 2:
         raise InputError(f"input_ids have shape {ids.shape}: expected [batch, seq]")
     mask = _mask(attention_mask, ids.shape)
-    columns = np.arange(ids.shape[1], dtype=np.int32)
-    positions = columns if position_ids is None else _integers(position_ids, "position_ids")
+    if position_ids is not None:
+        positions = _integers(position_ids, "position_ids")
+    elif padding_idx is not None:
+        is_token = ids != padding_idx
+        positions = np.cumsum(is_token, axis=1) * is_token + padding_idx
+    else:
+        positions = np.arange(ids.shape[1], dtype=np.int32)
     if positions.shape not in (ids.shape, (1, ids.shape[1]), (ids.shape[1],)):
         raise InputError(f"position_ids have shape {positions.shape}, input_ids {ids.shape}")
     arrays = {"input_ids": ids, "position_ids": np.broadcast_to(positions, ids.shape)}
