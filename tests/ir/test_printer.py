@@ -11,7 +11,7 @@ def test_every_value_is_printed_with_its_type() -> None:
         "  constant table: f32[10, 8]",
         "  constant dense.weight: f32[4, 8]",
         "  constant dense.bias: f32[4]",
-        "  x: f32[tokens, 8] = embedding(ids=input_ids, table=table)",
+        "  x: f32[tokens, 8] = embed(input_ids=input_ids, word=table, cu_seqlens=cu_seqlens)",
         "  dense: f32[tokens, 4] = linear(x=x, weight=dense.weight, bias=dense.bias) activation='none'",
         "  output y = dense",
     ]

@@ -46,8 +46,8 @@ def test_verify_returns_the_type_of_every_value() -> None:
 BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
     "unknown op": (lambda g: _with_dense(g, op="conv"), r"'dense' \(conv\): no such op"),
     "op of another stage": (
-        lambda g: g.with_nodes(g.nodes, stage="fused"),
-        r"'x' \(embedding\): the op belongs to stage imported, the graph is in stage fused",
+        lambda g: g.with_nodes((*g.nodes, node("relu", "r", "dense")), stage="fused"),
+        r"'r' \(relu\): the op belongs to stage imported, the graph is in stage fused",
     ),
     "too many outputs": (lambda g: _with_dense(g, outputs=("a", "b")), r"2 outputs, expected \(y\)"),
     "missing operand": (lambda g: _with_inputs(g, weight=""), "input 'weight' is missing"),
@@ -83,7 +83,7 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
     ),
     "input not declared": (
         lambda g: dataclasses.replace(g, inputs=()),
-        "input 'ids' is 'input_ids', which nothing before it produces",
+        "input 'input_ids' is 'input_ids', which nothing before it produces",
     ),
     "value defined twice": (lambda g: _with_dense(g, outputs=("x",)), "value name 'x' is empty or taken"),
     "constant named as an input": (

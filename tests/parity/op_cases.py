@@ -14,8 +14,7 @@ import numpy as np
 
 from bertc.ir import formulas
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
-from bertc.ir.ops import OPS
-from tests.support.tiny_graphs import IDS
+from tests.support import tiny_graphs
 
 Array = np.ndarray[Any, Any]
 
@@ -57,27 +56,26 @@ class Builder:
         self, op: str, inputs: list[str] | dict[str, str], outputs: list[str], **attributes: Attribute
     ) -> list[str]:
         """``inputs`` go by operand, or are in the order of the op's operands, "" for an absent one."""
-        named = inputs if isinstance(inputs, dict) else OPS[op].bind(*inputs)
+        named = inputs if isinstance(inputs, dict) else tiny_graphs.bind(op, *inputs)
         self.nodes.append(Node(f"node.{outputs[0]}", op, named, tuple(outputs), attributes))
         return outputs
 
     def activation(self, name: str, columns: int, spread: float = 3.0) -> str:
-        """A [tokens, columns] value: word row t is token t's, the other tables are zero.
+        """A [tokens, columns] value: word row t is token t's.
 
         Rows differ in size by up to exp(2 * spread).
         """
         scale = np.exp(self.rng.uniform(-spread, spread, (self.shape.tokens, 1)))
         rows = (self.rng.standard_normal((self.shape.tokens, columns)) * scale).astype(np.float32)
         word = self.constant(f"{name}.rows", rows)
-        zero = self.constant(f"{name}.zero", np.zeros((512, columns), np.float32))
-        inputs = ["input_ids", "token_type_ids", "position_ids", word, "", zero, zero]
-        return self.node("embed", inputs, [name])[0]
+        self.nodes.append(tiny_graphs.embed(name, word=word))
+        return name
 
     def result(self, *values: str) -> None:
         self.outputs.update({value: value for value in values})
 
     def graph(self) -> Graph:
-        return Graph(IDS, self.constants, tuple(self.nodes), self.outputs, "typed")
+        return Graph(tiny_graphs.IDS, self.constants, tuple(self.nodes), self.outputs, "typed")
 
 
 ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
@@ -196,22 +194,24 @@ def attention(builder: Builder) -> None:
 
 
 def embed(builder: Builder) -> None:
+    """One table to four, words among them or not, in each of the dtypes."""
     shape, rng = builder.shape, builder.rng
-    tables = []
-    for name, rows in (("position", 512), ("token_type", 2)):
-        table = rng.standard_normal((rows, shape.columns)).astype(np.float16)
-        tables.append(builder.constant(name, table, DType.F16))
-    scale = ""
-    words = rng.standard_normal((shape.tokens, shape.columns)).astype(np.float32)
-    dtype = (DType.F32, DType.F16, DType.I8)[shape.choice % 3]
-    if dtype == DType.I8:
-        words, row_scale = formulas.quantize_per_channel(words)
-        scale = builder.constant("word.scale", row_scale)
-    elif dtype == DType.F16:
-        words = words.astype(np.float16)
-    word = builder.constant("word", words, dtype)
-    inputs = ["input_ids", "token_type_ids", "position_ids", word, scale, *tables]
-    builder.result(*builder.node("embed", inputs, ["y"]))
+    rows = {"word": shape.tokens, "token_type": 2, "position": 512, "task_type": 3}
+    chosen = [name for bit, name in enumerate(rows) if (1 + shape.choice % 7) >> bit & 1]
+    dtypes = (DType.F32, DType.F16, DType.I8)
+    tables = {}
+    for index, name in enumerate(chosen):
+        table = rng.standard_normal((rows[name], shape.columns)).astype(np.float32)
+        dtype = dtypes[(shape.choice + index) % (3 if name == "word" else 2)]
+        if dtype == DType.I8:
+            table, row_scale = formulas.quantize_per_channel(table)
+            tables["word_scale"] = builder.constant("word.scale", row_scale)
+        elif dtype == DType.F16:
+            table = table.astype(np.float16)
+        tables[name] = builder.constant(name, table, dtype)
+    first_position = shape.choice % 3 if "position" in chosen else 0
+    builder.nodes.append(tiny_graphs.embed("y", first_position=first_position, **tables))
+    builder.result("y")
 
 
 def pool(builder: Builder) -> None:

@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertc import _native
+from bertc.errors import InputError
 from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
+from bertc.lowering.lower import lower
 from tests.parity.op_cases import CASES, Builder, Shape
-from tests.support.native import ISAS, run_native
+from tests.support.native import ISAS, build_program, run_native, run_program
+from tests.support.tiny_graphs import embed
 
 shapes = st.builds(
     Shape,
@@ -28,13 +31,15 @@ shapes = st.builds(
 
 
 def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
-    bounds = np.cumsum((0, *shape.lengths)).astype(np.int32)
-    return {
+    inputs = {
         "input_ids": np.arange(shape.tokens, dtype=np.int32),
         "token_type_ids": rng.integers(0, 2, shape.tokens).astype(np.int32),
         "position_ids": rng.integers(0, 512, shape.tokens).astype(np.int32),
-        "cu_seqlens": bounds,
+        "cu_seqlens": np.cumsum((0, *shape.lengths)).astype(np.int32),
     }
+    # Callers may leave out what has a default.
+    left_out = {"token_type_ids": shape.out % 2, "position_ids": shape.out // 2 % 2}
+    return {name: array for name, array in inputs.items() if not left_out.get(name)}
 
 
 def test_native_table_and_ir_table_name_the_same_ops() -> None:
@@ -94,3 +99,20 @@ def test_bf16_results_are_the_float32_results_rounded(op: str, isa: str) -> None
     found = run_native(builder.graph(), _inputs(shape, np.random.default_rng(0)), isa)
     expected = formulas.round_to_bf16(found[node.outputs[0]]).view(np.uint32) >> 16
     np.testing.assert_array_equal(found["rounded"], expected.astype(np.uint16))
+
+
+def test_a_sequence_whose_positions_are_counted_must_end_within_the_table() -> None:
+    builder = Builder(Shape((7, 3), 20, 1, 1, 0), np.random.default_rng(0))
+    tables = {"position": builder.normal("positions", 10, 20), "word": builder.normal("words", 10, 20)}
+    builder.nodes.append(embed("y", first_position=3, **tables))
+    builder.result("y")
+    program = build_program(lower(builder.graph()), ISAS[0])
+    ids = np.zeros(10, np.int32)
+    fits = {"input_ids": ids, "cu_seqlens": np.array([0, 7, 10], np.int32)}
+    expected = interpreter.run(builder.graph(), fits)["y"]
+    np.testing.assert_array_equal(run_program(program, fits)["y"], expected)
+    longer = {"input_ids": ids, "cu_seqlens": np.array([0, 8, 10], np.int32)}
+    with pytest.raises(InputError, match="sequence 0 has 8 tokens, but the model has positions for 7"):
+        run_program(program, longer)
+    positions = np.full(10, 9, np.int32)
+    assert run_program(program, {**longer, "position_ids": positions})["y"].shape == (10, 20)

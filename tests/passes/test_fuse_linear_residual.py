@@ -32,7 +32,7 @@ def _graph(left: str, right: str) -> Graph:
 def test_the_sum_moves_into_the_linear_layer_behind_the_residual(operands: tuple[str, str]) -> None:
     graph = _graph(*operands)
     fused = fuse_linear_residual(graph)
-    assert ops(fused) == ["embedding", "linear", "tanh", "linear"]
+    assert ops(fused) == ["embed", "linear", "tanh", "linear"]
     assert (fused.nodes[-1].name, fused.nodes[-1]["residual"]) == ("dense", "late")
     assert_same_results(graph, fused, small_inputs(), atol=0)
 

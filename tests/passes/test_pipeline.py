@@ -64,7 +64,8 @@ def test_fused_nodes_carry_the_names_of_the_checkpoint() -> None:
 
 def test_an_op_that_nothing_fuses_is_reported_by_node() -> None:
     graph = small_graph()
-    with pytest.raises(GraphError, match=r"node 'x' \(embedding\): the op belongs to stage imported"):
+    graph = graph.with_nodes((graph.nodes[0], node("relu", "y", "x")), outputs={"y": "y"})
+    with pytest.raises(GraphError, match=r"node 'y' \(relu\): the op belongs to stage imported"):
         fuse(graph)
 
 

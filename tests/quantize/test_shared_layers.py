@@ -17,7 +17,7 @@ from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Recipe
 from tests.support.native import ISAS, run_native
-from tests.support.tiny_graphs import IDS, node
+from tests.support.tiny_graphs import IDS, embed, node
 from tests.support.tiny_models import packed_inputs
 
 Array = np.ndarray[Any, Any]
@@ -41,11 +41,7 @@ def _graph() -> Graph:
         WEIGHT: rng.normal(0, 0.2, (WIDTH, WIDTH)),
         BIAS: rng.normal(0, 0.2, WIDTH),
     }
-    nodes = [
-        node("embed", "x", "input_ids", "token_type_ids", "position_ids", "table.word").with_inputs(
-            position="table.position", token_type="table.token_type"
-        )
-    ]
+    nodes = [embed("x", **{name: f"table.{name}" for name in ("word", "position", "token_type")})]
     for name in NODES:
         vectors = (f"norm.{name}.gamma", f"norm.{name}.beta")
         nodes.append(node("layer_norm", f"norm.{name}", nodes[-1].name, *vectors, epsilon=1e-12))

@@ -13,14 +13,15 @@ from bertc.heads import HEADS, HeadOptions
 from bertc.ir import interpreter
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
+from bertc.ir.reference import TABLES
 from bertc.ports import TOKENS, Port
 from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
 
 Array = np.ndarray[Any, Any]
 
 
-IDS = tuple(Port(name, "i32", TOKENS) for name in ("input_ids", "token_type_ids", "position_ids"))
-"""The inputs of BERT."""
+IDS = tuple(Port(name, "i32", TOKENS) for name in TABLES.values())
+"""All ids that ``embed`` may take."""
 
 
 def constant(*shape: int, seed: int = 0) -> Constant:
@@ -33,7 +34,19 @@ def node(op: str, name: str, *inputs: str, **attributes: Attribute) -> Node:
     """A node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
     if op == "linear":
         inputs, attributes = (*inputs, f"{name}.weight", f"{name}.bias"), {"activation": "none", **attributes}
-    return Node(name, op, OPS[op].bind(*inputs), (name,), MappingProxyType(attributes))
+    return Node(name, op, bind(op, *inputs), (name,), MappingProxyType(attributes))
+
+
+def bind(op: str, *values: str) -> dict[str, str]:
+    """Inputs by operand from values in the order of the op table; "" stands for an absent one."""
+    return {operand.name: value for operand, value in zip(OPS[op].operands, values, strict=False) if value}
+
+
+def embed(name: str, *, first_position: int = 0, **tables: str) -> Node:
+    """An ``embed`` of these tables, and their scales, by operand."""
+    ids = {TABLES[table]: TABLES[table] for table in tables if table in TABLES}
+    attributes = {"first_position": first_position} if first_position else {}
+    return Node(name, "embed", {**ids, **tables, "cu_seqlens": "cu_seqlens"}, (name,), attributes)
 
 
 def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[str, Constant]:
@@ -45,9 +58,9 @@ def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[
 
 
 def small_graph() -> Graph:
-    """An embedding lookup and one linear layer: the smallest imported graph with a matrix."""
+    """An embedding and one linear layer: the smallest imported graph with a matrix."""
     constants = {"table": constant(10, 8), **linear_constants("dense", 4, 8)}
-    nodes = (node("embedding", "x", "input_ids", "table"), node("linear", "dense", "x"))
+    nodes = (embed("x", word="table"), node("linear", "dense", "x"))
     return Graph(IDS[:1], constants, nodes, {"y": "dense"})
 
 

@@ -1,6 +1,7 @@
-// embed: the sum of word, token type and position rows.
+// embed: the sum of a row of each table for each token.
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "ops/binder.h"
 #include "ops/op.h"
@@ -8,86 +9,117 @@
 namespace bertc {
 namespace {
 
+// A table that the op may have: its operands, and what it takes of a batch. Rows are added in this order.
+struct TableKind {
+  const char* table;
+  const char* ids;
+  const int32_t* Batch::* given;  // null in a batch that leaves the ids out
+  std::size_t IdLimits::* limit;
+  bool counts;  // whether ids that are left out count the tokens of a sequence, or are all 0
+};
+
+constexpr TableKind kKinds[] = {
+    {"word", "input_ids", &Batch::input_ids, &IdLimits::word, false},
+    {"token_type", "token_type_ids", &Batch::token_type_ids, &IdLimits::token_type, false},
+    {"position", "position_ids", &Batch::position_ids, &IdLimits::position, true},
+};
+
 struct BoundTable {
+  const TableKind* kind;
   Table table;
   std::size_t rows;
 };
 
-// The file pads tables with rows that no id may name: the attribute `<operand>_rows` says how many are real.
-BoundTable bind_table(Binder& binder, const std::string& operand, std::size_t padded_columns,
-                      const Tensor* scale) {
-  const Tensor& tensor = binder.tensor_any(operand);
+const float* bind_scale(Binder& binder, const TableKind& kind, const Tensor& table) {
+  const std::string operand = std::string(kind.table) + "_scale";
+  const bool quantized = table.dtype == DType::kI8;
+  binder.require(quantized == binder.has(operand), "8-bit rows, and only they, need a scale");
+  if (!quantized) return nullptr;
+  const Tensor& scale = binder.tensor_any(operand);
+  binder.require(
+      scale.dtype == DType::kF32 && scale.shape.size() == 1 && scale.shape[0] >= table.shape[0],
+      "tensor '" + scale.name + "' must be f32 with an element for each row of '" + table.name + "'");
+  return scale.as<float>();
+}
+
+// The file pads tables with rows that no id may name: the attribute `<table>_rows` says how many are real.
+BoundTable bind_table(Binder& binder, const TableKind& kind, std::size_t padded_columns) {
+  const Tensor& tensor = binder.tensor_any(kind.table);
+  binder.model_input(kind.ids, kind.ids);
   binder.require(tensor.shape.size() == 2 && tensor.shape[1] == padded_columns && tensor.shape[0] > 0,
                  "tensor '" + tensor.name + "' has the wrong shape");
-  const bool quantized = tensor.dtype == DType::kI8;
-  binder.require(quantized || tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16,
+  binder.require(tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kI8,
                  "tensor '" + tensor.name + "' must be f32, f16 or i8");
-  binder.require(quantized == (scale != nullptr), "8-bit rows, and only they, need a scale");
-  const TableType type =
-      quantized ? TableType::kI8 : (tensor.dtype == DType::kF32 ? TableType::kF32 : TableType::kF16);
-  return {
-      {tensor.data, type, scale == nullptr ? nullptr : scale->as<float>()},
-      static_cast<std::size_t>(binder.integer(operand + "_rows", 1, static_cast<int64_t>(tensor.shape[0])))};
+  const TableType type = tensor.dtype == DType::kI8    ? TableType::kI8
+                         : tensor.dtype == DType::kF32 ? TableType::kF32
+                                                       : TableType::kF16;
+  Table table{};
+  table.rows = tensor.data;
+  table.type = type;
+  table.scale = bind_scale(binder, kind, tensor);
+  table.step = kind.counts ? 1 : 0;
+  const int64_t rows =
+      binder.integer(std::string(kind.table) + "_rows", 1,
+                     static_cast<int64_t>(std::min<std::size_t>(tensor.shape[0], INT32_MAX)));
+  if (kind.counts && binder.has_attribute("first_position")) {
+    table.first_id = static_cast<int32_t>(binder.integer("first_position", 0, rows - 1));
+  }
+  return {&kind, table, static_cast<std::size_t>(rows)};
 }
 
 class EmbedOp final : public Op {
  public:
-  EmbedOp(EmbedKernel kernel, const Buffer& out, const BoundTable& word, const BoundTable& token_type,
-          const BoundTable& position)
-      : kernel_(kernel), out_(out), word_(word), token_type_(token_type), position_(position) {}
+  EmbedOp(EmbedKernel kernel, const Buffer& out, std::vector<BoundTable> tables)
+      : kernel_(kernel), out_(out), tables_(std::move(tables)) {}
 
   void run(const Frame& frame, Part part) const override {
     const Batch& batch = frame.batch;
     const std::size_t columns = out_.padded_columns();
+    Embed embed{};
+    embed.count = tables_.size();
+    embed.padded_columns = columns;
     for (std::size_t s = part.begin(batch.sequences); s < part.end(batch.sequences); ++s) {
       const auto first = static_cast<std::size_t>(batch.cu_seqlens[s]);
-      Embed embed{};
-      embed.word_ids = batch.input_ids + first;
-      if (batch.token_type_ids != nullptr) embed.token_type_ids = batch.token_type_ids + first;
-      if (batch.position_ids != nullptr) embed.position_ids = batch.position_ids + first;
+      for (std::size_t t = 0; t < tables_.size(); ++t) {
+        embed.tables[t] = tables_[t].table;
+        const int32_t* ids = batch.*tables_[t].kind->given;
+        if (ids != nullptr) embed.tables[t].ids = ids + first;
+      }
       embed.tokens = static_cast<std::size_t>(batch.cu_seqlens[s + 1]) - first;
-      embed.padded_columns = columns;
-      embed.word = word_.table;
-      embed.token_type = token_type_.table;
-      embed.position = position_.table;
       embed.out = frame.data<float>(out_) + first * columns;
       kernel_(embed);
     }
   }
 
   void limit_ids(IdLimits& limits) const override {
-    limits.word = std::min(limits.word, word_.rows);
-    limits.token_type = std::min(limits.token_type, token_type_.rows);
-    limits.position = std::min(limits.position, position_.rows);
+    for (const BoundTable& bound : tables_) {
+      std::size_t& limit = limits.*bound.kind->limit;
+      limit = std::min(limit, bound.rows);
+      if (bound.kind->counts) {
+        limits.length = std::min(limits.length, bound.rows - static_cast<std::size_t>(bound.table.first_id));
+      }
+    }
   }
 
  private:
   EmbedKernel kernel_;
   const Buffer& out_;
-  BoundTable word_, token_type_, position_;
+  std::vector<BoundTable> tables_;
 };
 
 }  // namespace
 
-// Inputs: input_ids, token_type_ids, position_ids, word, word_scale?, position, token_type.
 std::unique_ptr<Op> make_embed(Binder& binder, const Kernels& kernels) {
-  for (const char* ids : {"input_ids", "token_type_ids", "position_ids"}) binder.model_input(ids, ids);
+  binder.model_input("cu_seqlens", "cu_seqlens");
   const Buffer& out = binder.output_any(0);
   binder.output(0, DType::kF32, out.columns, Rows::kTokens);
   binder.require(out.columns > 0, "the output must have columns");
-  const std::size_t columns = out.padded_columns();
-  const Tensor* scale = nullptr;
-  if (binder.has("word_scale")) {
-    const Tensor& word = binder.tensor_any("word");
-    binder.require(!word.shape.empty(), "tensor '" + word.name + "' has the wrong shape");
-    scale = &binder.tensor_any("word_scale");
-    binder.require(
-        scale->dtype == DType::kF32 && scale->shape.size() == 1 && scale->shape[0] >= word.shape[0],
-        "tensor '" + scale->name + "' must be f32 with an element for each word row");
+  std::vector<BoundTable> tables;
+  for (const TableKind& kind : kKinds) {
+    if (binder.has(kind.table)) tables.push_back(bind_table(binder, kind, out.padded_columns()));
   }
-  return std::make_unique<EmbedOp>(kernels.embed, out, bind_table(binder, "word", columns, scale),
-                                   bind_table(binder, "token_type", columns, nullptr),
-                                   bind_table(binder, "position", columns, nullptr));
+  binder.require(!tables.empty(), "there is no table");
+  return std::make_unique<EmbedOp>(kernels.embed, out, std::move(tables));
 }
 
 }  // namespace bertc

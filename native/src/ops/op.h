@@ -51,11 +51,12 @@ struct Part {
   std::size_t end(std::size_t total) const { return total * (index + 1) / count; }
 };
 
-// What an op demands of a batch, so that no id reads beyond a table.
+// What an op demands of a batch, so that nothing reads beyond a table.
 struct IdLimits {
   std::size_t word = SIZE_MAX;
   std::size_t token_type = SIZE_MAX;
   std::size_t position = SIZE_MAX;
+  std::size_t length = SIZE_MAX;  // of a sequence whose positions are counted
 };
 
 class Op {

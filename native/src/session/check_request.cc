@@ -50,7 +50,7 @@ void check_request(const RunRequest& request, const IdLimits& limits) {
   check_ids("input_ids", request.input_ids, request.tokens, limits.word);
   check_ids("token_type_ids", request.token_type_ids, request.tokens, limits.token_type);
   check_ids("position_ids", request.position_ids, request.tokens, limits.position);
-  if (request.position_ids == nullptr) check_lengths(request, limits.position);
+  if (request.position_ids == nullptr) check_lengths(request, limits.length);
 }
 
 }  // namespace bertc

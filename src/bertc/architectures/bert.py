@@ -51,13 +51,13 @@ def encoder(builder: ModelBuilder, config: EncoderConfig) -> str:
 
 def _embeddings(builder: ModelBuilder, config: EncoderConfig) -> str:
     tables = {
-        "word_embeddings": ("input_ids", config.vocab_size),
-        "token_type_embeddings": ("token_type_ids", config.type_vocab_size),
-        "position_embeddings": ("position_ids", config.max_position_embeddings),
+        "word_embeddings": ("word", config.vocab_size),
+        "token_type_embeddings": ("token_type", config.type_vocab_size),
+        "position_embeddings": ("position", config.max_position_embeddings),
     }
     word, token_type, position = (
-        builder.embedding(f"embeddings.{name}", ids, rows, config.hidden_size)
-        for name, (ids, rows) in tables.items()
+        builder.embedding(f"embeddings.{name}", table, rows, config.hidden_size)
+        for name, (table, rows) in tables.items()
     )
     partial = builder.add("embeddings.add_token_type", word, token_type)
     total = builder.add("embeddings.add_position", partial, position)

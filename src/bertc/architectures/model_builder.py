@@ -14,6 +14,7 @@ import numpy as np
 
 from bertc.errors import CheckpointError
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
+from bertc.ir.reference import TABLES
 from bertc.ports import CU_SEQLENS, TOKENS, Port
 
 Array = np.ndarray[Any, Any]
@@ -73,11 +74,16 @@ class ModelBuilder:
         self._columns[name] = self._columns[next(iter(operands.values()))] if columns is None else columns
         return name
 
-    def embedding(self, name: str, ids: str, rows: int, columns: int) -> str:
-        """Rows of the table ``name.weight`` [rows, columns], by the input ``ids`` int32 [tokens]."""
+    def embedding(self, name: str, table: str, rows: int, columns: int, *, first_position: int = 0) -> str:
+        """Rows of ``name.weight`` [rows, columns]: ``table`` is the operand of ``embed`` that they are.
+
+        ``first_position`` is the row of a sequence's first token, in a table of positions.
+        """
+        ids = TABLES[table]
         self._inputs[ids] = Port(ids, "i32", TOKENS)
-        operands = {"ids": ids, "table": self._tensor(f"{name}.weight", rows, columns)}
-        return self.op("embedding", name, operands, columns=columns)
+        weight = self._tensor(f"{name}.weight", rows, columns)
+        operands = {ids: ids, table: weight, "cu_seqlens": CU_SEQLENS}
+        return self.op("embed", name, operands, columns=columns, first_position=first_position)
 
     def linear(self, name: str, x: str, out_features: int, *, module: str | None = None) -> str:
         """A dense layer: ``module.weight`` [out_features, columns of x] and ``module.bias``."""

@@ -34,13 +34,11 @@ def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
         raise InputError(
             f"the prepared vectors have {vectors.shape[1]} components, the model's embeddings {hidden}"
         )
+    # No other table: its rows would be added to the vectors.
+    inputs = {"input_ids": embed["input_ids"], "word": _TABLE, "cu_seqlens": embed["cu_seqlens"]}
+    changed = Node(embed.name, "embed", inputs, embed.outputs)
     constants = {name: each for name, each in graph.constants.items() if name not in embed.inputs.values()}
-    tables = {"word": _before_norm(graph, embed, vectors)}
-    for name in ("position", "token_type"):
-        tables[name] = np.zeros((len(graph.constants[embed[name]].array), hidden), np.float32)
-    names = {operand: f"{_TABLE}.{operand}" for operand in tables}
-    constants.update((names[operand], Constant(DType.F32, table)) for operand, table in tables.items())
-    changed = embed.with_inputs(word_scale="", **names)
+    constants[_TABLE] = Constant(DType.F32, _before_norm(graph, embed, vectors))
     nodes = [changed if node is embed else node for node in graph.nodes]
     return graph.with_nodes(nodes, constants=constants)
 

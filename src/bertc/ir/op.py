@@ -63,8 +63,3 @@ class Op:
     def complete(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The attributes of a node and the defaults of those that it does not say."""
         return {**self.defaults, **attributes}
-
-    def bind(self, *values: str) -> dict[str, str]:
-        """``Node.inputs`` for values in the order of the operands; "" stands for an absent one."""
-        names = (operand.name for operand in self.operands)
-        return {name: value for name, value in zip(names, values, strict=False) if value}

@@ -33,13 +33,14 @@ _EPILOGUE = (Operand("bias", "vector"), Operand("residual", optional=True))
 _LINEAR = (*_X, Operand("weight", "weight"), *_EPILOGUE)
 _INT8 = (*_X, *map(Operand, ("scale", "zero_point")), Operand("weight", "weight"), Operand("weight_scale"))
 _APART = tuple(Operand(name, optional=True, imported_only=True) for name in ("query", "key", "value"))
-_IDS = tuple(map(Operand, ("input_ids", "token_type_ids", "position_ids")))
-_TABLES = (
-    Operand("word", "table"),
-    Operand("word_scale", "vector", optional=True),
-    Operand("position", "table"),
-    Operand("token_type", "table"),
+_IDS = tuple(
+    Operand(name, optional=True, has_default=name != "input_ids") for name in reference.TABLES.values()
 )
+_TABLES = (
+    *(Operand(name, "table", optional=True) for name in reference.TABLES),
+    Operand("word_scale", "vector", optional=True),
+)
+
 
 _FLOATS = ("f32", "bf16")
 _STORED = (*_FLOATS, "u8")
@@ -65,10 +66,18 @@ def _product(types: Types, _: float) -> float:
 OPS: Mapping[str, Op] = {
     op.name: op
     for op in (
-        Op("embedding", _IMPORTED, (Operand("ids"), Operand("table")), rules.embedding, reference.embedding),
         Op("add", _IMPORTED, (Operand("a"), Operand("b")), rules.add, reference.add),
         *(Op(name, _IMPORTED, _X, rules.elementwise, twin) for name, twin in reference.ACTIVATIONS.items()),
-        Op("embed", _FUSED, (*_IDS, *_TABLES), rules.embed, reference.embed, compared=True),
+        Op(
+            "embed",
+            _ANY,
+            (*_IDS, *_TABLES, _CU_SEQLENS),
+            rules.embed,
+            reference.embed,
+            {"first_position": int},
+            defaults={"first_position": 0},
+            compared=True,
+        ),
         Op(
             "layer_norm",
             _ANY,

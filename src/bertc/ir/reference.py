@@ -68,26 +68,34 @@ def add(a: Array, b: Array) -> Array:
     return (a + b).astype(np.float32)
 
 
-def embedding(ids: Array, table: Array) -> Array:
-    """Rows of ``table`` [vocab, hidden] by ``ids`` [tokens]."""
-    return table[ids].astype(np.float32)
+TABLES = {
+    "word": "input_ids",
+    "token_type": "token_type_ids",
+    "position": "position_ids",
+    "task_type": "task_type_ids",
+}
+"""Tables of ``embed`` -> the operand that picks their rows, in the order in which rows are added."""
 
 
 def embed(
-    input_ids: Array,
-    token_type_ids: Array,
-    position_ids: Array,
-    word: Array,
-    position: Array,
-    token_type: Array,
-    word_scale: Array | None = None,
+    cu_seqlens: Array, word_scale: Array | None = None, *, first_position: int, **operands: Array
 ) -> Array:
-    """Sum of word, position and token type rows; 8-bit word rows carry one scale each."""
-    rows = word[input_ids].astype(np.float32)
-    if word_scale is not None:
-        rows = rows * word_scale[input_ids][:, None]
-    rows = rows + token_type[token_type_ids].astype(np.float32)
-    return (rows + position[position_ids].astype(np.float32)).astype(np.float32)
+    """Sum of a row of each table that is there, of ``TABLES``; 8-bit word rows carry one scale each.
+
+    Ids that are absent are 0; positions count from ``first_position`` in each sequence.
+    """
+    counted = [first_position + np.arange(length) for length in np.diff(cu_seqlens)]
+    defaults = {"position": np.concatenate(counted)}
+    total: Array | None = None
+    for name, ids_name in TABLES.items():
+        if name not in operands:
+            continue
+        ids = operands.get(ids_name, defaults.get(name, np.zeros(cu_seqlens[-1], np.int32)))
+        rows = operands[name][ids].astype(np.float32)
+        if name == "word" and word_scale is not None:
+            rows = rows * word_scale[ids][:, None]
+        total = rows if total is None else total + rows
+    return np.asarray(total, np.float32)
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from bertc.errors import GraphError
 from bertc.ir.graph import SEQUENCES_PLUS_ONE, Attribute, Dimension, DType, TensorType
 from bertc.ir.op import Types
+from bertc.ir.reference import TABLES
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
 
 Attributes = Mapping[str, Attribute]
 Result = tuple[TensorType, ...]
 
-_TABLES = (DType.F32, DType.F16, DType.I8)
+_FLOATS = (DType.F32, DType.F16)
+_WORDS = (*_FLOATS, DType.I8)
 
 
 def _fail(message: str) -> None:
@@ -66,24 +68,28 @@ def add(types: Types, _: Attributes) -> Result:
     return (a,)
 
 
-def embedding(types: Types, _: Attributes) -> Result:
-    """A row of ``table`` for each token."""
-    _vector(types, "ids", TOKENS, DType.I32)
-    return (TensorType(DType.F32, (TOKENS, _width(_typed(types, "table", 2, *_TABLES)))),)
-
-
-def embed(types: Types, _: Attributes) -> Result:
-    """A sum of rows for each token; 8-bit words have a scale for each row."""
-    for name in ("input_ids", "token_type_ids", "position_ids"):
-        _vector(types, name, TOKENS, DType.I32)
-    word = _typed(types, "word", 2, *_TABLES)
-    if (word.dtype == DType.I8) != ("word_scale" in types):
+def embed(types: Types, attributes: Attributes) -> Result:
+    """A sum of rows for each token, of one table to four; 8-bit words have a scale for each row."""
+    width: Dimension = 0
+    for name, ids in TABLES.items():
+        if (name in types) != (ids in types):
+            _fail(f"inputs {name!r} and {ids!r} go together")
+        if name in types:
+            table = _typed(types, name, 2, *(_WORDS if name == "word" else _FLOATS))
+            width = width or _width(table)
+            _same(table.shape[1], width, f"width of {name}")
+            _vector(types, ids, TOKENS, DType.I32)
+    if not width:
+        _fail(f"there is no table: it takes {', '.join(TABLES)}")
+    if ("word" in types and types["word"].dtype == DType.I8) != ("word_scale" in types):
         _fail("input 'word_scale' goes with 8-bit word rows, and only with them")
-    _vector(types, "word_scale", word.shape[0])
-    for name in ("position", "token_type"):
-        table = _typed(types, name, 2, DType.F32, DType.F16)
-        _same(table.shape[1], word.shape[1], f"width of {name}")
-    return (TensorType(DType.F32, (TOKENS, _width(word))),)
+    if "word_scale" in types:
+        _vector(types, "word_scale", types["word"].shape[0])
+    _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+    first, positions = attributes["first_position"], types["position"].shape[0] if "position" in types else 1
+    if not 0 <= int(first) < int(positions):
+        _fail(f"attribute 'first_position' is {first}, of {positions} positions")
+    return (TensorType(DType.F32, (TOKENS, width)),)
 
 
 def layer_norm(types: Types, _: Attributes) -> Result:

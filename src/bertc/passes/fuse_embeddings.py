@@ -1,52 +1,44 @@
-"""Word, token type and position lookups and their sum become one ``embed``."""
+"""Embedding lookups and their sums become one ``embed``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from bertc.ir.graph import Graph, Node
+from bertc.ir.reference import TABLES
 from bertc.passes.rewrite import common_parent, count_uses, rewrite
-
-_IDS = ("input_ids", "token_type_ids", "position_ids")
 
 
 def fuse_embeddings(graph: Graph) -> Graph:
-    """``(embedding(input_ids) + embedding(token_type_ids)) + embedding(position_ids)`` -> ``embed``.
+    """``add(embed(A), embed(B))`` -> ``embed(A, B)``, again and again; the operands of a sum may swap.
 
-    Only this order of the two sums is fused, since ``embed`` adds in it: any other would round
+    Only where B is one table that ``embed`` adds after all of A's: any other order of sums would round
     differently.
     """
+    while (pair := _find(graph)) is not None:
+        total, first, second = pair
+        parent = common_parent([first.name, second.name]) or "embeddings"
+        taken = {node.name for node in graph.nodes if node not in pair}
+        name = total.name if parent in taken else parent
+        of_positions = second if "position" in second.inputs else first
+        fused = Node(name, "embed", {**first.inputs, **second.inputs}, (name,), of_positions.attributes)
+        replaced = {first.name: (), second.name: (), total.name: (fused,)}
+        graph = rewrite(graph, replaced, renamed={total.outputs[0]: name})
+    return graph
+
+
+def _find(graph: Graph) -> tuple[Node, Node, Node] | None:
+    """The first sum of two embeds that can be one, and the two in the order in which they are added."""
     producers, uses = graph.producers(), count_uses(graph)
-    replaced: dict[str, tuple[Node, ...]] = {}
-    renamed = {}
-    for outer in graph.nodes:
-        parts = _match(outer, producers)
-        if parts is None:
+    for total in graph.nodes:
+        found = [producers.get(value) for value in total.inputs.values()]
+        parts = [node for node in found if node is not None and node.op == "embed"]
+        if total.op != "add" or len(parts) != 2 or any(uses[node.outputs[0]] > 1 for node in parts):
             continue
-        inner, lookups = parts
-        nodes = (inner, *lookups)
-        if any(uses[node.outputs[0]] > 1 for node in nodes):
-            continue
-        word, token_type, position = (node["table"] for node in lookups)
-        name = common_parent([node.name for node in lookups]) or "embeddings"
-        inputs = {**{ids: ids for ids in _IDS}, "word": word, "position": position, "token_type": token_type}
-        embed = Node(name, "embed", inputs, (name,))
-        replaced.update(dict.fromkeys((node.name for node in nodes), ()))
-        replaced[outer.name] = (embed,)
-        renamed[outer.outputs[0]] = name
-    return rewrite(graph, replaced, renamed=renamed)
-
-
-def _match(outer: Node, producers: Mapping[str, Node]) -> tuple[Node, list[Node]] | None:
-    """The inner sum and the three lookups, in the order of ``_IDS``; operands of a sum may swap."""
-    if outer.op != "add":
-        return None
-    for left, right in ((outer["a"], outer["b"]), (outer["b"], outer["a"])):
-        inner, position = producers.get(left), producers.get(right)
-        if inner is None or position is None or inner.op != "add":
-            continue
-        leaves = [*(producers.get(value) for value in inner.inputs.values()), position]
-        lookups = {leaf["ids"]: leaf for leaf in leaves if leaf is not None and leaf.op == "embedding"}
-        if set(lookups) == set(_IDS) and position is lookups["position_ids"]:
-            return inner, [lookups[ids] for ids in _IDS]
+        first, second = sorted(parts, key=lambda node: _places(node)[0])
+        if len(_places(second)) == 1 and _places(second)[0] > _places(first)[-1]:
+            return total, first, second
     return None
+
+
+def _places(embed: Node) -> list[int]:
+    """The places of an embed's tables in the order of additions."""
+    return [place for place, table in enumerate(TABLES) if table in embed.inputs]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from bertc.errors import GraphError
 from bertc.ir.graph import Graph, Node
+from bertc.ir.reference import TABLES
 from bertc.ir.verifier import verify
 from bertc.precision import BF16, FP32, INT8, PRECISIONS, WEIGHT_BITS
 from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
@@ -162,10 +163,13 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
-        word = node["word"]
-        words, scale = self.constants.int8(word) if precision == INT8 else (self.constants.f16(word), "")
-        others = {name: self.constants.f16(node[name]) for name in ("position", "token_type")}
-        self.nodes.append(node.with_inputs(word=words, word_scale=scale, **others))
+        tables = {name: node[name] for name in TABLES if name in node.inputs}
+        typed = {name: self.constants.f16(table) for name, table in tables.items() if name != "word"}
+        if "word" in tables and precision == INT8:
+            typed["word"], typed["word_scale"] = self.constants.int8(tables["word"])
+        elif "word" in tables:
+            typed["word"] = self.constants.f16(tables["word"])
+        self.nodes.append(node.with_inputs(**typed))
 
     def _append_result(self, node: Node, op: str) -> None:
         """Write the node, its result in the form that all consumers take, if it can; else in float32."""

@@ -1,4 +1,4 @@
-// Sum of a word, a token type and a position row for each token.
+// Sum of a row of each table for each token: words, and whatever else is embedded.
 #pragma once
 
 #include <cstddef>
@@ -12,16 +12,18 @@ struct Table {
   const void* rows;  // padded_columns elements each
   TableType type;
   const float* scale;  // one per row for kI8, else null
+  const int32_t* ids;  // the row of each token; null: first_id, first_id + step, ...
+  int32_t first_id;
+  int32_t step;
 };
 
+inline constexpr std::size_t kMostTables = 4;
+
 struct Embed {
-  const int32_t* word_ids;
-  const int32_t* token_type_ids;  // null: all 0
-  const int32_t* position_ids;    // null: first_position, first_position + 1, ...
-  int32_t first_position;
+  Table tables[kMostTables];  // rows are added in this order
+  std::size_t count;          // of tables, at least 1
   std::size_t tokens;
   std::size_t padded_columns;
-  Table word, token_type, position;
   float* out;
 };
 
