@@ -98,7 +98,8 @@ class Encoder:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
         Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
-        tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token that the mask keeps, and a row without a token gives zeros.
+        tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token
+        that the mask keeps, and a row without a token gives zeros.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)

@@ -50,14 +50,17 @@ def encoder(builder: ModelBuilder, config: EncoderConfig) -> str:
 
 
 def _embeddings(builder: ModelBuilder, config: EncoderConfig) -> str:
-    tables = {
-        "word_embeddings": ("word", config.vocab_size),
-        "token_type_embeddings": ("token_type", config.type_vocab_size),
-        "position_embeddings": ("position", config.max_position_embeddings),
-    }
-    word, token_type, position = (
-        builder.embedding(f"embeddings.{name}", table, rows, config.hidden_size)
-        for name, (table, rows) in tables.items()
+    width = config.hidden_size
+    word = builder.embedding("embeddings.word_embeddings", "word", config.vocab_size, width)
+    token_type = builder.embedding(
+        "embeddings.token_type_embeddings", "token_type", config.type_vocab_size, width
+    )
+    position = builder.embedding(
+        "embeddings.position_embeddings",
+        "position",
+        config.max_position_embeddings,
+        width,
+        first_position=config.first_position,
     )
     partial = builder.add("embeddings.add_token_type", word, token_type)
     total = builder.add("embeddings.add_position", partial, position)

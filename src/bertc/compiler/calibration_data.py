@@ -19,6 +19,7 @@ from bertc.files.arrays import PreparedIds, PreparedVectors
 from bertc.files.texts import Record
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
+from bertc.ir.reference import TABLES
 from bertc.recipe import Calibration
 from bertc.runtime.progress import progress
 from bertc.runtime.tokenization import Tokenizer
@@ -85,11 +86,12 @@ def read_calibration_data(
 
 
 def _table_rows(graph: Graph) -> dict[str, int]:
-    """Input of ids -> the rows of the table that it is looked up in; of an imported graph."""
+    """Input of ids -> the rows of the table that it is looked up in."""
     return {
-        node["ids"]: len(graph.constants[node["table"]].array)
+        node[ids]: len(graph.constants[node[table]].array)
         for node in graph.nodes
-        if node.op == "embedding"
+        for table, ids in TABLES.items()
+        if node.op == "embed" and table in node.inputs
     }
 
 

@@ -40,7 +40,7 @@ class Batch:
 
     texts: Sequence[str]
     inputs: Mapping[str, Array]
-    """Packed: ``input_ids``, ``token_type_ids``, ``position_ids``, ``cu_seqlens``."""
+    """Packed: ``input_ids``, ``token_type_ids``, ``cu_seqlens``; positions count as the model counts them."""
 
     @property
     def lengths(self) -> Array:
@@ -109,7 +109,6 @@ def _pack(samples: Sequence[Sample]) -> Batch:
     inputs = {
         "input_ids": np.concatenate([sample.input_ids for sample in samples]),
         "token_type_ids": np.concatenate([sample.token_type_ids for sample in samples]),
-        "position_ids": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
         "cu_seqlens": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
     }
     return Batch([sample.text for sample in samples], inputs)
