@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bertc.architectures import bert
+from bertc.architectures import bert, roberta
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
 from bertc.architectures.model_builder import ModelBuilder
 
-FAMILIES: tuple[Family, ...] = (bert.FAMILY,)
+FAMILIES: tuple[Family, ...] = (bert.FAMILY, roberta.FAMILY)
 """Every family, in the order in which messages and documents list them."""
 
 __all__ = ["FAMILIES", "ConfigReader", "EncoderConfig", "Family", "ModelBuilder"]
