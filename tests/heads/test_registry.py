@@ -28,7 +28,7 @@ def test_classes_are_found_by_their_names() -> None:
 def test_a_sentence_model_is_the_bare_encoder_whatever_it_was_saved_with() -> None:
     config = {"model_type": "roberta", "architectures": ["RobertaForMaskedLM"]}
     assert find_class(config, is_sentence_model=True).name == "RobertaModel"
-    with pytest.raises(CheckpointError, match="RobertaForMaskedLM.* Supported are BertModel, "):
+    with pytest.raises(CheckpointError, match=r"RobertaForMaskedLM.* Supported are BertModel, "):
         find_class(config, is_sentence_model=False)
 
 
