@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -44,7 +44,19 @@ def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
     row_bytes = {value: _row_bytes(types[value]) for value in values}
     plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()))
     buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
-    return Executable(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
+    program = Program(buffers, plan.slots, steps, dict(graph.outputs), _features(steps))
+    return Executable(program, tensors)
+
+
+def _features(steps: Sequence[Step]) -> tuple[str, ...]:
+    """What a reader must know besides what all readers of this version of the file format know."""
+    used = {
+        f"{step.op}.{name}" if name != step.op else name
+        for step in steps
+        for name in OPS[step.op].features
+        if name in (step.op, *step.inputs, *step.attributes)
+    }
+    return tuple(sorted(used))
 
 
 def _columns(kind: TensorType) -> int:
