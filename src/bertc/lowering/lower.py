@@ -81,16 +81,18 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
             continue
         if value not in graph.constants:
             raise GraphError(f"node {node.name!r}: input {operand.name!r} ({value!r}) must be a constant")
+        # Nodes may share a constant.
         if value not in tensors:
             tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
         if operand.packing == "table":
             # Packing adds rows that no id may name.
             attributes[f"{operand.name}_rows"] = len(graph.constants[value].array)
     if node.op == "linear_int8":
-        columns = _columns_of_int8(node, graph)
-        tensors.update((name, pack(packer, constant)) for name, packer, constant in columns.values())
         del inputs["weight_scale"]
-        inputs.update((operand, name) for operand, (name, *_) in columns.items())
+        for name, (value, packer, constant) in _columns_of_int8(node, graph).items():
+            inputs[name] = value
+            if value not in tensors:
+                tensors[value] = pack(packer, constant)
         if node["scale"] in graph.constants:
             del inputs["scale"], inputs["zero_point"]
         attributes["weight_bits"] = weight_bits(graph.constants[node["weight"]])
