@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from bertc.artifact.executable import Tensor
 from bertc.artifact.reader import open_artifact
-from bertc.artifact.schema import Buffer, Manifest, ModelInfo, Program, Step
+from bertc.artifact.schema import FEATURES, Buffer, Manifest, ModelInfo, Program, Step
 from bertc.artifact.writer import write_artifact
 from bertc.atomic_file import check_destination, replace_atomically
 from bertc.errors import ArtifactError
@@ -272,3 +272,21 @@ def test_the_output_must_fit_the_task(task: str, port: Port) -> None:
     program = dataclasses.replace(PROGRAM, buffers=(buffer,), outputs={port.name: "x"})
     with pytest.raises(ArtifactError, match=f"does not fit the task {task}"):
         Manifest.from_json(dataclasses.replace(MANIFEST, model=info, program=program).to_json())
+
+
+def test_features_that_a_reader_lacks_are_named_whatever_else_they_bring() -> None:
+    program = dataclasses.replace(PROGRAM, features=("embed.first_position", "attention.window", "rotary"))
+    text = dataclasses.replace(MANIFEST, program=program).to_json().replace('"rows":3', '"rows":[3]')
+    message = r"the file needs what this bertc does not know \(attention\.window, rotary\): update bertc"
+    with pytest.raises(ArtifactError, match=message):
+        Manifest.from_json(text)
+    program = dataclasses.replace(PROGRAM, features=tuple(FEATURES))
+    manifest = dataclasses.replace(MANIFEST, program=program)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+@pytest.mark.parametrize("features", ['"x"', "[[]]", "[{}]", "[1]", "null"])
+def test_features_that_are_no_list_of_names_are_refused(features: str) -> None:
+    text = MANIFEST.to_json().replace('"features":[]', f'"features":{features}')
+    with pytest.raises(ArtifactError):
+        Manifest.from_json(text)

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertc.artifact.schema import FEATURES
 from bertc.errors import ArtifactError
+from bertc.ir.graph import Graph
+from bertc.ir.ops import OPS
 from bertc.lowering.lower import lower
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_precisions, apply_recipe
@@ -16,7 +19,7 @@ from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Parts, Recipe
 from tests.support.native import build_program
-from tests.support.tiny_graphs import bert_graph
+from tests.support.tiny_graphs import IDS, bert_graph, constant, embed
 
 
 def test_only_the_layers_of_a_7_bit_part_promise_7_bits() -> None:
@@ -70,3 +73,24 @@ def test_the_native_core_refuses_what_it_does_not_know_of_a_step(
     program = dataclasses.replace(lowered.program, steps=tuple(steps))
     with pytest.raises(ArtifactError, match=rf"step '{name}' \(attention\): this op .*{message}"):
         build_program(dataclasses.replace(lowered, program=program), "scalar")
+
+
+def test_a_program_lists_what_it_uses_beyond_what_all_readers_know() -> None:
+    tables = {name: constant(20, 16) for name in ("word", "position", "task_type")}
+
+    def features(*names: str, first_position: int = 0) -> tuple[str, ...]:
+        nodes = (embed("y", first_position=first_position, **{name: name for name in names}),)
+        return lower(Graph(IDS, tables, nodes, {"y": "y"}, "fused")).program.features
+
+    assert features("word", "position") == ()
+    assert features("word", "position", first_position=2) == ("embed.first_position",)
+    assert features("word", "task_type") == ("embed.task_type",)
+    assert lower(fuse(bert_graph())).program.features == ()
+
+
+def test_readers_know_all_features_that_the_op_table_has() -> None:
+    names = {f"{op.name}.{name}" if name != op.name else name for op in OPS.values() for name in op.features}
+    assert names == FEATURES
+    for op in OPS.values():
+        optional = {operand.name for operand in op.operands if operand.optional} | op.defaults.keys()
+        assert {*op.features} <= {op.name, *optional}

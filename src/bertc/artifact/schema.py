@@ -20,6 +20,10 @@ from bertc.task_table import TASKS
 FORMAT_VERSION = 2
 """Raised when a reader of the old version could not run the new file."""
 
+FEATURES = frozenset({"embed.first_position", "embed.task_type"})
+"""What the format gained since its version was set: ops, and operands and attributes of ops as ``OP.NAME``.
+A file lists those that it uses, so that a reader can name the one that it lacks."""
+
 Attribute = int | float | str | bool
 
 
@@ -94,6 +98,8 @@ class Program:
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
     """Public output name -> buffer name."""
+    features: tuple[str, ...] = ()
+    """Those of ``FEATURES`` that the steps use."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,20 @@ class Manifest:
         # JSON can spell half of a surrogate pair, which no terminal and no file can take.
         if "\\u" in text and not is_unicode(json.dumps(data, ensure_ascii=False)):
             raise ArtifactError("the manifest holds text that is no Unicode: compile the model again")
+        _check_features(data)
         manifest = from_json_value(cls, data, "manifest")
         _check_facts(manifest)
         return manifest
+
+
+def _check_features(data: Any) -> None:
+    """Before anything else is parsed, since what a feature brings may not parse."""
+    program = data.get("program") if isinstance(data, dict) else None
+    features = program.get("features") if isinstance(program, dict) else None
+    lacking = {str(name) for name in features} - FEATURES if isinstance(features, list) else None
+    if lacking:
+        names = ", ".join(sorted(lacking))
+        raise ArtifactError(f"the file needs what this bertc does not know ({names}): update bertc")
 
 
 def is_unicode(text: str) -> bool:

@@ -47,6 +47,9 @@ class Op:
     """Attribute name -> its type, or the strings it may be."""
     defaults: Mapping[str, Attribute] = field(default_factory=dict)
     """What an attribute is where a node, or a step of a program, does not say it. Others must be said."""
+    features: tuple[str, ...] = ()
+    """The op's operands and attributes, or the op itself, that the file format gained after its version was
+    set: a program that uses one lists it, and ``artifact.schema.FEATURES`` says that readers know it."""
     outputs: tuple[str, ...] = ("y",)
     in_place: str = ""
     """The operand whose memory the first output may take over: the kernel reads each element before it

@@ -76,6 +76,7 @@ OPS: Mapping[str, Op] = {
             reference.embed,
             {"first_position": int},
             defaults={"first_position": 0},
+            features=("first_position", "task_type"),
             compared=True,
         ),
         Op(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -44,7 +44,19 @@ def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
     row_bytes = {value: _row_bytes(types[value]) for value in values}
     plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()))
     buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
-    return Executable(Program(buffers, plan.slots, steps, dict(graph.outputs)), tensors)
+    program = Program(buffers, plan.slots, steps, dict(graph.outputs), _features(steps))
+    return Executable(program, tensors)
+
+
+def _features(steps: Sequence[Step]) -> tuple[str, ...]:
+    """What a reader must know besides what all readers of this version of the file format know."""
+    used = {
+        f"{step.op}.{name}" if name != step.op else name
+        for step in steps
+        for name in OPS[step.op].features
+        if name in (step.op, *step.inputs, *step.attributes)
+    }
+    return tuple(sorted(used))
 
 
 def _columns(kind: TensorType) -> int:
@@ -69,16 +81,18 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
             continue
         if value not in graph.constants:
             raise GraphError(f"node {node.name!r}: input {operand.name!r} ({value!r}) must be a constant")
+        # Nodes may share a constant.
         if value not in tensors:
             tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
         if operand.packing == "table":
             # Packing adds rows that no id may name.
             attributes[f"{operand.name}_rows"] = len(graph.constants[value].array)
     if node.op == "linear_int8":
-        columns = _columns_of_int8(node, graph)
-        tensors.update((name, pack(packer, constant)) for name, packer, constant in columns.values())
         del inputs["weight_scale"]
-        inputs.update((operand, name) for operand, (name, *_) in columns.items())
+        for name, (value, packer, constant) in _columns_of_int8(node, graph).items():
+            inputs[name] = value
+            if value not in tensors:
+                tensors[value] = pack(packer, constant)
         if node["scale"] in graph.constants:
             del inputs["scale"], inputs["zero_point"]
         attributes["weight_bits"] = weight_bits(graph.constants[node["weight"]])

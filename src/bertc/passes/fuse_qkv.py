@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
@@ -14,26 +15,39 @@ from bertc.passes.rewrite import common_parent, count_uses, rewrite
 def fuse_qkv(graph: Graph) -> Graph:
     """``attention(linear(x), linear(x), linear(x))`` -> ``attention(qkv=linear(x))``.
 
-    The three weights [H, H] are stacked to [3H, H]: a row's result does not depend on the others.
+    The three weights [H, H] are stacked to [3H, H]: a row's result does not depend on the others. Layers
+    that share the three share what they become; it is named after their module.
     """
     producers, uses = graph.producers(), count_uses(graph)
     replaced: dict[str, tuple[Node, ...]] = {}
     constants: dict[str, Constant] = {}
+    stacked: dict[tuple[str, ...], str] = {}
     for attention in graph.nodes:
         projections = [producers.get(attention[operand]) for operand in ("query", "key", "value")]
         if attention.op != "attention" or not _match(projections, uses):
             continue
         found = [node for node in projections if node is not None]
         name = f"{common_parent([node.name for node in found])}.qkv".lstrip(".")
-        operands = {operand: f"{name}.{operand}" for operand in ("weight", "bias")}
-        for operand, value in operands.items():
-            arrays = [graph.constants[node[operand]].array for node in found]
-            constants[value] = Constant(DType.F32, np.concatenate(arrays))
+        operands = {}
+        for operand in ("weight", "bias"):
+            names = tuple(node[operand] for node in found)
+            if names not in stacked:
+                stacked[names] = _new_name(names, operand, {*graph.constants, *constants})
+                arrays = [graph.constants[each].array for each in names]
+                constants[stacked[names]] = Constant(DType.F32, np.concatenate(arrays))
+            operands[operand] = stacked[names]
         qkv = dataclasses.replace(found[0].with_inputs(**operands), name=name, outputs=(name,))
         fused = attention.with_inputs(query="", key="", value="", qkv=name)
         replaced.update(dict.fromkeys((node.name for node in found), ()))
         replaced[attention.name] = (qkv, fused)
     return rewrite(graph, replaced, constants=constants)
+
+
+def _new_name(names: Sequence[str], operand: str, taken: Container[str]) -> str:
+    """``a.b.qkv.weight`` for ``a.b.query.weight`` and so on; with a number behind it if that is taken."""
+    base = f"{common_parent(names)}.qkv.{operand}".lstrip(".")
+    numbered = (f"{base}.{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([base], numbered) if name not in taken)
 
 
 def _match(projections: Sequence[Node | None], uses: Mapping[str, int]) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,48 +18,64 @@ LANES = 16
 Array = np.ndarray[Any, Any]
 
 
+class _Padded(NamedTuple):
+    """A constant, and the heads (three times as many for queries, keys and values) that its axis holds."""
+
+    name: str
+    axis: int
+    heads: int
+
+
 def pad_heads(graph: Graph) -> Graph:
     """Make the head size a multiple of 16. Exact: every added term is a product with zero.
 
     Queries, keys and values get zero columns (zero rows in the projection's weight and bias), the
     output projection zero columns that meet the zeros; the scale stays that of the original size.
+    Constants that layers share are padded once, if all nodes that read them can take them so.
     """
-    producers, uses = graph.producers(), count_uses(graph)
-    consumers = graph.consumers()
-    constants: dict[str, Constant] = {}
-    for node in graph.nodes:
-        qkv, outputs = producers.get(node["qkv"]), consumers.get(node.outputs[0], [])
-        if node.op != "attention" or qkv is None:
-            continue
-        heads = int(node.attributes["num_attention_heads"])
-        if not _match(qkv, node, outputs, uses):
-            continue
-        names = (qkv["weight"], qkv["bias"], outputs[0]["weight"])
-        weight, bias, dense = (graph.constants[name].array for name in names)
-        size = weight.shape[0] // (3 * heads)
-        extra = -size % LANES
-        if not extra:
-            continue
-        padded = (
-            _pad(weight.reshape(3 * heads, size, -1), extra).reshape(-1, weight.shape[1]),
-            _pad(bias.reshape(3 * heads, size, 1), extra).reshape(-1),
-            _pad(dense.reshape(-1, size, 1), extra).reshape(dense.shape[0], -1),
-        )
-        for name, array in zip(names, padded, strict=True):
-            constants[name] = dataclasses.replace(graph.constants[name], array=array)
+    uses = count_uses(graph)
+    layers = list(_find(graph, uses))
+    while True:
+        counts = Counter(padded for layer in layers for padded in layer)
+        kept = [layer for layer in layers if all(counts[each] == uses[each.name] for each in layer)]
+        if len(kept) == len(layers):
+            break
+        layers = kept
+    constants = {each.name: _pad(graph.constants[each.name], each) for layer in layers for each in layer}
     return rewrite(graph, {}, constants=constants)
 
 
-def _pad(array: Array, extra: int) -> Array:
-    """``extra`` zeros after the middle axis."""
-    return np.pad(array, ((0, 0), (0, extra), (0, 0)))
+def _pad(constant: Constant, padded: _Padded) -> Constant:
+    """The constant with zeros after each head's part of the axis."""
+    array = np.moveaxis(constant.array, padded.axis, 0)
+    size = len(array) // padded.heads
+    if size % LANES == 0:
+        return constant
+    wide = np.pad(array.reshape(padded.heads, size, -1), ((0, 0), (0, -size % LANES), (0, 0)))
+    moved = np.moveaxis(wide.reshape(-1, *array.shape[1:]), 0, padded.axis)
+    return dataclasses.replace(constant, array=np.ascontiguousarray(moved))
 
 
-def _match(qkv: Node, attention: Node, outputs: list[Node], uses: dict[str, int]) -> bool:
-    """Whether projection, attention and output projection are chained, and their tensors their own."""
+def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]]:
+    """The constants of each attention whose projections belong to it alone."""
+    producers, consumers = graph.producers(), graph.consumers()
+    for node in graph.nodes:
+        if node.op != "attention" or not node["qkv"]:
+            continue
+        qkv, readers = producers.get(node["qkv"]), consumers.get(node.outputs[0], [])
+        if qkv is not None and _match(qkv, node, readers, uses):
+            heads = int(node.attributes["num_attention_heads"])
+            yield (
+                _Padded(qkv["weight"], 0, 3 * heads),
+                _Padded(qkv["bias"], 0, 3 * heads),
+                _Padded(readers[0]["weight"], 1, heads),
+            )
+
+
+def _match(qkv: Node, attention: Node, readers: list[Node], uses: Mapping[str, int]) -> bool:
+    """Whether projection, attention and output projection are chained, and nothing else reads between."""
     if qkv.op != "linear" or qkv.attributes["activation"] != "none" or qkv["residual"]:
         return False
-    if len(outputs) != 1 or outputs[0].op != "linear" or outputs[0]["residual"] == attention.outputs[0]:
+    if len(readers) != 1 or readers[0].op != "linear" or readers[0]["residual"] == attention.outputs[0]:
         return False
-    own = (qkv.outputs[0], attention.outputs[0], qkv["weight"], qkv["bias"], outputs[0]["weight"])
-    return all(uses[value] == 1 for value in own)
+    return all(uses[value] == 1 for value in (qkv.outputs[0], attention.outputs[0]))
