@@ -184,5 +184,5 @@ def test_batches_are_packed_and_bounded(model: ImportedModel) -> None:
     for batch in found.batches:
         bounds = batch.inputs["cu_seqlens"]
         assert bounds[0] == 0 and bounds[-1] == len(batch.inputs["input_ids"]) < BATCH_TOKENS + longest
-        assert batch.inputs["position_ids"][bounds[:-1]].tolist() == [0] * (len(bounds) - 1)
+        assert set(batch.inputs) == {"input_ids", "token_type_ids", "cu_seqlens"}  # the model counts positions
         assert all(array.dtype == np.int32 for array in batch.inputs.values())

@@ -203,9 +203,9 @@ class Counting:
 )
 def test_what_the_tokenizer_reads_depends_on_the_limit_and_the_shorter_text(item: Any, most: int) -> None:
     tokenizer = Tokenizer(_json("bert"), 64)
-    tokenizer._native = counting = Counting(tokenizer._native)
+    counting = tokenizer.__dict__["_bare"] = Counting(tokenizer._bare)
     batch = tokenizer([item])
-    assert batch.truncated == 1 and len(batch.packed.input_ids) == 64
+    assert batch.truncated == 1 and len(batch.packed.inputs["input_ids"]) == 64
     assert counting.characters <= most
 
 

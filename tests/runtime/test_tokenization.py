@@ -131,7 +131,7 @@ def test_a_token_beyond_the_vocabulary_is_named_with_its_text() -> None:
     with pytest.raises(InputError, match=message):
         tokenizer.chunks([["dog"] * 100, ["dog"] * 50 + ["<new>"]], first=7)
     tokenizer(["dog " * 50 + "<new>"])  # cut off before it
-    assert Tokenizer(native.to_str(), LIMIT)(["<new>"]).packed.input_ids.tolist() == [CLS, 300, SEP]
+    assert Tokenizer(native.to_str(), LIMIT)(["<new>"]).packed.inputs["input_ids"].tolist() == [CLS, 300, SEP]
 
 
 def test_sequences_without_a_token_are_left_out_of_what_is_packed() -> None:

@@ -13,7 +13,7 @@ from bertc.artifact.executable import Executable
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.bench.engine import Array, batches
 from bertc.bench.work import matrix_bytes
-from bertc.encoder import encoder_class_of
+from bertc.encoder import encoder_class_of, tokenizer_of
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
@@ -31,8 +31,7 @@ class CompiledModel:
         artifact = open_artifact(path)
         info = artifact.manifest.model
         self._session = _TimedSession(artifact.executable, num_threads=threads)
-        tokenizer = Tokenizer(artifact.tokenizer_json, info.max_seq_length)
-        self.encoder = encoder_class_of(info)(self._session, tokenizer, info, artifact=artifact)
+        self.encoder = encoder_class_of(info)(self._session, tokenizer_of(artifact), info, artifact=artifact)
         self.isa: str | None = self._session.isa
 
     @property

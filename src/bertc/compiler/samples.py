@@ -80,6 +80,7 @@ def tokenize(
     samples = [
         Sample(text, np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32))
         for text, encoding in zip(spelled, tokenized.encodings, strict=True)
+        if len(encoding)
     ]
     digest = hashlib.sha256("".join(f"{text}\n" for text in spelled).encode(errors="replace")).hexdigest()
     return in_batches(samples, name, digest, truncated=tokenized.truncated, seed=seed)

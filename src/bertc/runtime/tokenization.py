@@ -72,13 +72,12 @@ class Tokenizer:
         with _blame_the_file():
             self._native = NativeTokenizer.from_str(tokenizer_json)
             self._native.no_padding()
-            self._native.no_truncation()
-            self._processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
-            # Special tokens are put in after the cut to the limit, by ``_finish``.
-            self._native.post_processor = None
+            self._native.enable_truncation(max_seq_length)
+            processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
+            special = {texts: processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
         self.max_seq_length = max_seq_length
         self._vocab_size = vocab_size
-        special = {texts: self._processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
+        self._processor = processor
         self._room = {texts: max_seq_length - count for texts, count in special.items()}
         """Tokens that the limit leaves for a text, or for both of a pair."""
         if self._room[1] < 1:
@@ -95,9 +94,44 @@ class Tokenizer:
         names the index of an item that is no text, or that has a token beyond the vocabulary.
         """
         parts = self._parts(items, first)
-        settled: list[tuple[list[Prefix], tuple[int, ...]]] = [([], ())] * len(items)
         size = CHARACTERS_PER_TOKEN * self.max_seq_length
-        waiting = list(range(len(items)))
+        if all(_characters(part) <= size for each in parts for part in each):
+            encodings = self._encode_whole(parts, offsets)
+            truncated = sum(
+                len(each) >= self.max_seq_length and len(each.overflowing) > 0 for each in encodings
+            )
+        else:
+            encodings, truncated = self._encode_beginnings(parts, size, offsets)
+        return self._batch(encodings, truncated, range(first, first + len(encodings)))
+
+    def chunks(self, items: Sequence[Words], *, first: int = 0) -> tuple[TokenizedBatch, list[int]]:
+        """Tokenize word lists without losing a token: what is too long becomes several sequences.
+
+        Returns the batch, and for each of its sequences the index of the item it belongs to: none for an
+        item without a token.
+        """
+        encodings: list[Encoding] = []
+        owners: list[int] = []
+        for index, whole in enumerate(self._encode_whole(self._parts(items, first, texts=1), True)):
+            pieces = [piece for piece in (whole, *whole.overflowing) if len(piece)]
+            encodings.extend(pieces)
+            owners.extend([index] * len(pieces))
+        return self._batch(encodings, 0, [first + owner for owner in owners]), owners
+
+    def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool) -> list[Encoding]:
+        """Items as the tokenizers library encodes and cuts them: for what is not too long for it."""
+        clean = [tuple(map(_without_surrogates, each)) for each in parts]
+        inputs = [each[0] if len(each) == 1 else each for each in clean]
+        encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
+        with _blame_the_file():
+            return encode(inputs, is_pretokenized=bool(inputs) and isinstance(inputs[0], list))
+
+    def _encode_beginnings(
+        self, parts: Sequence[tuple[Any, ...]], size: int, offsets: bool
+    ) -> tuple[list[Encoding], int]:
+        """The same, of which no more is looked at than the limit needs; and how many items were cut."""
+        settled: list[tuple[list[Prefix], tuple[int, ...]]] = [([], ())] * len(parts)
+        waiting = list(range(len(parts)))
         while waiting:
             found = iter(self._encode([part for index in waiting for part in parts[index]], size, offsets))
             again = []
@@ -109,29 +143,10 @@ class Tokenizer:
                 else:
                     settled[index] = (prefixes, lengths)
             waiting, size = again, 2 * size
-        encodings = self._finish(settled)
         truncated = sum(
             sum(len(encoding) for encoding, _ in prefixes) > sum(lengths) for prefixes, lengths in settled
         )
-        return self._batch(encodings, truncated, range(first, first + len(encodings)))
-
-    def chunks(self, items: Sequence[Words], *, first: int = 0) -> tuple[TokenizedBatch, list[int]]:
-        """Tokenize word lists without losing a token: what is too long becomes several sequences.
-
-        Returns the batch, and for each of its sequences the index of the item it belongs to: none for an
-        item without a token.
-        """
-        encodings: list[Encoding] = []
-        owners: list[int] = []
-        parts = self._parts(items, first, texts=1)
-        for index, (encoding, _) in enumerate(self._encode([part for (part,) in parts], None, True)):
-            encoding.truncate(self._room[1])
-            with _blame_the_file():
-                whole = self._processor.process(encoding)
-            pieces = [piece for piece in (whole, *whole.overflowing) if len(piece)]
-            encodings.extend(pieces)
-            owners.extend([index] * len(pieces))
-        return self._batch(encodings, 0, [first + owner for owner in owners]), owners
+        return self._finish(settled), truncated
 
     def _parts(self, items: Sequence[Item], first: int, texts: int = 2) -> list[tuple[Any, ...]]:
         """Each item as one text, two texts (if so many may be) or one list of words."""
@@ -146,24 +161,29 @@ class Tokenizer:
                     )
         return parts
 
-    def _encode(self, parts: Sequence[Any], size: int | None, offsets: bool) -> list[Prefix]:
+    def _encode(self, parts: Sequence[Any], size: int, offsets: bool) -> list[Prefix]:
         """Tokens of texts, or of lists of words, without special ones; of each some ``size`` characters."""
-        if size is not None:
-            shortened = [shorten(part, size, self._boundary if len(part) > size else None) for part in parts]
-        else:
-            shortened = list(parts)
+        shortened = [shorten(part, size, self._boundary if len(part) > size else None) for part in parts]
         clean = [_without_surrogates(part) for part in shortened]
-        encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
+        encode = self._bare.encode_batch if offsets else self._bare.encode_batch_fast
         with _blame_the_file():
-            encodings = encode(clean, is_pretokenized=bool(clean) and isinstance(clean[0], list))
+            encodings = encode(clean, is_pretokenized=isinstance(clean[0], list))
         return [
             Prefix(encoding, len(seen) == len(part))
             for encoding, seen, part in zip(encodings, shortened, parts, strict=True)
         ]
 
     @cached_property
+    def _bare(self) -> NativeTokenizer:
+        """The tokenizer without limit and special tokens; these are put in after the cut, by ``_finish``."""
+        bare = NativeTokenizer.from_str(self._native.to_str())
+        bare.no_truncation()
+        bare.post_processor = None
+        return bare
+
+    @cached_property
     def _boundary(self) -> re.Pattern[str] | None:
-        return boundary(self._native)
+        return boundary(self._bare)
 
     def _finish(self, settled: list[tuple[list[Prefix], tuple[int, ...]]]) -> list[Encoding]:
         """Cut to the lengths that fit; put in special tokens and token types."""
@@ -182,7 +202,7 @@ class Tokenizer:
         full = [encoding for encoding in encodings if len(encoding)]
         with _blame_the_file():  # an id may not fit 32 bits
             packed = pack([each.ids for each in full], [each.type_ids for each in full])
-        if self._vocab_size is not None and (packed.input_ids >= self._vocab_size).any():
+        if self._vocab_size is not None and (packed.inputs["input_ids"] >= self._vocab_size).any():
             self._refuse_token(encodings, owners, self._vocab_size)
         empty = [index for index, encoding in enumerate(encodings) if not len(encoding)]
         return TokenizedBatch(packed, encodings, truncated, empty)
@@ -256,6 +276,11 @@ def _checked(item: Any, split: bool, index: int) -> tuple[Any, ...]:
     if isinstance(item, tuple) and len(item) == 2 and _all_strings(item):
         return (item[0], item[1])
     raise InputError(f"inputs[{index}] is {_describe(item)}: expected {_EXPECTED}")
+
+
+def _characters(part: Any) -> int:
+    """The length of a text, or of a list of words with a space after each."""
+    return len(part) if isinstance(part, str) else sum(map(len, part)) + len(part)
 
 
 def _without_surrogates(part: Any) -> Any:
