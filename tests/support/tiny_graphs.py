@@ -20,24 +20,24 @@ Array = np.ndarray[Any, Any]
 
 
 IDS = tuple(Port(name, "i32", TOKENS) for name in ("input_ids", "token_type_ids", "position_ids"))
-"""The inputs of BERT."""
+"""The inputs of BERT's graph."""
 
 
 def constant(*shape: int, seed: int = 0) -> Constant:
-    """A random float32 constant."""
+    """Return a random float32 constant."""
     rng = np.random.default_rng(seed)
     return Constant(DType.F32, rng.normal(0, 0.5, shape).astype(np.float32))
 
 
 def node(op: str, name: str, *inputs: str, **attributes: Attribute) -> Node:
-    """A node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
+    """Return a node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
     if op == "linear":
         inputs, attributes = (*inputs, f"{name}.weight", f"{name}.bias"), {"activation": "none", **attributes}
     return Node(name, op, OPS[op].bind(*inputs), (name,), MappingProxyType(attributes))
 
 
 def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[str, Constant]:
-    """Weight and bias of the linear node ``name``."""
+    """Return the weight [rows, columns] and the bias [rows] of the linear node ``name``."""
     return {
         f"{name}.weight": constant(rows, columns, seed=seed),
         f"{name}.bias": constant(rows, seed=seed + 1),
@@ -45,14 +45,14 @@ def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[
 
 
 def small_graph() -> Graph:
-    """An embedding lookup and one linear layer: the smallest imported graph with a matrix."""
+    """Return an embedding lookup and one linear layer: the smallest imported graph with a matrix."""
     constants = {"table": constant(10, 8), **linear_constants("dense", 4, 8)}
     nodes = (node("embedding", "x", "input_ids", "table"), node("linear", "dense", "x"))
     return Graph(IDS[:1], constants, nodes, {"y": "dense"})
 
 
 def small_inputs() -> dict[str, Array]:
-    """Inputs for :func:`small_graph`: two sequences, of three tokens and of one."""
+    """Return inputs for :func:`small_graph`: two sequences, of three tokens and of one."""
     ids = np.array([1, 2, 3, 9], np.int32)
     return {
         "input_ids": ids,
@@ -70,7 +70,7 @@ def bert_graph(
     tensors: Mapping[str, Array] | None = None,
     **config: Any,
 ) -> Graph:
-    """The imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
+    """Return the imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
     full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS[head])), **config}
     if tensors is None:
         tensors = bert_tensors(full, head, seed=seed, prefix="")
@@ -81,7 +81,7 @@ def bert_graph(
 
 
 class _Loaded:
-    """A tensor that needs no reading."""
+    """A stored tensor that is in memory already."""
 
     def __init__(self, array: Array) -> None:
         self.shape, self._array = array.shape, array
@@ -91,12 +91,12 @@ class _Loaded:
 
 
 def ops(graph: Graph) -> list[str]:
-    """The graph's op names, in order."""
+    """Return the graph's op names, in order."""
     return [each.op for each in graph.nodes]
 
 
 def assert_same_results(before: Graph, after: Graph, inputs: Mapping[str, Array], atol: float) -> None:
-    """Both graphs give outputs of the same names, equal within ``atol``."""
+    """Assert that both graphs give outputs of the same names, equal within ``atol``."""
     expected, found = interpreter.run(before, inputs), interpreter.run(after, inputs)
     assert list(found) == list(expected)
     for name, array in expected.items():
