@@ -184,5 +184,6 @@ def test_batches_are_packed_and_bounded(model: ImportedModel) -> None:
     for batch in found.batches:
         bounds = batch.inputs["cu_seqlens"]
         assert bounds[0] == 0 and bounds[-1] == len(batch.inputs["input_ids"]) < BATCH_TOKENS + longest
-        assert set(batch.inputs) == {"input_ids", "token_type_ids", "cu_seqlens"}  # the model counts positions
+        # The model counts positions by itself.
+        assert set(batch.inputs) == {"input_ids", "token_type_ids", "cu_seqlens"}
         assert all(array.dtype == np.int32 for array in batch.inputs.values())

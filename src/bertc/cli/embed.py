@@ -1,4 +1,4 @@
-"""``bertc embed``: texts to vectors."""
+"""``bertc embed``: turns texts into vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TextFormat(str, Enum):
-    """What a file of texts holds, by the ending that such files have."""
+    """The formats of files of texts, by the endings that such files have."""
 
     TXT = "txt"
     JSONL = "jsonl"
@@ -103,9 +103,9 @@ def _embed_all(
     show_progress: bool,
     **options: Any,
 ) -> dict[str, int]:
-    """Embed and write, a bounded slice at a time; returns how much there was.
+    """Embed and write records, a bounded slice at a time; returns how many there were.
 
-    Raises ``InputError`` that also says how much of it was kept, and where.
+    Raises ``InputError`` that also says how many of them were kept, and where.
     """
     from bertc.files.texts import slices
     from bertc.files.vectors import partial_path
@@ -138,7 +138,7 @@ def _encode(embed: Callable[..., Any], part: list[Record], first: int, options: 
 
 @contextmanager
 def _writer(output: Path | None, width: int) -> Iterator[Write]:
-    """Where vectors go: a file, or standard output as JSON lines."""
+    """Open the place where vectors go: a file, or standard output as JSON lines."""
     from bertc.files.vectors import to_json_line, vector_writer
 
     if output is None:

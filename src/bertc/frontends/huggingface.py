@@ -23,9 +23,9 @@ from bertc.heads import Head, HeadOptions
 from bertc.ir.verifier import output_ports
 
 _DEFAULT_NUM_LABELS = 2
-"""As in ``transformers``, when config.json has neither id2label nor num_labels."""
+"""The number of labels where config.json has neither id2label nor num_labels, as in ``transformers``."""
 _NAMED = 8
-"""Tokens that a warning names at most."""
+"""The number of tokens that a warning names at most."""
 
 
 def import_model(source: str | Path) -> ImportedModel:
@@ -82,7 +82,7 @@ def _locate(source: str | Path) -> CheckpointFolder:
 
 @contextmanager
 def _name_the_folder(folder: CheckpointFolder) -> Iterator[None]:
-    """Say which folder a problem is in."""
+    """Say which folder a ``CheckpointError`` of the block is about."""
     try:
         yield
     except CheckpointError as error:
@@ -101,7 +101,7 @@ def _warn_of_tokens_beyond(tokenizer_json: str, vocab_size: int) -> None:
 
 
 def _names_of(family: Family, config: EncoderConfig) -> Collection[str]:
-    """The names of the encoder's tensors, found by building it once without any."""
+    """Return the names of the encoder's tensors, found by building it once without any."""
     draft = ModelBuilder({})
     family.encoder(draft, config)
     return draft.wanted
@@ -116,7 +116,7 @@ def _read_config(family: Family, raw: Mapping[str, Any]) -> EncoderConfig:
 
 
 def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str, Attribute]:
-    """What people and benchmarks want to know of the model: sizes, and what makes a sentence's vector."""
+    """Return the facts that people want to know of a model: sizes, and what makes a sentence's vector."""
     sentence: dict[str, Attribute] = {
         "pooling": options.pooling,
         "normalize_embeddings": options.normalize,
