@@ -40,7 +40,7 @@ class Batch:
 
     texts: Sequence[str]
     inputs: Mapping[str, Array]
-    """The packed inputs by name: ``input_ids``, ``token_type_ids``, ``cu_seqlens``; the model counts positions."""
+    """The packed inputs: ``input_ids``, ``token_type_ids``, ``cu_seqlens``; the model counts positions."""
 
     @property
     def lengths(self) -> Array:
