@@ -137,10 +137,10 @@ class Smoothing(Section):
     migration: float | str | None = setting(
         "auto",
         number(0, 1, "auto", None),
-        "SmoothQuant: how much of each channel's range moves into the weights; auto searches it per layer.",
+        "SmoothQuant: how much of each channel's size moves into the weights; auto searches it per layer.",
     )
     channel_shift: bool = setting(
-        True, flag(), "Outlier Suppression+: shift each channel to the middle of its calibrated range."
+        True, flag(), "Outlier Suppression+: shift each channel by its mean in calibration."
     )
 
 
@@ -157,7 +157,9 @@ class Parts(Section):
         None, one_of("int8", "bf16", "fp32", None), "Tables. 16 bits are stored as fp16, which is finer."
     )
     head: str | None = setting(
-        None, one_of(*LAYER_DTYPES, None), "Pooler and classifier. Nothing: the layer of the logits in fp32."
+        None,
+        one_of(*LAYER_DTYPES, None),
+        "Pooler and classifier. Nothing: as all layers, but the one that gives the logits in fp32.",
     )
 
 
