@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.console import AsJson, ModelFile, Threads, print_json
-from bertc.errors import InputError
+from bertc.errors import BertcError, InputError
 
 if TYPE_CHECKING:
     from bertc.files.texts import Record
@@ -105,7 +105,7 @@ def _embed_all(
 ) -> dict[str, int]:
     """Embed and write records, a bounded slice at a time; returns how many there were.
 
-    Raises ``InputError`` that also says how many of them were kept, and where.
+    Raises ``BertcError`` that also says how many of them were kept, and where.
     """
     from bertc.files.texts import slices
     from bertc.files.vectors import partial_path
@@ -115,25 +115,38 @@ def _embed_all(
     with progress(None, "embedding", enabled=show_progress) as advance:
         try:
             for part in slices(records):
-                write(part, _encode(embed, part, samples, options))
-                samples += len(part)
-                advance(len(part))
-        except InputError as error:
+                for written, vectors in _vectors(embed, part, samples, options):
+                    write(written, vectors)
+                    samples += len(written)
+                    advance(len(written))
+        except BertcError as error:
             if not samples:
                 raise
             where = "standard output" if output is None else partial_path(output)
-            raise InputError(f"{error}. The first {samples} rows are kept in {where}") from None
+            raise BertcError(f"{error}. The first {samples} rows are kept in {where}") from None
     return {"samples": samples}
 
 
-def _encode(embed: Callable[..., Any], part: list[Record], first: int, options: dict[str, Any]) -> FloatArray:
+def _vectors(
+    embed: Callable[..., Any], part: list[Record], first: int, options: dict[str, Any]
+) -> Iterator[tuple[list[Record], FloatArray]]:
+    """Records and their vectors, all at once, or one by one up to a text that is wrong.
+
+    ``first`` is the row of the first record, for the message of the ``InputError`` that this raises.
+    """
     import numpy as np
 
     try:
-        return np.asarray(embed([record.text for record in part], **options))
-    except InputError as error:
-        counted = f" (inputs[0] is row {first} of the input)" if first else ""
-        raise InputError(f"{error}{counted}") from None
+        vectors = np.asarray(embed([record.text for record in part], **options))
+    except InputError:
+        for row, record in enumerate(part, first):
+            try:
+                vectors = np.asarray(embed([record.text], **options))
+            except InputError as error:
+                raise InputError(str(error).replace("inputs[0]", f"row {row} of the input")) from None
+            yield [record], vectors
+    else:
+        yield part, vectors
 
 
 @contextmanager
