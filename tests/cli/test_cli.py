@@ -166,14 +166,14 @@ def test_rows_before_a_bad_line_are_kept(run: Run, artifact: MakeArtifact, tmp_p
 def test_a_text_that_is_wrong_is_named_and_those_before_it_are_kept(
     run: Run, artifact: MakeArtifact, tmp_path: Path
 ) -> None:
-    encode = bertc.Encoder.encode
+    encode = bertc.Embedder.encode
 
-    def refuse(self: bertc.Encoder, inputs: list[str], **options: object) -> object:
+    def refuse(self: bertc.Embedder, inputs: list[str], **options: object) -> object:
         if "bad" in inputs:
             raise bertc.InputError(f"inputs[{inputs.index('bad')}] holds a token too many")
         return encode(self, inputs, **options)  # type: ignore[call-overload]
 
-    run.monkeypatch.setattr(bertc.Encoder, "encode", refuse)
+    run.monkeypatch.setattr(bertc.Embedder, "encode", refuse)
     run.monkeypatch.setattr(texts, "SLICE_RECORDS", 3)
     (tmp_path / "texts.txt").write_text("one\ntwo\nthree\nfour\nbad\nfive\n")
     outcome = run("embed", artifact(), "-i", tmp_path / "texts.txt", "-o", tmp_path / "out.npy")

@@ -52,7 +52,7 @@ class Planted:
         self.logits = cache(self._logits)
 
     def _checkpoint(self, size: float, seed: int) -> Path:
-        channels = random_channels(seed, bertc.load(self.plain).info.hidden_size)
+        channels = random_channels(seed, bertc.load(self.plain).info.size("hidden_size"))
         return plant_outliers(shared_path(f"models/{SST2}"), self._folder / f"{size}-{seed}", size, channels)
 
     def _compile(self, size: float, seed: int, recipe: str) -> Path:
@@ -62,7 +62,7 @@ class Planted:
     def _logits(self, path: Path) -> Array:
         model = bertc.load(path)
         inputs = model.tokenizer(self.texts).packed
-        return np.asarray(model.session.run(inputs.input_ids, inputs.cu_seqlens)["logits"])
+        return np.asarray(model.session.run_batch(inputs)["logits"])
 
     def agreement(self, path: Path) -> float:
         """The share of labels that are those of the fp32 model without outliers."""

@@ -91,13 +91,13 @@ def test_sentence_classification(artifacts: Artifacts) -> None:
 def test_named_entities(artifacts: Artifacts) -> None:
     data = shared_path("data/peoples_daily/test.txt")
     model = bertc.load(artifacts.real(NER, "fp32"))
-    fp32 = ner.evaluate(model, data, model.info.id2label)
+    fp32 = ner.evaluate(model, data, model.info.labels)
     assert fp32.counts["samples"] == 4636
     assert fp32.counts["words"] == 219_197
     assert fp32.counts["entities"] == 7707
     assert round(fp32.metrics["f1"], 2) == 60.74
     assert round(fp32.metrics["accuracy"], 2) == 95.79
-    int8 = ner.evaluate(bertc.load(artifacts.real(NER, "int8")), data, model.info.id2label)
+    int8 = ner.evaluate(bertc.load(artifacts.real(NER, "int8")), data, model.info.labels)
     assert int8.counts == fp32.counts
     assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 0.2
     assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 0.02
