@@ -80,5 +80,5 @@ def call(session: Session, arrays: dict[str, Array], expected: dict[str, Array])
 
 if __name__ == "__main__":
     faulthandler.enable()
-    counts = attack(Session(open_artifact(Path(sys.argv[1])), num_threads=1), sys.argv[2])
+    counts = attack(Session(open_artifact(Path(sys.argv[1])).executable, num_threads=1), sys.argv[2])
     sys.stdout.write(json.dumps(counts))
