@@ -59,7 +59,7 @@ def import_model(source: str | Path) -> ImportedModel:
     info = ModelInfo(
         name=folder.name,
         architecture=model.name,
-        task=model.head.name,
+        task=model.head.task,
         outputs=output_ports(graph),
         max_seq_length=limit,
         labels=labels,

@@ -22,4 +22,4 @@ def _outputs(builder: ModelBuilder, hidden: str, spelling: Spelling, options: He
     return {**outputs, "sentence_embedding": sentence}
 
 
-HEAD = Head("embedding", "Model", _outputs, has_labels=False)
+HEAD = Head("embedding", "embedding", "Model", _outputs, has_labels=False)

@@ -25,7 +25,9 @@ class Head:
     """One head, written once for all families."""
 
     name: str
-    """As families list it in their ``heads``; also the task (``bertc.task_table``) that it serves."""
+    """As families list it in their ``heads``."""
+    task: str
+    """The row of ``bertc.task_table`` that it serves."""
     suffix: str
     """How the names of its Hugging Face classes end: ``Model``, ``ForSequenceClassification``."""
     outputs: Callable[[ModelBuilder, str, Spelling, HeadOptions], Mapping[str, str]]

@@ -13,4 +13,4 @@ def _outputs(builder: ModelBuilder, hidden: str, spelling: Spelling, options: He
     return {"logits": builder.linear(spelling["output"], dense, options.num_labels)}
 
 
-HEAD = Head("classification", "ForSequenceClassification", _outputs)
+HEAD = Head("classification", "classification", "ForSequenceClassification", _outputs)

@@ -11,4 +11,4 @@ def _outputs(builder: ModelBuilder, hidden: str, spelling: Spelling, options: He
     return {"logits": builder.linear(spelling["output"], hidden, options.num_labels)}
 
 
-HEAD = Head("token_classification", "ForTokenClassification", _outputs)
+HEAD = Head("token_classification", "token_classification", "ForTokenClassification", _outputs)
