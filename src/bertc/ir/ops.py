@@ -14,7 +14,7 @@ from bertc.ir.graph import TensorType
 from bertc.ir.op import Op, Operand, Types
 
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
-"""What may be fused into an op that has the attribute ``activation``."""
+"""The values of the attribute ``activation``: what may be fused into an op that has it."""
 POOLING_MODES = ("cls", "mean", "max")
 
 _IMPORTED = frozenset({"imported"})
@@ -59,7 +59,7 @@ def _columns(value: TensorType) -> float:
 
 
 def _product(types: Types, _: float) -> float:
-    """Multiplications of a linear layer for one row."""
+    """Return the multiplications of a linear layer for one row."""
     return _columns(types["x"]) * float(types["weight"].shape[0])
 
 
@@ -171,4 +171,4 @@ OPS: Mapping[str, Op] = {
         Op("normalize", _ANY, _X, rules.elementwise, reference.normalize, in_place="x"),
     )
 }
-"""Op name -> its row."""
+"""The rows by op name."""
