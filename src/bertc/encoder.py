@@ -143,8 +143,15 @@ def load(
     info = artifact.manifest.model
     encoder_class = encoder_class_of(info)
     session = Session(artifact.executable, num_threads=num_threads)
-    tokenizer = Tokenizer(artifact.tokenizer_json, info.max_seq_length)
+    tokenizer = tokenizer_of(artifact)
     return encoder_class(session, tokenizer, info, artifact=artifact, num_threads=num_threads)
+
+
+def tokenizer_of(artifact: Artifact) -> Tokenizer:
+    """The tokenizer of a file, which knows how many tokens the model has rows for."""
+    info = artifact.manifest.model
+    rows = info.facts.get("vocab_size")
+    return Tokenizer(artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None)
 
 
 def encoder_class_of(info: ModelInfo) -> type[Encoder]:

@@ -1,4 +1,4 @@
-"""How close one result is to another: what a certificate states. NumPy only."""
+"""Measures how close one result is to another, as a certificate states it. NumPy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Array = np.ndarray[Any, Any]
 
 
 def cosine(a: Array, b: Array) -> Array:
-    """Cosine similarity of each row of ``a`` with that of ``b``: [rows] float64, for [rows, columns].
+    """Return the cosine of each row of ``a`` with that of ``b``: [rows] float64, for [rows, columns].
 
     Two rows of zeros count as equal (1), one row of zeros as unrelated (0).
     """
@@ -24,24 +24,24 @@ def cosine(a: Array, b: Array) -> Array:
 
 
 LARGEST_DB = 200.0
-"""float32 itself ends at about 150. JSON has no infinity, so equal results count as this much."""
+"""The ratio of equal results in decibels, as JSON has no infinity. float32 itself ends at about 150."""
 
 
 class NoiseMeter:
-    """Signal to quantization noise of one value over many batches."""
+    """Measures the signal-to-quantization-noise ratio of one value over many batches."""
 
     def __init__(self) -> None:
         self._signal = self._noise = 0.0
 
     def add(self, reference: Array, approximation: Array) -> None:
-        """Two arrays of one shape, float32; what is lost by summing in float32 is below 0.001 dB."""
+        """Add a batch, float32 arrays of one shape; what is lost by summing in float32 is below 0.001 dB."""
         difference = (approximation - reference).reshape(-1)
         self._signal += float(np.vdot(reference, reference))
         self._noise += float(np.vdot(difference, difference))
 
     @property
     def db(self) -> float:
-        """``10 log10(signal / noise)``, no more than ``LARGEST_DB`` and no less than its negative."""
+        """The ratio ``10 log10(signal / noise)``, from minus ``LARGEST_DB`` to ``LARGEST_DB``."""
         if self._noise == 0 or self._signal == 0:
             return LARGEST_DB if self._noise == 0 else -LARGEST_DB
         if not np.isfinite(self._signal + self._noise):
@@ -50,7 +50,7 @@ class NoiseMeter:
 
 
 def sqnr_db(reference: Array, approximation: Array) -> float:
-    """Signal to quantization noise in decibels: ``10 log10(sum ref^2 / sum (ref - approx)^2)``.
+    """Return signal to quantization noise in decibels: ``10 log10(sum ref^2 / sum (ref - approx)^2)``.
 
     Infinite if the two are equal; minus infinite if only the reference is all zeros.
     """
@@ -63,7 +63,7 @@ def sqnr_db(reference: Array, approximation: Array) -> float:
 
 
 def kl_divergence(expected: Array, found: Array, *, independent: bool = False) -> Array:
-    """Divergence of the probabilities that two arrays of logits mean, in nats: [rows] float64.
+    """Return the divergence of the probabilities that two arrays of logits mean, in nats: [rows] float64.
 
     ``sum p log(p / q)`` over the softmax of each row (Kullback and Leibler 1951); with
     ``independent`` labels the sum of it over each label's sigmoid.
@@ -79,7 +79,7 @@ def kl_divergence(expected: Array, found: Array, *, independent: bool = False) -
 
 
 def same_decisions(expected: Array, found: Array, *, independent: bool = False) -> Array:
-    """Which rows of logits give the same label, or the same set of ``independent`` labels: [rows] bool."""
+    """Return which rows of logits give the same label, or set of ``independent`` labels: [rows] bool."""
     expected, found = _pair(expected, found)
     if independent:
         return np.asarray(((expected > 0) == (found > 0)).all(axis=1))
@@ -87,7 +87,7 @@ def same_decisions(expected: Array, found: Array, *, independent: bool = False) 
 
 
 def top1_agreement(a: Array, b: Array) -> float:
-    """The share of rows whose largest column is the same: 0 to 1, for [rows, classes]."""
+    """Return the share of rows whose largest column is the same: 0 to 1, for [rows, classes]."""
     return float(same_decisions(a, b).mean())
 
 

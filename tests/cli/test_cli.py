@@ -163,6 +163,25 @@ def test_rows_before_a_bad_line_are_kept(run: Run, artifact: MakeArtifact, tmp_p
     )
 
 
+def test_a_text_that_is_wrong_is_named_and_those_before_it_are_kept(
+    run: Run, artifact: MakeArtifact, tmp_path: Path
+) -> None:
+    encode = bertc.Encoder.encode
+
+    def refuse(self: bertc.Encoder, inputs: list[str], **options: object) -> object:
+        if "bad" in inputs:
+            raise bertc.InputError(f"inputs[{inputs.index('bad')}] holds a token too many")
+        return encode(self, inputs, **options)  # type: ignore[call-overload]
+
+    run.monkeypatch.setattr(bertc.Encoder, "encode", refuse)
+    run.monkeypatch.setattr(texts, "SLICE_RECORDS", 3)
+    (tmp_path / "texts.txt").write_text("one\ntwo\nthree\nfour\nbad\nfive\n")
+    outcome = run("embed", artifact(), "-i", tmp_path / "texts.txt", "-o", tmp_path / "out.npy")
+    assert outcome.code == 1 and "row 4 of the input holds a token too many. The first 4 rows" in outcome.err
+    expected = bertc.load(artifact()).encode(["one", "two", "three", "four"])
+    assert np.array_equal(np.load(tmp_path / "out.partial.npy"), expected)
+
+
 def test_embed_reads_any_format_from_standard_input(run: Run, artifact: MakeArtifact) -> None:
     text = io.TextIOWrapper(io.BytesIO(b'{"id": 1.5, "body": "the cat"}\n'))
     run.monkeypatch.setattr(sys, "stdin", text)

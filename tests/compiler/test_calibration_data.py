@@ -184,5 +184,6 @@ def test_batches_are_packed_and_bounded(model: ImportedModel) -> None:
     for batch in found.batches:
         bounds = batch.inputs["cu_seqlens"]
         assert bounds[0] == 0 and bounds[-1] == len(batch.inputs["input_ids"]) < BATCH_TOKENS + longest
-        assert batch.inputs["position_ids"][bounds[:-1]].tolist() == [0] * (len(bounds) - 1)
+        # The model counts positions by itself.
+        assert set(batch.inputs) == {"input_ids", "token_type_ids", "cu_seqlens"}
         assert all(array.dtype == np.int32 for array in batch.inputs.values())

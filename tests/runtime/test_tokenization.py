@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from bertc.errors import ArtifactError, InputError
 from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items, count_tokens
@@ -116,6 +117,63 @@ def test_chunks_lose_no_token(tokenizer: Tokenizer) -> None:
 def test_wrong_item_is_named(tokenizer: Tokenizer, items: list[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         tokenizer(items, first=7)
+
+
+def test_a_token_beyond_the_vocabulary_is_named_with_its_text() -> None:
+    native = make_tokenizer(300)
+    native.add_tokens(["<new>"])
+    tokenizer = Tokenizer(native.to_str(), LIMIT, vocab_size=300)
+    assert tokenizer(["dog cat", "the man"]).truncated == 0
+    message = r"inputs\[8\] holds the token '<new>', number 300: the model's table has 300 rows"
+    for items in (["dog", "dog <new>"], ["dog", ("dog", "a <new>")], [["dog"], ["dog", "<new>"]]):
+        with pytest.raises(InputError, match=message):
+            tokenizer(items, first=7)
+    with pytest.raises(InputError, match=message):
+        tokenizer.chunks([["dog"] * 100, ["dog"] * 50 + ["<new>"]], first=7)
+    tokenizer(["dog " * 50 + "<new>"])  # cut off before it
+    assert Tokenizer(native.to_str(), LIMIT)(["<new>"]).packed.inputs["input_ids"].tolist() == [CLS, 300, SEP]
+
+
+def test_sequences_without_a_token_are_left_out_of_what_is_packed() -> None:
+    native = make_tokenizer()
+    native.post_processor = None
+    tokenizer = Tokenizer(native.to_str(), LIMIT)
+    batch = tokenizer(["", "dog cat", "  ", "man"])
+    assert batch.empty == [0, 2] and len(batch.encodings) == 4
+    assert batch.packed.cu_seqlens.tolist() == [0, 2, 3]
+    assert tokenizer([("", "")]).empty == [0] and tokenizer([]).empty == []
+    batch, owners = tokenizer.chunks([[], ["dog"], [" "], ["cat"] * 20])
+    assert owners == [1, 3, 3] and batch.packed.cu_seqlens.tolist() == [0, 1, 17, 21]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_a_limit_that_special_tokens_use_up_is_refused(limit: int) -> None:
+    with pytest.raises(
+        ArtifactError, match=f"max_seq_length is {limit}, which leaves no room beside the 2 spec"
+    ):
+        Tokenizer(JSON, limit)
+
+
+def test_the_smallest_limits_hold() -> None:
+    native = make_tokenizer()
+    assert ids(Tokenizer(JSON, 3), ["dog cat", ("dog", "cat")]) == [
+        [CLS, native.token_to_id("dog"), SEP],
+        [CLS, SEP, SEP],
+    ]
+    native.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
+    )
+    tokenizer = Tokenizer(native.to_str(), 2)
+    assert len(ids(tokenizer, ["dog cat"])[0]) == 2
+    with pytest.raises(
+        InputError, match=r"inputs\[1\] is a pair, which has more special tokens than .* of 2"
+    ):
+        tokenizer(["dog", ("dog", "cat")])
+
+
+def test_pairs_have_no_pieces(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match=r"inputs\[0\] is a pair"):
+        count_tokens(tokenizer, [[("dog", "cat")]], truncate=False)
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "null", ""])

@@ -1,4 +1,4 @@
-"""Answers of a task to items, by numbers that a test chooses: no model runs."""
+"""Makes a task's answers to items from numbers that a test chooses: no model runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_SEQ_LENGTH = 16
 
 
 def tokenizer() -> Tokenizer:
-    """The tokenizer of ``tiny_models``, which cuts at ``MAX_SEQ_LENGTH`` tokens."""
+    """Return the tokenizer of ``tiny_models``, which cuts at ``MAX_SEQ_LENGTH`` tokens."""
     return Tokenizer(make_tokenizer().to_str(), MAX_SEQ_LENGTH)
 
 
 def make_info(task: str, **changes: Any) -> ModelInfo:
-    """Facts about a model of the tiny test sizes."""
+    """Return the facts about a model of the tiny test sizes."""
     facts: dict[str, Any] = {"vocab_size": 300, "max_position_embeddings": 64, "hidden_size": 8}
     values: dict[str, Any] = {
         "name": "tiny",
@@ -39,7 +39,7 @@ def make_info(task: str, **changes: Any) -> ModelInfo:
 
 
 def answers(task: Task[Any, Any], items: Sequence[Any], table: Array, *, per_token: bool = False) -> Any:
-    """What the task makes of a model that looks up rows of ``table`` [vocab, n] by token id.
+    """Return what a task answers by a model that looks up rows of ``table`` [vocab, n] by token id.
 
     The output has a row per token; else one per sequence, the sum over its tokens.
     """
@@ -53,7 +53,7 @@ def answers(task: Task[Any, Any], items: Sequence[Any], table: Array, *, per_tok
 
 
 def tagging_table(labels: Sequence[str], tags: Mapping[str, str], *, score: float = 4.0) -> Array:
-    """Logits per token id: ``tags`` maps a token to its label, every other token is O."""
+    """Return logits [vocab, labels] of tokens: ``tags`` maps a token to its label, every other token is O."""
     table = np.zeros((len(VOCABULARY), len(labels)), np.float32)
     table[:, labels.index("O")] = score
     for token, label in tags.items():

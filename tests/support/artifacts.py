@@ -19,7 +19,7 @@ class Artifacts:
         self._compiled: dict[tuple[Path, str], Path] = {}
 
     def tiny_checkpoint(self, head: str = "embedding", **options: Any) -> Path:
-        """A checkpoint folder as ``make_bert_checkpoint`` makes it."""
+        """Return a checkpoint folder as ``make_bert_checkpoint`` makes it."""
         key = repr((head, sorted(options.items())))
         if key not in self._tiny:
             folder = self._folder / f"checkpoint-{len(self._tiny)}"
@@ -27,7 +27,7 @@ class Artifacts:
         return self._tiny[key]
 
     def compile(self, checkpoint: Path, dtype: str) -> Path:
-        """The compiled file of a checkpoint folder; "int7" is int8 by the preset "avx2"."""
+        """Return the compiled file of a checkpoint folder; "int7" is int8 by the preset "avx2"."""
         key = checkpoint, dtype
         if key not in self._compiled:
             path = self._folder / f"{len(self._compiled)}.{dtype}.bertc"
@@ -39,9 +39,9 @@ class Artifacts:
         return self._compiled[key]
 
     def tiny(self, dtype: str, head: str = "embedding", **options: Any) -> Path:
-        """The compiled file of a tiny checkpoint."""
+        """Return the compiled file of a tiny checkpoint."""
         return self.compile(self.tiny_checkpoint(head, **options), dtype)
 
     def real(self, name: str, dtype: str) -> Path:
-        """The compiled file of a trained checkpoint; skips the test where there is none."""
+        """Return the compiled file of a trained checkpoint; skips the test where there is none."""
         return self.compile(real_checkpoint(name), dtype)

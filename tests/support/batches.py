@@ -21,7 +21,7 @@ class Padded:
 
     @property
     def mask(self) -> Array:
-        """Which cells are tokens."""
+        """The mask [batch, seq], not zero where a cell is a token."""
         return np.ones_like(self.input_ids) if self.attention_mask is None else self.attention_mask
 
 
@@ -29,7 +29,7 @@ MASKS = ("none", "right", "left", "holes", "empty row")
 
 
 def random_lengths(rng: np.random.Generator, count: int, longest: int) -> list[int]:
-    """``count`` lengths from 1 to ``longest``, as many short as long ones on a log scale; both ends occur."""
+    """Return ``count`` lengths from 1 to ``longest``, evenly spread on a log scale; both ends occur."""
     lengths = np.exp(rng.uniform(0, np.log(longest + 1), count)).astype(int).clip(1, longest)
     ends = [longest, 1][:count]
     return [*ends, *lengths[len(ends) :].tolist()]
@@ -38,7 +38,7 @@ def random_lengths(rng: np.random.Generator, count: int, longest: int) -> list[i
 def padded_batch(
     rng: np.random.Generator, lengths: Sequence[int], vocab: int, mask: str, *, types: int = 0
 ) -> Padded:
-    """A batch of rows of these lengths under a mask of ``MASKS``, with ``types`` token types or without.
+    """Return rows of these lengths under a mask of ``MASKS``, with ``types`` token types or without.
 
     "none" fills all rows; "holes" scatters each row's tokens; in "empty row" the last row has none.
     """
@@ -60,6 +60,6 @@ def padded_batch(
 
 
 def packed(sequences: Sequence[Array]) -> tuple[Array, Array]:
-    """Input ids back to back, and ``cu_seqlens``."""
+    """Return the ids of sequences back to back, int32 [tokens], and their ``cu_seqlens``."""
     cu_seqlens = np.cumsum([0, *map(len, sequences)]).astype(np.int32)
     return np.concatenate(sequences).astype(np.int32), cu_seqlens

@@ -1,6 +1,6 @@
-"""A process with a counting allocator (``count_allocations.c``, preloaded): ``FILE THREADS``.
+"""A program to run with a counting allocator (``count_allocations.c``, preloaded): ``FILE THREADS``.
 
-Prints a JSON row for each batch: allocations of its first run and of ten later ones, among which are
+It prints a JSON row for each batch: allocations of its first run and of ten later ones, among which are
 runs of the other batches.
 """
 
@@ -18,11 +18,11 @@ from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 
 BATCHES = ([512], [16], [7] * 60, [300, 20, 40, 5, 128], [1])
-"""Lengths of sequences. With two threads, some of each schedule."""
+"""The lengths of each batch's sequences. With two threads, some batches run by each schedule."""
 
 
 def main(path: str, threads: int) -> list[dict[str, Any]]:
-    """Count."""
+    """Run all batches and return the allocations of each."""
     counter = ctypes.CDLL(None)
     session = Session(open_artifact(path).executable, num_threads=threads)
     rows = []

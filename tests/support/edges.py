@@ -1,4 +1,4 @@
-"""Inputs of layers as methods of quantization are tested on, and the error that 8 bits make of them."""
+"""Inputs of layers that methods of quantization are tested on, and the error that 8 bits make of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Array = np.ndarray[Any, Any]
 
 
 def normal(rows: int = 512, columns: int = 64, seed: int = 0) -> Array:
-    """Independent normal numbers, float32."""
+    """Return independent normal numbers, float32 [rows, columns]."""
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
 def outlier_channels(seed: int = 0) -> Array:
-    """Two of 64 channels are fifty times as large as the others."""
+    """Return normal numbers, but two of 64 channels are fifty times as large as the others."""
     x = normal(seed=seed)
     x[:, [5, 40]] *= 50
     return x
 
 
 def shifted_channels(seed: int = 0) -> Array:
-    """Two of 64 channels lie far from zero, with the spread of all others."""
+    """Return normal numbers, but two of 64 channels lie far from zero, with the spread of all others."""
     x = normal(seed=seed)
     x[:, 5] += 200
     x[:, 40] -= 90
@@ -34,14 +34,14 @@ def shifted_channels(seed: int = 0) -> Array:
 
 
 def skewed_gelu(columns: int = 64, seed: int = 0) -> Array:
-    """What GELU gives: nothing below -0.17, most numbers near zero, a few large ones."""
+    """Return what GELU gives: nothing below -0.17, most numbers near zero, a few large ones."""
     x = normal(columns=columns, seed=seed) - 1
     x[:, 0] *= 8
     return gelu(x)
 
 
 def correlated(rows: int = 2000, columns: int = 64, seed: int = 0) -> Array:
-    """Channels that move together: 8 directions hold nearly everything."""
+    """Return channels that move together: 8 directions hold nearly everything."""
     mixing = normal(8, columns, seed=seed + 1)
     return (normal(rows, 8, seed=seed) @ mixing + 0.1 * normal(rows, columns, seed=seed + 2)).astype(
         np.float32
@@ -49,18 +49,18 @@ def correlated(rows: int = 2000, columns: int = 64, seed: int = 0) -> Array:
 
 
 def statistics_of(x: Array) -> EdgeStatistics:
-    """As calibration collects them."""
+    """Return the statistics of ``x`` as calibration collects them."""
     collector = EdgeCollector(x.shape[1], seed=0)
     collector.add(x)
     return collector.finish()
 
 
 def dynamic(x: Array) -> Array:
-    """What is left of ``x`` after 8 bits with a scale per row."""
+    """Return what is left of ``x`` after 8 bits with a scale per row."""
     return formulas.dequantize_rows(*formulas.quantize_rows(x))
 
 
 def relative_error(expected: Array, found: Array) -> float:
-    """Power of the difference, as a share of the power of what was expected."""
+    """Return the power of the difference, as a share of the power of what was expected."""
     wide = expected.astype(np.float64)
     return float(((found - wide) ** 2).sum() / (wide**2).sum())

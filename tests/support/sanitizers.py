@@ -1,4 +1,4 @@
-"""Whether this process runs under AddressSanitizer, which takes memory and address space of its own."""
+"""Tells whether this process runs under AddressSanitizer, which takes memory and address space of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pathlib import Path
 
 
 def under_address_sanitizer() -> bool:
-    """Its library is loaded (Linux; elsewhere the tests never run under it)."""
+    """Return whether AddressSanitizer's library is loaded (Linux; elsewhere the tests never run under it)."""
     maps = Path("/proc/self/maps")
     return maps.exists() and "libasan" in maps.read_text("utf-8", "replace")

@@ -25,13 +25,13 @@ IDS = tuple(Port(name, "i32", TOKENS) for name in TABLES.values())
 
 
 def constant(*shape: int, seed: int = 0) -> Constant:
-    """A random float32 constant."""
+    """Return a random float32 constant."""
     rng = np.random.default_rng(seed)
     return Constant(DType.F32, rng.normal(0, 0.5, shape).astype(np.float32))
 
 
 def node(op: str, name: str, *inputs: str, **attributes: Attribute) -> Node:
-    """A node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
+    """Return a node whose one output has the node's name; ``linear`` gets its weight, bias and defaults."""
     if op == "linear":
         inputs, attributes = (*inputs, f"{name}.weight", f"{name}.bias"), {"activation": "none", **attributes}
     return Node(name, op, bind(op, *inputs), (name,), MappingProxyType(attributes))
@@ -50,7 +50,7 @@ def embed(name: str, *, first_position: int = 0, **tables: str) -> Node:
 
 
 def linear_constants(name: str, rows: int, columns: int, seed: int = 0) -> dict[str, Constant]:
-    """Weight and bias of the linear node ``name``."""
+    """Return the weight [rows, columns] and the bias [rows] of the linear node ``name``."""
     return {
         f"{name}.weight": constant(rows, columns, seed=seed),
         f"{name}.bias": constant(rows, seed=seed + 1),
@@ -65,7 +65,7 @@ def small_graph() -> Graph:
 
 
 def small_inputs() -> dict[str, Array]:
-    """Inputs for :func:`small_graph`: two sequences, of three tokens and of one."""
+    """Return inputs for :func:`small_graph`: two sequences, of three tokens and of one."""
     ids = np.array([1, 2, 3, 9], np.int32)
     return {
         "input_ids": ids,
@@ -83,7 +83,7 @@ def bert_graph(
     tensors: Mapping[str, Array] | None = None,
     **config: Any,
 ) -> Graph:
-    """The imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
+    """Return the imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
     full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS[head])), **config}
     if tensors is None:
         tensors = bert_tensors(full, head, seed=seed, prefix="")
@@ -94,7 +94,7 @@ def bert_graph(
 
 
 class _Loaded:
-    """A tensor that needs no reading."""
+    """A stored tensor that is in memory already."""
 
     def __init__(self, array: Array) -> None:
         self.shape, self._array = array.shape, array
@@ -104,12 +104,12 @@ class _Loaded:
 
 
 def ops(graph: Graph) -> list[str]:
-    """The graph's op names, in order."""
+    """Return the graph's op names, in order."""
     return [each.op for each in graph.nodes]
 
 
 def assert_same_results(before: Graph, after: Graph, inputs: Mapping[str, Array], atol: float) -> None:
-    """Both graphs give outputs of the same names, equal within ``atol``."""
+    """Assert that both graphs give outputs of the same names, equal within ``atol``."""
     expected, found = interpreter.run(before, inputs), interpreter.run(after, inputs)
     assert list(found) == list(expected)
     for name, array in expected.items():

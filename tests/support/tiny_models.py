@@ -108,7 +108,7 @@ def make_bert_checkpoint(
 def bert_tensors(
     config: Mapping[str, Any], head: str, *, seed: int = 0, pooler: bool = True, prefix: str | None = None
 ) -> dict[str, Array]:
-    """The checkpoint's tensors, float32, by their Hugging Face names."""
+    """Return the checkpoint's tensors, float32, by their Hugging Face names."""
     rng = np.random.default_rng(seed)
     hidden, intermediate = config["hidden_size"], config["intermediate_size"]
     tensors: dict[str, Array] = {}
@@ -145,7 +145,7 @@ def bert_tensors(
 
 
 def make_tokenizer(vocab_size: int = 300) -> Tokenizer:
-    """A lower-casing WordPiece tokenizer with exactly ``vocab_size`` entries, specials first."""
+    """Return a lower-casing WordPiece tokenizer with exactly ``vocab_size`` entries, specials first."""
     characters = string.ascii_lowercase + string.digits
     tokens = [*SPECIAL_TOKENS, *characters, *(f"##{c}" for c in characters), *".,!?'-()"]
     tokens += [*WORDS.split(), *(f"##{piece}" for piece in PIECES), *CHINESE]
@@ -168,7 +168,7 @@ def make_tokenizer(vocab_size: int = 300) -> Tokenizer:
 def packed_inputs(
     lengths: Sequence[int], *, vocab_size: int = 300, type_vocab_size: int = 2, seed: int = 0
 ) -> dict[str, Array]:
-    """Random model inputs for sequences of these lengths, packed: what every graph takes."""
+    """Return random model inputs for sequences of these lengths, packed: every graph takes them."""
     rng = np.random.default_rng(seed)
     tokens = sum(lengths)
     return {
@@ -195,7 +195,7 @@ def write_weights(path: Path, tensors: Mapping[str, Array], dtype: str = "F32", 
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Array], dtype: str = "F32") -> None:
-    """A safetensors file with all tensors in ``dtype``: F32, F16 or BF16 (which NumPy lacks)."""
+    """Write a safetensors file with all tensors in ``dtype``: F32, F16 or BF16 (which NumPy lacks)."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     blobs: list[bytes] = []
     offset = 0

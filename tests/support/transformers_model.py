@@ -1,4 +1,4 @@
-"""What ``transformers`` computes for a checkpoint in fp32: the outside judge."""
+"""Computes what ``transformers`` gives for a checkpoint in fp32: the outside judge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUTPUTS = {
 
 @functools.lru_cache(maxsize=4)
 def load_transformers(path: Path, head: str = "embedding") -> Any:
-    """The checkpoint as a ``transformers`` model in fp32."""
+    """Return the checkpoint as a ``transformers`` model in fp32."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     transformers.logging.disable_progress_bar()
@@ -35,7 +35,7 @@ def load_transformers(path: Path, head: str = "embedding") -> Any:
 
 
 def call_transformers(path: Path, head: str = "embedding", **arrays: Array | None) -> dict[str, Array]:
-    """Its outputs for padded arrays [batch, seq], named as ``transformers`` names its arguments."""
+    """Return outputs for padded arrays [batch, seq], which are named as ``transformers`` names arguments."""
     model = load_transformers(path, head)
     import torch
 
@@ -46,7 +46,7 @@ def call_transformers(path: Path, head: str = "embedding", **arrays: Array | Non
 
 
 def run_transformers(path: Path, inputs: Mapping[str, Array], head: str = "embedding") -> dict[str, Array]:
-    """Its outputs, one sequence at a time without padding, packed as ours are."""
+    """Return a model's outputs, one sequence at a time without padding, packed as ours are."""
     collected: dict[str, list[Array]] = {name: [] for name in OUTPUTS[head]}
     for start, stop in itertools.pairwise(inputs["cu_seqlens"]):
         names = ("input_ids", "token_type_ids", "position_ids")

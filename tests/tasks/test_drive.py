@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import processors
 
 import bertc
 from bertc.errors import InputError
 from bertc.runtime import batching, progress
 from bertc.runtime.batching import PackedBatch
+from bertc.runtime.tokenization import Tokenizer
 from tests.conftest import MakeArtifact
+from tests.support.tiny_models import make_tokenizer
 
 TEXTS = ["the man", "a good dog plays", "", "cat", "one two three"]
 
@@ -98,3 +101,37 @@ def test_index_of_a_wrong_text_counts_all_windows(
     wrong: list[Any] = [*TEXTS, 3.5]
     with pytest.raises(InputError, match=r"inputs\[5\] is float"):
         embedder.encode(wrong)
+
+
+@pytest.fixture
+def without_special_tokens(embedder: bertc.Embedder) -> bertc.Embedder:
+    """A model whose tokenizer puts nothing around a text, so that an empty one has no token."""
+    native = make_tokenizer()
+    native.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    embedder.tokenizer = Tokenizer(native.to_str(), embedder.info.max_seq_length)
+    return embedder
+
+
+def test_a_text_without_a_token_is_a_vector_of_zeros(without_special_tokens: bertc.Embedder) -> None:
+    encode = without_special_tokens.encode
+    vectors = encode(["", "cat", " ", "", "a dog", "\u200b"])
+    assert not vectors[[0, 2, 3, 5]].any()
+    assert np.array_equal(vectors[[1, 4]], encode(["cat", "a dog"]))
+    assert np.array_equal(encode(["", ""]), np.zeros((2, 32), np.float32)) and not encode("").any()
+
+
+@pytest.mark.parametrize(
+    ("head", "method"), [("classification", "classify"), ("token_classification", "tag")]
+)
+def test_a_text_without_a_token_has_no_label(artifact: MakeArtifact, head: str, method: str) -> None:
+    encoder = bertc.load(artifact(head))
+    native = make_tokenizer()
+    native.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    encoder.tokenizer = Tokenizer(native.to_str(), encoder.info.max_seq_length)
+    answer = getattr(encoder, method)
+    if method == "tag":
+        assert answer(["", "paris cat"]) == [[], answer("paris cat")] and answer([""]) == [[]]
+        assert encoder.predict_tags([["", " "], []]) == [["O", "O"], []]
+    else:
+        with pytest.raises(InputError, match=r"inputs\[1\] has no token"):
+            answer(["cat", ""])

@@ -1,4 +1,4 @@
-"""What a certificate states: frozen dataclasses, and their JSON form in the manifest.
+"""The certificate: frozen dataclasses of what it states, and their JSON form in the manifest.
 
 Loading a model does not read it: ``Artifact.certificate`` does, for those who ask. How the figures
 are measured is written in ``docs/certificate.md``.
@@ -19,22 +19,22 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """Texts that something was measured on."""
+    """The texts, or prepared numbers, that something was measured or calibrated on."""
 
     name: str
     sha256: str
-    """Of the texts, each followed by a newline; of the numbers, where they were prepared."""
+    """The SHA-256 of the texts, each followed by a newline, or of the numbers of prepared data."""
     samples: int
     tokens: int
-    """Special tokens included, after truncation."""
+    """The number of tokens after truncation, special tokens included."""
     truncated: int
     seed: int | None = None
-    """Of the choice of samples, where there was one."""
+    """The seed by which the samples were chosen; None if there was no choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorFidelity:
-    """How close one vector output is to that of the fp32 model, by cosine of rows."""
+    """States how close one vector output is to that of the fp32 model, by the cosines of rows."""
 
     rows: int
     mean_cosine: float
@@ -43,17 +43,17 @@ class VectorFidelity:
 
 @dataclass(frozen=True, kw_only=True)
 class LogitFidelity:
-    """How close the logits are to those of the fp32 model."""
+    """States how close the logits are to those of the fp32 model."""
 
     rows: int
-    """Samples, or tokens where each token has a label."""
+    """The number of samples, or of tokens where each token has a label."""
     same_decisions: int
-    """Rows with the same label; with independent labels, the same set of them."""
+    """The number of rows with the same label; with independent labels, with the same set of them."""
     mean_kl: float
-    """Divergence of the answer's probabilities from those of the fp32 model, in nats."""
+    """The mean Kullback-Leibler divergence of the probabilities from those of the fp32 model, in nats."""
     worst_kl: float
     largest_difference: float
-    """Of two logits."""
+    """The largest absolute difference of a logit from that of the fp32 model."""
 
     @property
     def agreement(self) -> float:
@@ -63,11 +63,11 @@ class LogitFidelity:
 
 @dataclass(frozen=True, kw_only=True)
 class ValueFidelity:
-    """How close the numbers that a regression gives are to those of the fp32 model."""
+    """States how close the numbers that a regression gives are to those of the fp32 model."""
 
     rows: int
     correlation: float
-    """Pearson's."""
+    """Pearson's correlation with the numbers of the fp32 model, the mean over columns."""
     mean_difference: float
     largest_difference: float
 
@@ -78,11 +78,11 @@ class LayerFidelity:
 
     name: str
     op: str
-    """``embed``, ``linear``, ``attention`` or ``layer_norm``."""
+    """The op of the node: ``embed``, ``linear``, ``attention`` or ``layer_norm``."""
     precision: str
-    """What it computes in: ``int8``, ``bf16``, ``fp32``; a table: ``int8``, ``fp16``, ``fp32``."""
+    """The precision that the node computes in, or that its table is stored in, as recipes name it."""
     sqnr_db: float
-    """Signal to quantization noise in decibels; at most ``fidelity.LARGEST_DB``."""
+    """The signal-to-quantization-noise ratio in decibels, at most ``fidelity.LARGEST_DB``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +90,19 @@ class WorstSample:
     """One of the samples that the compiled model answers worst."""
 
     text: str
-    """At most ``TEXT_CHARACTERS`` characters of it."""
+    """The start of the sample's text, at most ``TEXT_CHARACTERS`` characters."""
     tokens: int
     value: float
-    """What ``Certificate.worst_by`` says, against the fp32 model; of a sample's worst token."""
+    """The measure that ``Certificate.worst_by`` names; of the worst token, where each token has an answer."""
 
 
 TEXT_CHARACTERS = 80
-"""Of a worst sample, so that a certificate does not publish whole texts of somebody's data."""
+"""The length of a worst sample's text, at most: a certificate publishes no whole texts of somebody's data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Pairs of numbers, one by the fp32 model and one by this, for a scatter plot."""
+    """Pairs of numbers, one by the fp32 model and one by the compiled model, for a scatter plot."""
 
     what: str
     expected: tuple[float, ...]
@@ -111,54 +111,54 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeRange:
-    """What calibration saw at the input of 8-bit layers, what was done to it, and what 8 bits cover."""
+    """The range of an input of 8-bit layers: as calibration saw it, as it was changed, as 8 bits cover it."""
 
     name: str
-    """Of the value."""
+    """The name of the value in the graph."""
     low: float
     high: float
-    """Ends of what is quantized."""
+    """With ``low``: the ends of the value as it is quantized, its channels scaled and shifted."""
     low_before: float
     high_before: float
-    """Ends of the value before its channels were scaled and shifted."""
+    """With ``low_before``: the ends of the value before its channels were scaled and shifted."""
     migration: float | None = None
     """The alpha by which scales moved into the weights; None where they stayed."""
     largest_shift: float = 0.0
-    """Of a channel, in the value's own unit."""
+    """The largest shift of a channel, in the value's own unit."""
     gain_db: float = 0.0
-    """By how much both lower the layers' error, by estimate."""
+    """The estimate of how much scaling and shifting lower the layers' error, in decibels."""
     clip_low: float | None = None
-    """With ``clip_high``: the range of a static scale; None where each token has its own."""
+    """With ``clip_high``: the range of a static scale; None where each token has its own scale."""
     clip_high: float | None = None
     counts: tuple[int, ...] = ()
-    """Of equal bins between ``low`` and ``high``."""
+    """The numbers of sampled values in equal bins between ``low`` and ``high``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskScores:
-    """The score of the fp32 model and of this one on labelled data, by one evaluator."""
+    """The scores of the fp32 model and of the compiled one on labeled data, by one evaluator."""
 
     evaluator: str
-    """``sts``, ``classification`` or ``ner``."""
+    """The name of the evaluator: ``sts``, ``classification`` or ``ner``."""
     data: str
-    """Name of the file."""
+    """The name of the file of labeled data."""
     sha256: str
     counts: Mapping[str, int]
     fp32: Mapping[str, float]
-    """Metric -> score, 0 to 100."""
+    """The scores of the fp32 model by metric, 0 to 100."""
     compiled: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """What one node alone costs when it alone is as the recipe says, and all else fp32."""
+    """The loss that one node causes when it alone is in the recipe's precision, and all else in fp32."""
 
     name: str
     precision: str
     loss: float
-    """1 - mean cosine, or mean divergence."""
+    """The loss of the answers: 1 - mean cosine, mean divergence, or 1 - correlation, as the task has it."""
     sqnr_db: float
-    """Of the model's answer."""
+    """The signal-to-quantization-noise ratio of the model's answer, in decibels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,25 +169,25 @@ class Fallback:
     precision: str
     instead_of: str
     slower: float
-    """Estimated share of the model's time that it adds."""
+    """The estimated share of the model's time that the fallback adds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetOutcome:
-    """What the accuracy budget was, and what it took to hold it."""
+    """The accuracy budget, and what it took to hold it."""
 
     metric: str
     max_drop: float
-    """As a share: 0.001 is 0.1 %."""
+    """The drop of the metric that is allowed, as a share: 0.001 is 0.1 %."""
     drop_before: float
-    """Without a fallback."""
+    """The drop of the metric without any fallback, as a share."""
     drop: float
     met: bool
     trials: int
-    """Variants of the model that were compiled and measured."""
+    """The number of variants of the model that were compiled and measured."""
     fallbacks: tuple[Fallback, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = ()
-    """Empty where the budget held without a fallback."""
+    """The loss of each node alone; empty where the budget held without a fallback."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,33 +199,33 @@ class Certificate:
     """The public output that matters to the task: ``sentence_embedding`` or ``logits``."""
     reference: str
     reference_db: float
-    """How close the fp32 kernels, which everything is compared with, are to NumPy: SQNR of ``output``."""
+    """The signal-to-noise ratio of ``output`` by the fp32 kernels, the reference, to NumPy's, in decibels."""
     isa: str
     processor: str
     data: DataFacts
-    """Held out: nothing was calibrated on it."""
+    """The held-out data that was measured on: nothing was calibrated on it."""
     vectors: Mapping[str, VectorFidelity] = field(default_factory=lambda: MappingProxyType({}))
     logits: LogitFidelity | None = None
     values: ValueFidelity | None = None
-    """In place of ``logits``, of a regression."""
+    """The fidelity of a regression's numbers, in place of ``logits``."""
     layers: tuple[LayerFidelity, ...] = ()
-    """In the order of the program."""
+    """The errors of nodes, in the order of the program."""
     worst: tuple[WorstSample, ...] = ()
     worst_by: str = "cosine"
-    """What samples are compared by: ``cosine``, ``divergence`` or ``difference``."""
+    """The measure that samples are compared by: ``cosine``, ``divergence`` or ``difference``."""
     agreement: Agreement | None = None
     task: TaskScores | None = None
     calibration: DataFacts | None = None
     edges: tuple[EdgeRange, ...] = ()
     methods: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """What quantization did, in its own words."""
+    """The methods of quantization that took part, and how often each was chosen, in plain words."""
     budget: BudgetOutcome | None = None
     notes: tuple[str, ...] = ()
-    """What a reader should know before trusting the figures."""
+    """Notes that a reader should know before trusting the figures."""
 
     @property
     def summary(self) -> str:
-        """One line: the figure that matters, and what it was measured on."""
+        """One line with the figure that matters to the task, and what it was measured on."""
         samples = "sample" if self.data.samples == 1 else "samples"
         held = f"on {self.data.samples:,} held-out {samples} ({self.data.tokens:,} tokens), {self.isa}"
         if self.logits is not None:
@@ -242,13 +242,13 @@ class Certificate:
         return f"cosine to fp32: {cosines} {held}"
 
     def to_json_value(self) -> dict[str, Any]:
-        """As the manifest has it."""
+        """Return the certificate as JSON values, as the manifest has it."""
         value: dict[str, Any] = to_json_value(self)
         return value
 
     @classmethod
     def from_json_value(cls, data: Any) -> Certificate:
-        """Check and read; raises ``ArtifactError`` that names the first key that is wrong."""
+        """Return the certificate of JSON values; raises ``ArtifactError`` that names the first wrong key."""
         version = data.get("version") if isinstance(data, Mapping) else None
         if type(version) is int and version > VERSION:
             raise ArtifactError(

@@ -1,4 +1,4 @@
-"""What a session runs: a program and its tensors. An artifact holds one, the compiler makes one in memory."""
+"""The executable, which a session runs: a program and its tensors, in an artifact or made in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from bertc.artifact.schema import Program
 
 ALIGNMENT = 64
-"""Bytes: tensors start on, and take, a multiple of a cache line, which is also a vector register."""
+"""The bytes of a cache line, also of a vector register: tensors start on, and take, a multiple of it."""
 
 Array = np.ndarray[Any, Any]
 
@@ -21,12 +21,12 @@ class Tensor:
     """A constant as the native core reads it: packed, aligned to ``ALIGNMENT`` bytes."""
 
     dtype: str
-    """As safetensors spells it, in lower case. bf16 is its bits, in a uint16 array."""
+    """The dtype as safetensors spells it, in lower case. bf16 is its bits, in a uint16 array."""
     array: Array
 
 
 def unchanged() -> None:
-    """What memory of our own does when asked whether somebody changed it: nothing."""
+    """Do nothing: the ``check_unchanged`` of tensors that nobody else can change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +36,13 @@ class Executable:
     program: Program
     tensors: Mapping[str, Tensor]
     origin: str = "the model in memory"
-    """Where it comes from, for messages: the path of a file."""
+    """Where the executable comes from, as messages name it: the path of a file, if there is one."""
     check_unchanged: Callable[[], None] = unchanged
-    """Raises ``ArtifactError`` if the memory that the tensors lie in is no longer what was checked."""
+    """A function that raises ``ArtifactError`` if the memory of the tensors is no longer what was checked."""
 
 
 def aligned_copy(array: Array) -> Array:
-    """The same elements, contiguous, in memory that starts on ``ALIGNMENT`` bytes."""
+    """Return a contiguous copy of the array, in memory that starts on a multiple of ``ALIGNMENT`` bytes."""
     memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)

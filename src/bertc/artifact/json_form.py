@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON values and back, with every type checked: what is read may be hostile."""
+"""Turns frozen dataclasses into JSON values and back; checks every type, as what is read may be hostile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def to_json_value(value: Any) -> Any:
-    """A dataclass, or what one holds, as dicts, lists and plain values.
+    """Return a dataclass, or a value that one holds, as dicts, lists and plain values.
 
     Raises ``ArtifactError`` for what is nested too deeply to be anything of ours.
     """
@@ -55,7 +55,7 @@ def from_json_value(kind: type[T], data: Any, where: str) -> T:
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
-    """Resolving hints costs more than all else here, and a program has hundreds of buffers and steps."""
+    """Return a class's type hints, cached: resolving costs most, and programs have hundreds of steps."""
     return get_type_hints(kind)
 
 
@@ -83,7 +83,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _finite(value: Any, where: str) -> Any:
-    """JSON as Python reads it spells NaN and infinity, and has whole numbers that no float can hold."""
+    """Refuse what Python reads as JSON beside the standard: NaN, infinity, numbers longer than 64 bits."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ArtifactError(f"{where} is {value}, no number: compile the model again")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
@@ -92,5 +92,5 @@ def _finite(value: Any, where: str) -> Any:
 
 
 def _is_mapping_type(origin: Any) -> bool:
-    """Whether a generic's origin is a mapping type."""
+    """Return whether a generic's origin is a mapping type."""
     return isinstance(origin, type) and issubclass(origin, Mapping)

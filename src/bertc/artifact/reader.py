@@ -37,7 +37,7 @@ _METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256",
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where a tensor lies in the file: ``start`` counts from the file's first byte."""
+    """The place of a tensor in the file: ``start`` counts bytes from the file's first."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -45,16 +45,16 @@ class _Entry:
     nbytes: int
 
     def tensor(self, memory: Array) -> Tensor:
-        """A read-only view of the mapped file, without a copy."""
+        """Return the tensor as a read-only view of the mapped file, without a copy."""
         raw = memory[self.start : self.start + self.nbytes]
         return Tensor(self.dtype.lower(), raw.view(STORED_DTYPES[self.dtype]).reshape(self.shape))
 
 
 class _FileStamp(NamedTuple):
-    """Which file it is, and what changes when it is written to."""
+    """The identity of a mapped file, and those of its facts that change when it is written to."""
 
     path: str
-    """Absolute: the working folder may change."""
+    """The absolute path: the working folder may change."""
     device: int
     inode: int
     size: int
@@ -86,14 +86,14 @@ class Artifact:
     tokenizer_json: str
     executable: Executable
     size: int
-    """Bytes of the file."""
+    """The size of the file in bytes."""
     format_version: int
     header_sha256: str
     weights_sha256: str
     memory: Array
     """The whole file, uint8, read-only: mapped, or a copy that starts on 64 bytes."""
     weights_start: int
-    """Where tensor data starts in the file."""
+    """The offset in bytes at which tensor data starts in the file."""
 
     @property
     def certificate(self) -> Certificate:
@@ -164,7 +164,7 @@ def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
 
 
 def _read(path: Path, file: BufferedReader, size: int) -> Array:
-    """A copy of the file that starts on 64 bytes, as packed weights must."""
+    """Return a copy of the file, in memory that starts on a multiple of 64 bytes, as packed weights must."""
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     memory = room[start : start + size]
@@ -184,7 +184,7 @@ def _header_length(path: Path, memory: Array) -> int:
 
 
 class _Header:
-    """The parsed and hash-checked header."""
+    """The parsed and hash-checked header of a file."""
 
     def __init__(self, path: Path, raw: bytes) -> None:
         self.path = path
@@ -220,7 +220,7 @@ class _Header:
         return version
 
     def tensor_entries(self, start: int, stop: int) -> dict[str, _Entry]:
-        """Check that the tensors fill the rest of the file without gap or overlap."""
+        """Return all tensors' places by name; they must fill the rest of the file without gap or overlap."""
         entries: dict[str, _Entry] = {}
         expected = start
         for name, item in self._tensors.items():

@@ -1,4 +1,4 @@
-"""What an artifact holds besides tensors: frozen dataclasses, and their JSON form.
+"""The manifest of an artifact, all but tensors and tokenizer: frozen dataclasses, and their JSON form.
 
 ``Manifest.from_json`` checks types and required keys of everything it reads; what the numbers of a
 program mean is checked by the native core, once more, when the program is built.
@@ -18,7 +18,7 @@ from bertc.ports import Port
 from bertc.task_table import TASKS
 
 FORMAT_VERSION = 2
-"""Raised when a reader of the old version could not run the new file."""
+"""The version of the file format: raised when a reader of the old version could not run the new file."""
 
 FEATURES = frozenset({"embed.first_position", "embed.task_type"})
 """What the format gained since its version was set: ops, and operands and attributes of ops as ``OP.NAME``.
@@ -29,34 +29,34 @@ Attribute = int | float | str | bool
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What tasks and people need to know of the model."""
+    """The facts about a model that tasks and people need to know."""
 
     name: str
     architecture: str
-    """The Hugging Face class: ``BertModel``, ``BertForSequenceClassification``, ..."""
+    """The name of the Hugging Face class: ``BertModel``, ``BertForSequenceClassification``, ..."""
     task: str
-    """A row of ``bertc.task_table.TASKS``."""
+    """The name of the model's task, a row of ``bertc.task_table.TASKS``."""
     outputs: tuple[Port, ...]
-    """What the program gives, by its public names."""
+    """The outputs of the program, by their public names."""
     max_seq_length: int
-    """Longest sequence in tokens, special tokens included; longer texts are truncated."""
+    """The longest sequence in tokens, special tokens included; longer texts are truncated."""
     labels: tuple[str, ...] = ()
-    """Names of the columns of ``logits``, for a model that decides between labels."""
+    """The names of the columns of ``logits``, for a model that decides between labels."""
     problem_type: str | None = None
-    """As in ``config.json``: ``single_label_classification``, ``multi_label_classification``, ..."""
+    """The kind of labels as in ``config.json``: ``multi_label_classification``, ``regression``, ..."""
     facts: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
-    """Anything else that people and benchmarks may want to know, by Hugging Face's names: ``hidden_size``,
+    """Other facts that people and benchmarks may want to know, by Hugging Face's names: ``hidden_size``,
     ``pooling``, ...; nothing depends on their presence."""
 
     def size(self, name: str) -> int:
-        """A fact that is a whole number. Raises ``InputError`` if the file does not say it."""
+        """Return a fact that is a whole number. Raises ``InputError`` if the file does not say it."""
         value = self.facts.get(name)
         if not isinstance(value, int):
             raise InputError(f"the file of {self.name} does not say its {name}: compile the model again")
         return value
 
     def output(self, name: str) -> Port | None:
-        """The output of that name, or None if the model has none."""
+        """Return the output of that name, or None if the model has none."""
         return next((port for port in self.outputs if port.name == name), None)
 
 
@@ -71,19 +71,19 @@ class Buffer:
     name: str
     dtype: str
     rows: str
-    """``tokens`` or ``sequences``."""
+    """What the buffer has a row for: ``tokens`` or ``sequences``."""
     columns: int
     slot: int
 
 
 @dataclass(frozen=True)
 class Step:
-    """One native op."""
+    """One native op of a program, with its operands and attributes."""
 
     op: str
     name: str
     inputs: Mapping[str, str]
-    """Operand -> the name of a buffer, a tensor or an input of the program; absent ones are not in it."""
+    """The names of buffers, tensors or inputs of the program by operand; absent operands are left out."""
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -94,10 +94,10 @@ class Program:
 
     buffers: tuple[Buffer, ...]
     slots: tuple[int, ...]
-    """Bytes per row of each arena slot."""
+    """The bytes per row of each arena slot."""
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
-    """Public output name -> buffer name."""
+    """The name of each public output's buffer, by the name of the output."""
     features: tuple[str, ...] = ()
     """Those of ``FEATURES`` that the steps use."""
 
@@ -114,12 +114,12 @@ class Manifest:
     provenance: Mapping[str, Any]
 
     def to_json(self) -> str:
-        """Compact JSON, keys in the order of the fields."""
+        """Return the manifest as compact JSON, keys in the order of the fields."""
         return json.dumps(to_json_value(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Parse and check; raises ``ArtifactError`` that names the first key that is wrong."""
+        """Return the manifest of a JSON text; raises ``ArtifactError`` that names the first wrong key."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -146,7 +146,7 @@ def _check_features(data: Any) -> None:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text can be written as UTF-8: it holds no lone surrogate."""
+    """Return whether the text can be written as UTF-8: it holds no lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -155,7 +155,7 @@ def is_unicode(text: str) -> bool:
 
 
 def _check_facts(manifest: Manifest) -> None:
-    """What is said of the model must fit the program: tasks size arrays and look up labels by it."""
+    """Check that the facts about the model fit the program: tasks size arrays and look up labels by them."""
     info, program = manifest.model, manifest.program
     if info.max_seq_length < 1:
         raise ArtifactError(

@@ -24,7 +24,7 @@ from bertc.errors import ArtifactError
 def write_artifact(
     path: Path, manifest: Manifest, tokenizer_json: str, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write the file, replacing one that is there. Raises ``ArtifactError`` if the disk refuses."""
+    """Write an artifact, replacing a file that is there. Raises ``ArtifactError`` if the disk refuses."""
     header = _header(manifest, tokenizer_json, tensors)
     try:
         with replace_atomically(path) as file:

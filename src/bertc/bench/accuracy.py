@@ -1,4 +1,4 @@
-"""How good each engine's embeddings are, scored by one evaluator on the same sentences."""
+"""Measures how good each engine's embeddings are, by one evaluator on the same sentences."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Accuracy:
     spearman: float
     """Spearman's correlation with the scores in the file, times 100."""
     pearson: float
-    """Pearson's correlation, times 100."""
+    """Pearson's correlation with the scores in the file, times 100."""
     mean_cosine: float | None
     """The mean cosine of its embeddings with those of a model in fp32; None without such a model."""
     worst_cosine: float | None
-    """The smallest of these cosines."""
+    """The smallest cosine of its embeddings with those of the model in fp32; None without such a model."""
 
 
 def sentences(path: Path) -> tuple[str, ...]:
-    """Both sentences of each pair of an STS file. Raises ``InputError`` as ``sts.read`` does."""
+    """Return both sentences of each pair of an STS file. Raises ``InputError`` as ``sts.read`` does."""
     return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
 
 
@@ -46,7 +46,7 @@ def measure_accuracy(
 
 
 class _Recorded:
-    """An engine that has answered already."""
+    """An engine that returns embeddings which were recorded before."""
 
     def __init__(self, vectors: Array) -> None:
         self._vectors = vectors

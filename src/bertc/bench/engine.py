@@ -19,11 +19,11 @@ Array = np.ndarray[Any, Any]
 OURS = "bertc"
 """The library of the engines that are compiled files."""
 BATCH = 32
-"""Texts per batch where texts are batched: the default of sentence-transformers."""
+"""The number of texts per batch where texts are batched: the default of sentence-transformers."""
 SETTLE_SECONDS = 0.01
 """The pause before a turn: threads of the engine before may still be spinning, some for milliseconds."""
 SINGLE_TEXTS = 500
-"""Texts that are run one by one, at most: enough for a p99, and slow engines take minutes for thousands."""
+"""The most texts that are run one by one: enough for a p99, and slow engines take minutes for thousands."""
 SLOW_SECONDS = 0.25
 """A call that takes longer than this needs no other before it to warm the caches."""
 
@@ -68,11 +68,11 @@ TEXT_MODES = {
     "single": TextMode(1, False),
     "one_call": TextMode(None, False),
 }
-"""The modes by name. ``one_call`` is for engines that do not pad: it costs others more than ``unsorted``."""
+"""The ways to run texts by name. ``one_call`` is for engines without padding: others take longer in it."""
 
 
 def texts_of(mode: str, texts: Sequence[str]) -> Sequence[str]:
-    """The texts that are run in this mode: all, or ``SINGLE_TEXTS`` from all over the list."""
+    """Return the texts that are run in a mode: all, or ``SINGLE_TEXTS`` from all over the list."""
     return evenly(texts, SINGLE_TEXTS) if mode == "single" else texts
 
 
@@ -138,6 +138,6 @@ def _time(call: Callable[[], object]) -> float:
 
 
 def batches(texts: Sequence[str], batch_size: int | None, order: Sequence[int]) -> list[list[int]]:
-    """The indices of the texts of each batch, in the given order of all."""
+    """Return the indices of the texts of each batch, in the given order of all."""
     size = batch_size or max(len(texts), 1)
     return [list(order[start : start + size]) for start in range(0, len(texts), size)]

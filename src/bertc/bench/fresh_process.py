@@ -11,7 +11,7 @@ from bertc.errors import BertcError
 
 
 def run_module(module: str, *arguments: object, purpose: str) -> Any:
-    """The JSON that ``python -m module arguments`` prints.
+    """Return the value of the JSON that ``python -m module arguments`` prints.
 
     Raises ``BertcError`` with the purpose and the process's last words if it fails.
     """

@@ -1,4 +1,4 @@
-"""Time by kernel: where a pass spends its time, and how near each kernel is to its own limit.
+"""Measures time by kernel: where a pass spends its time, and how near each kernel is to its own limit.
 
 The native core reads a clock around each step, in each thread (``Session.profile``).
 """
@@ -69,7 +69,7 @@ class Times:
 
 @dataclass
 class _Runs:
-    """The profiles of rounds of four turns.
+    """The profiles of a program, from rounds of four turns.
 
     They are the program as it is, without a profile and with one; taken apart; with a clock in attention.
     """
@@ -98,7 +98,7 @@ class Tally:
     calls: int = 0
 
     def figures(self, whole: Times, bandwidth: float | None) -> dict[str, Any]:
-        """A row of the report; ``bandwidth`` is in 10^9 bytes/s.
+        """Return a row of the report; ``bandwidth`` is in 10^9 bytes/s.
 
         Its time is that of all threads over their number, so that rows add up to the wall's time.
         """
@@ -211,7 +211,7 @@ class LayerBench:
         return runs
 
     def _shares(self, runs: _Runs) -> dict[int, list[float]]:
-        """The time of each step's parts on their own, as shares of its time: medians over rounds."""
+        """Return the time of each step's parts on their own, as shares of its time: medians over rounds."""
         shares: dict[int, list[float]] = defaultdict(list)
         whole, apart = (np.array([each.step_ns.sum(axis=0) for each in p]) for p in (runs.whole, runs.apart))
         for part, origin in enumerate(self._origins):
@@ -248,7 +248,7 @@ class LayerBench:
 
 
 def _kind(step: Step) -> str:
-    """The name of a step without the number of its layer."""
+    """Return the name of a step without the number of its layer."""
     return re.sub(r"\.\d+\.", ".*.", step.name)
 
 

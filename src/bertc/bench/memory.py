@@ -1,4 +1,4 @@
-"""Resident memory of a process that loads a file and runs it, told by a fresh process (Linux).
+"""Measures the resident memory of a fresh process that loads a file and runs it (Linux).
 
 ``python -m bertc.bench.memory FILE THREADS BATCH LENGTH`` is that process: it prints one JSON object.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 from bertc.bench.fresh_process import run_module
 
 FIELDS = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
-"""Memory resident now, at most so far, of the process alone, of mapped files (the model, libraries)."""
+"""The kinds of resident memory: now, at most so far, the process's own, mapped files (model, libraries)."""
 SHAPE = (32, 128)
 """The batch and length at which memory is judged."""
 
 
 def resident_mb() -> dict[str, float] | None:
-    """``FIELDS`` of this process in 10^6 bytes; None where the system does not tell."""
+    """Return ``FIELDS`` of this process in 10^6 bytes; None where the system does not tell."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None

@@ -13,7 +13,7 @@ from bertc.artifact.executable import Executable
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.bench.engine import Array, batches
 from bertc.bench.work import matrix_bytes
-from bertc.encoder import encoder_class_of
+from bertc.encoder import encoder_class_of, tokenizer_of
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
@@ -31,32 +31,31 @@ class CompiledModel:
         artifact = open_artifact(path)
         info = artifact.manifest.model
         self._session = _TimedSession(artifact.executable, num_threads=threads)
-        tokenizer = Tokenizer(artifact.tokenizer_json, info.max_seq_length)
-        self.encoder = encoder_class_of(info)(self._session, tokenizer, info, artifact=artifact)
+        self.encoder = encoder_class_of(info)(self._session, tokenizer_of(artifact), info, artifact=artifact)
         self.isa: str | None = self._session.isa
 
     @property
     def kernel_seconds(self) -> float:
-        """The time that :meth:`encode` has spent in the session so far."""
+        """The seconds that :meth:`encode` has spent in the session so far."""
         return self._session.seconds
 
     @property
     def file_bytes(self) -> int:
-        """The size of the file."""
+        """The size of the file in bytes."""
         return self.encoder.artifact.size
 
     @property
     def weights_bytes(self) -> int:
-        """The size of all tensors in the file."""
+        """The size of all tensors in the file, in bytes."""
         return sum(tensor.array.nbytes for tensor in self.encoder.artifact.executable.tensors.values())
 
     @property
     def matrix_bytes(self) -> int:
-        """The size of the weights that the matrix products of a pass read."""
+        """The size of the weights that the matrix products of a pass read, in bytes."""
         return matrix_bytes(self.encoder.artifact.executable, *main_output(self._session))
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :meth:`bertc.bench.engine.Engine.bind`: packed, for the one output that the model is for."""
+        """Pack arrays as :meth:`bertc.bench.engine.Engine.bind` says, for the model's main output."""
         mask = attention_mask.astype(bool)
         ids = np.ascontiguousarray(input_ids[mask], np.int32)
         cu_seqlens = np.zeros(len(mask) + 1, np.int32)
@@ -66,7 +65,7 @@ class CompiledModel:
         return lambda: self._session.run_batch(packed, outputs=outputs)[outputs[0]]
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Any:
-        """See :meth:`bertc.bench.engine.Engine.encode`: a call of the task's own method for each batch."""
+        """Answer as :meth:`bertc.bench.engine.Engine.encode` says, calling the task's method per batch."""
         # By characters, which is nearly by tokens: exact order gains nothing without padding.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i])) if sort else range(len(texts))
         answer_all = getattr(self.encoder, TASKS[self.encoder.info.task].methods[0])
@@ -78,13 +77,13 @@ class CompiledModel:
 
 
 def token_lengths(artifact: Artifact, texts: Sequence[str]) -> list[int]:
-    """The number of tokens of each text, after truncation."""
+    """Return the number of tokens of each text, after truncation."""
     tokenizer = Tokenizer(artifact.tokenizer_json, artifact.manifest.model.max_seq_length)
     return [len(encoding.ids) for encoding in tokenizer(texts).encodings]
 
 
 def main_output(session: Session) -> tuple[str, ...]:
-    """The output that the model is for: the first of these that it has."""
+    """Return the name of the output that a model is for: its embedding, else its logits, else its states."""
     names = ("sentence_embedding", "logits", "last_hidden_state")
     return next((name,) for name in names if name in session.output_names)
 

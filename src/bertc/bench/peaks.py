@@ -1,7 +1,7 @@
-"""The limits of this machine: products per second by dtype and instruction set, and bytes read.
+"""Measures the limits of this machine: products per second by dtype and instruction set, and bytes read.
 
-Native loops of the matrix kernels' own instruction on registers, and of loads over more memory than
-caches hold. Everything else is measured as a share of these.
+They are those of native loops: of the matrix kernels' own instruction on registers, and of loads over more
+memory than caches hold. Everything else is measured as a share of these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bertc import _native
 from bertc.precision import BF16, FP32, INT7, INT8
 
 DTYPES = {FP32: "f32", BF16: "bf16", INT8: "i8", INT7: "i7"}
-"""Dtype as users name it -> as the native core does; int7 is 8-bit products with weights of 7 bits."""
+"""The native core's name of each dtype that users name; int7 is 8-bit products with weights of 7 bits."""
 
 TRIALS = 7
 """The best of so many trials counts: a limit is what is reached when nothing disturbs the machine."""
@@ -32,9 +32,9 @@ class Peaks:
 
     threads: int
     gops: dict[str, dict[str, float]]
-    """Instruction set -> dtype -> 10^9 operations per second; a multiply-add counts as two."""
+    """The 10^9 operations per second by instruction set, then by dtype; a multiply-add counts as two."""
     memory_gb_per_second: float
-    """10^9 bytes read per second."""
+    """The rate of reading memory by all threads together, in 10^9 bytes per second."""
 
 
 def measure_peaks(threads: int) -> Peaks:
@@ -69,7 +69,7 @@ def _memory(threads: int) -> float:
 
 
 def _best(work: Callable[[], object], threads: int, before: Callable[[], None] = lambda: None) -> float:
-    """The seconds of the fastest trial, in which every thread does ``work`` once at the same time."""
+    """Return the seconds of the fastest trial, in which every thread does ``work`` once at the same time."""
     seconds = []
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(TRIALS):

@@ -79,7 +79,7 @@ def _check_models(artifacts: Sequence[Artifact]) -> None:
 
 
 def _dtype(artifact: Artifact) -> str:
-    """The recipe's dtype, or int7 for 8-bit products with weights of 7 bits: these have their own limit."""
+    """Return the recipe's dtype, or int7 for products with weights of 7 bits, which have their own limit."""
     dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
     return INT7 if INT7 in dtypes else str(artifact.manifest.recipe.get("dtype"))
 

@@ -33,10 +33,10 @@ class EngineSpec:
     """The description of an engine, from which another process can make it."""
 
     library: str
-    """``OURS``, or the name of a peer."""
+    """The library of the engine: ``OURS``, or the name of a peer."""
     dtype: str
     name: str
-    """The name for people, unique in a run."""
+    """The name of the engine for people, unique in a run."""
     file: Path
     """The compiled file; for a peer, the one that it is compared with: its tokenizer comes from there."""
     checkpoint: Path | None
@@ -60,7 +60,7 @@ class EngineFacts:
     file_mb: float | None = None
     """The size of a compiled file, in 10^6 bytes; None for peers."""
     matrix_mb: float | None = None
-    """The size of the weights that the matrix products of a pass read; None for peers."""
+    """The size of the weights that products of a pass read, in 10^6 bytes; None for peers."""
 
 
 class EngineError(BertcError):
@@ -90,11 +90,11 @@ class EngineProcess:
             raise
 
     def run_shape(self, batch: int, length: int, calls: int) -> Round:
-        """See :meth:`Driver.run_shape`."""
+        """Time the model alone in the process, as :meth:`Driver.run_shape` says."""
         return self._do(_driven, "run_shape", batch, length, calls)
 
     def run_texts(self, mode: str, calls: int) -> Round:
-        """See :meth:`Driver.run_texts`."""
+        """Time passes over texts in the process, as :meth:`Driver.run_texts` says."""
         return self._do(_driven, "run_texts", mode, calls)
 
     def encode(self, texts: Sequence[str]) -> Any:

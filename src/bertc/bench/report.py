@@ -29,7 +29,7 @@ TEXT_PAIRS = (
     ("one_call", "sorted"),
     ("one_call", "unsorted"),
 )
-"""Pairs of ways to run texts that are compared: ours, and the peer's."""
+"""The pairs of ways to run texts that are compared: ours, and the peer's."""
 
 
 def best_peaks(measured: Sequence[Peaks]) -> Peaks | None:
@@ -44,7 +44,7 @@ def best_peaks(measured: Sequence[Peaks]) -> Peaks | None:
 
 
 def limit(peaks: Peaks | None, dtype: str, isa: str | None) -> float | None:
-    """The limit for a dtype on the instruction sets up to ``isa``, in 10^9 operations per second.
+    """Return the limit for a dtype on the instruction sets up to ``isa``, in 10^9 operations per second.
 
     Ours may be told to use a lower one than the processor has; what peers call theirs is not ours.
     """

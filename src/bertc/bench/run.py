@@ -120,7 +120,7 @@ def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda
 
 @dataclass
 class _Findings:
-    """The measurements so far."""
+    """The measurements of a run so far."""
 
     settings: Settings
     info: ModelInfo
@@ -240,7 +240,7 @@ def _measure_processes(findings: _Findings, own: Sequence[EngineSpec], say: Say)
 
 
 def _circumstances(settings: Settings, info: ModelInfo) -> dict[str, Any]:
-    """The part of a report that says when, where, of what and how it was measured."""
+    """Return the part of a report that says when, where, of what and how it was measured."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "commit": commit(),

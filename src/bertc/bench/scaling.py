@@ -1,4 +1,4 @@
-"""Scaling: how much faster a file is on all threads than on one, both in turns in one run."""
+"""Measures scaling: how much faster a file is on all threads than on one, both in turns in one run."""
 
 from __future__ import annotations
 

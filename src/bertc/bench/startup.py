@@ -1,4 +1,4 @@
-"""The start of a process up to its first answer, phase by phase, each time in a fresh process.
+"""Measures the start of a process up to its first answer, phase by phase, each time in a fresh process.
 
 ``python -m bertc.bench.startup FILE START`` is that process: it prints one JSON object. START is
 ``time.time()`` in the parent, just before it starts the child.

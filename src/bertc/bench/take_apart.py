@@ -1,4 +1,4 @@
-"""Fused steps taken apart: a program whose times tell how those of the real one are made up.
+"""Takes fused steps apart: makes a program whose times tell how those of the real one are made up.
 
 A product's activation is what the step takes longer than without it. Layer norm and quantizing share
 the time of the step that does both, in the ratio of what they take one after the other. Attention's
@@ -33,10 +33,10 @@ KERNELS = {
     "pool": "pooling",
     "normalize": "pooling",
 }
-"""Op -> the kernel that its time is counted for, as far as it is not taken apart."""
+"""The kernel that the time of each op is counted for, as far as the op is not taken apart."""
 ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU", "relu": "ReLU", "tanh": "tanh"}
 QUANTIZING_NORMS = {"layer_norm_quantize": "quantize_rows", "layer_norm_bf16": "cast_bf16"}
-"""A layer norm that also writes what the next product takes -> the op that does only that."""
+"""The op that only quantizes, for each layer norm that also writes what the next product takes."""
 NORM_OPERANDS = ("x", "gamma", "beta")
 
 

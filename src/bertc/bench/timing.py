@@ -12,7 +12,7 @@ from bertc.artifact.schema import ModelInfo
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: ``repeats`` calls, fewer if they take more than ``seconds``."""
+    """Says how long to measure: ``repeats`` calls, fewer if they take more than ``seconds``."""
 
     warmup: int = 1
     """Untimed turns before the first round: some libraries prepare for each shape that they meet."""
@@ -29,12 +29,12 @@ class Amount:
 
     sequences: int
     tokens: int
-    """The tokens that there are: padding counts for nobody."""
+    """The number of tokens without padding, which counts for nobody."""
     operations: int
 
     @classmethod
     def of(cls, info: ModelInfo, lengths: Sequence[int]) -> Amount:
-        """The amount of sequences with these numbers of tokens."""
+        """Return the amount of work of sequences with these numbers of tokens."""
         return cls(len(lengths), sum(lengths), operations(info, lengths))
 
 
@@ -43,9 +43,9 @@ class Round:
     """The times that an engine took in one turn."""
 
     calls_ms: tuple[float, ...]
-    """The time of each call: what a user waits for."""
+    """The time of each call, which a user waits for, in milliseconds."""
     unit_ms: float
-    """The time of one unit of work, the median if there were several."""
+    """The time of one unit of work, in milliseconds: the median if there were several."""
     kernel_ms: float
     """The part of ``unit_ms`` in the model: without tokenizing, padding and sorting."""
 
@@ -60,21 +60,21 @@ class Timing:
     """The number of calls in all rounds."""
     mean_ms: float
     p50_ms: float
-    """A percentile over all calls. Where texts are run one by one, a call is one text."""
+    """The median over all calls, in milliseconds. Where texts are run one by one, a call is one text."""
     p90_ms: float
     p99_ms: float
     spread: float
     """The distance of the quartiles of the unit's time over the rounds, as a share of its median."""
     sequences_per_second: float
-    """A rate, as all of them, from the unit's median time over the rounds."""
+    """The rate of sequences, as all rates from the unit's median time over the rounds."""
     tokens_per_second: float
     gops: float
-    """10^9 operations per second; a multiplication and an addition count as two."""
+    """The rate of 10^9 operations per second; a multiplication and an addition count as two."""
     kernel_sequences_per_second: float
-    """The rate of the model alone: without tokenizing, padding and sorting."""
+    """The rate of sequences in the model alone: without tokenizing, padding and sorting."""
     kernel_gops: float
     round_ms: tuple[float, ...]
-    """The time of the unit in each round."""
+    """The time of the unit in each round, in milliseconds."""
 
 
 def summarize(rounds: Sequence[Round], amount: Amount) -> Timing:
@@ -104,7 +104,7 @@ def summarize(rounds: Sequence[Round], amount: Amount) -> Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster one is than another: the median over pairs of neighboring rounds."""
+    """Says how many times faster one engine is than another: the median over pairs of neighboring rounds."""
 
     median: float
     low: float
@@ -121,7 +121,7 @@ def faster(round_ms: Sequence[float], others: Sequence[float]) -> Ratio:
 
 
 def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
-    """The operations of the encoder's matrix products, 2 per multiply-add; no embeddings, norms, heads.
+    """Return the operations of an encoder's matrix products, 2 per multiply-add; no embeddings, norms, heads.
 
     A layer takes, per token, 4 H*H multiply-adds for queries, keys, values and their output, 2 H*I for
     the feed forward part, and those of attention.
@@ -132,7 +132,7 @@ def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
 
 
 def attention_operations(hidden: int, lengths: Sequence[int]) -> int:
-    """The operations of one layer's attention.
+    """Return the operations of one layer's attention, 2 per multiply-add.
 
     The scores of n tokens take n*n*H multiply-adds, and so do the mixed values.
     """

@@ -1,4 +1,4 @@
-"""Contestants take turns, round by round, so that what disturbs the machine disturbs all of them."""
+"""Lets contestants take turns, round by round, so that what disturbs the machine disturbs all of them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and bertc, and of those of ``PACKAGES`` that are installed."""
+    """Return the versions of Python and bertc, and of those of ``PACKAGES`` that are installed."""
     found = {"python": platform.python_version(), "bertc": __version__}
     for package in PACKAGES:
         try:
@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of the source tree that this module lies in, with ``+`` if changed; None outside of one."""
+    """Return the commit of the source tree of this module, with ``+`` if changed; None outside of one."""
     try:
         changed = _git("status", "--porcelain", "--untracked-files=no")
         return _git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")

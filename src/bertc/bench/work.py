@@ -11,22 +11,22 @@ from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
 LINEAR_DTYPES = {"linear": FP32, "linear_bf16": BF16, "linear_int8": INT8}
-"""Op -> the dtype of its products."""
+"""The dtype of the products of each linear op, as users name it."""
 
 
 def longest_sequence(info: ModelInfo) -> int:
-    """The number of tokens that a model has positions for, which may be more than texts are cut to."""
+    """Return the number of tokens that a model has positions for, which may be more than texts are cut to."""
     return info.size("max_position_embeddings") - info.size("first_position")
 
 
 def product_dtype(step: Step) -> str | None:
-    """The dtype of a linear layer's products, as users and limits name it; None for other steps."""
+    """Return the dtype of a linear layer's products, as users and limits name it; None for other steps."""
     dtype = LINEAR_DTYPES.get(step.op)
     return INT7 if dtype == INT8 and step.attributes.get("weight_bits") == WEIGHT_BITS[INT7] else dtype
 
 
 def needed_steps(program: Program, output: str) -> list[Step]:
-    """The steps that a public output needs, in their order: what a session runs for it."""
+    """Return the steps that a public output needs, in their order: a session runs these for it."""
     needed = {program.outputs[output]}
     steps = []
     for step in reversed(program.steps):
@@ -37,7 +37,7 @@ def needed_steps(program: Program, output: str) -> list[Step]:
 
 
 def matrix_bytes(executable: Executable, output: str) -> int:
-    """The bytes that the matrix products of a pass read besides activations: weights, scales, biases."""
+    """Return the bytes that products of a pass read besides activations: weights, scales, biases."""
     steps = needed_steps(executable.program, output)
     names = {name for step in steps if step.op in LINEAR_DTYPES for name in step.inputs.values()}
     return sum(tensor.array.nbytes for name, tensor in executable.tensors.items() if name in names)
@@ -53,7 +53,7 @@ class Workload:
         self._buffers = {buffer.name: buffer for buffer in executable.program.buffers}
 
     def operations(self, step: Step) -> int:
-        """The operations of the step's matrix products, 2 per multiply-add."""
+        """Return the operations of the step's matrix products, 2 per multiply-add."""
         out = self._buffers[step.outputs[0]]
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs["x"]].columns
@@ -63,7 +63,7 @@ class Workload:
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:
-        """The bytes of these operands of the step: activations read or written once, weights read once."""
+        """Return the bytes of operands of a step: activations read or written once, weights read once."""
         total = 0
         for name in operands:
             if name in self._buffers:

@@ -173,7 +173,7 @@ def _only_layers(
 
 
 def _texts(source: str | None, column: str, sts: Path | None) -> tuple[str, ...]:
-    """The texts of ``--input``, else the sentences of ``--sts``."""
+    """Return the texts of ``--input``, else the sentences of ``--sts``."""
     from bertc.bench.accuracy import sentences
     from bertc.files.texts import read_texts
 

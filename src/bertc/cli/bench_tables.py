@@ -1,4 +1,4 @@
-"""The tables of ``bertc bench``."""
+"""Prints the tables of ``bertc bench``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Row = Mapping[str, Any]
 TIMES = {"p50_ms": "p50 ms", "p90_ms": "p90 ms", "p99_ms": "p99 ms"}
 RATES = {"sequences_per_second": "sequences/s", "tokens_per_second": "tokens/s", "gops": "GOP/s"}
 MODES = {"sorted": "32, sorted", "unsorted": "32, unsorted", "single": "one by one", "one_call": "one call"}
-"""Ways to batch texts -> what tables call them."""
+"""The names that tables give to the ways to batch texts."""
 RESTLESS = 0.2
-"""A spread from round to round that an idle machine stays below, by far."""
+"""The spread from round to round, as a share, that an idle machine stays below, by far."""
 
 
 def print_report(report: Report) -> None:

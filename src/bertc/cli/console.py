@@ -1,4 +1,4 @@
-"""What the commands share: options, tables on standard output, JSON for machines."""
+"""The parts that commands share: options, tables on standard output, JSON for machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.text import Text
 from bertc import precision
 
 WIDTH_IN_A_FILE = 160
-"""Columns where standard output is no terminal: rich would cut tables at 80."""
+"""The columns of a line where standard output is no terminal: rich would cut tables at 80."""
 
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .bertc file.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 
 class DTypeName(str, Enum):
-    """What the weights of a compiled model are stored and multiplied in."""
+    """The dtypes that weights of a compiled model are stored and multiplied in."""
 
     INT8 = precision.INT8
     BF16 = precision.BF16
@@ -40,12 +40,12 @@ def check_choice(choice: str, choices: Collection[str], option: str) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object on standard output."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; numbers, and whatever is no text, go to the right; columns without entries are left out."""
+    """Print a table; what is no text, as numbers, goes to the right; columns without entries are left out."""
     table = Table(title=title, title_justify="left", show_header=any(columns))
     used = [index for index in range(len(columns)) if any(row[index] != "" for row in rows)]
     for index in used:
@@ -57,13 +57,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
-    """A table of names and values, without a heading; nested facts get dotted names."""
+    """Print a table of names and values, without a heading; nested facts get dotted names."""
     if facts:
         print_table(title, ("", ""), list(_flatten(facts)))
 
 
 def print_note(text: str) -> None:
-    """A paragraph below tables."""
+    """Print a paragraph below tables."""
     _console().print(Text(text))
 
 
@@ -89,9 +89,9 @@ def _console() -> Console:
 
 @contextmanager
 def status(text: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on standard error while the block runs, if that is a terminal.
+    """Show a spinner on standard error while the block runs, if that is a terminal.
 
-    What comes back changes its text.
+    The function that comes back changes its text.
     """
     if not sys.stderr.isatty():
         yield lambda _: None

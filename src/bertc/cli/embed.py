@@ -1,4 +1,4 @@
-"""``bertc embed``: texts to vectors."""
+"""``bertc embed``: turns texts into vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.console import AsJson, ModelFile, Threads, print_json
-from bertc.errors import InputError
+from bertc.errors import BertcError, InputError
 
 if TYPE_CHECKING:
     from bertc.files.texts import Record
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TextFormat(str, Enum):
-    """What a file of texts holds, by the ending that such files have."""
+    """The formats of files of texts, by the endings that such files have."""
 
     TXT = "txt"
     JSONL = "jsonl"
@@ -103,9 +103,9 @@ def _embed_all(
     show_progress: bool,
     **options: Any,
 ) -> dict[str, int]:
-    """Embed and write, a bounded slice at a time; returns how much there was.
+    """Embed and write records, a bounded slice at a time; returns how many there were.
 
-    Raises ``InputError`` that also says how much of it was kept, and where.
+    Raises ``BertcError`` that also says how many of them were kept, and where.
     """
     from bertc.files.texts import slices
     from bertc.files.vectors import partial_path
@@ -115,30 +115,43 @@ def _embed_all(
     with progress(None, "embedding", enabled=show_progress) as advance:
         try:
             for part in slices(records):
-                write(part, _encode(embed, part, samples, options))
-                samples += len(part)
-                advance(len(part))
-        except InputError as error:
+                for written, vectors in _vectors(embed, part, samples, options):
+                    write(written, vectors)
+                    samples += len(written)
+                    advance(len(written))
+        except BertcError as error:
             if not samples:
                 raise
             where = "standard output" if output is None else partial_path(output)
-            raise InputError(f"{error}. The first {samples} rows are kept in {where}") from None
+            raise BertcError(f"{error}. The first {samples} rows are kept in {where}") from None
     return {"samples": samples}
 
 
-def _encode(embed: Callable[..., Any], part: list[Record], first: int, options: dict[str, Any]) -> FloatArray:
+def _vectors(
+    embed: Callable[..., Any], part: list[Record], first: int, options: dict[str, Any]
+) -> Iterator[tuple[list[Record], FloatArray]]:
+    """Records and their vectors, all at once, or one by one up to a text that is wrong.
+
+    ``first`` is the row of the first record, for the message of the ``InputError`` that this raises.
+    """
     import numpy as np
 
     try:
-        return np.asarray(embed([record.text for record in part], **options))
-    except InputError as error:
-        counted = f" (inputs[0] is row {first} of the input)" if first else ""
-        raise InputError(f"{error}{counted}") from None
+        vectors = np.asarray(embed([record.text for record in part], **options))
+    except InputError:
+        for row, record in enumerate(part, first):
+            try:
+                vectors = np.asarray(embed([record.text], **options))
+            except InputError as error:
+                raise InputError(str(error).replace("inputs[0]", f"row {row} of the input")) from None
+            yield [record], vectors
+    else:
+        yield part, vectors
 
 
 @contextmanager
 def _writer(output: Path | None, width: int) -> Iterator[Write]:
-    """Where vectors go: a file, or standard output as JSON lines."""
+    """Open the place where vectors go: a file, or standard output as JSON lines."""
     from bertc.files.vectors import to_json_line, vector_writer
 
     if output is None:

@@ -1,4 +1,4 @@
-"""``bertc eval``: scores on labelled data."""
+"""``bertc eval``: scores a file on labeled data."""
 
 from __future__ import annotations
 

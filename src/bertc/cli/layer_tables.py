@@ -1,4 +1,4 @@
-"""The tables of ``bertc bench --layers``."""
+"""Prints the tables of ``bertc bench --layers``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bertc show``: what a file holds."""
+"""``bertc show``: shows what a file holds."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
 
 
 def _int8_layers(program: Program) -> dict[str, Any]:
-    """The bits of the int8 layers' weights, the processors for them and their cost; empty without any."""
+    """Return the bits of int8 layers' weights, the processors for them and their cost; empty without any."""
     from bertc.precision import integers
 
     steps = [step for step in program.steps if step.op == "linear_int8"]
@@ -97,7 +97,7 @@ def _int8_layers(program: Program) -> dict[str, Any]:
 
 
 def _tensors(artifact: Artifact) -> list[dict[str, Any]]:
-    """Count and bytes by dtype."""
+    """Return the number of tensors of each dtype, and their size in bytes."""
     tensors = artifact.executable.tensors.values()
     dtypes = sorted({tensor.dtype for tensor in tensors})
     rows = []

@@ -29,7 +29,7 @@ from bertc.runtime.progress import progress
 def collect_from_model(
     source: str | Path, recipe: str | Path | Recipe | None = None, *, show_progress: bool = False
 ) -> Statistics:
-    """Statistics of a checkpoint, for ``calibration.statistics`` of later recipes.
+    """Return statistics of a checkpoint, for ``calibration.statistics`` of later recipes.
 
     Raises ``RecipeError`` if the recipe reads none, and what reading the model and the data may raise.
     """
@@ -57,7 +57,7 @@ def collect_statistics(
     *,
     show_progress: bool = False,
 ) -> Statistics | None:
-    """Statistics of all edges that the recipe's 8-bit layers read; None if it needs none.
+    """Return statistics of all edges that the recipe's 8-bit layers read; None if it needs none.
 
     Raises ``InputError`` if the recipe names a file of statistics that cannot be read.
     """
@@ -80,14 +80,14 @@ def collect_statistics(
 
 
 def calibration_facts(statistics: Statistics | None, plans: Mapping[str, EdgePlan]) -> dict[str, Any]:
-    """Fields of the certificate: what was calibrated on, and the ranges of what is quantized."""
+    """Return fields of the certificate: the data of calibration, and the ranges of what is quantized."""
     if statistics is None:
         return {}
     return {"calibration": _data_facts(statistics), "edges": edge_ranges(plans)}
 
 
 def calibration_notes(statistics: Statistics | None) -> Iterator[str]:
-    """For the certificate: whether there was too little to calibrate on."""
+    """Yield a note for the certificate if there was too little to calibrate on."""
     facts = None if statistics is None else _data_facts(statistics)
     if facts is not None and facts.samples < FEW:
         yield (
@@ -114,7 +114,7 @@ def _load(path: Path, model: ImportedModel) -> Statistics:
 
 
 def _identity(model: ImportedModel) -> dict[str, str]:
-    """Name, and one hash for all files of weights."""
+    """Return the model's name, and one hash for all its files of weights, as provenance of statistics."""
     files = model.source["files"]
     hashes = "".join(files[name] for name in sorted(files) if name.endswith(".safetensors"))
     return {"model": model.info.name, "weights_sha256": hashlib.sha256(hashes.encode()).hexdigest()}

@@ -32,19 +32,19 @@ FEW = 8
 
 @dataclass(frozen=True, eq=False)
 class CalibrationData:
-    """What was read of a recipe's data."""
+    """The samples that were chosen from a recipe's data."""
 
     samples: Samples
-    """To calibrate on."""
+    """The samples to calibrate on."""
     held_out: Samples
-    """Others, to measure on; the same one, and named so, if there is only one."""
+    """Other samples, to measure on; the same one, and named so, if there is only one."""
     read: int
-    """How many there were to choose from."""
+    """The number of records that there were to choose from."""
     vectors: Array | None = None
-    """float32 [tokens, hidden] if the data is prepared vectors: the ids of ``samples`` are row numbers."""
+    """Prepared vectors, float32 [tokens, hidden], if the data is such: ids of ``samples`` are row numbers."""
 
     def enter(self, graph: Graph) -> Graph:
-        """The graph (fused or typed) that takes ``samples``: another one only for prepared vectors."""
+        """Return the graph (fused or typed) that takes ``samples``: another one only for prepared vectors."""
         return graph if self.vectors is None else enter_at_embeddings(graph, self.vectors)
 
 
@@ -86,7 +86,7 @@ def read_calibration_data(
 
 
 def _table_rows(graph: Graph) -> dict[str, int]:
-    """Input of ids -> the rows of the table that it is looked up in."""
+    """Return the number of rows of the table that each input of a graph is looked up in."""
     return {
         node[ids]: len(graph.constants[node[table]].array)
         for node in graph.nodes
@@ -96,7 +96,7 @@ def _table_rows(graph: Graph) -> dict[str, int]:
 
 
 class _Encoder:
-    """Chosen records as the model takes them."""
+    """Turns chosen records into samples as the model takes them."""
 
     def __init__(self, calibration: Calibration, model: ImportedModel, name: str) -> None:
         limit = model.info.max_seq_length
@@ -107,7 +107,7 @@ class _Encoder:
         self._seed = calibration.seed
 
     def __call__(self, records: Sequence[Source]) -> Samples:
-        """Texts, or prepared ids."""
+        """Return the samples of texts, or of prepared ids."""
         if prepared := [each for each in records if isinstance(each, PreparedIds)]:
             samples = [self._of_ids(each) for each in prepared]
             arrays = [array for each in samples for array in (each.input_ids, each.token_type_ids)]
@@ -117,7 +117,7 @@ class _Encoder:
         return tokenize(self._tokenizer, items, self._name, self._seed)
 
     def vectors(self, records: Sequence[PreparedVectors]) -> tuple[Samples, Array]:
-        """Prepared vectors: samples whose ids are row numbers, and the rows."""
+        """Return samples of prepared vectors, whose ids are row numbers, and the rows [tokens, hidden]."""
         arrays = [each.vectors[: self._length] for each in records]
         widths = sorted({array.shape[1] for array in arrays})
         if len(widths) > 1:
@@ -145,7 +145,7 @@ class _Encoder:
     def _in_batches(
         self, samples: Sequence[Sample], arrays: Sequence[Array], lengths: Sequence[int]
     ) -> Samples:
-        """``arrays`` are what the hash is of, ``lengths`` those before truncation."""
+        """Return samples in batches; ``arrays`` go into the hash, ``lengths`` are those before truncation."""
         digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
         truncated = sum(length > self._length for length in lengths)
         return in_batches(samples, self._name, digest, truncated=truncated, seed=self._seed)

@@ -41,39 +41,39 @@ Array = np.ndarray[Any, Any]
 Answers = Mapping[str, Array]
 
 CHECKED_TOKENS = 100
-"""About as many tokens are run in NumPy, which takes milliseconds each for a model of BERT-base's size."""
+"""The tokens, about, that NumPy runs, which takes milliseconds each for a model of BERT-base's size."""
 
 WORST = 8
 POINTS = 240
 PAIRED = 400
-"""Samples whose similarity to each other is looked at: 80,000 pairs."""
+"""The samples, at most, whose similarity to each other is looked at: 80,000 pairs."""
 
 _REFERENCE = "the fp32 graph on the fp32 kernels, checked against NumPy on {tokens} tokens"
 
 
 @dataclass(frozen=True, eq=False)
 class Graphs:
-    """A model before and after quantization."""
+    """The graphs of a model before and after quantization."""
 
     fused: Graph
     typed: Graph
     precisions: Mapping[str, str]
-    """Node of the fused graph that has a choice -> what it computes in."""
+    """The precision of each node of the fused graph that has a choice, by name."""
 
 
 @dataclass(frozen=True)
 class ReferenceCheck:
-    """How far the fp32 kernels are to be trusted, which everything is compared with."""
+    """States how far the fp32 kernels, which everything is compared with, are to be trusted."""
 
     tokens: int
     db: float
-    """Signal to noise of the model's answer against NumPy's."""
+    """The signal-to-noise ratio of the model's answer against NumPy's, in decibels."""
 
 
 def check_reference(
     imported: Graph, fused: Graph, samples: Samples, output: str, target: CpuTarget
 ) -> ReferenceCheck:
-    """Run some tokens in NumPy, by the graph as it was imported, and the fused one on the fp32 kernels."""
+    """Compare the fused graph on the fp32 kernels with the imported one in NumPy, on some tokens."""
     batch = samples.batches[0]
     bounds = batch.inputs["cu_seqlens"]
     count = max(1, int(np.searchsorted(bounds, CHECKED_TOKENS, side="right")) - 1)
@@ -117,7 +117,7 @@ def certify(
 
 
 def _compare_logits(info: ModelInfo, expected: Answers, found: Answers) -> dict[str, Any]:
-    """As fields of the certificate."""
+    """Return how close the logits are to those of the fp32 model, as fields of the certificate."""
     if LOGITS not in expected:
         return {}
     if info.problem_type == "regression":
@@ -127,7 +127,7 @@ def _compare_logits(info: ModelInfo, expected: Answers, found: Answers) -> dict[
 
 
 def _worst(samples: Samples, measure: Yardstick, expected: Array, found: Array) -> tuple[WorstSample, ...]:
-    """The worst samples; with a row for each token, a sample is as bad as its worst token."""
+    """Return the worst samples; with a row for each token, a sample is as bad as its worst token."""
     lengths, texts = samples.lengths, samples.texts
     values = measure.rows(expected, found)
     if len(values) != len(texts):
@@ -141,13 +141,13 @@ def _worst(samples: Samples, measure: Yardstick, expected: Array, found: Array) 
 
 
 def shorten(text: str) -> str:
-    """One line of at most ``TEXT_CHARACTERS`` characters."""
+    """Return the text as one line of at most ``TEXT_CHARACTERS`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= TEXT_CHARACTERS else line[: TEXT_CHARACTERS - 1] + "…"
 
 
 def _agreement(expected: Array, found: Array, output: str) -> Agreement:
-    """Numbers that users of the model see, by both: of many, those evenly spread over the fp32 ones."""
+    """Return numbers that users see, by both graphs: of many, those evenly spread over the fp32 ones."""
     if output == LOGITS:
         what, before, after = "logits", expected.reshape(-1), found.reshape(-1)
     else:

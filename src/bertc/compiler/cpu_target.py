@@ -25,16 +25,16 @@ from bertc.runtime.session import Session
 Array = np.ndarray[Any, Any]
 
 MAX_OUTPUTS = 32
-"""Outputs of one native program (``Program::kMaxOutputs``); a graph with more of them runs in several."""
+"""The most outputs of a native program (``Program::kMaxOutputs``); a graph with more runs in several."""
 
 KEPT_GRAPHS = 2
-"""Graphs whose programs are kept: two that are compared with each other, batch by batch."""
+"""The number of graphs whose programs are kept: two that are compared with each other, batch by batch."""
 
 
 class CpuTarget:
     """Runs fused graphs (in fp32) and typed ones on packed inputs.
 
-    One of it serves a whole compilation: the programs of the last graphs are kept, so that running a graph
+    One target serves a whole compilation: the programs of the last graphs are kept, so that running a graph
     batch by batch builds it once, and a constant that several of these graphs share is packed once.
     """
 
@@ -44,7 +44,7 @@ class CpuTarget:
         self._packed = _PackedConstants()
 
     def __call__(self, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The graph's outputs by public name, as ``interpreter.run`` gives them.
+        """Return the graph's outputs by public name, as ``interpreter.run`` gives them.
 
         ``inputs`` are those of the interpreter. Any value with two dimensions may be made an output;
         bf16 comes back as float32. Raises ``InputError`` for inputs that do not fit the model.
@@ -58,11 +58,11 @@ class CpuTarget:
         return {name: _widen(results[name]) for name in graph.outputs}
 
     def executable(self, graph: Graph) -> Executable:
-        """What a file would hold of the graph."""
+        """Return the executable of the graph, as a file would hold it."""
         return self._build(graph).executable
 
     def session(self, graph: Graph) -> Session:
-        """The graph as a session, for tasks; it has at most ``MAX_OUTPUTS`` outputs."""
+        """Return the session of a graph with at most ``MAX_OUTPUTS`` outputs, for tasks."""
         (session,) = self._build(graph).sessions
         return session
 
@@ -85,7 +85,7 @@ class CpuTarget:
 
 
 class _Built(NamedTuple):
-    """A graph that can run."""
+    """The executable of a graph, and the sessions that run it."""
 
     executable: Executable
     sessions: tuple[Session, ...]
@@ -114,7 +114,7 @@ class _PackedConstants:
 
 
 def _with_few_outputs(executable: Executable) -> list[Executable]:
-    """The executable, once for each ``MAX_OUTPUTS`` of its outputs."""
+    """Return the executable, once for each ``MAX_OUTPUTS`` of its outputs."""
     outputs = iter(executable.program.outputs.items())
     parts = []
     while group := dict(itertools.islice(outputs, MAX_OUTPUTS)):
@@ -124,7 +124,7 @@ def _with_few_outputs(executable: Executable) -> list[Executable]:
 
 
 def _widen(array: Array) -> Array:
-    """bf16, which a session gives as its bits, as float32."""
+    """Return bf16, which a session gives as its bits, as float32; anything else as it is."""
     if array.dtype != np.uint16:
         return array
     return (array.astype(np.uint32) << 16).view(np.float32)

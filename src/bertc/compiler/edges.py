@@ -1,4 +1,4 @@
-"""What was chosen for each quantized edge and what calibration saw there, small enough for a certificate."""
+"""The range of each quantized edge, as calibration saw it and as chosen, small enough for a certificate."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bertc.quantize.static_scales import covered_range
 from bertc.quantize.statistics import EdgeStatistics
 
 BINS = 64
-"""A bin of 300 pixels' worth of a plot is 4 wide; 50 edges of BERT-base take 20 kB."""
+"""The bins of a histogram: 4 pixels each in a plot of 300, and 20 kB for the 50 edges of BERT-base."""
 
 
 def edge_ranges(plans: Mapping[str, EdgePlan]) -> tuple[EdgeRange, ...]:
-    """A histogram for each edge: counts are of the sample of rows that statistics keep, ends of all rows."""
+    """Return each edge's range: counts are of the sample of rows that statistics keep, ends of all rows."""
     return tuple(_edge_range(name, plan) for name, plan in plans.items())
 
 

@@ -32,7 +32,7 @@ from bertc.task_table import TASKS
 Array = np.ndarray[Any, Any]
 
 Variant = Callable[[Precisions], Graph]
-"""The typed graph with these precisions."""
+"""Returns the typed graph whose nodes have the given precisions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +43,20 @@ class BudgetedModel:
     fused: Graph
     variant: Variant
     precisions: Precisions
-    """What the recipe asks for, by node."""
+    """The precisions that the recipe asks for, by node."""
     samples: Samples
     target: CpuTarget
 
 
 @dataclass(frozen=True, eq=False)
 class BudgetResult:
-    """What a model computes in, and how that came about."""
+    """The precisions of a model's nodes, and what the budget had to do with them."""
 
     precisions: Precisions
     outcome: BudgetOutcome | None
-    """None without a budget."""
+    """The outcome for the certificate; None without a budget."""
     notes: tuple[str, ...] = ()
-    """What a reader of the certificate should know of it."""
+    """Notes on the budget that a reader of the certificate should know."""
 
 
 def check_metric(info: ModelInfo, budget: Budget | None) -> None:
@@ -84,7 +84,7 @@ def _choose_metric(info: ModelInfo, budget: Budget) -> str:
 def hold_budget(
     model: BudgetedModel, budget: Budget | None, scorer: TaskScorer | None, *, show_progress: bool = False
 ) -> BudgetResult:
-    """The cheapest precisions that hold the budget, and how they were found; without one, the recipe's."""
+    """Return the cheapest precisions that hold the budget, with their outcome; without one, the recipe's."""
     if budget is None:
         return BudgetResult(model.precisions, None)
     metric = _choose_metric(model.info, budget)
@@ -150,7 +150,7 @@ class _Judge:
 
     @property
     def rows(self) -> int:
-        """Answers that are compared."""
+        """The number of answers that are compared."""
         return len(self._expected)
 
     @property
@@ -158,7 +158,7 @@ class _Judge:
         return self._model.target.isa
 
     def measure(self, precisions: Precisions) -> Score:
-        """By the metric of the budget."""
+        """Return the score of a variant on all samples, its drop by the metric of the budget."""
         graph = self._model.variant(precisions)
         score = self._score(graph, self._model.samples.batches)
         if self._scorer is not None:
@@ -167,7 +167,7 @@ class _Judge:
         return score
 
     def rank(self, precisions: Precisions) -> Score:
-        """On few samples, and without the task's own metric, which takes longer and is coarse."""
+        """Return a score on few samples, without the task's own metric, which takes longer and is coarse."""
         return self._score(self._model.variant(precisions), self._model.samples.few)
 
     def _score(self, graph: Graph, batches: Sequence[Batch]) -> Score:

@@ -18,14 +18,14 @@ from bertc.quantize.sensitivity import EXACT
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Graph, Mapping[str, Array]], dict[str, Array]]
-"""A target: takes a graph and packed inputs, gives the graph's outputs by public name."""
+"""A target: takes a graph and packed inputs, and returns the graph's outputs by public name."""
 
 TOGETHER = 30
-"""Results that are compared in one run: those of all of BERT-base's nodes take 0.4 MB for each token."""
+"""The nodes whose results are compared in one run: those of all of BERT-base take 0.4 MB for each token."""
 
 
 def answers(graph: Graph, batches: Sequence[Batch], run: Run) -> dict[str, Array]:
-    """The public outputs for all batches, rows in their order.
+    """Return the public outputs for all batches by name, rows in their order.
 
     Raises ``CheckpointError`` if a number of them is not finite.
     """
@@ -46,7 +46,7 @@ def compare_layers(
     batches: Sequence[Batch],
     run: Run,
 ) -> tuple[LayerFidelity, ...]:
-    """The error of each embedding, linear layer, attention and layer norm of the typed graph.
+    """Return the error of each embedding, linear layer, attention and layer norm of the typed graph.
 
     The result of a node is compared where both graphs have it under one name and in floats, or the typed
     one writes it in 8 bits by a static scale.
@@ -74,15 +74,15 @@ def compare_layers(
 
 
 class _Pair(NamedTuple):
-    """A node of the reference, and what stands for its result in the typed graph."""
+    """A node of the reference, and the value that stands for its result in the typed graph."""
 
     node: Node
     value: str
     static: Array | None
-    """Scale and zero point where ``value`` is u8; None where it is in floats."""
+    """The scale and the zero point where ``value`` is u8; None where it is in floats."""
 
     def widen(self, found: Array) -> Array:
-        """The value in floats."""
+        """Return a result of the typed graph, ``found``, in floats."""
         if self.static is None:
             return found
         scale, zero_point = self.static
@@ -105,6 +105,6 @@ def _comparable(reference: Graph, typed: Graph) -> list[_Pair]:
 
 
 def _precision(node: Node, precisions: Mapping[str, str]) -> str:
-    """What a node of a typed graph computes in; one with a ``compute_dtype`` says so itself."""
+    """Return the precision that a node of a typed graph computes in; its ``compute_dtype``, if it has one."""
     compute_dtype = str(node.attributes.get("compute_dtype", precisions.get(node.name, EXACT)))
     return EXACT if compute_dtype == "f32" else compute_dtype

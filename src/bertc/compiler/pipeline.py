@@ -47,7 +47,7 @@ from bertc.version import __version__
 
 T = TypeVar("T")
 OnStep = Callable[[str, float], None]
-"""Called after each step with its name and the seconds it took."""
+"""A function that is called after each step with its name and the seconds it took."""
 
 
 def compile(  # noqa: A001
@@ -99,7 +99,7 @@ def run_pipeline(
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
-    """:func:`compile` that tells ``on_step`` about its progress, and may show bars for long steps."""
+    """Compile as :func:`compile` does, and tell ``on_step`` about each step; may show bars for long ones."""
     step = _Steps(on_step)
     chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile, max_drop, eval_data))
     path = step("check the destination", lambda: check_destination(Path(output)))
@@ -175,7 +175,7 @@ def _check_reference(
 
 
 def _quantize(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progress: bool) -> Quantized:
-    """The variant that the recipe asks for. What others share with it is not chosen a second time."""
+    """Return the variant that the recipe asks for. What others share with it is not chosen a second time."""
     count = len(quantizer.layers(precisions))
     with progress(count, "quantizing (layers)", enabled=show_progress and count > 0) as advance:
         return quantizer(precisions, advance)

@@ -1,4 +1,4 @@
-"""Whether a recipe fits a model, beyond what can be said of the recipe alone."""
+"""Checks that a recipe fits a model, beyond what can be said of the recipe alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bertc.recipe.keys import Problem
 
 
 def find_misfits(recipe: Recipe, model: ImportedModel, fused: Graph) -> Iterator[Problem]:
-    """What of the recipe the model does not have: nodes, its task, its metric."""
+    """Yield what the recipe names and the model does not have: nodes, its task, its metric."""
     yield from misfits(fused, recipe)
     if recipe.task not in (None, model.info.task):
         yield Problem(

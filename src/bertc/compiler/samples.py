@@ -15,36 +15,36 @@ from bertc.runtime.tokenization import Pair, Text, Tokenizer
 Array = np.ndarray[Any, Any]
 
 BATCH_TOKENS = 512
-"""About as many tokens are run at a time: 5 floats of each value for BERT-base's 150 are 1 MB a token."""
+"""The tokens of a batch, about: 5 floats of each value for BERT-base's 150 are 1 MB a token."""
 
 
 FEW_BATCHES = 2
-"""About a thousand tokens: enough for the error of a layer, which is a sum of millions of terms."""
+"""The batches for details, about 1,000 tokens: enough for a layer's error, a sum of millions of terms."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One sequence, as the model takes it."""
+    """One tokenized sequence, as the model takes it."""
 
     text: str
-    """For people: what it was made of, or where it comes from."""
+    """The text that the sequence was made of, or the place where it comes from, for people."""
     input_ids: Array
-    """int32 [length]."""
+    """The ids of tokens, int32 [length]."""
     token_type_ids: Array
-    """int32 [length]."""
+    """The token types, int32 [length]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some texts, and what graphs take of them."""
+    """Some texts, and the inputs of graphs that they make."""
 
     texts: Sequence[str]
     inputs: Mapping[str, Array]
-    """Packed: ``input_ids``, ``token_type_ids``, ``cu_seqlens``; positions count as the model counts them."""
+    """The packed inputs: ``input_ids``, ``token_type_ids``, ``cu_seqlens``; the model counts positions."""
 
     @property
     def lengths(self) -> Array:
-        """Tokens of each text."""
+        """The number of tokens of each text, int32 [texts]."""
         return np.diff(self.inputs["cu_seqlens"])
 
 
@@ -57,29 +57,30 @@ class Samples:
 
     @property
     def few(self) -> tuple[Batch, ...]:
-        """The first of the batches, for what is measured many times or in great detail."""
+        """The first ``FEW_BATCHES`` batches, for what is measured many times or in great detail."""
         return self.batches[:FEW_BATCHES]
 
     @property
     def texts(self) -> list[str]:
-        """All texts, in order."""
+        """The texts of all batches, in order."""
         return [text for batch in self.batches for text in batch.texts]
 
     @property
     def lengths(self) -> Array:
-        """Tokens of each text, in order."""
+        """The number of tokens of each text, in order, int32 [texts]."""
         return np.concatenate([batch.lengths for batch in self.batches])
 
 
 def tokenize(
     tokenizer: Tokenizer, texts: Sequence[Text | Pair], name: str, seed: int | None = None
 ) -> Samples:
-    """Texts or pairs of texts as batches; ``name`` and ``seed`` are for the facts."""
+    """Return texts or pairs of texts as batches; ``name`` and ``seed`` are for the facts."""
     tokenized = tokenizer(texts)
     spelled = [text if isinstance(text, str) else " / ".join(text) for text in texts]
     samples = [
         Sample(text, np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32))
         for text, encoding in zip(spelled, tokenized.encodings, strict=True)
+        if len(encoding)
     ]
     digest = hashlib.sha256("".join(f"{text}\n" for text in spelled).encode(errors="replace")).hexdigest()
     return in_batches(samples, name, digest, truncated=tokenized.truncated, seed=seed)
@@ -88,7 +89,7 @@ def tokenize(
 def in_batches(
     samples: Sequence[Sample], name: str, sha256: str, *, truncated: int, seed: int | None = None
 ) -> Samples:
-    """At least one sample as batches of about ``BATCH_TOKENS``."""
+    """Return samples, at least one, in batches of about ``BATCH_TOKENS`` tokens."""
     ends = np.cumsum([len(sample.input_ids) for sample in samples])
     groups: dict[int, list[Sample]] = {}
     for sample, end in zip(samples, ends, strict=True):

@@ -1,4 +1,4 @@
-"""Where calibration data comes from: opens what a recipe names, and draws records of it by its seed."""
+"""Opens the calibration data that a recipe names, and draws records of it by its seed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Source = Record | Prepared
 SHIPPED = "the sample texts that bertc ships"
 HUB = "hub:"
 ADVANCE = 1024
-"""Records between two steps of the progress bar, which takes longer for a step than reading for a record."""
+"""The records per step of the progress bar, which takes longer for a step than reading for a record."""
 
 
 def choose(calibration: Calibration, count: int, advance: Callable[[int], None]) -> tuple[list[Source], int]:
-    """At most so many records of one kind, all different, none empty; and how many there were.
+    """Return at most ``count`` records of one kind, all different, none empty, and how many there were.
 
     All of the data is read, and only the chosen ones are kept. ``advance`` is told how many were read.
     """
@@ -47,14 +47,14 @@ def choose(calibration: Calibration, count: int, advance: Callable[[int], None])
 
 
 def split(chosen: list[Source], calibration: Calibration) -> tuple[list[Source], list[Source]]:
-    """What calibrates, and what is held out: in the ratio of the two where there is too little."""
+    """Return what calibrates and what is held out, in the ratio of the two where there is too little."""
     wanted = calibration.samples + calibration.held_out
     held_out = chosen[: max(1, len(chosen) * calibration.held_out // wanted)]
     return chosen[len(held_out) :] or held_out, held_out
 
 
 def default_texts() -> tuple[str, ...]:
-    """The shipped texts that calibrate by default, without those that are held out to measure on."""
+    """Return the shipped texts that calibrate by default, without those that are held out to measure on."""
     calibration = Calibration()
     chosen, _ = choose(calibration, calibration.samples + calibration.held_out, lambda _: None)
     fitted, _ = split(chosen, calibration)
@@ -109,7 +109,7 @@ def _is_empty(record: Source) -> bool:
 
 
 def _digest(record: Source) -> bytes:
-    """The same for records of the same content."""
+    """Return a hash of the record's content, by which equal records are found."""
     if isinstance(record, Record):
         content = repr((record.text, record.pair)).encode("utf-8", "replace")
     elif isinstance(record, PreparedVectors):

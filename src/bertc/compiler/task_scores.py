@@ -1,4 +1,4 @@
-"""The score on labelled data of the fp32 model and of its variants, by the evaluator that users have."""
+"""The score on labeled data of the fp32 model and of its variants, by the evaluator that users have."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class TaskScorer:
     """Scores variants of one model on one file; the fp32 model once."""
 
     def __init__(self, info: ModelInfo, tokenizer: Tokenizer, path: Path, reference: Session) -> None:
-        """Reads and scores. Raises ``InputError`` for a file that the task's evaluator cannot read."""
+        """Score the fp32 model. Raises ``InputError`` for a file that the task's evaluator cannot read."""
         self._task = TASKS[info.task]
         self._info, self._tokenizer, self._path = info, tokenizer, path
         self._sha256 = _hash(path)
         self._fp32 = self.score(reference)
 
     def score(self, session: Session) -> Result:
-        """The score of a variant."""
+        """Return the score of a variant of the model."""
         encoder = encoder_class_of(self._info)(session, self._tokenizer, self._info)
         evaluator: Evaluator = importlib.import_module(f"bertc.evaluation.{self._task.evaluator}")
         return evaluator.evaluate(encoder, self._path)
 
     def drop(self, found: Result) -> float:
-        """How much of the task's metric is lost: 0.001 for a score of 0.1 less, of 100."""
+        """Return how much of the task's metric is lost: 0.001 for a score of 0.1 less, of 100."""
         key = self._task.metric.key
         return (self._fp32.metrics[key] - found.metrics[key]) / 100
 
     def facts(self, found: Result) -> TaskScores:
-        """Both scores, for the certificate."""
+        """Return the scores of the fp32 model and of a variant, for the certificate."""
         return TaskScores(
             evaluator=self._task.evaluator,
             data=self._path.name,
@@ -51,10 +51,10 @@ class TaskScorer:
 
 
 class Evaluator(Protocol):
-    """A module of ``bertc.evaluation``."""
+    """A module of ``bertc.evaluation`` that scores a task."""
 
     def evaluate(self, engine: Any, path: Path, /) -> Result:
-        """Scores an encoder on a file."""
+        """Score an encoder on a file."""
 
 
 def _hash(path: Path) -> str:

@@ -18,12 +18,12 @@ Array = np.ndarray[Any, Any]
 
 _TABLE = "embeddings.prepared"
 _TOLERANCE = 0.05
-"""On the variance of normalized rows. An epsilon of 1e-5 instead of 1e-12, which some scripts have,
-changes it by 0.4 % where the variance of the embeddings is 0.0025, as in BERT-base."""
+"""The tolerance of the mean and variance of normalized rows. An epsilon of 1e-5, which some scripts have,
+not 1e-12, changes the variance by 0.4 % where that of the embeddings is 0.0025, as in BERT-base."""
 
 
 def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
-    """The graph (fused or typed) with ``vectors`` float32 [rows, hidden] in place of its word embeddings.
+    """Return a graph (fused or typed) with ``vectors`` float32 [rows, hidden] for its word embeddings.
 
     Vectors that the layer norm after the embeddings can have written come out of it unchanged; others
     are taken for what goes into it. Raises ``InputError`` if their size is not that of the model.
@@ -44,7 +44,7 @@ def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
 
 
 def _before_norm(graph: Graph, embed: Node, vectors: Array) -> Array:
-    """What the layer norm makes ``vectors`` of; ``vectors`` themselves if it can make them of nothing."""
+    """Return the rows that the layer norm makes ``vectors`` of; ``vectors`` themselves if there are none."""
     consumers = graph.consumers().get(embed.outputs[0], [])
     norm = next((node for node in consumers if node.op.startswith("layer_norm")), None)
     if norm is None:

@@ -1,4 +1,4 @@
-"""What a model answers, vectors, labels or values, and so what it means that two models answer the same."""
+"""Yardsticks: what it means that two models answer the same, be it with vectors, labels or values."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from bertc.task_table import TASKS
 
 Array = np.ndarray[Any, Any]
 Compare = Callable[[Array, Array], Array]
-"""Answers of the fp32 model and of another, [rows, columns] -> a number for each row."""
+"""Returns a number for each row of the answers of the fp32 model and of another, [rows, columns] each."""
 
 LOGITS = "logits"
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """How two sets of answers are compared."""
+    """The way in which two sets of answers are compared."""
 
     output: str
     """The public output that matters to the task."""
     metric: str
-    """What a budget is about, as recipes call it."""
+    """The metric that a budget limits the drop of, by its name in recipes."""
     smooth: bool
     """Whether a small change of the model changes the metric a little; a count of answers moves in steps."""
     unit: str
-    """What ``rows`` gives: ``cosine``, ``divergence`` or ``difference``."""
+    """The measure that ``rows`` gives: ``cosine``, ``divergence`` or ``difference``."""
     rows: Compare
-    """For people, to find the worst samples by."""
+    """Returns the measure of each row, by which people are shown the worst samples."""
     descending: bool
     """Whether the largest of ``rows`` is the worst."""
     loss: Callable[[Array, Array], float]
-    """What nodes are ranked by: smooth, 0 for no difference."""
+    """Returns the loss that nodes are ranked by: smooth, 0 for no difference."""
     drop: Callable[[Array, Array], float]
-    """How much of the metric is lost, as a share."""
+    """Returns how much of the metric is lost, as a share."""
 
 
 def yardstick(info: ModelInfo) -> Yardstick:
-    """That of a model's task and kind of labels."""
+    """Return the yardstick of a model's task and kind of labels."""
     task = TASKS[info.task]
     if task.compares == "vectors":
         return Yardstick(
@@ -83,12 +83,12 @@ def yardstick(info: ModelInfo) -> Yardstick:
 
 
 def has_independent_labels(info: ModelInfo) -> bool:
-    """Whether each logit is an answer of its own, as the classification task has it."""
+    """Return whether each logit is an answer of its own, as the classification task has it."""
     return info.problem_type == "multi_label_classification" or len(info.labels) == 1
 
 
 def compare_vectors(expected: Array, found: Array) -> VectorFidelity:
-    """Cosine of each row."""
+    """Return how close vectors are to those of the fp32 model, by the cosine of each row."""
     cosines = fidelity.cosine(expected, found)
     return VectorFidelity(
         rows=len(cosines), mean_cosine=float(cosines.mean()), worst_cosine=float(cosines.min())
@@ -96,7 +96,7 @@ def compare_vectors(expected: Array, found: Array) -> VectorFidelity:
 
 
 def compare_logits(expected: Array, found: Array, *, independent: bool) -> LogitFidelity:
-    """Decisions and probabilities of each row."""
+    """Return how close logits are to those of the fp32 model, by decision and probabilities of each row."""
     divergence = fidelity.kl_divergence(expected, found, independent=independent)
     return LogitFidelity(
         rows=len(expected),
@@ -108,7 +108,7 @@ def compare_logits(expected: Array, found: Array, *, independent: bool) -> Logit
 
 
 def compare_values(expected: Array, found: Array) -> ValueFidelity:
-    """Of a regression: the numbers themselves."""
+    """Return how close the numbers of a regression are to those of the fp32 model."""
     difference = np.abs(expected.astype(np.float64) - found)
     return ValueFidelity(
         rows=len(expected),
@@ -127,7 +127,7 @@ def _difference(expected: Array, found: Array) -> Array:
 
 
 def _one_minus_correlation(expected: Array, found: Array) -> float:
-    """By columns, Pearson's: the cosine of what is left when the mean is taken away."""
+    """Return 1 - Pearson's correlation, a mean over columns: the cosine of what is left without the mean."""
     centered = (
         array.astype(np.float64) - array.mean(axis=0, dtype=np.float64) for array in (expected, found)
     )

@@ -6,9 +6,9 @@ from importlib import resources
 
 
 def sample_texts() -> list[str]:
-    """Some 700 texts of one word to a hundred, in many languages and of many kinds.
+    """Return some 700 texts of one word to a hundred, in many languages and of many kinds.
 
-    What calibrates and certifies a model by default. Their order is fixed, so that two compilations
+    They calibrate and certify a model by default. Their order is fixed, so that two compilations
     of one checkpoint see the same thing.
     """
     return resources.files(__name__).joinpath("sample_texts.txt").read_text("utf-8").splitlines()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertc.atomic_file import replace_atomically
-from bertc.errors import InputError, MissingExtraError
+from bertc.errors import BertcError, InputError, MissingExtraError
 from bertc.files.texts import Record
 
 FloatArray = NDArray[np.float32]
@@ -29,11 +29,11 @@ Write = Callable[[Sequence[Record], FloatArray], None]
 def vector_writer(path: Path, width: int) -> Iterator[Write]:
     """Open ``path`` for vectors of ``width`` numbers; the suffix says which format.
 
-    If the block raises ``InputError`` after the first rows, these go to :func:`partial_path`. Raises
+    If the block raises a ``BertcError`` after the first rows, these go to :func:`partial_path`. Raises
     ``InputError`` where the disk refuses.
     """
     check_suffix(path)
-    failure: InputError | None = None
+    failure: BertcError | None = None
     rows = 0
 
     def counted(records: Sequence[Record], vectors: FloatArray) -> None:
@@ -46,7 +46,7 @@ def vector_writer(path: Path, width: int) -> Iterator[Write]:
             with WRITERS[path.suffix.lower()](file, width) as write:
                 try:
                     yield counted
-                except InputError as error:
+                except BertcError as error:
                     failure = error
             if failure is not None:
                 if rows:

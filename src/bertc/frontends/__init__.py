@@ -1,1 +1,1 @@
-"""Front ends: what reads a model from outside and gives a graph."""
+"""Front ends, which read a model from outside and make a graph of it."""

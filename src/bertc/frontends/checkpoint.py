@@ -24,16 +24,16 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "model.pt", "model.bin")
 OTHER_FRAMEWORKS = {"tf_model*.h5": ("TensorFlow", "from_tf"), "flax_model*.msgpack": ("Flax", "from_flax")}
-"""Pattern of the file name -> whose weights these are, and transformers 4's keyword for reading them."""
+"""The framework of weights by the pattern of their file name, and transformers 4's keyword to read them."""
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LARGEST_HEADER = 100_000_000
-"""The limit that the safetensors library sets."""
+"""The longest header in bytes, a limit that the safetensors library sets."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredTensor:
-    """A tensor in a mapped file."""
+    """A tensor in a mapped safetensors file."""
 
     name: str
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class StoredTensor:
     offset: int
 
     def read(self) -> Array:
-        """A float32 copy. Raises ``CheckpointError`` for dtypes that are not floats and for NaN."""
+        """Return a float32 copy. Raises ``CheckpointError`` for dtypes that are not floats and for NaN."""
         if self.dtype not in _STORED:
             raise CheckpointError(f"{self.file}: tensor {self.name!r} is {self.dtype}, expected a float type")
         raw = np.frombuffer(self.data, _STORED[self.dtype], math.prod(self.shape), self.offset)
@@ -60,7 +60,7 @@ class StoredTensor:
 def read_tensors(
     folder: CheckpointFolder, subfolder: str = "", *, model_class: str
 ) -> dict[str, StoredTensor]:
-    """All tensors of the checkpoint by name, their data not yet read.
+    """Return all tensors of the checkpoint by name, their data not yet read.
 
     Raises ``CheckpointError`` if there is no safetensors file (with advice, if weights are there in another
     form), or if a file is missing or damaged. ``model_class`` goes into the advice.
@@ -74,7 +74,7 @@ def read_tensors(
 
 
 def _what_is_there(folder: CheckpointFolder, subfolder: str, wanted: str, model_class: str) -> str:
-    """Why there are no weights in safetensors, and what to do about it.
+    """Return why there are no weights in safetensors, and what to do about it.
 
     Of a model of the hub only the files that we read were downloaded: there, the cause is a guess.
     """
@@ -105,7 +105,7 @@ def _matches(path: Path, patterns: Iterable[str]) -> list[str]:
 
 
 def _conversion(folder: CheckpointFolder, subfolder: str, model_class: str, keyword: str = "") -> str:
-    """The command that makes safetensors; a model of the hub goes into a folder of its own."""
+    """Return the command that makes safetensors; a model of the hub goes into a folder of its own."""
     path = str(folder.path / subfolder)
     source, target = (path, path) if folder.revision is None else (folder.name, "converted")
     commands = (
@@ -131,7 +131,7 @@ def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, 
 
 
 def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
-    """The tensors of one file; every offset is checked against the file's size."""
+    """Yield the tensors of one file; every offset is checked against the file's size."""
     where = folder.path / file
     data = folder.map(file)
     length = int.from_bytes(data[:8], "little")

@@ -14,7 +14,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def model_name(path: Path) -> str:
-    """What to call the model in a folder: ``owner/name`` in the hub's cache, else the folder's own name.
+    """Return the name of the model in a folder: ``owner/name`` in the hub's cache, else the folder's name.
 
     The folder above gives the name of one that is called "model", as inside many a training run.
     """
@@ -34,10 +34,10 @@ class CheckpointFolder:
         self.name = name
         self.revision = revision
         self.hashes: dict[str, str] = {}
-        """Relative path -> SHA-256 of every file read so far."""
+        """The SHA-256 of every file read so far, by its relative path."""
 
     def has(self, file: str) -> bool:
-        """Whether the file is there. Raises ``CheckpointError`` for a link to what is not."""
+        """Return whether the file is there. Raises ``CheckpointError`` for a link to what is not."""
         path = self._locate(file)
         if path.is_symlink() and not path.exists():
             raise CheckpointError(
@@ -46,25 +46,25 @@ class CheckpointFolder:
         return path.is_file()
 
     def read_json(self, file: str) -> dict[str, Any]:
-        """A JSON file that holds an object."""
+        """Return the object that a JSON file holds."""
         value = self._parse(file)
         if not isinstance(value, dict):
             raise CheckpointError(f"{self.path / file} must hold an object, found {type(value).__name__}")
         return value
 
     def read_json_if_there(self, file: str) -> dict[str, Any]:
-        """:meth:`read_json`, or an empty dict when there is no such file."""
+        """Return the object that a JSON file holds, or an empty dict when there is no such file."""
         return self.read_json(file) if self.has(file) else {}
 
     def read_json_list(self, file: str) -> list[dict[str, Any]]:
-        """A JSON file that holds a list of objects."""
+        """Return the list of objects that a JSON file holds."""
         value = self._parse(file)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise CheckpointError(f"{self.path / file} must hold a list of objects")
         return value
 
     def map(self, file: str) -> mmap.mmap | bytes:
-        """The bytes of a file, mapped read-only (plain ``bytes`` if it is empty)."""
+        """Return the bytes of a file, mapped read-only (plain ``bytes`` if it is empty)."""
         try:
             with self._locate(file).open("rb") as stream:
                 empty = stream.seek(0, 2) == 0

@@ -17,12 +17,12 @@ _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether a string can be a repository's id: ``name`` or ``owner/name``."""
+    """Return whether a string can be a repository's id: ``name`` or ``owner/name``."""
     return _HUB_ID.fullmatch(source) is not None
 
 
 def download(hub_id: str) -> CheckpointFolder:
-    """The files we read, in the client's cache.
+    """Download the files that a front end reads into the client's cache, and return their folder.
 
     A bare name is looked for as it is, then under ``sentence-transformers/``, as that library does.
     Raises ``MissingExtraError`` without ``huggingface_hub``, ``CheckpointError`` if all fails.

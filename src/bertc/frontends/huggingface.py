@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,15 @@ from bertc.frontends.folder import CheckpointFolder, model_name
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
 from bertc.frontends.sentence_transformers import SentenceModules, max_seq_length, read_modules
-from bertc.frontends.tokenizer import read_tokenizer
+from bertc.frontends.tokenizer import read_tokenizer, tokens_beyond
 from bertc.frontends.weights import by_plain_name
 from bertc.heads import Head, HeadOptions
 from bertc.ir.verifier import output_ports
 
 _DEFAULT_NUM_LABELS = 2
-"""As in ``transformers``, when config.json has neither id2label nor num_labels."""
+"""The number of labels where config.json has neither id2label nor num_labels, as in ``transformers``."""
+_NAMED = 8
+"""The number of tokens that a warning names at most."""
 
 
 def import_model(source: str | Path) -> ImportedModel:
@@ -42,6 +45,7 @@ def import_model(source: str | Path) -> ImportedModel:
     labels = _labels(raw) if model.head.has_labels else ()
     limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
     tokenizer_json = read_tokenizer(folder, subfolder, tokenizer_config, sentence_config)
+    _warn_of_tokens_beyond(tokenizer_json, config.vocab_size)
     stored = read_tensors(folder, subfolder, model_class=model.name)
     with _name_the_folder(folder):
         builder = ModelBuilder(by_plain_name(stored, model.family.renames, _names_of(model.family, config)))
@@ -78,15 +82,26 @@ def _locate(source: str | Path) -> CheckpointFolder:
 
 @contextmanager
 def _name_the_folder(folder: CheckpointFolder) -> Iterator[None]:
-    """Say which folder a problem is in."""
+    """Say which folder a ``CheckpointError`` of the block is about."""
     try:
         yield
     except CheckpointError as error:
         raise CheckpointError(f"{folder.path}: {error}") from None
 
 
+def _warn_of_tokens_beyond(tokenizer_json: str, vocab_size: int) -> None:
+    beyond = tokens_beyond(tokenizer_json, vocab_size)
+    if beyond:
+        named = ", ".join(map(repr, beyond[:_NAMED])) + (", ..." if len(beyond) > _NAMED else "")
+        warnings.warn(
+            f"the tokenizer has tokens that the model has no row for ({len(beyond)}: {named}): a text that "
+            f"holds one will be refused. Resize the embeddings of the checkpoint, if that was forgotten",
+            stacklevel=3,
+        )
+
+
 def _names_of(family: Family, config: EncoderConfig) -> Collection[str]:
-    """The names of the encoder's tensors, found by building it once without any."""
+    """Return the names of the encoder's tensors, found by building it once without any."""
     draft = ModelBuilder({})
     family.encoder(draft, config)
     return draft.wanted
@@ -101,7 +116,7 @@ def _read_config(family: Family, raw: Mapping[str, Any]) -> EncoderConfig:
 
 
 def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str, Attribute]:
-    """What people and benchmarks want to know of the model: sizes, and what makes a sentence's vector."""
+    """Return the facts that people want to know of a model: sizes, and what makes a sentence's vector."""
     sentence: dict[str, Attribute] = {
         "pooling": options.pooling,
         "normalize_embeddings": options.normalize,

@@ -1,4 +1,4 @@
-"""What every front end returns."""
+"""The imported model, which every front end returns."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class ImportedModel:
     """A model as a front end read it, before any pass."""
 
     graph: Graph
-    """Stage "imported"."""
+    """The graph of the whole model, in stage "imported"."""
     info: ModelInfo
     tokenizer_json: str
-    """Minified, without padding and truncation: packing and the session do their work."""
+    """The tokenizer's minified JSON, without padding and truncation: packing and sessions do their work."""
     source: Mapping[str, Any]
-    """For provenance: ``name``, ``files`` (relative path -> SHA-256), and ``revision`` if known."""
+    """The provenance: ``name``, ``files`` (relative path -> SHA-256), and ``revision`` if known."""

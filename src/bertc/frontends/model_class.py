@@ -1,4 +1,4 @@
-"""Which family and head a config.json is of: asked by the name of the Hugging Face class."""
+"""Finds the family and the head of a config.json by the name of its Hugging Face class."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ENCODER_HEAD = "embedding"
 
 
 class ModelClass(NamedTuple):
-    """A family with one of its heads."""
+    """A Hugging Face class, which is a family with one of its heads."""
 
     name: str
-    """The Hugging Face class: ``BertForSequenceClassification``."""
+    """The name of the class, as in ``BertForSequenceClassification``."""
     model_type: str
     family: Family
     head: Head
 
 
 def supported_classes() -> Iterator[ModelClass]:
-    """Every family with every head that it spells."""
+    """Yield the classes of every family, with every head that it spells."""
     for family in FAMILIES:
         for model_type, stem in family.matches.items():
             for head in HEADS.values():
@@ -33,7 +33,7 @@ def supported_classes() -> Iterator[ModelClass]:
 
 
 def find_class(config: Mapping[str, Any], *, is_sentence_model: bool) -> ModelClass:
-    """The class of a config.json. Raises ``CheckpointError`` that lists what is supported."""
+    """Return the class of a config.json. Raises ``CheckpointError`` that lists what is supported."""
     model_type, classes = config.get("model_type"), config.get("architectures")
     known = list(supported_classes())
     supported = ", ".join(each.name for each in known)

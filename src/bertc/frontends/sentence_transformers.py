@@ -22,17 +22,17 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class SentenceModules:
-    """What follows the transformer in a sentence-transformers model."""
+    """The modules that follow the transformer in a sentence-transformers model."""
 
     subfolder: str = ""
-    """Where the transformer's files are: empty, or a folder that ends in a slash."""
+    """The folder of the transformer's files: empty, or ending in a slash."""
     pooling: str = "mean"
-    """The default is what sentence-transformers itself puts on a plain encoder."""
+    """The mode of pooling; the default is what sentence-transformers itself puts on a plain encoder."""
     normalize: bool = False
 
 
 def read_modules(folder: CheckpointFolder) -> SentenceModules | None:
-    """The modules of the folder, or None if it has no modules.json.
+    """Return the modules of the folder, or None if it has no modules.json.
 
     Raises ``CheckpointError`` that names a module or a pooling mode that is not supported.
     """
@@ -84,7 +84,7 @@ def _refuse_default_prompt(folder: CheckpointFolder) -> None:
 def max_seq_length(
     sentence_config: dict[str, Any], tokenizer_config: dict[str, Any], max_position_embeddings: int
 ) -> int:
-    """The longest sequence in tokens: sentence_bert_config.json's, else the tokenizer's, within the table."""
+    """Return the longest sequence in tokens by the two configs, the first that says one, within the table."""
     for config, key in ((sentence_config, "max_seq_length"), (tokenizer_config, "model_max_length")):
         limit = config.get(key)
         if limit is None:

@@ -1,4 +1,4 @@
-"""tokenizer.json as an artifact keeps it: minified, checked, with the folder's overrides applied."""
+"""Makes tokenizer.json as an artifact keeps it: minified, checked, with the folder's overrides applied."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NORMALIZER_OPTIONS = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
-"""Key of tokenizer_config.json -> option of tokenizer.json's BertNormalizer."""
+"""The option of tokenizer.json's BertNormalizer that each key of tokenizer_config.json overrides."""
 
 
 def read_tokenizer(
     folder: CheckpointFolder, subfolder: str, config: Mapping[str, Any], sentence_config: Mapping[str, Any]
 ) -> str:
-    """The tokenizer's JSON, with "padding" and "truncation" null.
+    """Return the tokenizer's JSON, with "padding" and "truncation" null.
 
     ``transformers`` lets tokenizer_config.json override the normalizer, and sentence-transformers
     lower-cases texts itself when sentence_bert_config.json says so: both are written into the JSON.
@@ -52,6 +52,6 @@ def read_tokenizer(
 
 
 def tokens_beyond(tokenizer_json: str, vocab_size: int) -> list[str]:
-    """The tokens whose ids lie beyond the last row of an embedding table of ``vocab_size`` rows, by id."""
+    """Return the tokens whose ids lie beyond the last row of a table of ``vocab_size`` rows, sorted by id."""
     ids = Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True)
     return sorted((token for token, number in ids.items() if number >= vocab_size), key=ids.__getitem__)

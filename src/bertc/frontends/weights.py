@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint by the names that a family uses."""
+"""Finds the tensors of a checkpoint by the names that a family uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertc.frontends.checkpoint import StoredTensor
 def by_plain_name(
     tensors: Mapping[str, StoredTensor], renames: Mapping[str, str], wanted: Collection[str]
 ) -> dict[str, StoredTensor]:
-    """Tensors by name without the prefix that stands before those which are wanted.
+    """Return tensors by name without the prefix that stands before those which are wanted.
 
     ``renames`` maps old endings of names to today's. Raises ``CheckpointError`` if two prefixes fit equally
     well.
@@ -29,7 +29,7 @@ def _rename(name: str, renames: Mapping[str, str]) -> str:
 
 
 def strip_prefix(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
-    """The names of a file's tensors without the prefix that stands before those which are wanted.
+    """Take off the names of a file's tensors the prefix that stands before those which are wanted.
 
     The prefix is found by matching, as training frameworks put ``module.``, ``_orig_mod.`` and others before
     all names. Its own beginnings come off names that lack the rest: a head that is wanted as
@@ -59,6 +59,6 @@ def strip_prefix(names: Iterable[str], wanted: Collection[str]) -> dict[str, str
 
 
 def _suffixes(name: str) -> Iterator[str]:
-    """``a.b.c``, ``b.c`` and ``c``."""
+    """Return all endings of a dotted name: ``a.b.c``, ``b.c`` and ``c``."""
     parts = name.split(".")
     return (".".join(parts[start:]) for start in range(len(parts)))

@@ -139,7 +139,7 @@ class Smoothing(Section):
     migration: float | str | None = setting(
         "auto",
         number(0, 1, "auto", None),
-        "SmoothQuant: how much of each channel's range moves into the weights; auto searches it per layer.",
+        "SmoothQuant: how much of each channel's size moves into the weights; auto searches it per layer.",
     )
     channel_shift: bool = setting(
         True, flag(), "Outlier Suppression+: shift each channel by its mean on the calibration data."
@@ -159,7 +159,9 @@ class Parts(Section):
         None, one_of(*DTYPES, None), "Tables. 16 bits are stored as fp16, which is finer."
     )
     head: str | None = setting(
-        None, one_of(*LAYER_DTYPES, None), "Pooler and classifier. Nothing: the layer of the logits in fp32."
+        None,
+        one_of(*LAYER_DTYPES, None),
+        "Pooler and classifier. Nothing: as all layers, but the one that gives the logits in fp32.",
     )
 
 

@@ -22,18 +22,18 @@ T = TypeVar("T")
 
 WINDOW_ITEMS = 1024
 WINDOW_CHARACTERS = 256 * 1024
-"""A window ends at whichever comes first. 256k characters are some 60k tokens; at 3 kB of results
-per token (hidden size 768) a window stays below 200 MB even where every token has an output."""
+"""The characters of a window, unless ``WINDOW_ITEMS`` come first. 256k are some 60k tokens; at 3 kB of
+results per token (hidden size 768) a window stays below 200 MB even where every token has an output."""
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Sequences back to back: what every model runs on."""
+    """Sequences back to back, which every model runs on."""
 
     inputs: Mapping[str, NDArray[Any]]
-    """Input of the program -> its array, int32 [tokens] for ids; an input with a default may be absent."""
+    """The arrays by the program's inputs, int32 [tokens] for ids; an input with a default may be absent."""
     cu_seqlens: NDArray[Any]
-    """int32 [sequences + 1]: where each sequence starts, and the number of tokens."""
+    """The start of each sequence, and the number of tokens: int32 [sequences + 1]."""
 
 
 def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> PackedBatch:
@@ -51,7 +51,7 @@ def _concatenate(rows: Sequence[Sequence[int]], cu_seqlens: IntArray) -> IntArra
 
 
 def windows(items: Sequence[T], min_items: int = 1) -> Iterator[Sequence[T]]:
-    """Consecutive slices of ``items``, small enough that memory stays bounded.
+    """Yield consecutive slices of ``items``, small enough that memory stays bounded.
 
     A window has at most ``WINDOW_ITEMS`` items and about ``WINDOW_CHARACTERS`` characters, but at
     least ``min_items`` items where so many are left. Where the cuts fall changes no result.
@@ -79,25 +79,25 @@ def _characters(item: Any) -> int:
 
 @dataclass(frozen=True)
 class PaddedLayout:
-    """Where the tokens of a packed batch sit in a padded one."""
+    """The places that the tokens of a packed batch have in a padded one."""
 
     packed: PackedBatch
     shape: tuple[int, int]
-    """Batch and sequence length of the padded form."""
+    """The batch size and the sequence length of the padded form."""
     rows: NDArray[np.intp]
-    """Row of each sequence: rows without a single token have no sequence."""
+    """The padded row of each sequence, [sequences]: rows without a single token have no sequence."""
     cells: NDArray[np.intp]
-    """Flat index, row * seq + column, of each token."""
+    """The flat index, row * seq + column, of each token, [tokens]."""
 
     def spread_tokens(self, values: FloatArray) -> FloatArray:
-        """[tokens, n] -> [batch, seq, n], zero where the mask is zero."""
+        """Return values [tokens, n] as [batch, seq, n], zero where the mask is zero."""
         batch, length = self.shape
         out = np.zeros((batch * length, values.shape[1]), np.float32)
         out[self.cells] = values
         return out.reshape(batch, length, values.shape[1])
 
     def spread_sequences(self, values: FloatArray) -> FloatArray:
-        """[sequences, n] -> [batch, n], zero for rows without a token."""
+        """Return values [sequences, n] as [batch, n], zero for rows without a token."""
         out = np.zeros((self.shape[0], values.shape[1]), np.float32)
         out[self.rows] = values
         return out

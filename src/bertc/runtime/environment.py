@@ -11,17 +11,17 @@ from pathlib import Path
 
 
 def isa() -> str:
-    """``BERTC_ISA``: the instruction set to use, or "" for the best one there is."""
+    """Return ``BERTC_ISA``, the instruction set to use, or "" for the best one there is."""
     return os.environ.get("BERTC_ISA", "")
 
 
 def verbose() -> bool:
-    """``BERTC_VERBOSE=1``: say on stderr what a session chose."""
+    """Return whether ``BERTC_VERBOSE=1`` asks for a line on stderr that says what a session chose."""
     return os.environ.get("BERTC_VERBOSE", "0") not in ("", "0")
 
 
 def default_num_threads() -> int:
-    """As many threads as the affinity mask, the cgroup's CPU quota and OMP_NUM_THREADS allow."""
+    """Return as many threads as the affinity mask, the cgroup's CPU quota and OMP_NUM_THREADS allow."""
     limits = [_affinity(), *_cgroup_quota()]
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if wanted.isdecimal() and int(wanted) > 0:
@@ -36,7 +36,7 @@ def _affinity() -> int:
 
 
 def _cgroup_quota() -> list[int]:
-    """CPUs that the cgroup (v2, else v1) grants, rounded up; empty without a quota.
+    """Return the CPUs that each cgroup (v2, else v1) grants, rounded up; empty without a quota.
 
     A container sees its own group at the root of /sys/fs/cgroup; elsewhere /proc/self/cgroup says
     which group this process is in, and every group above it limits it too.

@@ -14,7 +14,7 @@ FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"
 
 
 def machine_facts() -> dict[str, Any]:
-    """What a reader needs to know of the machine to compare figures, as plain JSON."""
+    """Return what a reader needs to know of the machine to compare figures, as plain JSON."""
     information = _cpu_information()
     flags = set(information.get("flags", "").split())
     return {
@@ -29,12 +29,12 @@ def machine_facts() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """What the processor calls itself."""
+    """Return the name that the processor gives itself."""
     return _cpu_information().get("model name", platform.processor() or platform.machine())
 
 
 def _cpu_information() -> dict[str, str]:
-    """The first processor's block of /proc/cpuinfo; empty where there is none."""
+    """Return the first processor's block of /proc/cpuinfo; empty where there is none."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return {}
@@ -44,7 +44,7 @@ def _cpu_information() -> dict[str, str]:
 
 
 def _caches() -> dict[str, str]:
-    """Level and size of each data cache of the first core."""
+    """Return the size of each data cache of the first core, by its level."""
     sizes: dict[str, str] = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         kind, level = ((index / name).read_text().strip() for name in ("type", "level"))

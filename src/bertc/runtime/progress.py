@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log. Standard error only."""
+"""Shows the progress of long work: a bar on a terminal, plain lines in a log. Standard error only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
-"""Call it with the number of items that have just been done."""
+"""A function to call with the number of items that have just been done."""
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 10.0
 def progress(total: int | None, what: str, *, enabled: bool) -> Iterator[Advance]:
     """Show how many of ``total`` items (None: unknown) are done while the block runs.
 
-    On a terminal a bar, if rich is installed; else a line on standard error every ten seconds, and one at
+    A terminal gets a bar, if rich is installed; else standard error gets a line every ten seconds, and one at
     the end of what took so long.
     """
     if not enabled:

@@ -19,23 +19,24 @@ from bertc.runtime.batching import PackedBatch
 Array = np.ndarray[Any, Any]
 
 ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
-"""What attention's time goes to; packing also writes what comes out."""
+"""The parts of attention that its time is divided by; packing also writes what comes out."""
 
 _NUMPY_DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16}
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Where the time of a run went."""
+    """The times of one run, by step and by part of attention."""
 
     cooperative: bool
     """Whether the threads shared each step, and met after it; else each took sequences of its own."""
     wall_ns: int
-    """Duration of the native run, in nanoseconds, as all times here."""
+    """The duration of the native run, in nanoseconds."""
     step_ns: Array
-    """int64 [threads, steps + 1]: in the program's steps, in their order, and in copying outputs."""
+    """The nanoseconds in each of the program's steps, then in copying outputs: int64 [threads, steps + 1]."""
     attention_ticks: Array
-    """int64 [len(ATTENTION_PARTS)], of all threads, in a unit of the processor's; zero if not asked for."""
+    """The time in each of ATTENTION_PARTS, int64 [parts], all threads together, in a unit of the processor's;
+    zero if it was not asked for."""
 
 
 class Session:
@@ -57,7 +58,7 @@ class Session:
         program = _build_program(executable, environment.isa() if isa is None else isa)
         self._native = _native.Session(program, num_threads)
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
-        """What a run can return."""
+        """The ports of all outputs that a run can return."""
         if environment.verbose():
             sys.stderr.write(f"bertc: {executable.origin}: {self.isa}, {self.num_threads} threads\n")
 
@@ -100,7 +101,7 @@ class Session:
         return self.run_batch(PackedBatch(given, cu_seqlens), outputs=outputs)
 
     def run_batch(self, batch: PackedBatch, *, outputs: Sequence[str] | None = None) -> dict[str, Array]:
-        """:meth:`run` on a batch, whatever the names of the model's inputs are."""
+        """Run the model on a batch as :meth:`run` does, whatever the names of the model's inputs are."""
         self._check_unchanged()
         results, arguments = self._bind(batch, outputs)
         self._native.run(*arguments)
@@ -111,7 +112,7 @@ class Session:
     ) -> Profile:
         """Run as :meth:`run_batch` does and tell where the time went; the clock is read once or twice a step.
 
-        ``inside_attention``: also several times for each head, which makes short sequences slower.
+        With ``inside_attention`` also several times for each head, which makes short sequences slower.
         """
         _, arguments = self._bind(batch, outputs)
         threads, cooperative, wall_ns, times, ticks = self._native.profile(inside_attention, *arguments)
@@ -125,7 +126,7 @@ class Session:
     def _bind(
         self, batch: PackedBatch, outputs: Sequence[str] | None
     ) -> tuple[dict[str, Array], tuple[Any, ...]]:
-        """Empty results, and the native core's arguments that fill them."""
+        """Return empty results, and the native core's arguments that fill them."""
         inputs = {name: _ids(array, name) for name, array in batch.inputs.items()}
         bounds = _ids(batch.cu_seqlens, "cu_seqlens")
         wanted = self.output_names if outputs is None else tuple(outputs)
@@ -150,7 +151,7 @@ class Session:
 
 
 def _ids(array: Array, name: str) -> Array:
-    """One-dimensional, contiguous int32; wider integers are narrowed if they fit."""
+    """Return a one-dimensional, contiguous int32 array; wider integers are narrowed if they fit."""
     array = np.asarray(array)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(

@@ -10,13 +10,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from functools import cached_property
+from typing import Any, NoReturn, TypeGuard
 
-from tokenizers import Encoding
+from tokenizers import Encoding, processors
 from tokenizers import Tokenizer as NativeTokenizer
 
 from bertc.errors import ArtifactError, InputError
 from bertc.runtime.batching import PackedBatch, pack
+from bertc.runtime.prefixes import (
+    CHARACTERS_PER_TOKEN,
+    Prefix,
+    boundary,
+    first_tokens,
+    lengths_to_keep,
+    shorten,
+)
 
 Text = str
 Pair = tuple[str, str]
@@ -25,6 +34,8 @@ Item = Text | Pair | Words
 """One input: a text, a pair of texts, or a text that is already split into words."""
 
 _EXPECTED = "a string, a tuple of two strings (a pair), or a list of strings (words)"
+_WITHOUT_SPECIAL_TOKENS = processors.TemplateProcessing(single="$A", pair="$A:0 $B:1", special_tokens=[])
+"""For a tokenizer that has no post-processor."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -33,10 +44,13 @@ class TokenizedBatch:
     """A packed batch, and what it came from."""
 
     packed: PackedBatch
+    """The sequences that have a token."""
     encodings: Sequence[Encoding]
     """One per sequence; with character offsets and word ids only where ``offsets`` was asked for."""
     truncated: int
     """How many inputs were longer than the model's limit."""
+    empty: Sequence[int] = ()
+    """Indices of the sequences without a token, which ``packed`` leaves out."""
 
 
 @dataclass(frozen=True)
@@ -50,45 +64,161 @@ class TokenCounts:
 class Tokenizer:
     """The tokenizer of one artifact. Safe to share between threads."""
 
-    def __init__(self, tokenizer_json: str, max_seq_length: int) -> None:
+    def __init__(self, tokenizer_json: str, max_seq_length: int, vocab_size: int | None = None) -> None:
+        """``vocab_size``: the rows of the embedding table; ids beyond it are refused where it is given.
+
+        Raises ``ArtifactError`` if the tokenizer makes no sense, or if its special tokens leave no room.
+        """
         with _blame_the_file():
             self._native = NativeTokenizer.from_str(tokenizer_json)
             self._native.no_padding()
             self._native.enable_truncation(max_seq_length)
+            processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
+            special = {texts: processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
         self.max_seq_length = max_seq_length
+        self._vocab_size = vocab_size
+        self._processor = processor
+        self._room = {texts: max_seq_length - count for texts, count in special.items()}
+        """Tokens that the limit leaves for a text, or for both of a pair."""
+        if self._room[1] < 1:
+            raise ArtifactError(
+                f"max_seq_length is {max_seq_length}, which leaves no room beside the {special[1]} special "
+                "tokens of each text: compile with a larger one"
+            )
 
     def __call__(self, items: Sequence[Item], *, offsets: bool = False, first: int = 0) -> TokenizedBatch:
         """Tokenize a batch of texts and pairs, or a batch of word lists.
 
         ``offsets`` keeps track of characters and words, which costs time. ``first`` is the index
         of the first item in what the caller passed, for error messages. Raises ``InputError`` that
-        names the index and the type of an item that is no text.
+        names the index of an item that is no text, or that has a token beyond the vocabulary.
         """
-        encodings = self._encode(items, offsets, first)
-        truncated = sum(
-            1 for each in encodings if len(each) >= self.max_seq_length and len(each.overflowing) > 0
-        )
-        return TokenizedBatch(_pack_encodings(encodings), encodings, truncated)
+        parts = self._parts(items, first)
+        size = CHARACTERS_PER_TOKEN * self.max_seq_length
+        if all(_characters(part) <= size for each in parts for part in each):
+            encodings = self._encode_whole(parts, offsets)
+            truncated = sum(
+                len(each) >= self.max_seq_length and len(each.overflowing) > 0 for each in encodings
+            )
+        else:
+            encodings, truncated = self._encode_beginnings(parts, size, offsets)
+        return self._batch(encodings, truncated, range(first, first + len(encodings)))
 
     def chunks(self, items: Sequence[Words], *, first: int = 0) -> tuple[TokenizedBatch, list[int]]:
         """Tokenize word lists without losing a token: what is too long becomes several sequences.
 
-        Returns the batch, and for each of its sequences the index of the item it belongs to.
+        Returns the batch, and for each of its sequences the index of the item it belongs to: none for an
+        item without a token.
         """
         encodings: list[Encoding] = []
         owners: list[int] = []
-        for index, encoding in enumerate(self._encode(items, True, first)):
-            pieces = [encoding, *encoding.overflowing]
+        for index, whole in enumerate(self._encode_whole(self._parts(items, first, texts=1), True)):
+            pieces = [piece for piece in (whole, *whole.overflowing) if len(piece)]
             encodings.extend(pieces)
             owners.extend([index] * len(pieces))
-        return TokenizedBatch(_pack_encodings(encodings), encodings, 0), owners
+        return self._batch(encodings, 0, [first + owner for owner in owners]), owners
 
-    def _encode(self, items: Sequence[Item], offsets: bool, first: int) -> list[Encoding]:
-        split = bool(items) and isinstance(items[0], list)
-        clean = [_clean(item, split, first + index) for index, item in enumerate(items)]
+    def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool) -> list[Encoding]:
+        """Items as the tokenizers library encodes and cuts them: for what is not too long for it."""
+        clean = [tuple(map(_without_surrogates, each)) for each in parts]
+        inputs = [each[0] if len(each) == 1 else each for each in clean]
         encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
         with _blame_the_file():
-            return encode(clean, is_pretokenized=split)
+            return encode(inputs, is_pretokenized=bool(inputs) and isinstance(inputs[0], list))
+
+    def _encode_beginnings(
+        self, parts: Sequence[tuple[Any, ...]], size: int, offsets: bool
+    ) -> tuple[list[Encoding], int]:
+        """The same, of which no more is looked at than the limit needs; and how many items were cut."""
+        settled: list[tuple[list[Prefix], tuple[int, ...]]] = [([], ())] * len(parts)
+        waiting = list(range(len(parts)))
+        while waiting:
+            found = iter(self._encode([part for index in waiting for part in parts[index]], size, offsets))
+            again = []
+            for index in waiting:
+                prefixes = [next(found) for _ in parts[index]]
+                lengths = lengths_to_keep(prefixes, self._room[len(prefixes)])
+                if lengths is None:
+                    again.append(index)
+                else:
+                    settled[index] = (prefixes, lengths)
+            waiting, size = again, 2 * size
+        truncated = sum(
+            sum(len(encoding) for encoding, _ in prefixes) > sum(lengths) for prefixes, lengths in settled
+        )
+        return self._finish(settled), truncated
+
+    def _parts(self, items: Sequence[Item], first: int, texts: int = 2) -> list[tuple[Any, ...]]:
+        """Each item as one text, two texts (if so many may be) or one list of words."""
+        split = bool(items) and isinstance(items[0], list)
+        parts = [_checked(item, split, first + index) for index, item in enumerate(items)]
+        if texts == 1 or self._room[2] < 0:
+            for index, part in enumerate(parts, first):
+                if len(part) == 2:
+                    why = f"has more special tokens than this model's limit of {self.max_seq_length}"
+                    raise InputError(
+                        f"inputs[{index}] is a pair, which {'has no pieces' if texts == 1 else why}"
+                    )
+        return parts
+
+    def _encode(self, parts: Sequence[Any], size: int, offsets: bool) -> list[Prefix]:
+        """Tokens of texts, or of lists of words, without special ones; of each some ``size`` characters."""
+        shortened = [shorten(part, size, self._boundary if len(part) > size else None) for part in parts]
+        clean = [_without_surrogates(part) for part in shortened]
+        encode = self._bare.encode_batch if offsets else self._bare.encode_batch_fast
+        with _blame_the_file():
+            encodings = encode(clean, is_pretokenized=isinstance(clean[0], list))
+        return [
+            Prefix(encoding, len(seen) == len(part))
+            for encoding, seen, part in zip(encodings, shortened, parts, strict=True)
+        ]
+
+    @cached_property
+    def _bare(self) -> NativeTokenizer:
+        """The tokenizer without limit and special tokens; these are put in after the cut, by ``_finish``."""
+        bare = NativeTokenizer.from_str(self._native.to_str())
+        bare.no_truncation()
+        bare.post_processor = None
+        return bare
+
+    @cached_property
+    def _boundary(self) -> re.Pattern[str] | None:
+        return boundary(self._bare)
+
+    def _finish(self, settled: list[tuple[list[Prefix], tuple[int, ...]]]) -> list[Encoding]:
+        """Cut to the lengths that fit; put in special tokens and token types."""
+        finished = []
+        with _blame_the_file():
+            for prefixes, lengths in settled:
+                cut = [
+                    first_tokens(*each)
+                    for each in zip([part.encoding for part in prefixes], lengths, strict=True)
+                ]
+                finished.append(self._processor.process(cut[0], cut[1] if len(cut) == 2 else None))
+        return finished
+
+    def _batch(self, encodings: list[Encoding], truncated: int, owners: Sequence[int]) -> TokenizedBatch:
+        """Pack what has tokens. ``owners``: what the caller calls the input of each sequence."""
+        full = [encoding for encoding in encodings if len(encoding)]
+        with _blame_the_file():  # an id may not fit 32 bits
+            packed = pack([each.ids for each in full], [each.type_ids for each in full])
+        if self._vocab_size is not None and (packed.inputs["input_ids"] >= self._vocab_size).any():
+            self._refuse_token(encodings, owners, self._vocab_size)
+        empty = [index for index, encoding in enumerate(encodings) if not len(encoding)]
+        return TokenizedBatch(packed, encodings, truncated, empty)
+
+    def _refuse_token(self, encodings: list[Encoding], owners: Sequence[int], vocab_size: int) -> NoReturn:
+        index, number = next(
+            (index, number)
+            for index, encoding in zip(owners, encodings, strict=True)
+            for number in encoding.ids
+            if number >= vocab_size
+        )
+        token = self._native.id_to_token(number)
+        raise InputError(
+            f"inputs[{index}] holds the token {token!r}, number {number}: the model's table has {vocab_size} "
+            "rows. Leave it out of the text, or give the checkpoint a row for it"
+        )
 
 
 def as_items(inputs: Any) -> tuple[list[Any], bool]:
@@ -117,11 +247,6 @@ def count_tokens(
     return TokenCounts(tokens, truncated)
 
 
-def _pack_encodings(encodings: Sequence[Encoding]) -> PackedBatch:
-    with _blame_the_file():  # an id may not fit 32 bits
-        return pack([each.ids for each in encodings], [each.type_ids for each in encodings])
-
-
 @contextmanager
 def _blame_the_file() -> Iterator[None]:
     """Turn what the tokenizers library raises into ``ArtifactError``.
@@ -139,20 +264,30 @@ def _blame_the_file() -> Iterator[None]:
         ) from None
 
 
-def _clean(item: Any, split: bool, index: int) -> Any:
-    """The item as the tokenizers library takes it: checked, and without lone surrogates."""
+def _checked(item: Any, split: bool, index: int) -> tuple[Any, ...]:
+    """The one or two texts of an item, or its list of words; raises ``InputError`` for anything else."""
     if isinstance(item, list) is not split:
         raise InputError(
             f"inputs[{index}] is {'text' if split else 'a list'}, inputs before it are "
             f"{'lists of words' if split else 'texts'}: a batch is one or the other"
         )
-    if isinstance(item, str):
-        return _replace_surrogates(item)
-    if isinstance(item, list) and _all_strings(item):
-        return [_replace_surrogates(word) for word in item]
+    if isinstance(item, str) or (isinstance(item, list) and _all_strings(item)):
+        return (item,)
     if isinstance(item, tuple) and len(item) == 2 and _all_strings(item):
-        return tuple(_replace_surrogates(text) for text in item)
+        return (item[0], item[1])
     raise InputError(f"inputs[{index}] is {_describe(item)}: expected {_EXPECTED}")
+
+
+def _characters(part: Any) -> int:
+    """The length of a text, or of a list of words with a space after each."""
+    return len(part) if isinstance(part, str) else sum(map(len, part)) + len(part)
+
+
+def _without_surrogates(part: Any) -> Any:
+    """A text, or a list of words, as the tokenizers library takes it."""
+    return (
+        _replace_surrogates(part) if isinstance(part, str) else [_replace_surrogates(word) for word in part]
+    )
 
 
 def _describe(item: Any) -> str:

@@ -31,6 +31,10 @@ class Classification:
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[None]:
         """A sequence for each item."""
         tokenized = self.tokenizer(items, first=first)
+        if tokenized.empty:
+            raise InputError(
+                f"inputs[{first + tokenized.empty[0]}] has no token, so that there is nothing to classify"
+            )
         return Prepared(tokenized.packed, None, tokenized.truncated)
 
     def finish(self, prepared: Prepared[None], values: FloatArray) -> list[Any]:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
+
 from bertc.encoder import Encoder
-from bertc.runtime.batching import windows
+from bertc.runtime.batching import FloatArray, PackedBatch, windows
 from bertc.runtime.progress import progress
 from bertc.task_table import TASKS
 from bertc.tasks.task import Prepared, Task
@@ -35,9 +37,16 @@ def drive(
         for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
             if prepared.truncated:
                 _warn_once(encoder)
-            values = encoder.session.run_batch(prepared.batch, outputs=(facts.output,))[facts.output]
-            yield task.finish(prepared, values)
+            yield task.finish(prepared, _run(encoder, prepared.batch, facts.output))
             advance(count)
+
+
+def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
+    """The output for a batch; no rows for one without a token."""
+    if len(batch.cu_seqlens) > 1:
+        return encoder.session.run_batch(batch, outputs=(output,))[output]
+    port = encoder.info.output(output)
+    return np.empty((0, 0 if port is None else port.columns), np.float32)
 
 
 def _prepare_ahead(

@@ -69,14 +69,13 @@ class Tagging:
     def finish(self, prepared: Prepared[TokenizedItems], values: FloatArray) -> list[list[Entity]]:
         """A list of entities for each item."""
         scores = softmax(values)
-        bounds = itertools.pairwise(prepared.batch.cu_seqlens)
-        answers = []
-        for item, encoding, (start, stop) in zip(
-            prepared.context.items, prepared.context.encodings, bounds, strict=True
-        ):
+        answers, start = [], 0
+        for item, encoding in zip(prepared.context.items, prepared.context.encodings, strict=True):
+            stop = start + len(encoding)
             tokens = self._tokens(encoding, scores[start:stop], isinstance(item, list))
             entities = _single(tokens) if self.aggregation_strategy == "none" else _groups(tokens)
             answers.append([_spell(each, item) for each in entities if _kind(each) not in self.ignore_labels])
+            start = stop
         return answers
 
     def _tokens(self, encoding: Encoding, scores: FloatArray, words: bool) -> Iterator[_Tagged]:

@@ -11,4 +11,4 @@ from bertc.bench.peers.transformers import TransformersPeer
 PEERS: dict[str, type[Peer]] = {
     peer.library: peer for peer in (TransformersPeer, OnnxRuntimePeer, OpenVinoPeer, CTranslate2Peer)
 }
-"""The name that ``--against`` takes -> the class of the peer."""
+"""The class of each peer, by the name that ``--against`` takes."""

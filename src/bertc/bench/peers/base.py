@@ -55,10 +55,10 @@ class Peer(ABC):
 
     @abstractmethod
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :meth:`bertc.bench.engine.Engine.bind`."""
+        """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Array:
-        """See :meth:`bertc.bench.engine.Engine.encode`. All texts are tokenized at once: that is fastest."""
+        """Answer as :meth:`bertc.bench.engine.Engine.encode` says; tokenizing all at once is fastest."""
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i])) if sort else range(len(rows))
         parts = batches(texts, batch_size, order)
@@ -77,7 +77,7 @@ class Peer(ABC):
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
-    """Token ids and mask, int64 [batch, longest]; padding has id 0, which the mask hides."""
+    """Return token ids and mask, int64 [batch, longest]; padding has id 0, which the mask hides."""
     ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
     mask = np.zeros_like(ids)
     for index, row in enumerate(rows):
@@ -87,7 +87,7 @@ def pad(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
 
 
 def feed(input_ids: Array, attention_mask: Array) -> dict[str, Array]:
-    """The inputs of an exported graph, by name."""
+    """Return the inputs of an exported graph, int64 [batch, seq], by name."""
     arrays = (input_ids, attention_mask, np.zeros_like(input_ids))
     return {name: np.ascontiguousarray(array) for name, array in zip(INPUTS, arrays, strict=True)}
 

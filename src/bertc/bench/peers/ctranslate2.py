@@ -1,6 +1,6 @@
 """CTranslate2: its converter reads the checkpoint; it removes padding by itself; pooling is done here.
 
-As https://opennmt.net/CTranslate2/guides/transformers.html shows for BERT.
+It is used as https://opennmt.net/CTranslate2/guides/transformers.html shows for BERT.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class CTranslate2Peer(Peer):
         return cls(source, encoder, ctranslate2.StorageView)
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :meth:`bertc.bench.engine.Engine.bind`."""
+        """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
         counts = attention_mask.sum(axis=1, dtype=np.int32)
         ids = self._storage.from_array(np.ascontiguousarray(input_ids, np.int32))
         lengths = self._storage.from_array(counts)

@@ -1,6 +1,6 @@
 """ONNX Runtime: its transformer optimizer fuses the exported graph, its dynamic quantization makes int8.
 
-As https://onnxruntime.ai/docs/performance/transformers-optimization.html and
+It is used as https://onnxruntime.ai/docs/performance/transformers-optimization.html and
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html advise for BERT. Its
 optimizer fuses attention only if the graph comes from plain products and the exporter that traces:
 with the newer exporter, or with scaled dot product attention, it finds none (1.31, transformers 5.23).
@@ -56,7 +56,7 @@ class OnnxRuntimePeer(Peer):
         return cls(source, onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :meth:`bertc.bench.engine.Engine.bind`."""
+        """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
         arrays = feed(input_ids, attention_mask)
         inputs = {name: arrays[name] for name in self._inputs}
         return lambda: np.asarray(self._session.run(None, inputs)[0])

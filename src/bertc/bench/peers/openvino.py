@@ -1,7 +1,7 @@
 """OpenVINO: converted from PyTorch, int8 by NNCF with the transformer model type and calibration texts.
 
-As https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training.html
-advises, and run with the performance hint that it advises for the case.
+https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training.html
+advises this, and which performance hint to run with.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bertc.precision import BF16, FP32, INT8
 
 PACKAGES = ("openvino", "nncf", "torch", "transformers")
 PRECISIONS = {FP32: "f32", BF16: "bf16", INT8: None}
-"""Dtype -> the inference precision hint; None leaves to the plugin how it runs what is not quantized."""
+"""The inference precision hint by dtype; None leaves to the plugin how it runs what is not quantized."""
 CALIBRATION_TEXTS = 300
-"""The default of NNCF's ``subset_size``."""
+"""The number of texts to calibrate on: the default of NNCF's ``subset_size``."""
 
 
 class OpenVinoPeer(Peer):
@@ -68,7 +68,7 @@ class OpenVinoPeer(Peer):
         return cls(source, compile_model)
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :meth:`bertc.bench.engine.Engine.bind`."""
+        """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
         inputs = feed(input_ids, attention_mask)
         request = self._request
         # Shared with the request, not copied, in and out; the copy lets go of its output buffer.

@@ -25,7 +25,7 @@ BLOCK = 2**20
 
 
 def default_cache() -> Path:
-    """A folder of the user's own: a shared one could hold what others put there."""
+    """Return a folder of the user's own for the cache: a shared one could hold what others put there."""
     return Path.home() / ".cache" / "bertc" / "bench"
 
 
@@ -42,7 +42,7 @@ class Source:
     """Texts like those that the model will see."""
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of the compiled file: it cuts where the model ends, and pads nothing."""
+        """Return the tokenizer of the compiled file: it cuts where the model ends, and pads nothing."""
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
@@ -53,7 +53,7 @@ class Source:
     def converted(
         self, dtype: str, packages: Sequence[str], make: Callable[[Path], None], *texts: str
     ) -> Path:
-        """The folder of a conversion by the first of ``packages``; ``make`` fills it the first time.
+        """Return the folder of a conversion by the first of ``packages``; ``make`` fills it the first time.
 
         It depends on the versions of the packages, on the checkpoint and on ``texts``.
         """

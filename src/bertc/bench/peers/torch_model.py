@@ -20,7 +20,7 @@ CLASSES = {
 
 
 def build(checkpoint: Path, info: ModelInfo, *, dtype: str = "float32", attention: str = "sdpa") -> Any:
-    """An ``nn.Module``: (input_ids, attention_mask, token_type_ids) [batch, seq] -> embeddings or logits.
+    """Return an ``nn.Module``: input_ids, attention_mask, token_type_ids [batch, seq] -> vectors or logits.
 
     ``attention`` is what transformers calls the implementation: "sdpa", the fast one, or "eager",
     plain products that exporters recognize.
@@ -54,7 +54,7 @@ def build(checkpoint: Path, info: ModelInfo, *, dtype: str = "float32", attentio
 
 
 def example(torch: Any) -> tuple[Any, Any, Any]:
-    """Inputs for tracing: two sequences, one of them padded, as the mask must not be folded away."""
+    """Return inputs for tracing: two sequences, one of them padded, as the mask must not be folded away."""
     ids = torch.arange(1, 33).reshape(2, 16)
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0

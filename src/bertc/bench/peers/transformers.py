@@ -42,7 +42,7 @@ class TransformersPeer(Peer):
         return cls(source, build(source.checkpoint, source.info, dtype=TORCH_DTYPES[dtype]), torch)
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
-        """See :meth:`bertc.bench.engine.Engine.bind`."""
+        """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
         torch, model = self._torch, self._model
         tensors = {name: torch.from_numpy(array) for name, array in feed(input_ids, attention_mask).items()}
 

@@ -1,0 +1,137 @@
+"""How much of a text the tokenizer must see, of which the model sees the first tokens alone.
+
+The beginning of a text gives the same first tokens as all of it if it ends where the tokenizer never joins
+what stands before with what stands after. Such places are known for the usual tokenizers; texts for any
+other one are never cut here. What is exact is not guessed: :func:`lengths_to_keep` says when more must be
+seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from tokenizers import Encoding
+from tokenizers import Tokenizer as NativeTokenizer
+
+CHARACTERS_PER_TOKEN = 8
+"""What is looked at first, times the limit. English has 4 to 5 per token; where it is too little, twice as
+much is looked at next."""
+
+_SPLITS_AT_WHITE_SPACE = ("BertPreTokenizer", "Whitespace", "WhitespaceSplit")
+_SPLITS_MORE = ("Punctuation", "Digits", "UnicodeScripts")
+_KEEPS_WHITE_SPACE = (
+    *("BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD"),
+    *("Nmt", "Precompiled", "Prepend", "Strip", "StripAccents"),
+)
+"""Normalizers that look at no more than a character and the marks that follow it."""
+_RUN_OF_SPACES = {"Regex": " {2,}"}
+
+
+class Prefix(NamedTuple):
+    """The tokens of the beginning of a text, or of all of it."""
+
+    encoding: Encoding
+    """Without special tokens."""
+    complete: bool
+
+
+def boundary(tokenizer: NativeTokenizer) -> re.Pattern[str] | None:
+    """Matches where a text may be cut: before a character that always starts a new word, after a letter.
+
+    None if no such place is certain.
+    """
+    normalizers = list(_flat(tokenizer.normalizer, "normalizers"))
+    kinds = [each["type"] for each in normalizers if not _joins_spaces(each)]
+    splitters = [
+        each for each in _flat(tokenizer.pre_tokenizer, "pretokenizers") if each["type"] not in _SPLITS_MORE
+    ]
+    starts = _word_starts(splitters[0]) if splitters else ""
+    if not starts or not all(kind in _KEEPS_WHITE_SPACE for kind in kinds):
+        return None
+    if any(each["type"] == "BertNormalizer" and each["handle_chinese_chars"] for each in normalizers):
+        starts += "\u3400-\u4dbf\u4e00-\u9fff"
+    found = re.compile(rf"(?<=\w)[{starts}]")
+    added = tokenizer.get_added_tokens_decoder().values()
+    if any(each.single_word or re.search(rf"[\s{starts}]", each.content) for each in added):
+        return None  # these look beyond the characters that they stand for
+    return found
+
+
+def shorten(part: Any, size: int, cut: re.Pattern[str] | None) -> Any:
+    """The beginning of a text, or of a list of words, of at least ``size`` characters; all if in doubt."""
+    if not isinstance(part, str):
+        seen = accumulate(len(word) + 1 for word in part)
+        return part[: next((count for count, total in enumerate(seen, 1) if total >= size), len(part))]
+    found = cut.search(part, size) if cut is not None and len(part) > size else None
+    return part if found is None else part[: found.start()]
+
+
+def lengths_to_keep(parts: Sequence[Prefix], room: int) -> tuple[int, ...] | None:
+    """How many tokens of a text, or of each text of a pair, fit ``room``; None if more must be seen to say.
+
+    Of a pair the longer text loses first, until both are equally long: "longest_first" of the tokenizers
+    library. Of an odd room the longer text gets the larger half, or the second one if they are equal.
+    """
+    lengths = tuple(len(encoding) for encoding, _ in parts)
+    if any(length <= room and not complete for length, (_, complete) in zip(lengths, parts, strict=True)):
+        return None
+    if sum(lengths) <= room:
+        return lengths
+    if len(parts) == 1:
+        return (room,)
+    first, second = parts
+    first_is_longer = lengths[0] > lengths[1]
+    shorter_is_complete = second.complete if first_is_longer else first.complete
+    if not shorter_is_complete and room % 2:
+        return None
+    shorter = min(*lengths, room // 2)
+    return (room - shorter, shorter) if first_is_longer else (shorter, room - shorter)
+
+
+def first_tokens(encoding: Encoding, count: int) -> Encoding:
+    """The first ``count`` tokens, without the rest as "overflowing".
+
+    A post-processor would pair every overflow of one text with every one of the other. ``truncate`` leaves
+    none in what it calls overflow itself, so the tokens are moved there, behind as many of padding.
+    """
+    if count >= len(encoding):
+        return encoding
+    padding = Encoding()
+    if count == 0:
+        return padding
+    padding.pad(count)
+    joined = Encoding.merge([padding, encoding], growing_offsets=False)
+    joined.truncate(count)
+    return joined.overflowing[0]
+
+
+def _flat(component: Any, key: str) -> Iterator[dict[str, Any]]:
+    """A normalizer or a pre-tokenizer as JSON has it, sequences taken apart."""
+    waiting = [] if component is None else [json.loads(component.__getstate__())]
+    while waiting:
+        each = waiting.pop(0)
+        if each["type"] == "Sequence":
+            waiting[:0] = each[key]
+        else:
+            yield each
+
+
+def _joins_spaces(normalizer: dict[str, Any]) -> bool:
+    """Whether it makes one of several spaces, as SentencePiece does."""
+    return (
+        normalizer["type"] == "Replace"
+        and normalizer["pattern"] == _RUN_OF_SPACES
+        and normalizer["content"] in (" ", "\u2581")
+    )
+
+
+def _word_starts(pre_tokenizer: dict[str, Any]) -> str:
+    """The characters, as in a regular expression's brackets, before which it always splits."""
+    kind = pre_tokenizer["type"]
+    if kind in _SPLITS_AT_WHITE_SPACE or (kind == "ByteLevel" and pre_tokenizer.get("use_regex", True)):
+        return " \t\n\r"
+    return " " if kind == "Metaspace" and pre_tokenizer.get("split", True) else ""
