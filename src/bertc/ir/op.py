@@ -56,12 +56,20 @@ class Op:
     writes that element."""
     work: Work | None = None
     """The cost of an op that multiplies matrices."""
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """The op that computes the same in another precision, by its form (``bertc.precision``); a recipe chooses
+    the precision of ops that have some."""
     compared: bool = False
     """Whether a certificate says how close the first output is to the model in fp32."""
 
     def takes(self, operand: str) -> bool:
         """Return whether the op has an operand of that name."""
         return any(each.name == operand for each in self.operands)
+
+    def stores(self, dtype: str) -> bool:
+        """Return whether the attribute ``out_dtype`` can be that."""
+        allowed = self.attributes.get("out_dtype")
+        return isinstance(allowed, tuple) and dtype in allowed
 
     def complete(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """Return the attributes of a node and the defaults of those that it does not say."""

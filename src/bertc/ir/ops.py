@@ -77,6 +77,7 @@ OPS: Mapping[str, Op] = {
             {"first_position": int},
             defaults={"first_position": 0},
             features=("first_position", "task_type"),
+            forms={"fp16": "embed", "int8": "embed"},
             compared=True,
         ),
         Op(
@@ -118,6 +119,7 @@ OPS: Mapping[str, Op] = {
             _ACTIVATION,
             in_place="residual",
             work=_product,
+            forms={"bf16": "linear_bf16", "int8": "linear_int8"},
             compared=True,
         ),
         Op(
@@ -149,6 +151,7 @@ OPS: Mapping[str, Op] = {
             _ATTENTION,
             defaults={"compute_dtype": "f32", "out_dtype": "f32"},
             work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
+            forms={"bf16": "attention", "int8": "attention"},
             compared=True,
         ),
         Op(
