@@ -20,7 +20,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SMALLEST_RANGE = np.float32(1e-30)
-"""Rows whose range is below this count as zero: 255 / range would overflow float32."""
+"""A row whose range is below this counts as zero: 255 / range would overflow float32."""
 
 
 def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
@@ -42,9 +42,9 @@ def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
 
 
 def quantize_static(x: Array, scale: float, zero_point: int) -> tuple[Array, Array, Array]:
-    """:func:`quantize_rows` with one ``scale`` (above 0) and ``zero_point`` (0..255) for all rows.
+    """Quantize all rows of ``x`` with one ``scale`` (above 0) and ``zero_point`` (0..255).
 
-    Numbers outside the range that they span are clipped.
+    Numbers outside the range that they span are clipped. The result is that of :func:`quantize_rows`.
     """
     inverse = np.float32(1) / np.float32(scale)
     q = np.clip(np.rint(x.astype(np.float32) * inverse) + np.float32(zero_point), 0, 255)
@@ -59,7 +59,7 @@ def dequantize_rows(q: Array, scale: Array, zero_point: Array) -> Array:
 
 
 def cover_range(low: float, high: float, *, symmetric: bool = False) -> tuple[float, int]:
-    """The scale and zero point with which 0..255 covers a range, widened to hold zero.
+    """Return the scale and zero point with which 0..255 covers a range, widened to hold zero.
 
     Symmetric: the zero point is 128, and 1..255 covers it. A range without width gets scale 1.
     """
@@ -81,13 +81,13 @@ def quantize_per_channel(weight: Array, bits: int = 8) -> tuple[Array, Array]:
 
 
 def largest_scale(weight: Array, limit: int) -> Array:
-    """The scale float32 [channels] that maps each row's largest number to ``limit``; 0 for zeros."""
+    """Return the scale float32 [channels] that maps each row's largest number to ``limit``; 0 for zeros."""
     largest = np.abs(weight).max(axis=1).astype(np.float32)
     return np.where(largest > SMALLEST_RANGE, largest / np.float32(limit), np.float32(0)).astype(np.float32)
 
 
 def round_to_scale(weight: Array, scale: Array, limit: int) -> Array:
-    """``weight`` [channels, columns] in steps of ``scale`` [channels], to nearest, clipped: int8."""
+    """Round ``weight`` [channels, columns] to steps of ``scale`` [channels], clipped: int8."""
     divisor = np.where(scale > 0, scale, np.float32(1))
     return np.clip(np.rint(weight / divisor[:, None]), -limit, limit).astype(np.int8)
 

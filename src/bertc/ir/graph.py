@@ -38,7 +38,7 @@ class DType(str, Enum):
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one element."""
+        """The bytes of one element."""
         return {"f32": 4, "i32": 4, "f16": 2, "bf16": 2, "i8": 1, "u8": 1}[self.value]
 
 
@@ -51,7 +51,7 @@ class TensorType:
 
     @classmethod
     def of_port(cls, port: Port) -> TensorType:
-        """The type of what goes through a port."""
+        """Return the type of what goes through a port."""
         return cls(DType(port.dtype), (port.rows, port.columns) if port.columns else (port.rows,))
 
     def __str__(self) -> str:
@@ -86,23 +86,23 @@ class Node:
     name: str
     op: str
     inputs: Mapping[str, str]
-    """Operand, as the op table names it -> value. An optional operand that is absent is not in it."""
+    """The value of each operand, as the op table names it. An absent operand is not in it."""
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
 
     __iter__ = None  # else Python would iterate by asking for the operands 0, 1, ... without end
 
     def __getitem__(self, operand: str) -> str:
-        """The value of an operand; "" if the operand is absent."""
+        """Return the value of an operand; "" if the operand is absent."""
         return self.inputs.get(operand, "")
 
     def with_inputs(self, **changes: str) -> Node:
-        """The node with some operands changed; "" takes an operand away."""
+        """Return the node with some operands changed; "" takes an operand away."""
         inputs = {operand: value for operand, value in {**self.inputs, **changes}.items() if value}
         return replace(self, inputs=MappingProxyType(inputs))
 
     def with_attributes(self, **changes: Attribute) -> Node:
-        """The node with some attributes changed."""
+        """Return the node with some attributes changed."""
         return replace(self, attributes=MappingProxyType({**self.attributes, **changes}))
 
 
@@ -111,11 +111,11 @@ class Graph:
     """A model: typed inputs, constants, nodes in execution order, and named outputs."""
 
     inputs: tuple[Port, ...]
-    """Besides ``cu_seqlens``, int32 [sequences + 1], which every graph has."""
+    """What the graph reads besides ``cu_seqlens``, int32 [sequences + 1], which every graph may read."""
     constants: Mapping[str, Constant]
     nodes: tuple[Node, ...]
     outputs: Mapping[str, str]
-    """Public output name (``last_hidden_state``, ``logits``, ...) -> value name."""
+    """The value of each output, by its public name (``last_hidden_state``, ``logits``, ...)."""
     stage: Stage = "imported"
 
     def with_nodes(
@@ -126,7 +126,7 @@ class Graph:
         outputs: Mapping[str, str] | None = None,
         stage: Stage | None = None,
     ) -> Graph:
-        """A copy with other nodes, and other constants, outputs or stage where given."""
+        """Return a copy with other nodes, and other constants, outputs or stage where given."""
         return replace(
             self,
             nodes=tuple(nodes),
@@ -136,11 +136,11 @@ class Graph:
         )
 
     def producers(self) -> dict[str, Node]:
-        """Value name -> the node that produces it."""
+        """Return the node that produces each value, by the value's name."""
         return {value: node for node in self.nodes for value in node.outputs}
 
     def consumers(self) -> dict[str, list[Node]]:
-        """Value name -> the nodes that read it, in order. Graph outputs are not in it."""
+        """Return the nodes that read each value, in order, by its name; graph outputs are no nodes."""
         table: dict[str, list[Node]] = {}
         for node in self.nodes:
             for value in node.inputs.values():

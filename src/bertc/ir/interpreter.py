@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 
 def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The graph's outputs by public name, for packed ``inputs`` by the names of the graph's ports.
+    """Return the graph's outputs by public name, for packed ``inputs`` by the names of the graph's ports.
 
     ``cu_seqlens``, int32 [sequences + 1], is always among them; more than the graph reads may be there.
     Raises ``InputError`` if an input is absent that some op needs, or has the wrong dtype or rank.
@@ -38,7 +38,7 @@ def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _is_needed(graph: Graph, name: str) -> bool:
-    """Whether an op that reads an input has nothing to take instead of it."""
+    """Return whether an op that reads an input has nothing to take instead of it."""
     readers = [(node, operand) for node in graph.nodes for operand in OPS[node.op].operands]
     return any(node[operand.name] == name and not operand.has_default for node, operand in readers)
 

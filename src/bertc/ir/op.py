@@ -9,11 +9,11 @@ from typing import Any, Literal
 from bertc.ir.graph import Attribute, TensorType
 
 Types = Mapping[str, TensorType]
-"""Operand -> the type of its value; absent operands are not in it."""
+"""The type of each operand's value, by operand; absent operands are not in it."""
 Rule = Callable[[Types, Mapping[str, Attribute]], tuple[TensorType, ...]]
-"""Operand types and attributes -> output types. Raises ``GraphError`` if they do not fit the op."""
+"""From operand types and attributes to output types. Raises ``GraphError`` if they do not fit the op."""
 Work = Callable[[Types, float], float]
-"""Operand types and tokens per sequence -> multiplications for one row of the first output."""
+"""From operand types and tokens per sequence to the multiplications for one row of the first output."""
 Packing = Literal["vector", "table", "weight"]
 """A layout of constants (``lowering/pack.py``)."""
 
@@ -42,27 +42,35 @@ class Op:
     operands: tuple[Operand, ...]
     rule: Rule
     reference: Callable[..., Any]
-    """The NumPy twin. Takes operands and attributes by name; see ``reference.py``."""
+    """The NumPy twin, which takes operands and attributes by name; see ``reference.py``."""
     attributes: Mapping[str, type | tuple[str, ...]] = field(default_factory=dict)
-    """Attribute name -> its type, or the strings it may be."""
+    """The type of each attribute, or the strings that it may be."""
     defaults: Mapping[str, Attribute] = field(default_factory=dict)
-    """What an attribute is where a node, or a step of a program, does not say it. Others must be said."""
+    """The values of attributes that a node, or a step of a program, need not say. All others must be said."""
     features: tuple[str, ...] = ()
-    """The op's operands and attributes, or the op itself, that the file format gained after its version was
-    set: a program that uses one lists it, and ``artifact.schema.FEATURES`` says that readers know it."""
+    """Those of its operands and attributes, or the op itself, that the file format gained after its version
+    was set: a program that uses one lists it, and ``artifact.schema.FEATURES`` says that readers know it."""
     outputs: tuple[str, ...] = ("y",)
     in_place: str = ""
     """The operand whose memory the first output may take over: the kernel reads each element before it
     writes that element."""
     work: Work | None = None
-    """What the op costs, for ops that multiply matrices."""
+    """The cost of an op that multiplies matrices."""
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """The op that computes the same in another precision, by its form (``bertc.precision``); a recipe chooses
+    the precision of ops that have some."""
     compared: bool = False
     """Whether a certificate says how close the first output is to the model in fp32."""
 
     def takes(self, operand: str) -> bool:
-        """Whether the op has an operand of that name."""
+        """Return whether the op has an operand of that name."""
         return any(each.name == operand for each in self.operands)
 
+    def stores(self, dtype: str) -> bool:
+        """Return whether the attribute ``out_dtype`` can be that."""
+        allowed = self.attributes.get("out_dtype")
+        return isinstance(allowed, tuple) and dtype in allowed
+
     def complete(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
-        """The attributes of a node and the defaults of those that it does not say."""
+        """Return the attributes of a node and the defaults of those that it does not say."""
         return {**self.defaults, **attributes}

@@ -14,7 +14,7 @@ from bertc.ir.graph import TensorType
 from bertc.ir.op import Op, Operand, Types
 
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
-"""What may be fused into an op that has the attribute ``activation``."""
+"""The values of the attribute ``activation``: what may be fused into an op that has it."""
 POOLING_MODES = ("cls", "mean", "max")
 
 _IMPORTED = frozenset({"imported"})
@@ -59,7 +59,7 @@ def _columns(value: TensorType) -> float:
 
 
 def _product(types: Types, _: float) -> float:
-    """Multiplications of a linear layer for one row."""
+    """Return the multiplications of a linear layer for one row."""
     return _columns(types["x"]) * float(types["weight"].shape[0])
 
 
@@ -77,6 +77,7 @@ OPS: Mapping[str, Op] = {
             {"first_position": int},
             defaults={"first_position": 0},
             features=("first_position", "task_type"),
+            forms={"fp16": "embed", "int8": "embed"},
             compared=True,
         ),
         Op(
@@ -118,6 +119,7 @@ OPS: Mapping[str, Op] = {
             _ACTIVATION,
             in_place="residual",
             work=_product,
+            forms={"bf16": "linear_bf16", "int8": "linear_int8"},
             compared=True,
         ),
         Op(
@@ -149,6 +151,7 @@ OPS: Mapping[str, Op] = {
             _ATTENTION,
             defaults={"compute_dtype": "f32", "out_dtype": "f32"},
             work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
+            forms={"bf16": "attention", "int8": "attention"},
             compared=True,
         ),
         Op(
@@ -171,4 +174,4 @@ OPS: Mapping[str, Op] = {
         Op("normalize", _ANY, _X, rules.elementwise, reference.normalize, in_place="x"),
     )
 }
-"""Op name -> its row."""
+"""The rows by op name."""

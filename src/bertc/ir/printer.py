@@ -10,7 +10,7 @@ from bertc.ir.verifier import verify
 
 
 def to_text(graph: Graph) -> str:
-    """The graph's inputs, constants, nodes and outputs, each with its type.
+    """Return the graph's inputs, constants, nodes and outputs as lines, each with its type.
 
     A graph that does not verify is printed too, without types of node outputs and with the
     verifier's complaint on top: that is when one wants to see it.

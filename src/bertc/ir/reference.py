@@ -21,26 +21,26 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def gelu(x: Array) -> Array:
-    """GELU by the error function (Hendrycks and Gimpel 2016, arXiv:1606.08415, sec. 2)."""
+    """Compute GELU by the error function (Hendrycks and Gimpel 2016, arXiv:1606.08415, sec. 2)."""
     wide = x.astype(np.float64)
     erf = np.asarray(_erf(wide / math.sqrt(2.0)), np.float64)
     return (0.5 * wide * (1.0 + erf)).astype(np.float32)
 
 
 def gelu_tanh(x: Array) -> Array:
-    """The tanh approximation of GELU (arXiv:1606.08415, sec. 2)."""
+    """Compute the tanh approximation of GELU (arXiv:1606.08415, sec. 2)."""
     wide = x.astype(np.float64)
     inner = math.sqrt(2.0 / math.pi) * (wide + 0.044715 * wide**3)
     return (0.5 * wide * (1.0 + np.tanh(inner))).astype(np.float32)
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0)."""
+    """Compute max(x, 0)."""
     return np.asarray(np.maximum(x, np.float32(0)))
 
 
 def tanh(x: Array) -> Array:
-    """Hyperbolic tangent."""
+    """Compute the hyperbolic tangent."""
     return np.tanh(x).astype(np.float32)
 
 
@@ -56,15 +56,15 @@ def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) 
     return out.astype(np.float32)
 
 
-def _written(out: Array, static: Array | None, out_dtype: str) -> Array:
-    """A float32 result as it is stored; in 8 bits by ``static``, a scale and its zero point."""
+def _stored(out: Array, static: Array | None, out_dtype: str) -> Array:
+    """Round a float32 result to what is stored; to 8 bits by ``static``, a scale and its zero point."""
     if static is not None:
         return formulas.quantize_static(out, float(static[0]), int(static[1]))[0]
     return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def add(a: Array, b: Array) -> Array:
-    """Elementwise sum."""
+    """Add two arrays, element by element."""
     return (a + b).astype(np.float32)
 
 
@@ -74,13 +74,13 @@ TABLES = {
     "position": "position_ids",
     "task_type": "task_type_ids",
 }
-"""Tables of ``embed`` -> the operand that picks their rows, in the order in which rows are added."""
+"""The operand with the ids of each table of ``embed``, in the order in which the tables' rows are added."""
 
 
 def embed(
     cu_seqlens: Array, word_scale: Array | None = None, *, first_position: int, **operands: Array
 ) -> Array:
-    """Sum of a row of each table that is there, of ``TABLES``; 8-bit word rows carry one scale each.
+    """Add a row of each table that is there, of ``TABLES``; 8-bit word rows carry one scale each.
 
     Ids that are absent are 0; positions count from ``first_position`` in each sequence.
     """
@@ -99,7 +99,7 @@ def embed(
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:
-    """Layer norm over the last axis (Ba et al. 2016, arXiv:1607.06450, eq. 3-4)."""
+    """Normalize rows, then scale and shift columns (Ba et al. 2016, arXiv:1607.06450, eq. 3-4)."""
     wide = x.astype(np.float64)
     centered = wide - wide.mean(axis=-1, keepdims=True)
     variance = (centered**2).mean(axis=-1, keepdims=True)
@@ -107,14 +107,14 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:
 
 
 def channel_affine(x: Array, multiplier: Array, offset: Array) -> Array:
-    """``x * multiplier + offset``, a number of each per column."""
+    """Compute ``x * multiplier + offset``, a number of each per column."""
     return (x * multiplier + offset).astype(np.float32)
 
 
 def quantize_rows(
     x: Array, multiplier: Array | None = None, offset: Array | None = None, static: Array | None = None
 ) -> tuple[Array, ...]:
-    """Rows in 8 bits: of ``x``, or with two vectors of :func:`channel_affine` of it.
+    """Quantize the rows of ``x`` to 8 bits, or with two vectors those of :func:`channel_affine` of it.
 
     ``static`` is a scale and its zero point, for all rows; else each row gets those of its range.
     """
@@ -126,34 +126,34 @@ def quantize_rows(
 
 
 def layer_norm_quantize(
-    x: Array, gamma: Array, beta: Array, *, epsilon: float, **how: Array
+    x: Array, gamma: Array, beta: Array, *, epsilon: float, **rounding: Array
 ) -> tuple[Array, ...]:
-    """Layer norm, plain for the residual and by :func:`quantize_rows` for the next linear layer."""
+    """Return the layer norm, plain for the residual and in 8 bits for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
-    return (plain, *quantize_rows(plain, **how))
+    return (plain, *quantize_rows(plain, **rounding))
 
 
 def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:
-    """Layer norm, plain for the residual and in bf16 for the next linear layer."""
+    """Return the layer norm, plain for the residual and in bf16 for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon)
     return plain, formulas.round_to_bf16(plain)
 
 
 def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str) -> Array:
-    """``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in]."""
+    """Compute ``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in]."""
     return _epilogue(x @ weight.T, bias, residual, activation)
 
 
 def linear_bf16(
     x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, out_dtype: str
 ) -> Array:
-    """:func:`linear` on bf16 operands, accumulated in float32."""
+    """Compute :func:`linear` on bf16 operands, accumulated in float32."""
     out = _epilogue(x @ weight.T, bias, residual, activation)
     return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
 
 
 def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:
-    """The integer part of :func:`linear_int8`: int32 [rows, out], exact."""
+    """Compute the integer part of :func:`linear_int8`: int32 [rows, out], exact."""
     shifted = x.astype(np.int64) - zero_point.astype(np.int64)[:, None]
     return (shifted @ weight.astype(np.int64).T).astype(np.int32)
 
@@ -171,13 +171,13 @@ def linear_int8(
     activation: str,
     out_dtype: str,
 ) -> Array:
-    """:func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights.
+    """Compute :func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights.
 
     ``scale`` and ``zero_point`` have an element for each row, or one for all of them.
     """
     sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
     out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
-    return _written(out, static, out_dtype)
+    return _stored(out, static, out_dtype)
 
 
 def attention(
@@ -193,7 +193,7 @@ def attention(
     compute_dtype: str,  # noqa: ARG001
     out_dtype: str,
 ) -> Array:
-    """Softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
+    """Compute softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
 
     ``query``, ``key`` and ``value`` are [tokens, heads * head_dim], or ``qkv`` holds them side by side.
 
@@ -212,11 +212,11 @@ def attention(
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = weights.astype(np.float32) @ v
         out[start:stop] = mixed.transpose(1, 0, 2).reshape(stop - start, -1)
-    return _written(out, static, out_dtype)
+    return _stored(out, static, out_dtype)
 
 
 def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:
-    """One row per sequence: its first token, the mean, or the maximum: [sequences, hidden]."""
+    """Reduce each sequence to one row, its first token, mean or maximum: [sequences, hidden]."""
     sequences = [x[start:stop] for start, stop in itertools.pairwise(cu_seqlens)]
     if mode == "cls":
         return np.stack([rows[0] for rows in sequences])
@@ -226,6 +226,6 @@ def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:
 
 
 def normalize(x: Array) -> Array:
-    """Each row divided by its L2 norm, or by 1e-12 where that is larger (as PyTorch does)."""
+    """Divide each row by its L2 norm, or by 1e-12 where that is larger (as PyTorch does)."""
     norm = np.sqrt((x.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
     return np.asarray(x / np.maximum(norm, 1e-12), np.float32)

@@ -27,7 +27,7 @@ def _same(found: Dimension, expected: Dimension, what: str) -> None:
 
 
 def _typed(types: Types, name: str, rank: int, *dtypes: DType) -> TensorType:
-    """The type of an operand, which must have one of ``dtypes`` (by default float32) and that rank."""
+    """Return the type of an operand, which must have one of ``dtypes`` (by default float32) and that rank."""
     value, wanted = types[name], dtypes or (DType.F32,)
     if value.dtype not in wanted or len(value.shape) != rank:
         names = " or ".join(dtype.value for dtype in wanted)
@@ -43,7 +43,7 @@ def _rows(types: Types, name: str, *dtypes: DType) -> TensorType:
 
 
 def _vector(types: Types, name: str, length: Dimension, dtype: DType = DType.F32) -> None:
-    """Checks a vector, if it is there."""
+    """Check the dtype and length of a vector, if it is there."""
     if name in types:
         _same(_typed(types, name, 1, dtype).shape[0], length, f"length of {name}")
 
@@ -56,12 +56,12 @@ def _width(value: TensorType) -> int:
 
 
 def elementwise(types: Types, _: Attributes) -> Result:
-    """As ``x``."""
+    """Return the type of ``x``."""
     return (_rows(types, "x"),)
 
 
 def add(types: Types, _: Attributes) -> Result:
-    """As ``a`` and ``b``, which must not differ."""
+    """Return the type of ``a`` and ``b``, which must not differ."""
     a, b = _rows(types, "a"), _rows(types, "b")
     if a != b:
         _fail(f"operands differ: {a} and {b}")
@@ -69,7 +69,7 @@ def add(types: Types, _: Attributes) -> Result:
 
 
 def embed(types: Types, attributes: Attributes) -> Result:
-    """A sum of rows for each token, of one table to four; 8-bit words have a scale for each row."""
+    """Return a row for each token, as wide as the tables, of which there are one to four."""
     width: Dimension = 0
     for name, ids in TABLES.items():
         if (name in types) != (ids in types):
@@ -93,7 +93,7 @@ def embed(types: Types, attributes: Attributes) -> Result:
 
 
 def layer_norm(types: Types, _: Attributes) -> Result:
-    """As ``x``; ``gamma`` and ``beta`` have a number for each column."""
+    """Return the type of ``x``; ``gamma`` and ``beta`` have a number for each of its columns."""
     x = _rows(types, "x")
     for name in ("gamma", "beta"):
         _vector(types, name, x.shape[1])
@@ -101,7 +101,7 @@ def layer_norm(types: Types, _: Attributes) -> Result:
 
 
 def channel_affine(types: Types, _: Attributes) -> Result:
-    """As ``x``; ``multiplier`` and ``offset`` have a number for each column."""
+    """Return the type of ``x``; ``multiplier`` and ``offset`` have a number for each of its columns."""
     x = _rows(types, "x")
     for name in ("multiplier", "offset"):
         _vector(types, name, x.shape[1])
@@ -109,7 +109,7 @@ def channel_affine(types: Types, _: Attributes) -> Result:
 
 
 def quantize_rows(types: Types, attributes: Attributes) -> Result:
-    """``x`` in 8 bits, with a scale and a zero point for each row."""
+    """Return the types of ``x`` in 8 bits, and of a scale and a zero point for each row."""
     if ("multiplier" in types) != ("offset" in types):
         _fail("inputs 'multiplier' and 'offset' go together")
     (x,) = channel_affine(types, attributes)
@@ -119,23 +119,23 @@ def quantize_rows(types: Types, attributes: Attributes) -> Result:
 
 
 def layer_norm_quantize(types: Types, attributes: Attributes) -> Result:
-    """As ``x``, and the same in 8 bits."""
+    """Return the type of ``x``, and what :func:`quantize_rows` gives of it."""
     return (*layer_norm(types, attributes), *quantize_rows(types, attributes))
 
 
 def layer_norm_bf16(types: Types, attributes: Attributes) -> Result:
-    """As ``x``, and the same in bf16."""
+    """Return the type of ``x``, and the same in bf16."""
     (x,) = layer_norm(types, attributes)
     return x, TensorType(DType.BF16, x.shape)
 
 
 def cast_bf16(types: Types, _: Attributes) -> Result:
-    """``x`` in bf16."""
+    """Return the type of ``x`` in bf16."""
     return (TensorType(DType.BF16, _rows(types, "x").shape),)
 
 
 def _product(types: Types, dtype: DType, weight_dtype: DType) -> TensorType:
-    """Float32 [rows, out] of a linear layer with ``x`` and ``weight`` of these dtypes."""
+    """Return float32 [rows, out] for a linear layer with ``x`` and ``weight`` of these dtypes."""
     x, weight = _rows(types, "x", dtype), _typed(types, "weight", 2, weight_dtype)
     _same(weight.shape[1], x.shape[1], "input width of weight")
     _vector(types, "bias", weight.shape[0])
@@ -147,7 +147,7 @@ def _product(types: Types, dtype: DType, weight_dtype: DType) -> TensorType:
 
 
 def _stored(out: TensorType, types: Types, attributes: Attributes) -> Result:
-    """``out`` as an op stores it that can store 8 bits by a static scale."""
+    """Return the type of ``out`` as an op stores it that can store 8 bits by a static scale."""
     dtype = DType(attributes["out_dtype"])
     _vector(types, "static", 2)
     if (dtype == DType.U8) != ("static" in types):
@@ -156,18 +156,18 @@ def _stored(out: TensorType, types: Types, attributes: Attributes) -> Result:
 
 
 def linear(types: Types, _: Attributes) -> Result:
-    """Float32 [rows, out]."""
+    """Return float32 [rows, out]."""
     return (_product(types, DType.F32, DType.F32),)
 
 
 def linear_bf16(types: Types, attributes: Attributes) -> Result:
-    """[rows, out] in ``out_dtype``."""
+    """Return [rows, out] in ``out_dtype``."""
     out = _product(types, DType.BF16, DType.BF16)
     return (TensorType(DType(attributes["out_dtype"]), out.shape),)
 
 
 def linear_int8(types: Types, attributes: Attributes) -> Result:
-    """[rows, out] in ``out_dtype``; ``scale`` and ``zero_point`` are of each row, or one for all."""
+    """Return [rows, out] in ``out_dtype``; ``scale`` and ``zero_point`` are of each row, or one for all."""
     out = _product(types, DType.U8, DType.I8)
     length = _typed(types, "scale", 1).shape[0]
     _same(length, 1 if length == 1 else out.shape[0], "length of scale")
@@ -177,7 +177,7 @@ def linear_int8(types: Types, attributes: Attributes) -> Result:
 
 
 def attention(types: Types, attributes: Attributes) -> Result:
-    """As wide as ``query``, ``key`` and ``value``, or a third of ``qkv``, which stands for them."""
+    """Return a row for each token, as wide as ``query``, ``key`` and ``value``, or as a third of ``qkv``."""
     separate = [name for name in ("query", "key", "value") if name in types]
     if len(separate) != (0 if "qkv" in types else 3):
         _fail("inputs 'query', 'key' and 'value' go together, or 'qkv' stands for them")
@@ -199,7 +199,7 @@ def attention(types: Types, attributes: Attributes) -> Result:
 
 
 def pool(types: Types, _: Attributes) -> Result:
-    """A row of ``x`` for each sequence."""
+    """Return a row for each sequence, as wide as ``x``."""
     x = _rows(types, "x")
     _same(x.shape[0], TOKENS, "rows of x")
     _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)

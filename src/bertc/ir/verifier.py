@@ -24,7 +24,7 @@ _NUMPY_DTYPES = {
 
 
 def verify(graph: Graph, *, stages: Collection[Stage] | None = None) -> dict[str, TensorType]:
-    """The type of every value (inputs, constants, node outputs) by name.
+    """Return the type of every value (inputs, constants, node outputs) by name.
 
     Raises ``GraphError`` that names the node and the problem. An op is legal if it belongs to one
     of ``stages``, by default the graph's own: a pass in the middle of fusion allows two.
@@ -49,7 +49,7 @@ def verify(graph: Graph, *, stages: Collection[Stage] | None = None) -> dict[str
 
 
 def output_ports(graph: Graph) -> tuple[Port, ...]:
-    """The graph's outputs as ports: each a matrix of floats. Raises ``GraphError`` as :func:`verify` does."""
+    """Return the graph's outputs as ports, each a matrix of floats. Raises ``GraphError``."""
     types = verify(graph)
     return tuple(
         Port(name, types[value].dtype.value, str(types[value].shape[0]), int(types[value].shape[1]))
@@ -58,7 +58,7 @@ def output_ports(graph: Graph) -> tuple[Port, ...]:
 
 
 def input_types(graph: Graph) -> dict[str, TensorType]:
-    """The types of the graph's inputs by name, ``cu_seqlens`` among them. Raises ``GraphError``."""
+    """Return the types of the graph's inputs by name, ``cu_seqlens`` among them. Raises ``GraphError``."""
     types = {CU_SEQLENS: TensorType(DType.I32, (SEQUENCES_PLUS_ONE,))}
     for port in graph.inputs:
         if port.dtype not in {"i32", "f32"} or port.rows not in (TOKENS, SEQUENCES, SELECTED):

@@ -26,7 +26,7 @@ from bertc.lowering.plan_memory import plan_memory
 
 Packer = Callable[[Constant], Tensor]
 Pack = Callable[[Packer, Constant], Tensor]
-"""Applies a packer, or remembers what it gave."""
+"""A function that applies a packer, or remembers what it gave."""
 
 _PACKERS: Mapping[Packing, Packer] = {"vector": pack_vector, "table": pack_table, "weight": pack_weight}
 
@@ -49,7 +49,7 @@ def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
 
 
 def _features(steps: Sequence[Step]) -> tuple[str, ...]:
-    """What a reader must know besides what all readers of this version of the file format know."""
+    """Return what a reader must know besides what all readers of this version of the file format know."""
     used = {
         f"{step.op}.{name}" if name != step.op else name
         for step in steps
@@ -100,7 +100,7 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
 
 
 def _columns_of_int8(node: Node, graph: Graph) -> dict[str, tuple[str, Packer, Constant]]:
-    """Operand -> name, packer and constant: scales and sums of an 8-bit weight's columns.
+    """Return scales and sums of an 8-bit weight's columns, by operand: name, packer and constant.
 
     Where all rows share one scale and zero point, those are multiplied into them.
     """

@@ -17,7 +17,7 @@ from bertc.ir.graph import Constant, DType
 
 LANES = 16
 GROUP = {DType.F32: 1, DType.BF16: 2, DType.I8: 4}
-"""Consecutive input elements that one instruction multiplies, by weight dtype."""
+"""The consecutive input elements that one instruction multiplies, by weight dtype."""
 
 LIMIT_OF_7_BITS = 63
 
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 
 def round_up(value: int, multiple: int) -> int:
-    """The next multiple of ``multiple`` that is not below ``value``."""
+    """Return the next multiple of ``multiple`` that is not below ``value``."""
     return -(-value // multiple) * multiple
 
 
@@ -46,13 +46,13 @@ def _packed(constant: Constant, array: Array) -> Tensor:
 
 
 def pack_vector(constant: Constant) -> Tensor:
-    """[n] -> [n rounded up to 16]."""
+    """Pad [n] to [n rounded up to 16]."""
     array = _stored(constant)
     return _packed(constant, _pad(array, (round_up(len(array), LANES),)))
 
 
 def pack_table(constant: Constant) -> Tensor:
-    """[rows, columns] -> columns rounded up to 16, and rows so that 64 bytes divide the whole."""
+    """Pad [rows, columns]: columns to a multiple of 16, and rows so that 64 bytes divide the whole."""
     array = _stored(constant)
     columns = round_up(array.shape[1], LANES)
     rows_per_line = ALIGNMENT // math.gcd(columns * constant.dtype.itemsize, ALIGNMENT)
@@ -60,7 +60,7 @@ def pack_table(constant: Constant) -> Tensor:
 
 
 def pack_weight(constant: Constant) -> Tensor:
-    """[out, in] -> [out / 16][in / group][16][group]."""
+    """Lay out [out, in] as [out / 16][in / group][16][group]."""
     group = GROUP[constant.dtype]
     array = _stored(constant)
     out, inner = round_up(array.shape[0], LANES), round_up(array.shape[1], group)
@@ -69,11 +69,11 @@ def pack_weight(constant: Constant) -> Tensor:
 
 
 def column_sums(constant: Constant) -> Tensor:
-    """The sum of each output channel's 8-bit weights, int32: the zero point's share of a product."""
+    """Sum each output channel's 8-bit weights, int32: the zero point's share of a product."""
     sums = constant.array.astype(np.int64).sum(axis=1).astype(np.int32)
     return pack_vector(Constant(DType.I32, sums))
 
 
 def weight_bits(constant: Constant) -> int:
-    """8, or 7 if all numbers lie in -63..63: the kernels for those are faster where there is no VNNI."""
+    """Return 8, or 7 if all numbers lie in -63..63: their kernels are faster where there is no VNNI."""
     return 7 if int(np.abs(constant.array.astype(np.int16)).max()) <= LIMIT_OF_7_BITS else 8

@@ -16,7 +16,7 @@ from bertc.ir.ops import OPS
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes per row of each slot, and the slot of each value."""
+    """The bytes per row of each slot, and the slot of each value."""
 
     slots: tuple[int, ...]
     slot_of: Mapping[str, int]

@@ -8,7 +8,7 @@ from bertc.passes.rewrite import common_parent, count_uses, rewrite
 
 
 def fuse_embeddings(graph: Graph) -> Graph:
-    """``add(embed(A), embed(B))`` -> ``embed(A, B)``, again and again; the operands of a sum may swap.
+    """Turn ``add(embed(A), embed(B))`` into ``embed(A, B)``, again and again; the operands may be swapped.
 
     Only where B is one table that ``embed`` adds after all of A's: any other order of sums would round
     differently.
@@ -26,7 +26,7 @@ def fuse_embeddings(graph: Graph) -> Graph:
 
 
 def _find(graph: Graph) -> tuple[Node, Node, Node] | None:
-    """The first sum of two embeds that can be one, and the two in the order in which they are added."""
+    """Find a sum of two embeds that can be one; return it, and the two in the order of additions."""
     producers, uses = graph.producers(), count_uses(graph)
     for total in graph.nodes:
         found = [producers.get(value) for value in total.inputs.values()]
@@ -40,5 +40,5 @@ def _find(graph: Graph) -> tuple[Node, Node, Node] | None:
 
 
 def _places(embed: Node) -> list[int]:
-    """The places of an embed's tables in the order of additions."""
+    """Return the places of an embed's tables in the order of additions."""
     return [place for place, table in enumerate(TABLES) if table in embed.inputs]

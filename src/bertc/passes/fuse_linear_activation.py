@@ -8,7 +8,7 @@ from bertc.passes.rewrite import count_uses, rewrite
 
 
 def fuse_linear_activation(graph: Graph) -> Graph:
-    """``gelu(linear(x))`` -> ``linear(x, activation="gelu")``, and so for every activation."""
+    """Turn ``gelu(linear(x))`` into ``linear(x, activation="gelu")``, and so every activation."""
     producers, uses = graph.producers(), count_uses(graph)
     replaced: dict[str, tuple[Node, ...]] = {}
     renamed = {}

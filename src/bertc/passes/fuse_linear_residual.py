@@ -8,7 +8,7 @@ from bertc.passes.rewrite import count_uses, rewrite
 
 
 def fuse_linear_residual(graph: Graph) -> Graph:
-    """``add(linear(x), r)`` -> ``linear(x, residual=r)``, with the operands in either order."""
+    """Turn ``add(linear(x), r)`` into ``linear(x, residual=r)``, with the operands in either order."""
     producers, uses = graph.producers(), count_uses(graph)
     replaced: dict[str, tuple[Node, ...]] = {}
     renamed: dict[str, str] = {}

@@ -13,7 +13,7 @@ from bertc.passes.rewrite import common_parent, count_uses, rewrite
 
 
 def fuse_qkv(graph: Graph) -> Graph:
-    """``attention(linear(x), linear(x), linear(x))`` -> ``attention(qkv=linear(x))``.
+    """Turn ``attention(linear(x), linear(x), linear(x))`` into ``attention(qkv=linear(x))``.
 
     The three weights [H, H] are stacked to [3H, H]: a row's result does not depend on the others. Layers
     that share the three share what they become; it is named after their module.
@@ -44,14 +44,14 @@ def fuse_qkv(graph: Graph) -> Graph:
 
 
 def _new_name(names: Sequence[str], operand: str, taken: Container[str]) -> str:
-    """``a.b.qkv.weight`` for ``a.b.query.weight`` and so on; with a number behind it if that is taken."""
+    """Return ``a.b.qkv.weight`` for ``a.b.query.weight`` and so on; numbered if it is taken."""
     base = f"{common_parent(names)}.qkv.{operand}".lstrip(".")
     numbered = (f"{base}.{number}" for number in itertools.count(2))
     return next(name for name in itertools.chain([base], numbered) if name not in taken)
 
 
 def _match(projections: Sequence[Node | None], uses: Mapping[str, int]) -> bool:
-    """Whether all three are plain linear layers of one value, read by nothing else."""
+    """Return whether all three are plain linear layers of one value, read by nothing else."""
     sources = {node["x"] if node else None for node in projections}
     return len(sources) == 1 and all(
         node is not None

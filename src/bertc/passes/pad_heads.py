@@ -46,7 +46,7 @@ def pad_heads(graph: Graph) -> Graph:
 
 
 def _pad(constant: Constant, padded: _Padded) -> Constant:
-    """The constant with zeros after each head's part of the axis."""
+    """Return the constant with zeros after each head's part of the axis."""
     array = np.moveaxis(constant.array, padded.axis, 0)
     size = len(array) // padded.heads
     if size % LANES == 0:
@@ -57,7 +57,7 @@ def _pad(constant: Constant, padded: _Padded) -> Constant:
 
 
 def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]]:
-    """The constants of each attention whose projections belong to it alone."""
+    """Yield the constants around each attention whose projections are linear layers that it alone uses."""
     producers, consumers = graph.producers(), graph.consumers()
     for node in graph.nodes:
         if node.op != "attention" or not node["qkv"]:
@@ -73,7 +73,7 @@ def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]
 
 
 def _match(qkv: Node, attention: Node, readers: list[Node], uses: Mapping[str, int]) -> bool:
-    """Whether projection, attention and output projection are chained, and nothing else reads between."""
+    """Return whether projection, attention and output projection are a chain that nothing else reads."""
     if qkv.op != "linear" or qkv.attributes["activation"] != "none" or qkv["residual"]:
         return False
     if len(readers) != 1 or readers[0].op != "linear" or readers[0]["residual"] == attention.outputs[0]:

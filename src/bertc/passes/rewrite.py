@@ -14,7 +14,7 @@ def rewrite(
     renamed: Mapping[str, str] | None = None,
     constants: Mapping[str, Constant] | None = None,
 ) -> Graph:
-    """A graph with nodes replaced by others (or by none), in place.
+    """Return a graph with nodes replaced by others (or by none), in place.
 
     ``replaced`` goes by node name; ``renamed`` maps values that lost their producer to those that
     stand for them; ``constants`` are added, or take the place of those of the same name.
@@ -30,7 +30,7 @@ def rewrite(
 
 
 def count_uses(graph: Graph) -> dict[str, int]:
-    """Value name -> how many node inputs and graph outputs read it; at least one."""
+    """Count the node inputs and graph outputs that read each value, by its name; at least one."""
     uses: dict[str, int] = {}
     for value in (*(v for node in graph.nodes for v in node.inputs.values()), *graph.outputs.values()):
         uses[value] = uses.get(value, 0) + 1
@@ -38,7 +38,7 @@ def count_uses(graph: Graph) -> dict[str, int]:
 
 
 def common_parent(names: Sequence[str]) -> str:
-    """The module that has all these: ``a.b`` for ``a.b.query`` and ``a.b.key``; "" if there is none."""
+    """Return the module that has all these: ``a.b`` for ``a.b.query`` and ``a.b.key``; else ""."""
     parts: list[str] = []
     for level in zip(*(name.split(".") for name in names), strict=False):
         if len(set(level)) > 1:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from bertc.errors import GraphError
 from bertc.ir.graph import Graph, Node
+from bertc.ir.ops import OPS
 from bertc.ir.reference import TABLES
 from bertc.ir.verifier import verify
 from bertc.precision import BF16, FP32, INT8, PRECISIONS, WEIGHT_BITS
@@ -148,7 +149,7 @@ class _Typer:
             weight, scale = self.constants.int8(node["weight"], WEIGHT_BITS[precision])
             operands.update(weight=weight, weight_scale=scale)
         self.constants.f32(node["bias"])
-        self._append_result(node.with_inputs(**operands), f"linear_{PRECISIONS[precision].form}")
+        self._append_result(node.with_inputs(**operands), OPS[node.op].forms[PRECISIONS[precision].form])
 
     def _attention(self, node: Node) -> None:
         precision = self._precisions[node.name]
@@ -179,7 +180,7 @@ class _Typer:
         if wanted and wanted <= {BF16, _BF16_OR_FP32}:
             self._bf16[value] = value
             out_dtype = "bf16"
-        elif wanted == {INT8} and value in self._static and op != f"linear_{BF16}":
+        elif wanted == {INT8} and value in self._static and OPS[op].stores("u8"):
             numbers, scale, zero_point = self._int8_form(value)
             self.constants.for_all_rows(scale, zero_point, self._static[value])
             node = node.with_inputs(static=self.constants.static(value, self._static[value]))

@@ -11,6 +11,7 @@ import numpy as np
 
 from bertc.ir import formulas
 from bertc.ir.graph import Node
+from bertc.ir.ops import OPS
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.smooth import ChannelAffine, Rounding, choose_affine, estimate_error, no_change
 from bertc.quantize.static_scales import covered_range, group_channels, static_scale
@@ -109,7 +110,8 @@ def plan_edge(
 def is_static_edge(producer: Node, recipe: Recipe) -> bool:
     """Return whether a node's output has a static scale: in mode "mixed", if it can write 8 bits itself."""
     mode = recipe.activations.mode
-    return mode == "static" or (mode == "mixed" and producer.op in ("linear", "attention"))
+    writes = any(OPS[form].stores("u8") for form in OPS[producer.op].forms.values())
+    return mode == "static" or (mode == "mixed" and writes)
 
 
 def _is_quiet(producer: Node) -> bool:

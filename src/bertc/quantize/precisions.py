@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from bertc.ir.graph import Graph, Node
+from bertc.ir.ops import OPS
 from bertc.precision import FP32, PRECISIONS
 from bertc.quantize.parts import QKV, find_parts
 from bertc.recipe import Recipe
 from bertc.recipe.keys import Problem, raise_problems
 
 HEAD_OUTPUT = "logits"
-_CHOOSABLE = ("embed", "linear", "attention")
 _FUSED = {"qkv": ("query", "key", "value")}
 """The last part of a fused node's name, with those of the checkpoint's modules that it stands for."""
 
@@ -43,7 +43,7 @@ def explain_precisions(graph: Graph, recipe: Recipe) -> dict[str, Choice]:
     linear layer that gives the logits stays in fp32 unless it is named: it is small, and its error is
     the answer's. Query, key and value are one layer: where they differ, the strictest counts for all.
     """
-    nodes = [node for node in graph.nodes if node.op in _CHOOSABLE]
+    nodes = [node for node in graph.nodes if OPS[node.op].forms]
     raise_problems(list(misfits(graph, recipe)))
     parts = find_parts(graph)
     logits = graph.outputs.get(HEAD_OUTPUT)
@@ -115,7 +115,7 @@ def _matches(name: str, pattern: str, projection: str | None = None) -> bool:
 
 def misfits(graph: Graph, recipe: Recipe) -> Iterator[Problem]:
     """Yield the patterns of the recipe that match no node that has a precision."""
-    names = [node.name for node in graph.nodes if node.op in _CHOOSABLE]
+    names = [node.name for node in graph.nodes if OPS[node.op].forms]
     for path, pattern in (
         *((("exclude",), pattern) for pattern in recipe.exclude),
         *((("nodes", pattern), pattern) for pattern in recipe.nodes),

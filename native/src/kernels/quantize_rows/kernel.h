@@ -30,7 +30,7 @@ struct QuantizeRows {
   const float* x;
   std::size_t rows;
   std::size_t padded_columns;  // a multiple of 16: the row stride of all arrays
-  RowQuantization how;
+  RowQuantization rounding;
   uint8_t* quantized;
   float* scale;         // [rows]
   int32_t* zero_point;  // [rows]

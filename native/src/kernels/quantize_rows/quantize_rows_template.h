@@ -73,20 +73,21 @@ void quantize_static(const float* x, std::size_t padded_columns, const Element& 
 
 template <class V, class Element>
 void quantize_elements(const float* x, std::size_t padded_columns, const Element& element,
-                       const RowQuantization& how, const Row& out) {
-  if (how.shared.scale > 0.0f) {
-    quantize_static<V>(x, padded_columns, element, how.shared, out);
+                       const RowQuantization& rounding, const Row& out) {
+  if (rounding.shared.scale > 0.0f) {
+    quantize_static<V>(x, padded_columns, element, rounding.shared, out);
   } else {
     quantize_by_range<V>(x, padded_columns, element, out);
   }
 }
 
 template <class V>
-void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& how, const Row& out) {
-  if (how.multiplier == nullptr) {
-    quantize_elements<V>(x, padded_columns, Plain<V>{}, how, out);
+void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& rounding,
+                  const Row& out) {
+  if (rounding.multiplier == nullptr) {
+    quantize_elements<V>(x, padded_columns, Plain<V>{}, rounding, out);
   } else {
-    quantize_elements<V>(x, padded_columns, Affine<V>{how.multiplier, how.offset}, how, out);
+    quantize_elements<V>(x, padded_columns, Affine<V>{rounding.multiplier, rounding.offset}, rounding, out);
   }
 }
 
@@ -94,7 +95,7 @@ template <class V>
 void run(const QuantizeRows& in) {
   for (std::size_t row = 0; row < in.rows; ++row) {
     const std::size_t at = row * in.padded_columns;
-    quantize_row<V>(in.x + at, in.padded_columns, in.how,
+    quantize_row<V>(in.x + at, in.padded_columns, in.rounding,
                     {in.quantized + at, in.scale + row, in.zero_point + row});
   }
 }
