@@ -5,7 +5,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "session/check_request.h"
+#include "session/checked_request.h"
 #include "session/schedule.h"
 #include "session/workspace.h"
 #include "thread_pool/thread_pool.h"
@@ -16,7 +16,7 @@ namespace {
 // Everything that one call needs, kept between calls.
 struct Context {
   const Program* program = nullptr;
-  const RunRequest* request = nullptr;
+  CheckedRequest request;
   Profile* profile = nullptr;
   Program::OutputSet wanted = 0;
   Schedule schedule;
@@ -163,7 +163,6 @@ Session::State& Session::state() const {
 
 void Session::run(const RunRequest& request, Profile* profile) const {
   const uint64_t start = profile == nullptr ? 0 : nanoseconds();
-  check_request(request, program_->limits());
   State& state = this->state();
 
   // One call at a time has the threads; calls that come meanwhile run on their own thread alone.
@@ -193,7 +192,7 @@ void Session::run(const RunRequest& request, Profile* profile) const {
   try {
     if (context == nullptr) context = std::make_unique<Context>();
     context->program = program_.get();
-    context->request = &request;
+    context->request.take(request, program_->limits());
     context->profile = profile;
     context->threads = pooled ? threads_ : 1;
     context->barrier = state.barrier.get();
@@ -202,7 +201,7 @@ void Session::run(const RunRequest& request, Profile* profile) const {
     for (std::size_t i = 0; i < request.outputs.size(); ++i) {
       if (request.outputs[i] != nullptr) context->wanted |= Program::OutputSet{1} << i;
     }
-    context->schedule.plan(request.cu_seqlens, request.sequences, context->threads);
+    context->schedule.plan(context->request->cu_seqlens, request.sequences, context->threads);
     reserve(*context);
     if (profile != nullptr) {
       profile->reset(context->threads, program_->steps().size());

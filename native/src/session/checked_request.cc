@@ -1,4 +1,4 @@
-#include "session/check_request.h"
+#include "session/checked_request.h"
 
 #include <string>
 
@@ -9,7 +9,6 @@ namespace {
 
 void check_cu_seqlens(const RunRequest& request) {
   const int32_t* cu_seqlens = request.cu_seqlens;
-  if (request.sequences == 0) fail("cu_seqlens must hold at least one sequence: [0, length]");
   if (cu_seqlens[0] != 0) fail("cu_seqlens must start at 0, found " + std::to_string(cu_seqlens[0]));
   for (std::size_t i = 0; i < request.sequences; ++i) {
     if (cu_seqlens[i + 1] <= cu_seqlens[i]) {
@@ -43,14 +42,26 @@ void check_lengths(const RunRequest& request, std::size_t limit) {
   }
 }
 
+const int32_t* copy(const int32_t* from, std::size_t count, std::vector<int32_t>& to) {
+  if (from == nullptr) return nullptr;
+  to.assign(from, from + count);
+  return to.data();
+}
+
 }  // namespace
 
-void check_request(const RunRequest& request, const IdLimits& limits) {
-  check_cu_seqlens(request);
-  check_ids("input_ids", request.input_ids, request.tokens, limits.word);
-  check_ids("token_type_ids", request.token_type_ids, request.tokens, limits.token_type);
-  check_ids("position_ids", request.position_ids, request.tokens, limits.position);
-  if (request.position_ids == nullptr) check_lengths(request, limits.position);
+void CheckedRequest::take(const RunRequest& request, const IdLimits& limits) {
+  if (request.sequences == 0) fail("cu_seqlens must hold at least one sequence: [0, length]");
+  request_ = request;
+  request_.input_ids = copy(request.input_ids, request.tokens, input_ids_);
+  request_.token_type_ids = copy(request.token_type_ids, request.tokens, token_type_ids_);
+  request_.position_ids = copy(request.position_ids, request.tokens, position_ids_);
+  request_.cu_seqlens = copy(request.cu_seqlens, request.sequences + 1, cu_seqlens_);
+  check_cu_seqlens(request_);
+  check_ids("input_ids", request_.input_ids, request.tokens, limits.word);
+  check_ids("token_type_ids", request_.token_type_ids, request.tokens, limits.token_type);
+  check_ids("position_ids", request_.position_ids, request.tokens, limits.position);
+  if (request_.position_ids == nullptr) check_lengths(request_, limits.position);
 }
 
 }  // namespace bertc
