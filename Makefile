@@ -12,14 +12,17 @@ KIND ?= this-machine
 TORCH_INDEX ?=
 
 VENV := .venv
+comma := ,
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --constraint constraints.txt
+# The package itself, built here, and the unit tests of its native core beside it
+BUILD := --no-build-isolation --config-settings=cmake.define.BERTC_TESTS=ON
 SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find src native -type f ! -name '*.pyc')
 NATIVE := $(shell git ls-files 'native/*.cc' 'native/*.h' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-isa asan lint format compare plots bench wheel clean
+.PHONY: help demo test test-isa asan tsan lint format compare plots bench wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,15 +38,26 @@ test-isa: $(VENV)/.test  ## run the tests again, once for each lower instruction
 	  echo "BERTC_ISA=$$isa"; BERTC_ISA=$$isa $(RUN) -m pytest -q $(TESTS) || exit 1; \
 	done
 
+# $(call sanitized,FOLDER,SANITIZERS): a copy of the package in build/FOLDER/site, and native_tests
+define sanitized
+	$(VENV)/bin/cmake -S native -B build/$(1) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBERTC_SANITIZE=$(2) \
+	  -DBERTC_TESTS=ON -DPython_EXECUTABLE=$(abspath $(RUN)) -Dnanobind_DIR=$$($(RUN) -m nanobind --cmake_dir)
+	$(VENV)/bin/cmake --build build/$(1)
+	rm -rf build/$(1)/site && mkdir build/$(1)/site && cp -r src/bertc build/$(1)/site
+	cp build/$(1)/_native*.so build/$(1)/site/bertc
+endef
+
 asan: $(VENV)/.test  ## run the tests of native code under AddressSanitizer and UBSan (GCC)
-	$(VENV)/bin/cmake -S native -B build/asan -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBERTC_SANITIZE=ON \
-	  -DPython_EXECUTABLE=$(abspath $(RUN)) -Dnanobind_DIR=$$($(RUN) -m nanobind --cmake_dir)
-	$(VENV)/bin/cmake --build build/asan
-	rm -rf build/asan/site && mkdir build/asan/site && cp -r src/bertc build/asan/site
-	cp build/asan/_native*.so build/asan/site/bertc
+	$(call sanitized,asan,address$(comma)undefined)
 	PYTHONPATH=build/asan/site ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 	  $(RUN) -m pytest -q --capture=sys $(TESTS)
+
+tsan: $(VENV)/.test  ## run the tests of threads and forks under ThreadSanitizer (GCC)
+	$(call sanitized,tsan,thread)
+	build/tsan/native_tests
+	PYTHONPATH=build/tsan/site TSAN_OPTIONS=die_after_fork=0:ignore_noninstrumented_modules=1 \
+	  LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" $(RUN) -m pytest -q --capture=sys $(or $(TESTS),tests/models/test_sharing.py)
 
 lint: $(VENV)/.lint  ## check style and types, change nothing
 	$(RUN) -m ruff check .
@@ -92,7 +106,7 @@ $(VENV)/.build: $(VENV)/.created constraints.txt pyproject.toml
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.build $(SOURCES) benchmarks/requirements.txt
-	$(INSTALL) --no-build-isolation . --group demo
+	$(INSTALL) $(BUILD) . --group demo
 	$(INSTALL) --no-deps --requirement benchmarks/requirements.txt
 	touch $@
 
@@ -101,7 +115,7 @@ $(VENV)/.test: $(VENV)/.demo
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo
-	$(INSTALL) --no-build-isolation $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,eval,plot]"
+	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,eval,plot]"
 	touch $@
 
 # mypy reads the types of our dependencies.

@@ -7,9 +7,7 @@ before. What small objects Python itself makes comes from memory that it has alr
 from __future__ import annotations
 
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,31 +16,25 @@ from typing import Any
 import pytest
 
 from tests.support.artifacts import Artifacts
+from tests.support.preload import SUPPORT, compile_library, needs_c_compiler, preloading
 from tests.support.sanitizers import under_address_sanitizer
-
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
-COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 pytestmark = [
     pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the counting allocator is for glibc"),
-    pytest.mark.skipif(COMPILER is None, reason="there is no C compiler"),
+    needs_c_compiler,
     pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer has an allocator of its own"),
 ]
 
 
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("counter") / "count_allocations.so"
-    source = SUPPORT / "count_allocations.c"
-    subprocess.run([str(COMPILER), "-O1", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    return library
+    return compile_library("count_allocations.c", tmp_path_factory.mktemp("counter"))
 
 
 def counts(counter: Path, artifact: Path, threads: int) -> list[dict[str, Any]]:
     """What ``count_allocations.py`` tells of the file, a row for each batch."""
     command = [sys.executable, str(SUPPORT / "count_allocations.py"), str(artifact), str(threads)]
-    environment = {**os.environ, "LD_PRELOAD": str(counter)}
-    child = subprocess.run(command, capture_output=True, text=True, env=environment)
+    child = subprocess.run(command, capture_output=True, text=True, env=preloading(counter))
     assert child.returncode == 0, child.stderr
     rows: list[dict[str, Any]] = json.loads(child.stdout)
     return rows

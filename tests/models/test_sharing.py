@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from bertc.artifact.reader import open_artifact
 from bertc.runtime.session import Session
 from tests.support.artifacts import Artifacts
 from tests.support.batches import packed, random_lengths
+from tests.support.preload import compile_library, needs_c_compiler, preloading
 
 Array = np.ndarray[Any, Any]
 
@@ -158,6 +161,33 @@ def test_a_child_of_a_child(artifact: Path) -> None:
 
     assert in_forked_child(lambda: all_bits(session) == expected and grandchild_succeeds())
     assert in_forked_child(grandchild_succeeds)
+
+
+IN_A_CHILD_WITH_THE_SAME_ID = """
+import os, signal, sys
+import numpy as np
+from bertc.artifact.reader import open_artifact
+from bertc.runtime.session import Session
+
+session = Session(open_artifact(sys.argv[1]).executable, num_threads=2)
+batch = np.zeros(512, np.int32), np.array([0, 512], np.int32)
+session.run(*batch)
+parent, child = os.getpid(), os.fork()
+if child == 0:
+    signal.alarm(20)
+    session.run(*batch)
+    os._exit(0 if os.getpid() == parent else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@needs_fork
+@needs_c_compiler
+def test_a_child_that_has_the_process_id_of_its_parent(artifact: Path, tmp_path: Path) -> None:
+    """As a child's child may, whose grandparent has ended."""
+    library = compile_library("constant_pid.c", tmp_path)
+    command = [sys.executable, "-c", IN_A_CHILD_WITH_THE_SAME_ID, str(artifact)]
+    assert subprocess.run(command, env=preloading(library)).returncode == 0
 
 
 @needs_fork

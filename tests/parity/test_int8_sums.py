@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertc.artifact.executable import Executable
+from bertc.errors import ArtifactError
 from bertc.ir import formulas, reference
 from bertc.ir.graph import DType
 from bertc.lowering.lower import lower
@@ -73,3 +74,21 @@ def test_sums_are_exact_at_the_extremes(value: int, sign: float) -> None:
     columns = 3072
     activations = np.full((7, columns), sign, np.float32)
     _assert_exact(activations, np.full((33, columns), value, np.int8))
+
+
+DEEPEST = 65_792
+"""2^31 / (255 * 128), in whole groups of four."""
+
+
+def _deep(columns: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    return np.full((1, columns), 1, np.float32), np.full((1, columns), -128, np.int8)
+
+
+def test_sums_are_exact_at_the_greatest_depth() -> None:
+    _assert_exact(*_deep(DEEPEST))
+
+
+def test_a_depth_at_which_sums_could_overflow_is_refused() -> None:
+    program = _sums_program(*_deep(DEEPEST + 1))
+    with pytest.raises(ArtifactError, match="too many columns for exact 32-bit sums"):
+        build_program(program, ISAS[0])

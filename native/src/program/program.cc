@@ -17,7 +17,13 @@ constexpr std::size_t kMaxElements = std::size_t{1} << 40;
 
 }  // namespace
 
+// Sessions share a finished program, and run it while other threads hold it.
+void Program::require_unfinished() const {
+  if (finished_) fail("the program is finished: nothing can be added to it");
+}
+
 void Program::add_slot(std::size_t bytes_per_row) {
+  require_unfinished();
   if (bytes_per_row == 0 || bytes_per_row > kMaxSlotBytes || slots_.size() == kMaxSlots) {
     fail("arena slot " + std::to_string(slots_.size()) + " has an impossible size");
   }
@@ -25,6 +31,7 @@ void Program::add_slot(std::size_t bytes_per_row) {
 }
 
 void Program::add_tensor(Tensor tensor, std::size_t bytes) {
+  require_unfinished();
   std::size_t expected = dtype_size(tensor.dtype);
   for (const std::size_t size : tensor.shape) {
     if (size == 0 || size > kMaxElements / expected)
@@ -40,6 +47,7 @@ void Program::add_tensor(Tensor tensor, std::size_t bytes) {
 }
 
 void Program::add_buffer(Buffer buffer) {
+  require_unfinished();
   const std::string name = buffer.name;
   if (buffer.columns > kMaxColumns) fail("buffer '" + name + "' is too wide");
   if (buffer.slot >= slots_.size() || buffer.row_bytes() > slots_[buffer.slot]) {
@@ -49,6 +57,7 @@ void Program::add_buffer(Buffer buffer) {
 }
 
 void Program::add_step(StepSpec spec) {
+  require_unfinished();
   if (steps_.size() == kMaxSteps) fail("the program has too many steps");
   const auto& table = op_table();
   const auto row =
@@ -70,6 +79,7 @@ void Program::add_step(StepSpec spec) {
 }
 
 void Program::add_output(const std::string& name, const std::string& buffer) {
+  require_unfinished();
   const auto found = buffers_.find(buffer);
   if (found == buffers_.end() || !written_[buffer] || found->second.columns == 0) {
     fail("output '" + name + "' is no matrix that a step writes");
@@ -79,6 +89,7 @@ void Program::add_output(const std::string& name, const std::string& buffer) {
 }
 
 void Program::finish() {
+  require_unfinished();
   if (outputs_.empty()) fail("the program has no outputs");
   std::map<std::string, OutputSet> needed;
   for (std::size_t i = 0; i < outputs_.size(); ++i) needed[outputs_[i].buffer->name] |= OutputSet{1} << i;
@@ -86,6 +97,7 @@ void Program::finish() {
     for (const std::string& output : step->spec.outputs) step->needed_by |= needed[output];
     for (const auto& [operand, input] : step->spec.inputs) needed[input] |= step->needed_by;
   }
+  finished_ = true;
 }
 
 std::size_t Program::scratch_bytes(std::size_t max_seqlen) const {

@@ -24,14 +24,14 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   // Each checks what it adds and throws Error (kProgram) that names it. A step's operands must have
-  // been added before it, and written by an earlier step.
+  // been added before it, and written by an earlier step. After finish() nothing can be added.
   void add_slot(std::size_t bytes_per_row);
   void add_tensor(Tensor tensor, std::size_t bytes);
   void add_buffer(Buffer buffer);
   void add_step(StepSpec step);
   void add_output(const std::string& name, const std::string& buffer);
-  // Call once, after everything has been added.
   void finish();
+  bool finished() const { return finished_; }
 
   struct Step {
     StepSpec spec;
@@ -51,6 +51,8 @@ class Program {
   std::size_t scratch_bytes(std::size_t max_seqlen) const;
 
  private:
+  void require_unfinished() const;
+
   Kernels kernels_;
   std::vector<std::size_t> slots_;
   std::map<std::string, Tensor> tensors_;
@@ -59,6 +61,7 @@ class Program {
   std::vector<Step> steps_;
   std::vector<Output> outputs_;
   IdLimits limits_;
+  bool finished_ = false;
 };
 
 }  // namespace bertc

@@ -1,6 +1,7 @@
 #include "session/schedule.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace bertc {
 namespace {
@@ -17,16 +18,18 @@ std::size_t tokens_of(const int32_t* cu_seqlens, const Chunk& chunk) {
   return static_cast<std::size_t>(cu_seqlens[chunk.last] - cu_seqlens[chunk.first]);
 }
 
-// Threads take the next chunk when they are free: the busiest one's load, in tokens.
-std::size_t busiest(const int32_t* cu_seqlens, const std::vector<Chunk>& chunks, std::size_t threads) {
-  constexpr std::size_t kMaxThreads = 64;
-  std::size_t loads[kMaxThreads] = {};
-  const std::size_t used = std::min(threads, kMaxThreads);
-  for (const Chunk& chunk : chunks) *std::min_element(loads, loads + used) += tokens_of(cu_seqlens, chunk);
-  return *std::max_element(loads, loads + used);
-}
-
 }  // namespace
+
+// Threads take the next chunk when they are free: the busiest one's load, in tokens.
+std::size_t Schedule::busiest(const int32_t* cu_seqlens, std::size_t threads) {
+  loads_.assign(threads, 0);  // a heap: the least load first
+  for (const Chunk& chunk : chunks) {
+    std::pop_heap(loads_.begin(), loads_.end(), std::greater<>());
+    loads_.back() += tokens_of(cu_seqlens, chunk);
+    std::push_heap(loads_.begin(), loads_.end(), std::greater<>());
+  }
+  return *std::max_element(loads_.begin(), loads_.end());
+}
 
 void Schedule::plan(const int32_t* cu_seqlens, std::size_t sequences, std::size_t threads) {
   const auto tokens = static_cast<std::size_t>(cu_seqlens[sequences]);
@@ -52,8 +55,7 @@ void Schedule::plan(const int32_t* cu_seqlens, std::size_t sequences, std::size_
     max_sequences = std::max(max_sequences, c.last - c.first);
   }
   const double fair = static_cast<double>(tokens) / static_cast<double>(threads);
-  cooperative =
-      threads > 1 && static_cast<double>(busiest(cu_seqlens, chunks, threads)) > kToleratedImbalance * fair;
+  cooperative = threads > 1 && static_cast<double>(busiest(cu_seqlens, threads)) > kToleratedImbalance * fair;
 }
 
 }  // namespace bertc

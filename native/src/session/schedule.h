@@ -25,6 +25,11 @@ struct Schedule {
 
   // Reuses the memory that the schedule already has.
   void plan(const int32_t* cu_seqlens, std::size_t sequences, std::size_t threads);
+
+ private:
+  std::size_t busiest(const int32_t* cu_seqlens, std::size_t threads);
+
+  std::vector<std::size_t> loads_;  // of each thread, in tokens
 };
 
 }  // namespace bertc

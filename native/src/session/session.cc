@@ -1,13 +1,12 @@
 #include "session/session.h"
 
-#include <unistd.h>
-
 #include <cstring>
 #include <mutex>
 
 #include "session/checked_request.h"
 #include "session/schedule.h"
 #include "session/workspace.h"
+#include "thread_pool/forks.h"
 #include "thread_pool/thread_pool.h"
 
 namespace bertc {
@@ -21,7 +20,7 @@ struct Context {
   Program::OutputSet wanted = 0;
   Schedule schedule;
   std::vector<Workspace> workspaces;  // one per thread
-  SpinBarrier* barrier = nullptr;
+  ThreadPool* pool = nullptr;         // null: this thread alone
   std::size_t threads = 1;
   std::atomic<std::size_t> next_chunk{0};
 };
@@ -109,12 +108,12 @@ void run_shared_chunks(Context& context, std::size_t thread) {
       if ((steps[at].needed_by & context.wanted) == 0) continue;
       steps[at].op->run(frame, {thread, context.threads});
       stopwatch.lap(at);
-      context.barrier->wait();
+      context.pool->meet();
       stopwatch.restart();
     }
     if (thread == 0) write_outputs(context, frame, chunk);
     stopwatch.lap(steps.size());
-    context.barrier->wait();
+    context.pool->meet();
   }
 }
 
@@ -131,31 +130,32 @@ void run_thread(void* argument, std::size_t thread) {
 
 // What a forked child must not use: threads that do not exist there, locks that may be held.
 struct Session::State {
-  explicit State(pid_t owner) : process(owner) {}
+  explicit State(uint64_t count) : forks(count) {}
 
-  const pid_t process;
-  std::mutex mutex;  // of what follows
+  const uint64_t forks;  // fork_count() where it was made
+  std::mutex mutex;      // of what follows
   std::unique_ptr<ThreadPool> pool;
-  std::unique_ptr<SpinBarrier> barrier;
   bool pool_taken = false;
   std::vector<std::unique_ptr<Context>> idle;
 };
 
 Session::Session(std::shared_ptr<const Program> program, std::size_t threads)
-    : program_(std::move(program)), threads_(threads) {}
+    : program_(std::move(program)), threads_(threads) {
+  if (!program_->finished()) throw Error(ErrorKind::kProgram, "the program is not finished");
+}
 
 Session::~Session() {
   State* state = state_.load();
   // The parent's threads are not ours to join.
-  if (state != nullptr && state->process == getpid()) delete state;
+  if (state != nullptr && state->forks == fork_count()) delete state;
 }
 
 // The parent's state is left alone in the child: its memory is shared until written, and small.
 Session::State& Session::state() const {
-  const pid_t process = getpid();
+  const uint64_t forks = fork_count();
   State* current = state_.load();
-  while (current == nullptr || current->process != process) {
-    auto fresh = std::make_unique<State>(process);
+  while (current == nullptr || current->forks != forks) {
+    auto fresh = std::make_unique<State>(forks);
     if (state_.compare_exchange_strong(current, fresh.get())) return *fresh.release();
   }
   return *current;
@@ -176,10 +176,7 @@ void Session::run(const RunRequest& request, Profile* profile) const {
     }
     pooled = threads_ > 1 && !state.pool_taken;
     if (pooled) {
-      if (state.pool == nullptr) {
-        state.pool = std::make_unique<ThreadPool>(threads_);
-        state.barrier = std::make_unique<SpinBarrier>(threads_);
-      }
+      if (state.pool == nullptr) state.pool = std::make_unique<ThreadPool>(threads_);
       state.pool_taken = true;
     }
   }
@@ -195,7 +192,7 @@ void Session::run(const RunRequest& request, Profile* profile) const {
     context->request.take(request, program_->limits());
     context->profile = profile;
     context->threads = pooled ? threads_ : 1;
-    context->barrier = state.barrier.get();
+    context->pool = pooled ? state.pool.get() : nullptr;
     context->next_chunk = 0;
     context->wanted = 0;
     for (std::size_t i = 0; i < request.outputs.size(); ++i) {
@@ -208,7 +205,7 @@ void Session::run(const RunRequest& request, Profile* profile) const {
       profile->cooperative = context->schedule.cooperative;
     }
     if (pooled) {
-      state.pool->run(run_thread, context.get());
+      context->pool->run(run_thread, context.get());
     } else {
       run_thread(context.get(), 0);
     }

@@ -38,10 +38,14 @@ class ThreadPool {
   // a time; the job must not throw.
   void run(Job job, void* context);
 
+  // For jobs: returns when all threads have called it.
+  void meet() { barrier_.wait(); }
+
  private:
   void work(std::size_t thread);
   void join();
 
+  SpinBarrier barrier_;
   std::vector<std::thread> workers_;
   std::atomic<uint32_t> generation_{0};
   std::atomic<std::size_t> running_{0};

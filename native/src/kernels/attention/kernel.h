@@ -39,21 +39,27 @@ constexpr std::size_t attention_columns(std::size_t length) { return (length + 3
 
 // Rows of Q in a block. Eight are one tile of a product (product.h); their scores and weights at 512
 // keys take 24 KB of L1. With few keys a softmax takes mostly waiting for results: two tiles at a time.
-inline constexpr std::size_t kMostQueries = 16;
+inline constexpr std::size_t kMostQueries = 16, kShortColumns = 64;
 constexpr std::size_t attention_queries(std::size_t length) {
-  return attention_columns(length) <= 64 ? kMostQueries : kMostQueries / 2;
+  return attention_columns(length) <= kShortColumns ? kMostQueries : kMostQueries / 2;
 }
 
 // In 8 bits the first product takes half the time of bf16, a quarter of float32's, but quantizing takes 200
 // cycles for 16 rows of 32. Shorter sequences gain nothing and are multiplied as the second product is.
 inline constexpr std::size_t kShortestInt8InBf16 = 49, kShortestInt8InF32 = 21;
 
+// What a longer sequence needs is enough for a shorter one: no term falls as the length grows. Rows do,
+// once, at kShortColumns, so that room for scores is made for more of them from there on.
 constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t head_dim) {
-  const std::size_t columns = attention_columns(length), rows = attention_queries(length);
-  const std::size_t floats = 2 * columns * head_dim             // packed K and V
-                             + rows * (2 * columns + head_dim)  // scores, weights, out
-                             + 2 * 16 * head_dim                // 16 rows of Q that are quantized
-                             + 3 * length * head_dim;           // Q, K and V in another type
+  const std::size_t columns = attention_columns(length);
+  const std::size_t short_scores = kMostQueries * (columns < kShortColumns ? columns : kShortColumns);
+  const std::size_t long_scores = kMostQueries / 2 * columns;
+  const std::size_t scores = short_scores > long_scores ? short_scores : long_scores;
+  const std::size_t floats = 2 * columns * head_dim     // packed K and V
+                             + 2 * scores               // and weights
+                             + kMostQueries * head_dim  // out
+                             + 2 * 16 * head_dim        // 16 rows of Q that are quantized
+                             + 3 * length * head_dim;   // Q, K and V in another type
   return floats * sizeof(float);
 }
 
