@@ -6,6 +6,8 @@ PYTHON ?= python3
 STS ?=
 # More options for pytest: make test TESTS="tests/ir -x"
 TESTS ?=
+# A folder where tests keep compiled files, for another run of the same code: make test test-isa ARTIFACTS=new-folder
+ARTIFACTS ?=
 # The kind of machine that results are of: benchmarks/results/KIND.json
 KIND ?= this-machine
 # The index with PyTorch's CPU builds, on Linux: the default index's builds bring CUDA along
@@ -13,6 +15,11 @@ TORCH_INDEX ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+# A process for each processor, with one thread for NumPy and for PyTorch: more would only wait for each other.
+# The tests of a file stay together, as they share models. Files start in their order: by default those with the
+# most tests would come first, and long ones last.
+PYTEST := OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(RUN) -m pytest \
+  --numprocesses auto --dist loadfile --no-loadscope-reorder
 INSTALL := $(RUN) -m pip install --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find src native -type f ! -name '*.pyc')
 NATIVE := $(shell git ls-files 'native/*.cc' 'native/*.h' 2>/dev/null)
@@ -28,11 +35,13 @@ demo: $(VENV)/.demo  ## compile all-MiniLM-L6-v2 to fp32, bf16, int8; measure an
 	$(RUN) benchmarks/demo.py $(if $(STS),--sts "$(STS)")
 
 test: $(VENV)/.test  ## run all tests
-	$(RUN) -m pytest $(TESTS)
+	$(PYTEST) $(if $(ARTIFACTS),--artifacts $(ARTIFACTS)) $(TESTS)
 
-test-isa: $(VENV)/.test  ## run the tests again, once for each lower instruction set of this processor
+test-isa: $(VENV)/.test  ## run what BERTC_ISA changes again, on each lower instruction set of this processor
+	@rm -rf build/test-isa
 	@for isa in $$($(RUN) -c "from bertc import _native; print(*_native.supported_isas()[:-1])"); do \
-	  echo "BERTC_ISA=$$isa"; BERTC_ISA=$$isa $(RUN) -m pytest -q $(TESTS) || exit 1; \
+	  echo "BERTC_ISA=$$isa"; \
+	  BERTC_ISA=$$isa $(PYTEST) -q -m native --artifacts $(or $(ARTIFACTS),build/test-isa) $(TESTS) || exit 1; \
 	done
 
 asan: $(VENV)/.test  ## run the tests of native code under AddressSanitizer and UBSan (GCC)

@@ -28,6 +28,8 @@ from bertc.recipe import Observer, Recipe
 from bertc.runtime.tokenization import Tokenizer
 from tests.conftest import MakeArtifact
 
+pytestmark = pytest.mark.native
+
 TEXTS = [
     "the cat is playing",
     "a good movie",

@@ -17,6 +17,8 @@ from bertc.recipe import Recipe
 from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import packed_inputs
 
+pytestmark = pytest.mark.native
+
 INFO = ModelInfo("tiny", "BertModel", "embedding", 32, 2, 2, 64, 300, 64, 2, 64)
 INPUTS = packed_inputs([1, 7, 20])
 

@@ -24,6 +24,7 @@ SUPPORT = Path(__file__).resolve().parents[1] / "support"
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 pytestmark = [
+    pytest.mark.native,
     pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the counting allocator is for glibc"),
     pytest.mark.skipif(COMPILER is None, reason="there is no C compiler"),
     pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer has an allocator of its own"),

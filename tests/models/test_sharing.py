@@ -26,6 +26,8 @@ from bertc.runtime.session import Session
 from tests.support.artifacts import Artifacts
 from tests.support.batches import packed, random_lengths
 
+pytestmark = pytest.mark.native
+
 Array = np.ndarray[Any, Any]
 
 CHILD_SECONDS = 120
