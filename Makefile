@@ -6,6 +6,8 @@ PYTHON ?= python3
 STS ?=
 # More options for pytest: make test TESTS="tests/ir -x"
 TESTS ?=
+# A folder where tests keep compiled files, for another run of the same code: make test test-isa ARTIFACTS=new-folder
+ARTIFACTS ?=
 # The kind of machine that results are of: benchmarks/results/KIND.json
 KIND ?= this-machine
 # The index with PyTorch's CPU builds, on Linux: the default index's builds bring CUDA along
@@ -14,6 +16,11 @@ TORCH_INDEX ?=
 VENV := .venv
 comma := ,
 RUN := $(VENV)/bin/python
+# A process for each processor, with one thread for NumPy and for PyTorch: more would only wait for each other.
+# The tests of a file stay together, as they share models. Files start in their order: by default those with the
+# most tests would come first, and long ones last.
+PYTEST := OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(RUN) -m pytest \
+  --numprocesses auto --dist loadfile --no-loadscope-reorder
 INSTALL := $(RUN) -m pip install --quiet --constraint constraints.txt
 # The package itself, built here, and the unit tests of its native core beside it
 BUILD := --no-build-isolation --config-settings=cmake.define.BERTC_TESTS=ON
@@ -31,11 +38,13 @@ demo: $(VENV)/.demo  ## compile all-MiniLM-L6-v2 to fp32, bf16, int8; measure an
 	$(RUN) benchmarks/demo.py $(if $(STS),--sts "$(STS)")
 
 test: $(VENV)/.test  ## run all tests
-	$(RUN) -m pytest $(TESTS)
+	$(PYTEST) $(if $(ARTIFACTS),--artifacts $(ARTIFACTS)) $(TESTS)
 
-test-isa: $(VENV)/.test  ## run the tests again, once for each lower instruction set of this processor
+test-isa: $(VENV)/.test  ## run what BERTC_ISA changes again, on each lower instruction set of this processor
+	@rm -rf build/test-isa
 	@for isa in $$($(RUN) -c "from bertc import _native; print(*_native.supported_isas()[:-1])"); do \
-	  echo "BERTC_ISA=$$isa"; BERTC_ISA=$$isa $(RUN) -m pytest -q $(TESTS) || exit 1; \
+	  echo "BERTC_ISA=$$isa"; \
+	  BERTC_ISA=$$isa $(PYTEST) -q -m native --artifacts $(or $(ARTIFACTS),build/test-isa) $(TESTS) || exit 1; \
 	done
 
 # $(call sanitized,FOLDER,SANITIZERS): a copy of the package in build/FOLDER/site, and native_tests

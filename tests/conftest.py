@@ -1,46 +1,52 @@
-"""Fixtures for tests of the run half: tiny checkpoints, compiled once per test session."""
+"""Fixtures for all tests: checkpoints and compiled files, made once in a test run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_models import make_bert_checkpoint
+from tests.support.artifacts import Artifacts
 
 MakeArtifact = Callable[..., Path]
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
-    """``checkpoint(head)``: the folder of a tiny checkpoint, the same for every caller."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--artifacts",
+        type=Path,
+        help="where compiled files are kept, and found by a later run of the same code",
+    )
 
-    @cache
+
+@pytest.fixture(scope="session")
+def artifacts(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """Checkpoints and compiled files; the processes of pytest-xdist share them."""
+    folder: Path | None = pytestconfig.getoption("--artifacts")
+    if folder is None:
+        base = tmp_path_factory.getbasetemp()
+        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Artifacts(folder.resolve())
+
+
+@pytest.fixture(scope="session")
+def checkpoint(artifacts: Artifacts) -> MakeArtifact:
+    """``checkpoint(head)``: the folder of a tiny checkpoint; an embedding model pools by the mean."""
+
     def make(head: str = "embedding") -> Path:
-        pooling = "mean" if head == "embedding" else None
-        return make_bert_checkpoint(tmp_path_factory.mktemp("checkpoint") / head, head, pooling=pooling)
+        return artifacts.tiny_checkpoint(head, pooling="mean" if head == "embedding" else None)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def artifact(checkpoint: MakeArtifact, tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
-    """``artifact(head, dtype)``: that checkpoint, compiled. Do not write to the file.
+def artifact(artifacts: Artifacts, checkpoint: MakeArtifact) -> MakeArtifact:
+    """``artifact(head, dtype)``: that checkpoint, compiled; see :meth:`Artifacts.compile`."""
 
-    "int7" is int8 by the preset "avx2".
-    """
-
-    @cache
     def make(head: str = "embedding", dtype: str = "fp32") -> Path:
-        import bertc
-
-        path = tmp_path_factory.mktemp("artifact") / f"{head}.{dtype}.bertc"
-        if dtype == "int7":
-            bertc.compile(checkpoint(head), path, "avx2")
-        else:
-            bertc.compile(checkpoint(head), path, dtype=dtype)
-        return path
+        return artifacts.compile(checkpoint(head), dtype)
 
     return make

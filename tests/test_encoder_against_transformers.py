@@ -10,6 +10,8 @@ import pytest
 import bertc
 from tests.conftest import MakeArtifact
 
+pytestmark = pytest.mark.native
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 

@@ -15,6 +15,8 @@ from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 from tests.conftest import MakeArtifact
 
+pytestmark = pytest.mark.native
+
 ISAS = ("scalar", "avx2", "avx512_vnni", "avx512_bf16")
 PEAKS = Peaks(2, {isa: {"fp32": 1.0, "bf16": 2.0, "int8": 4.0} for isa in ISAS}, 20.0)
 

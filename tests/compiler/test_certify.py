@@ -30,6 +30,8 @@ from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from tests.conftest import MakeArtifact
 
+pytestmark = pytest.mark.native
+
 TEXTS = [
     "the cat is playing",
     "a good movie",

@@ -17,6 +17,8 @@ from bertc.recipe import Recipe
 from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import packed_inputs
 
+pytestmark = pytest.mark.native
+
 INPUTS = packed_inputs([1, 7, 20])
 
 

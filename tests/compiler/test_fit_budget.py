@@ -14,6 +14,8 @@ from bertc.compiler import run_pipeline
 from bertc.runtime import progress
 from tests.support.tiny_models import make_bert_checkpoint, write_weights
 
+pytestmark = pytest.mark.native
+
 BAD = "encoder.layer.1.intermediate.dense"
 PLAIN = "round-to-nearest"
 

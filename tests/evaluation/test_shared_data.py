@@ -9,6 +9,7 @@ import pytest
 
 import bertc
 from bertc.evaluation import classification, ner, sts
+from tests.support.artifacts import Artifacts
 
 SHARED = Path(os.environ.get("BERTC_SHARED", Path(__file__).parents[3] / "shared"))
 
@@ -30,11 +31,9 @@ def test_every_sentence_is_read() -> None:
     assert len(ner.read(shared("data/peoples_daily/dev.txt"))) == 2318
 
 
-def test_fp32_reaches_the_known_accuracy(tmp_path: Path) -> None:
+def test_fp32_reaches_the_known_accuracy(artifacts: Artifacts) -> None:
     data = shared("data/sst2/dev.tsv")
-    path = tmp_path / "sst2.bertc"
-    bertc.compile(shared("models/sst2-minilm-l6"), path, dtype="fp32")
-    encoder = bertc.load(path)
+    encoder = bertc.load(artifacts.real("sst2-minilm-l6", "fp32"))
     result = classification.evaluate(encoder, data, encoder.info.labels)
     assert result.metrics["accuracy"] == pytest.approx(100 * 783 / 872)
     assert result.counts == {"samples": 872, "tokens": 22_213, "truncated": 0}

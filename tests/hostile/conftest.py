@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import bertc
-from tests.support.tiny_models import make_bert_checkpoint
+from tests.support.artifacts import Artifacts
 
 Attack = Callable[..., dict[str, str]]
 
@@ -22,18 +21,13 @@ VARIANTS = {"embedding": "int8", "classification": "fp32", "token_classification
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hostile") / "tiny"
-    make_bert_checkpoint(folder, "embedding")
-    return folder
+def checkpoint(artifacts: Artifacts) -> Path:
+    return artifacts.tiny_checkpoint()
 
 
 @pytest.fixture(scope="session", params=VARIANTS)
-def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(request.param)
-    make_bert_checkpoint(folder / "tiny", request.param)
-    bertc.compile(folder / "tiny", folder / "tiny.bertc", dtype=VARIANTS[request.param])
-    return folder / "tiny.bertc"
+def artifact(request: pytest.FixtureRequest, artifacts: Artifacts) -> Path:
+    return artifacts.tiny(VARIANTS[request.param], request.param)
 
 
 @pytest.fixture

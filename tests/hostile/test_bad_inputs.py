@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 import bertc
+from tests.support.artifacts import Artifacts
+
+pytestmark = pytest.mark.native
 
 INT32_MAX = 2**31 - 1
 
 
 @pytest.fixture(scope="module")
-def path(checkpoint: Path) -> Path:
-    path = checkpoint.parent / "inputs.bertc"
-    bertc.compile(checkpoint, path, dtype="int8")
-    return path
+def path(artifacts: Artifacts) -> Path:
+    return artifacts.tiny("int8")
 
 
 @pytest.fixture(scope="module")

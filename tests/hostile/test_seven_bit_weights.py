@@ -15,6 +15,7 @@ from bertc.artifact.reader import open_artifact
 from bertc.runtime.session import Session
 from tests.hostile.attacks import Forger
 from tests.hostile.conftest import Attack
+from tests.support.artifacts import Artifacts
 from tests.support.native import ISAS
 
 WEIGHT = "encoder.layer.1.intermediate.dense.weight"
@@ -22,10 +23,8 @@ STEP = "encoder.layer.1.intermediate.dense"
 
 
 @pytest.fixture(scope="module")
-def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seven") / "tiny.bertc"
-    bertc.compile(checkpoint, path, "avx2")
-    return path
+def artifact(artifacts: Artifacts) -> Path:
+    return artifacts.tiny("int7")
 
 
 @pytest.fixture
@@ -63,10 +62,9 @@ def test_the_largest_weights_are_not(copy: Path) -> None:
     Session(open_artifact(copy).executable)
 
 
-def test_weights_of_eight_bits_cannot_be_passed_off_as_seven(checkpoint: Path, tmp_path: Path) -> None:
+def test_weights_of_eight_bits_cannot_be_passed_off_as_seven(artifacts: Artifacts, tmp_path: Path) -> None:
     path = tmp_path / "forged.bertc"
-    bertc.compile(checkpoint, path)
-    forger = Forger(path.read_bytes())
+    forger = Forger(artifacts.tiny("int8").read_bytes())
     for step in forger.header["__metadata__"]["manifest"]["program"]["steps"]:
         if step["op"] == "linear_int8":
             step["attributes"]["weight_bits"] = 7
@@ -88,6 +86,7 @@ def test_weights_that_change_after_loading_give_other_numbers_and_nothing_else(c
     session.run(ids, np.array([0, 7, 40], np.int32))
 
 
+@pytest.mark.native
 def test_flipped_bits_of_weights_are_refused_or_change_numbers(artifact: Path, attack: Attack) -> None:
     outcomes = attack("weight_bits", artifact)
     assert {outcome.split(":")[0] for outcome in outcomes.values()} <= {"fine", "ArtifactError"}

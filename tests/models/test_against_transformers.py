@@ -14,6 +14,8 @@ from tests.support.batches import MASKS, Padded, padded_batch, random_lengths
 from tests.support.real_data import MINILM, real_checkpoint
 from tests.support.transformers_model import OUTPUTS, call_transformers
 
+pytestmark = pytest.mark.native
+
 TOLERANCE = 2e-5
 """Largest absolute difference that the project allows."""
 

@@ -20,6 +20,7 @@ from tests.support.preload import SUPPORT, compile_library, needs_c_compiler, pr
 from tests.support.sanitizers import under_address_sanitizer
 
 pytestmark = [
+    pytest.mark.native,
     pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the counting allocator is for glibc"),
     needs_c_compiler,
     pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer has an allocator of its own"),

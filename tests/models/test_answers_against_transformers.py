@@ -17,6 +17,8 @@ from tests.support.real_data import MINILM, real_checkpoint, shared_path, sts_se
 from tests.support.tiny_models import write_json
 from tests.support.transformers_model import load_transformers
 
+pytestmark = pytest.mark.native
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 

@@ -19,7 +19,7 @@ from benchmarks.hard_cases import plant_outliers, random_channels
 from bertc import fidelity
 from bertc.artifact.reader import open_artifact
 from bertc.evaluation import classification
-from tests.support.artifacts import Artifacts
+from tests.support.artifacts import Artifacts, best_isa
 from tests.support.real_data import shared_path
 from tests.support.tiny_models import (
     DEFAULT_CONFIG,
@@ -30,6 +30,8 @@ from tests.support.tiny_models import (
     write_weights,
 )
 
+pytestmark = pytest.mark.native
+
 Array = np.ndarray[Any, Any]
 
 SST2 = "sst2-minilm-l6"
@@ -38,26 +40,27 @@ PLANTED = [(20.0, 0), (-60.0, 1), (200.0, 2)]
 
 
 class Planted:
-    """The trained classifier with outliers: compiled files, each made once, and its answers."""
+    """The trained classifier with outliers: files that the best instruction set compiled, and answers."""
 
-    def __init__(self, artifacts: Artifacts, folder: Path) -> None:
-        self._artifacts, self._folder = artifacts, folder
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
         self.plain = artifacts.real(SST2, "fp32")
         labels = bertc.load(self.plain).info.labels
         self.texts: list[Any] = [
             each.text for each in classification.read(shared_path("data/sst2/dev.tsv"), labels)
         ]
-        self.checkpoint = cache(self._checkpoint)
-        self.compile = cache(self._compile)
         self.logits = cache(self._logits)
 
-    def _checkpoint(self, size: float, seed: int) -> Path:
+    def checkpoint(self, size: float, seed: int) -> Path:
         channels = random_channels(seed, bertc.load(self.plain).info.size("hidden_size"))
-        return plant_outliers(shared_path(f"models/{SST2}"), self._folder / f"{size}-{seed}", size, channels)
+        source = shared_path(f"models/{SST2}")
+        return self._artifacts.derived(
+            f"planted{size}-{seed}", lambda path: plant_outliers(source, path, size, channels)
+        )
 
-    def _compile(self, size: float, seed: int, recipe: str) -> Path:
-        path = self._folder / f"{size}-{seed}-{recipe}.bertc"
-        return bertc.compile(self.checkpoint(size, seed), path, recipe).path
+    def compile(self, size: float, seed: int, recipe: str) -> Path:
+        with best_isa():
+            return self._artifacts.compile(self.checkpoint(size, seed), recipe)
 
     def _logits(self, path: Path) -> Array:
         model = bertc.load(path)
@@ -70,9 +73,9 @@ class Planted:
 
 
 @pytest.fixture(scope="session")
-def planted(artifacts: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Planted:
+def planted(artifacts: Artifacts) -> Planted:
     """Skips the test where there is no trained checkpoint."""
-    return Planted(artifacts, tmp_path_factory.mktemp("planted"))
+    return Planted(artifacts)
 
 
 def test_planted_outliers_keep_the_function(planted: Planted) -> None:

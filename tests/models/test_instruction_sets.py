@@ -89,18 +89,20 @@ def test_the_environment_chooses(artifacts: Artifacts, monkeypatch: pytest.Monke
 
 
 def test_an_argument_overrides_the_environment(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_artifact(artifacts.tiny("int8"))
     monkeypatch.setenv("BERTC_ISA", "scalar")
-    assert Session(open_artifact(artifacts.tiny("int8")).executable, isa=ISAS[-1]).isa == ISAS[-1]
+    assert Session(opened.executable, isa=ISAS[-1]).isa == ISAS[-1]
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_the_best_one_is_the_default(
     artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
+    path = artifacts.tiny("int8")
     monkeypatch.delenv("BERTC_ISA", raising=False)
     if value is not None:
         monkeypatch.setenv("BERTC_ISA", value)
-    assert bertc.load(artifacts.tiny("int8")).session.isa == ISAS[-1]
+    assert bertc.load(path).session.isa == ISAS[-1]
 
 
 @pytest.mark.parametrize("name", ["avx1024", "AVX2", "sse", " "])

@@ -105,6 +105,7 @@ def test_few_long_sequences_and_many_short_ones(artifact: Path, isa: str) -> Non
         assert run_all(session, [*short, sequences[0]]) == [*expected_short, expected[0]]
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("tokens", [1, 2, 127, 128, 129, 255, 256, 257, 384, 1000])
 def test_every_size_of_batch(artifact: Path, tokens: int) -> None:
     """However a batch of so many tokens is cut into chunks."""
@@ -119,6 +120,7 @@ def test_every_size_of_batch(artifact: Path, tokens: int) -> None:
             assert found[place] == expected
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("head", ["classification", "token_classification"])
 def test_heads(artifacts: Artifacts, head: str, dtype: str) -> None:
@@ -131,6 +133,7 @@ def test_heads(artifacts: Artifacts, head: str, dtype: str) -> None:
             assert run_all(session, [sequences[i] for i in batch]) == [expected[i] for i in batch]
 
 
+@pytest.mark.native
 def test_asking_for_one_output_or_spelling_out_defaults_changes_no_bits(artifact: Path) -> None:
     session = Session(open_artifact(artifact).executable, num_threads=2)
     sequences = random_sequences([30, 1, 4, 150])
@@ -142,6 +145,7 @@ def test_asking_for_one_output_or_spelling_out_defaults_changes_no_bits(artifact
     assert spelled_out == expected
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sentences_of_a_trained_model(artifacts: Artifacts, dtype: str) -> None:
     path = artifacts.real(MINILM, dtype)

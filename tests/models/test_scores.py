@@ -18,6 +18,8 @@ from bertc.evaluation.engine import Result
 from tests.support.artifacts import Artifacts
 from tests.support.real_data import MINILM, shared_path, sts_sentences
 
+pytestmark = pytest.mark.native
+
 Array = np.ndarray[Any, Any]
 
 SST2 = "sst2-minilm-l6"

@@ -29,6 +29,8 @@ from tests.support.artifacts import Artifacts
 from tests.support.batches import packed, random_lengths
 from tests.support.preload import compile_library, needs_c_compiler, preloading
 
+pytestmark = pytest.mark.native
+
 Array = np.ndarray[Any, Any]
 
 CHILD_SECONDS = 120
