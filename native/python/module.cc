@@ -171,7 +171,7 @@ NB_MODULE(_native, m) {
 
   m.def("supported_isas", [] {
     std::vector<std::string> names;
-    for (const bertc::Isa isa : bertc::supported_isas()) names.emplace_back(bertc::isa_name(isa));
+    for (const bertc::Isa& isa : bertc::supported_isas()) names.emplace_back(isa.name);
     return names;
   });
   m.def("op_names", [] {
@@ -212,7 +212,7 @@ NB_MODULE(_native, m) {
           },
           "program"_a, "num_threads"_a)
       .def_prop_ro("isa",
-                   [](const PySession& self) { return std::string(isa_name(self.session->program().isa())); })
+                   [](const PySession& self) { return std::string(self.session->program().isa().name); })
       .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })
       .def_prop_ro("outputs", outputs)
       .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),

@@ -13,7 +13,7 @@
 namespace bertc {
 
 struct Kernels {
-  Isa isa = Isa::kScalar;
+  Isa isa = kIsas[0];
   GemmKernel gemm_f32 = nullptr;
   GemmKernel gemm_bf16 = nullptr;
   GemmKernel gemm_int8 = nullptr;
@@ -33,6 +33,7 @@ struct Kernels {
   PeakKernel peak_int7 = nullptr;
 };
 
-Kernels select_kernels(Isa isa);
+// By the table in kernels.inc and the features of the set alone, whatever processor this is.
+Kernels select_kernels(const Isa& isa);
 
 }  // namespace bertc

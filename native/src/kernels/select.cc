@@ -4,15 +4,15 @@
 
 namespace bertc {
 
-#define BERTC_KERNEL(name, type, isa, function) std::remove_pointer_t<type> function;
+#define BERTC_KERNEL(name, type, needed, function) std::remove_pointer_t<type> function;
 #include "kernels/kernels.inc"
 #undef BERTC_KERNEL
 
-Kernels select_kernels(Isa isa) {
+Kernels select_kernels(const Isa& isa) {
   Kernels kernels;
   kernels.isa = isa;
 #define BERTC_KERNEL(name, type, needed, function) \
-  if (isa >= Isa::needed) kernels.name = function;
+  if (has_all(isa.features, needed)) kernels.name = function;
 #include "kernels/kernels.inc"
 #undef BERTC_KERNEL
   return kernels;

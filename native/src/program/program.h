@@ -43,7 +43,7 @@ class Program {
     const Buffer* buffer;
   };
 
-  Isa isa() const { return kernels_.isa; }
+  const Isa& isa() const { return kernels_.isa; }
   const std::vector<Step>& steps() const { return steps_; }
   const std::vector<Output>& outputs() const { return outputs_; }
   const std::vector<std::size_t>& slots() const { return slots_; }
