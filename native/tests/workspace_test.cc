@@ -29,7 +29,7 @@ void check_slots(const Workspace& workspace, std::size_t tokens) {
 }
 
 BERTC_TEST(slots_have_room_for_all_rows_and_do_not_overlap) {
-  Program program(select_kernels(Isa::kScalar));
+  Program program(select_kernels(choose_isa("scalar")));
   for (const std::size_t bytes : kSlots) program.add_slot(bytes);
   Workspace workspace;
   for (const std::size_t tokens : {1, 7, 64, 513, 5}) {
@@ -47,7 +47,7 @@ BERTC_TEST(memory_is_used_again_and_grows) {
 }
 
 BERTC_TEST(bounds_of_a_chunk_count_from_its_first_token) {
-  Program program(select_kernels(Isa::kScalar));
+  Program program(select_kernels(choose_isa("scalar")));
   Workspace workspace;
   workspace.reserve(program, 10, 2, 0);
   const int32_t cu_seqlens[] = {0, 3, 5, 12, 13};
