@@ -7,6 +7,8 @@
 namespace bertc {
 namespace {
 
+using test::check;
+
 constexpr Features kAll = needs::kAvx512Bf16;
 
 BERTC_TEST(the_last_set_whose_features_are_all_there_is_chosen) {
