@@ -31,12 +31,12 @@ void write_rows(const Attention& in, std::size_t first, std::size_t count, const
 
 // Blocks of queries, and tiles in a block, of nearly the same size: a tile of a row or two would wait for
 // its own sums.
-struct Cut {
+struct Blocking {
   std::size_t rows;    // of a block
   std::size_t longer;  // so many of the blocks have one more
   std::size_t tile_rows;
 
-  BERTC_INLINE Cut(std::size_t length, std::size_t most_rows, std::size_t most_tile_rows) {
+  BERTC_INLINE Blocking(std::size_t length, std::size_t most_rows, std::size_t most_tile_rows) {
     const std::size_t blocks = (length + most_rows - 1) / most_rows;
     rows = length / blocks;
     longer = length % blocks;
@@ -77,16 +77,16 @@ BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active
                          MultiplyScores multiply_scores) {
   const std::size_t columns = attention_columns(in.length);
   const std::size_t groups = (in.length + Dot::kDepth - 1) / Dot::kDepth;
-  const Cut cut(in.length, attention_queries(in.length), kTileRows<Dot>);
+  const Blocking blocking(in.length, attention_queries(in.length), kTileRows<Dot>);
   for (std::size_t first = 0, block = 0; first < in.length; ++block) {
-    const std::size_t count = cut.rows + (block < cut.longer ? 1 : 0);
-    const float* scales = multiply_scores(first, count, cut.tile_rows);
+    const std::size_t count = blocking.rows + (block < blocking.longer ? 1 : 0);
+    const float* scales = multiply_scores(first, count, blocking.tile_rows);
     laps.lap(kScores);
     float inverse_sums[kMostQueries];
     softmax<V>(scratch.scores, columns, count, in.length, scales, scratch.weights, inverse_sums);
     laps.lap(kSoftmax);
-    multiply<Dot>({scratch.weights, columns, scratch.values, groups}, count, cut.tile_rows, in.head_dim / 16,
-                  scratch.mixed, in.head_dim);
+    multiply<Dot>({scratch.weights, columns, scratch.values, groups}, count, blocking.tile_rows,
+                  in.head_dim / 16, scratch.mixed, in.head_dim);
     laps.lap(kMixing);
     write_rows<V>(in, first, count, scratch.mixed, inverse_sums);
     laps.lap(kPacking);
