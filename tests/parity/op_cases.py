@@ -91,7 +91,7 @@ def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None
     builder.result(*(v for v in builder.node(op, inputs, outputs, epsilon=1e-12) if _is_comparable(v)))
 
 
-def _rounding(builder: Builder) -> tuple[str, ...]:
+def _row_quantization(builder: Builder) -> tuple[str, ...]:
     """Operands of row quantization: all four mixtures of vectors and a static scale, which clips a lot."""
     choice, columns = builder.shape.choice, builder.shape.columns
     vectors = [builder.normal(n, columns) if choice % 2 else "" for n in ("multiplier", "offset")]
@@ -115,7 +115,7 @@ def layer_norm(builder: Builder) -> None:
 
 
 def layer_norm_quantize(builder: Builder) -> None:
-    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *_rounding(builder))
+    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *_row_quantization(builder))
     _int8_product(builder, ["q", "scale", "zero_point"])
 
 
@@ -127,7 +127,7 @@ def layer_norm_bf16(builder: Builder) -> None:
 def quantize_rows(builder: Builder) -> None:
     quantized = ["q", "scale", "zero_point"]
     x = builder.activation("x", builder.shape.columns)
-    builder.node("quantize_rows", [x, *_rounding(builder)], quantized)
+    builder.node("quantize_rows", [x, *_row_quantization(builder)], quantized)
     builder.result("q")
     _int8_product(builder, quantized)
 

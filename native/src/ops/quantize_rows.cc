@@ -14,7 +14,7 @@ class QuantizeRowsOp final : public Op {
         quantized_(binder.output(0, DType::kU8, x_.columns, x_.rows)),
         scale_(binder.output(1, DType::kF32, 0, x_.rows)),
         zero_point_(binder.output(2, DType::kI32, 0, x_.rows)),
-        rounding_(bind_row_quantization(binder, x_.padded_columns())) {}
+        quantization_(bind_row_quantization(binder, x_.padded_columns())) {}
 
   void run(const Frame& frame, Part part) const override {
     const std::size_t first = part.begin(frame.rows(x_));
@@ -22,7 +22,7 @@ class QuantizeRowsOp final : public Op {
     kernel_({.x = frame.data<float>(x_) + first * columns,
              .rows = part.end(frame.rows(x_)) - first,
              .padded_columns = columns,
-             .rounding = rounding_,
+             .quantization = quantization_,
              .quantized = frame.data<uint8_t>(quantized_) + first * columns,
              .scale = frame.data<float>(scale_) + first,
              .zero_point = frame.data<int32_t>(zero_point_) + first});
@@ -34,7 +34,7 @@ class QuantizeRowsOp final : public Op {
   const Buffer& quantized_;
   const Buffer& scale_;
   const Buffer& zero_point_;
-  RowQuantization rounding_;
+  RowQuantization quantization_;
 };
 
 class CastBf16Op final : public Op {

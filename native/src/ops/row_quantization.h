@@ -26,15 +26,15 @@ inline StaticScale bind_output_scale(Binder& binder, const Buffer& out) {
 
 // Any of the operands may be absent.
 inline RowQuantization bind_row_quantization(Binder& binder, std::size_t columns) {
-  RowQuantization rounding{};
+  RowQuantization quantization{};
   const bool is_affine = binder.has("multiplier");
   binder.require(is_affine == binder.has("offset"), "multiplier and offset go together");
   if (is_affine) {
-    rounding.multiplier = binder.tensor("multiplier", DType::kF32, {columns}).as<float>();
-    rounding.offset = binder.tensor("offset", DType::kF32, {columns}).as<float>();
+    quantization.multiplier = binder.tensor("multiplier", DType::kF32, {columns}).as<float>();
+    quantization.offset = binder.tensor("offset", DType::kF32, {columns}).as<float>();
   }
-  if (binder.has("static")) rounding.shared = bind_static_scale(binder);
-  return rounding;
+  if (binder.has("static")) quantization.static_scale = bind_static_scale(binder);
+  return quantization;
 }
 
 }  // namespace bertc

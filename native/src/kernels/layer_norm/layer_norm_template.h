@@ -49,7 +49,7 @@ void run(const LayerNorm& in) {
     }
     if (in.quantized != nullptr) {
       uint8_t* quantized = in.quantized + row * in.padded_columns;
-      quantize_rows::quantize_row<V>(y, in.padded_columns, in.rounding,
+      quantize_rows::quantize_row<V>(y, in.padded_columns, in.quantization,
                                      {quantized, in.scale + row, in.zero_point + row});
     }
   }

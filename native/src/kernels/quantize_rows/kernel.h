@@ -18,19 +18,19 @@ struct StaticScale {
   float zero_point;  // a whole number from 0 to 255
 };
 
-// What of a row is quantized, and how.
+// What of a row is quantized, and by which scale.
 struct RowQuantization {
   // Null, or vectors: not x is quantized, but multiplier * x + offset.
   const float* multiplier;
   const float* offset;
-  StaticScale shared;  // if there is none, each row gets the scale of its range
+  StaticScale static_scale;  // if there is none, each row gets the scale of its range
 };
 
 struct QuantizeRows {
   const float* x;
   std::size_t rows;
   std::size_t padded_columns;  // a multiple of 16: the row stride of all arrays
-  RowQuantization rounding;
+  RowQuantization quantization;
   uint8_t* quantized;
   float* scale;         // [rows]
   int32_t* zero_point;  // [rows]

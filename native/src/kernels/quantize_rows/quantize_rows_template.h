@@ -55,39 +55,41 @@ void quantize_by_range(const float* x, std::size_t padded_columns, const Element
 
 // Sixteen numbers by a static scale. Other kernels write their results with it, too.
 template <class V>
-BERTC_INLINE void store_static(uint8_t* to, typename V::F32 x, const StaticScale& by) {
-  const typename V::F32 value = V::add(V::round(V::mul(x, V::set(by.inverse))), V::set(by.zero_point));
+BERTC_INLINE void store_static(uint8_t* to, typename V::F32 x, const StaticScale& static_scale) {
+  const typename V::F32 value =
+      V::add(V::round(V::mul(x, V::set(static_scale.inverse))), V::set(static_scale.zero_point));
   // Held to 0..255 before they become integers: those that are far outside would wrap around.
   V::store_u8(to, V::to_int(V::min(V::max(value, V::set(0.0f)), V::set(255.0f))));
 }
 
 template <class V, class Element>
-void quantize_static(const float* x, std::size_t padded_columns, const Element& element, StaticScale by,
-                     const Row& out) {
-  *out.scale = by.scale;
-  *out.zero_point = static_cast<int32_t>(by.zero_point);
+void quantize_static(const float* x, std::size_t padded_columns, const Element& element,
+                     StaticScale static_scale, const Row& out) {
+  *out.scale = static_scale.scale;
+  *out.zero_point = static_cast<int32_t>(static_scale.zero_point);
   for (std::size_t i = 0; i < padded_columns; i += 16) {
-    store_static<V>(out.quantized + i, element(x, i), by);
+    store_static<V>(out.quantized + i, element(x, i), static_scale);
   }
 }
 
 template <class V, class Element>
 void quantize_elements(const float* x, std::size_t padded_columns, const Element& element,
-                       const RowQuantization& rounding, const Row& out) {
-  if (rounding.shared.scale > 0.0f) {
-    quantize_static<V>(x, padded_columns, element, rounding.shared, out);
+                       const RowQuantization& quantization, const Row& out) {
+  if (quantization.static_scale.scale > 0.0f) {
+    quantize_static<V>(x, padded_columns, element, quantization.static_scale, out);
   } else {
     quantize_by_range<V>(x, padded_columns, element, out);
   }
 }
 
 template <class V>
-void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& rounding,
+void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& quantization,
                   const Row& out) {
-  if (rounding.multiplier == nullptr) {
-    quantize_elements<V>(x, padded_columns, Plain<V>{}, rounding, out);
+  if (quantization.multiplier == nullptr) {
+    quantize_elements<V>(x, padded_columns, Plain<V>{}, quantization, out);
   } else {
-    quantize_elements<V>(x, padded_columns, Affine<V>{rounding.multiplier, rounding.offset}, rounding, out);
+    quantize_elements<V>(x, padded_columns, Affine<V>{quantization.multiplier, quantization.offset},
+                         quantization, out);
   }
 }
 
@@ -95,7 +97,7 @@ template <class V>
 void run(const QuantizeRows& in) {
   for (std::size_t row = 0; row < in.rows; ++row) {
     const std::size_t at = row * in.padded_columns;
-    quantize_row<V>(in.x + at, in.padded_columns, in.rounding,
+    quantize_row<V>(in.x + at, in.padded_columns, in.quantization,
                     {in.quantized + at, in.scale + row, in.zero_point + row});
   }
 }
