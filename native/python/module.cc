@@ -2,7 +2,6 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -10,7 +9,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <map>
-#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -25,6 +23,7 @@ namespace {
 
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using InputRows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OutputBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A program, and the arrays that its tensors live in.
@@ -40,13 +39,21 @@ void add_tensor(PyProgram& self, const std::string& name, const std::string& dty
   self.memory.push_back(std::move(bytes));
 }
 
+bertc::Rows parse_rows(const std::string& name, const std::string& rows) {
+  if (rows != "tokens" && rows != "sequences") {
+    throw bertc::Error(bertc::ErrorKind::kProgram, "'" + name + "' has rows of an unknown kind");
+  }
+  return rows == "tokens" ? bertc::Rows::kTokens : bertc::Rows::kSequences;
+}
+
 void add_buffer(PyProgram& self, const std::string& name, const std::string& dtype, const std::string& rows,
                 std::size_t columns, std::size_t slot) {
-  if (rows != "tokens" && rows != "sequences") {
-    throw bertc::Error(bertc::ErrorKind::kProgram, "buffer '" + name + "' has rows of an unknown kind");
-  }
-  const bertc::Rows kind = rows == "tokens" ? bertc::Rows::kTokens : bertc::Rows::kSequences;
-  self.program->add_buffer({name, bertc::parse_dtype(dtype), kind, columns, slot});
+  self.program->add_buffer({name, bertc::parse_dtype(dtype), parse_rows(name, rows), columns, slot});
+}
+
+void add_input(PyProgram& self, const std::string& name, const std::string& dtype, const std::string& rows,
+               std::size_t columns) {
+  self.program->add_input(name, bertc::parse_dtype(dtype), parse_rows(name, rows), columns);
 }
 
 void add_step(PyProgram& self, const std::string& op, const std::string& name,
@@ -60,8 +67,19 @@ struct PySession {
   std::vector<Bytes> memory;
 };
 
-std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outputs(const PySession& self) {
-  std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> rows;
+using Port = std::tuple<std::string, std::string, std::string, std::size_t>;
+
+std::vector<Port> inputs(const PySession& self) {
+  std::vector<Port> ports;
+  for (const auto& input : self.session->program().inputs()) {
+    const bool ids = input.buffer == nullptr;
+    ports.emplace_back(input.name, ids ? "i32" : "f32", "tokens", ids ? 0 : input.buffer->columns);
+  }
+  return ports;
+}
+
+std::vector<Port> outputs(const PySession& self) {
+  std::vector<Port> rows;
   for (const auto& output : self.session->program().outputs()) {
     rows.emplace_back(output.name, std::string(dtype_name(output.buffer->dtype)),
                       output.buffer->rows == bertc::Rows::kTokens ? "tokens" : "sequences",
@@ -70,23 +88,44 @@ std::vector<std::tuple<std::string, std::string, std::string, std::size_t>> outp
   return rows;
 }
 
+[[noreturn]] void fail(const std::string& message) {
+  throw bertc::Error(bertc::ErrorKind::kInput, message);
+}
+
+// The address of an input's array, after a look at its dtype and shape.
+const void* input_data(const bertc::Program::Input& input, const nb::handle& value, std::size_t tokens) {
+  if (value.is_none()) return nullptr;
+  if (input.buffer == nullptr) {
+    Ids ids;
+    if (!nb::try_cast(value, ids, false)) fail("'" + input.name + "' is not a row of int32");
+    if (ids.size() != tokens) {
+      fail("'" + input.name + "' has " + std::to_string(ids.size()) + " elements, but there are " +
+           std::to_string(tokens) + " tokens: all id arrays must have one element per token");
+    }
+    return ids.data();
+  }
+  InputRows rows;
+  if (!nb::try_cast(value, rows, false) || rows.shape(0) != tokens || rows.shape(1) != input.buffer->columns) {
+    fail("'" + input.name + "' is not an array of float32 [" + std::to_string(tokens) + ", " +
+         std::to_string(input.buffer->columns) + "]");
+  }
+  return rows.data();
+}
+
+// `inputs` has an entry for each program input: None, or its array, with a row for each of `tokens`.
 // `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
-// It is no std::vector, which would be made anew on the heap in each call.
-void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
-              const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+// They are no std::vector, which would be made anew on the heap in each call.
+void run_with(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, const nb::list& inputs,
               const nb::list& outputs, bertc::Profile* profile) {
-  const auto fail = [](const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); };
   bertc::RunRequest request{};
-  request.input_ids = input_ids.data();
-  request.tokens = input_ids.size();
+  request.tokens = tokens;
   request.cu_seqlens = cu_seqlens.data();
   request.sequences = cu_seqlens.size() == 0 ? 0 : cu_seqlens.size() - 1;
-  for (const auto* ids : {&token_type_ids, &position_ids}) {
-    if (ids->has_value() && (*ids)->size() != request.tokens)
-      fail("all id arrays must have one element per token");
+  const auto& taken = self.session->program().inputs();
+  if (inputs.size() != taken.size()) fail("one input array, or None, for each input");
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    request.inputs[i] = input_data(taken[i], inputs[i], tokens);
   }
-  if (token_type_ids) request.token_type_ids = token_type_ids->data();
-  if (position_ids) request.position_ids = position_ids->data();
 
   const auto& known = self.session->program().outputs();
   if (outputs.size() != known.size()) fail("one output array, or None, for each output");
@@ -107,21 +146,19 @@ void run_with(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens
   self.session->run(request, profile);
 }
 
-void run(const PySession& self, const Ids& input_ids, const Ids& cu_seqlens,
-         const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
+void run(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, const nb::list& inputs,
          const nb::list& outputs) {
-  run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, nullptr);
+  run_with(self, tokens, cu_seqlens, inputs, outputs, nullptr);
 }
 
 // Threads, whether they shared each op, nanoseconds of the run, [threads, steps + 1] of them, and ticks
 // [threads, parts] inside of attention if they are asked for.
 std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>, std::vector<uint64_t>> profile(
-    const PySession& self, bool inside_attention, const Ids& input_ids, const Ids& cu_seqlens,
-    const std::optional<Ids>& token_type_ids, const std::optional<Ids>& position_ids,
-    const nb::list& outputs) {
+    const PySession& self, bool inside_attention, std::size_t tokens, const Ids& cu_seqlens,
+    const nb::list& inputs, const nb::list& outputs) {
   bertc::Profile found;
   found.inside_attention = inside_attention;
-  run_with(self, input_ids, cu_seqlens, token_type_ids, position_ids, outputs, &found);
+  run_with(self, tokens, cu_seqlens, inputs, outputs, &found);
   return {found.threads, found.cooperative, found.wall, std::move(found.times),
           std::move(found.attention_ticks)};
 }
@@ -195,6 +232,7 @@ NB_MODULE(_native, m) {
            [](PyProgram& self, std::size_t bytes_per_row) { self.program->add_slot(bytes_per_row); })
       .def("add_tensor", add_tensor, "name"_a, "dtype"_a, "shape"_a, "bytes"_a)
       .def("add_buffer", add_buffer, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "slot"_a)
+      .def("add_input", add_input, "name"_a, "dtype"_a, "rows"_a, "columns"_a)
       .def("add_step", add_step, "op"_a, "name"_a, "inputs"_a, "outputs"_a, "attributes"_a)
       .def("add_output", [](PyProgram& self, const std::string& name,
                             const std::string& buffer) { self.program->add_output(name, buffer); })
@@ -214,9 +252,8 @@ NB_MODULE(_native, m) {
       .def_prop_ro("isa",
                    [](const PySession& self) { return std::string(self.session->program().isa().name); })
       .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })
+      .def_prop_ro("inputs", inputs)
       .def_prop_ro("outputs", outputs)
-      .def("run", run, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(), "position_ids"_a.none(),
-           "outputs"_a)
-      .def("profile", profile, "inside_attention"_a, "input_ids"_a, "cu_seqlens"_a, "token_type_ids"_a.none(),
-           "position_ids"_a.none(), "outputs"_a);
+      .def("run", run, "tokens"_a, "cu_seqlens"_a, "inputs"_a, "outputs"_a)
+      .def("profile", profile, "inside_attention"_a, "tokens"_a, "cu_seqlens"_a, "inputs"_a, "outputs"_a);
 }

@@ -16,6 +16,7 @@ class Program:
     def add_slot(self, bytes_per_row: int) -> None: ...
     def add_tensor(self, name: str, dtype: str, shape: list[int], bytes: _Array) -> None: ...  # noqa: A002
     def add_buffer(self, name: str, dtype: str, rows: str, columns: int, slot: int) -> None: ...
+    def add_input(self, name: str, dtype: str, rows: str, columns: int) -> None: ...
     def add_step(
         self,
         op: str,
@@ -34,21 +35,17 @@ class Session:
     @property
     def num_threads(self) -> int: ...
     @property
+    def inputs(self) -> list[tuple[str, str, str, int]]: ...
+    @property
     def outputs(self) -> list[tuple[str, str, str, int]]: ...
     def run(
-        self,
-        input_ids: _Array,
-        cu_seqlens: _Array,
-        token_type_ids: _Array | None,
-        position_ids: _Array | None,
-        outputs: list[_Array | None],
+        self, tokens: int, cu_seqlens: _Array, inputs: list[_Array | None], outputs: list[_Array | None]
     ) -> None: ...
     def profile(
         self,
         inside_attention: bool,
-        input_ids: _Array,
+        tokens: int,
         cu_seqlens: _Array,
-        token_type_ids: _Array | None,
-        position_ids: _Array | None,
+        inputs: list[_Array | None],
         outputs: list[_Array | None],
     ) -> tuple[int, bool, int, list[int], list[int]]: ...

@@ -30,6 +30,7 @@ PROGRAM = Program(
     (64,),
     (Step("embed", "embeddings", {"input_ids": "input_ids"}, ("x",), ATTRIBUTES),),
     {"sentence_embedding": "x"},
+    (Port("input_ids", "i32", "tokens"),),
 )
 MANIFEST = Manifest(INFO, PROGRAM, {"dtype": "int8"}, {}, {"bertc": "0"})
 TENSORS = {

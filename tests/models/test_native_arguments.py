@@ -36,10 +36,11 @@ def test_an_output_array_that_does_not_fit_is_refused(artifacts: Artifacts, arra
     session = Session(open_artifact(artifacts.tiny("fp32", pooling="mean")).executable, num_threads=1)
     ids, cu_seqlens = np.arange(3, dtype=np.int32), np.array([0, 3], np.int32)
     outputs = [array if name == "sentence_embedding" else None for name in session.output_names]
+    inputs = [ids if port.name == "input_ids" else None for port in session.inputs]
     with pytest.raises(InputError, match=f"'sentence_embedding'.* {message}"):
-        session._native.run(ids, cu_seqlens, None, None, outputs)
+        session._native.run(3, cu_seqlens, inputs, outputs)
     with pytest.raises(InputError, match="for each output"):
-        session._native.run(ids, cu_seqlens, None, None, [])
+        session._native.run(3, cu_seqlens, inputs, [])
 
 
 def _normalizing_program() -> _native.Program:
@@ -55,11 +56,12 @@ def _normalizing_program() -> _native.Program:
         lambda program: program.add_slot(64),
         lambda program: program.add_tensor("more", "f32", [16], np.zeros(64, np.uint8)),
         lambda program: program.add_buffer("more", "f32", "tokens", 16, 0),
+        lambda program: program.add_input("more", "i32", "tokens", 0),
         lambda program: program.add_step("normalize", "more", {"x": "x"}, ["y"], {}),
         lambda program: program.add_output("more", "y"),
         lambda program: program.finish(),
     ],
-    ids=["slot", "tensor", "buffer", "step", "output", "finish"],
+    ids=["slot", "tensor", "buffer", "input", "step", "output", "finish"],
 )
 def test_a_finished_program_does_not_change(change: Callable[[_native.Program], None]) -> None:
     program = _normalizing_program()

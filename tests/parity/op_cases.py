@@ -197,7 +197,7 @@ def embed(builder: Builder) -> None:
     """One table to four, words among them or not, in each of the dtypes."""
     shape, rng = builder.shape, builder.rng
     rows = {"word": shape.tokens, "token_type": 2, "position": 512, "task_type": 3}
-    chosen = [name for bit, name in enumerate(rows) if (1 + shape.choice % 7) >> bit & 1]
+    chosen = [name for bit, name in enumerate(rows) if (1 + shape.choice % 15) >> bit & 1]
     dtypes = (DType.F32, DType.F16, DType.I8)
     tables = {}
     for index, name in enumerate(chosen):

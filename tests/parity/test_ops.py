@@ -35,10 +35,15 @@ def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any,
         "input_ids": np.arange(shape.tokens, dtype=np.int32),
         "token_type_ids": rng.integers(0, 2, shape.tokens).astype(np.int32),
         "position_ids": rng.integers(0, 512, shape.tokens).astype(np.int32),
+        "task_type_ids": rng.integers(0, 3, shape.tokens).astype(np.int32),
         "cu_seqlens": np.cumsum((0, *shape.lengths)).astype(np.int32),
     }
     # Callers may leave out what has a default.
-    left_out = {"token_type_ids": shape.out % 2, "position_ids": shape.out // 2 % 2}
+    left_out = {
+        "token_type_ids": shape.out % 2,
+        "position_ids": shape.out // 2 % 2,
+        "task_type_ids": shape.out // 4 % 2,
+    }
     return {name: array for name, array in inputs.items() if not left_out.get(name)}
 
 

@@ -36,6 +36,8 @@ def build_program(lowered: Executable, isa: str) -> _native.Program:
         program.add_tensor(name, tensor.dtype, list(tensor.array.shape), aligned(tensor.array))
     for buffer in lowered.program.buffers:
         program.add_buffer(buffer.name, buffer.dtype, buffer.rows, buffer.columns, buffer.slot)
+    for port in lowered.program.inputs:
+        program.add_input(port.name, port.dtype, port.rows, port.columns)
     for step in lowered.program.steps:
         program.add_step(step.op, step.name, dict(step.inputs), list(step.outputs), dict(step.attributes))
     for name, value in lowered.program.outputs.items():
@@ -46,16 +48,15 @@ def build_program(lowered: Executable, isa: str) -> _native.Program:
 
 def run_program(program: _native.Program, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, Array]:
     session = _native.Session(program, threads)
-    rows = {"tokens": len(inputs["input_ids"]), "sequences": len(inputs["cu_seqlens"]) - 1}
+    rows = {"tokens": int(inputs["cu_seqlens"][-1]), "sequences": len(inputs["cu_seqlens"]) - 1}
     results = {
         name: np.empty((rows[kind], columns), _DTYPES[dtype])
         for name, dtype, kind, columns in session.outputs
     }
     session.run(
-        inputs["input_ids"],
+        rows["tokens"],
         inputs["cu_seqlens"],
-        inputs.get("token_type_ids"),
-        inputs.get("position_ids"),
+        [inputs.get(name) for name, *_ in session.inputs],
         [array.reshape(-1).view(np.uint8) for array in results.values()],
     )
     return results

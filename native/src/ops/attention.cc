@@ -71,7 +71,7 @@ class AttentionOp final : public Op {
 std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   const Buffer& qkv = binder.input_any("qkv");
   const Buffer& out = binder.output_any(0);
-  binder.model_input("cu_seqlens", "cu_seqlens");
+  binder.cu_seqlens();
   for (const Buffer* buffer : {&qkv, &out}) {
     binder.require(buffer->dtype == DType::kF32 || buffer->dtype == DType::kBf16 ||
                        (buffer == &out && out.dtype == DType::kU8),

@@ -76,8 +76,15 @@ const Tensor& Binder::tensor(const std::string& operand, DType dtype, const std:
   return found;
 }
 
-void Binder::model_input(const std::string& operand, const std::string& name) {
-  require(value_of(operand) == name, "input '" + operand + "' must be " + name);
+std::size_t Binder::ids(const std::string& operand) {
+  const std::string& name = value_of(operand);
+  const auto found = ids_.find(name);
+  if (found == ids_.end()) fail("the program takes no ids '" + name + "'");
+  return found->second;
+}
+
+void Binder::cu_seqlens() {
+  require(value_of("cu_seqlens") == "cu_seqlens", "input 'cu_seqlens' must be cu_seqlens");
 }
 
 bool Binder::has_attribute(const std::string& name) {

@@ -14,8 +14,8 @@ namespace bertc {
 
 using Attribute = std::variant<bool, int64_t, double, std::string>;
 
-// A step as the artifact states it. Inputs are by operand: each is the name of a buffer, a tensor or a
-// model input. An operand that is absent is not in it.
+// A step as the artifact states it. Inputs are by operand: each is the name of a buffer, a tensor or an
+// input of the program. An operand that is absent is not in it.
 struct StepSpec {
   std::string op;
   std::string name;
@@ -27,8 +27,8 @@ struct StepSpec {
 class Binder {
  public:
   Binder(const StepSpec& step, const std::map<std::string, Buffer>& buffers,
-         const std::map<std::string, Tensor>& tensors)
-      : step_(step), buffers_(buffers), tensors_(tensors) {}
+         const std::map<std::string, Tensor>& tensors, const std::map<std::string, std::size_t>& ids)
+      : step_(step), buffers_(buffers), tensors_(tensors), ids_(ids) {}
 
   // The operand must be there, of that dtype and kind; columns == kAny accepts any width.
   static constexpr std::size_t kAny = SIZE_MAX;
@@ -37,8 +37,10 @@ class Binder {
   const Tensor& tensor(const std::string& operand, DType dtype, const std::vector<std::size_t>& shape);
   const Tensor& tensor_any(const std::string& operand);
   bool has(const std::string& operand);
-  // The operand must be that model input.
-  void model_input(const std::string& operand, const std::string& name);
+  // The operand must be ids that the program takes; returns which of its inputs.
+  std::size_t ids(const std::string& operand);
+  // The op reads cu_seqlens, by an operand of that name.
+  void cu_seqlens();
 
   const Buffer& output(std::size_t index, DType dtype, std::size_t columns, Rows rows);
   const Buffer& output_any(std::size_t index);
@@ -65,6 +67,7 @@ class Binder {
   const StepSpec& step_;
   const std::map<std::string, Buffer>& buffers_;
   const std::map<std::string, Tensor>& tensors_;
+  const std::map<std::string, std::size_t>& ids_;
   std::set<std::string> known_operands_, known_attributes_;
   std::size_t known_outputs_ = 0;
 };

@@ -1,5 +1,6 @@
 // embed: the sum of a row of each table for each token.
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -9,25 +10,29 @@
 namespace bertc {
 namespace {
 
-// A table that the op may have: its operands, and what it takes of a batch. Rows are added in this order.
+// What ids are where a batch leaves them out.
+enum class Default { kNone, kZero, kCount };
+
+// A table that the op may have, and its ids. Rows are added in this order.
 struct TableKind {
   const char* table;
   const char* ids;
-  const int32_t* Batch::* given;  // null in a batch that leaves the ids out
-  std::size_t IdLimits::* limit;
-  bool counts;  // whether ids that are left out count the tokens of a sequence, or are all 0
+  Default otherwise;
 };
 
 constexpr TableKind kKinds[] = {
-    {"word", "input_ids", &Batch::input_ids, &IdLimits::word, false},
-    {"token_type", "token_type_ids", &Batch::token_type_ids, &IdLimits::token_type, false},
-    {"position", "position_ids", &Batch::position_ids, &IdLimits::position, true},
+    {"word", "input_ids", Default::kNone},
+    {"token_type", "token_type_ids", Default::kZero},
+    {"position", "position_ids", Default::kCount},
+    {"task_type", "task_type_ids", Default::kZero},
 };
+static_assert(std::size(kKinds) <= kMostTables);
 
 struct BoundTable {
   const TableKind* kind;
   Table table;
   std::size_t rows;
+  std::size_t input;  // of the program
 };
 
 const float* bind_scale(Binder& binder, const TableKind& kind, const Tensor& table) {
@@ -45,7 +50,7 @@ const float* bind_scale(Binder& binder, const TableKind& kind, const Tensor& tab
 // The file pads tables with rows that no id may name: the attribute `<table>_rows` says how many are real.
 BoundTable bind_table(Binder& binder, const TableKind& kind, std::size_t padded_columns) {
   const Tensor& tensor = binder.tensor_any(kind.table);
-  binder.model_input(kind.ids, kind.ids);
+  const std::size_t input = binder.ids(kind.ids);
   binder.require(tensor.shape.size() == 2 && tensor.shape[1] == padded_columns && tensor.shape[0] > 0,
                  "tensor '" + tensor.name + "' has the wrong shape");
   binder.require(tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kI8,
@@ -57,14 +62,15 @@ BoundTable bind_table(Binder& binder, const TableKind& kind, std::size_t padded_
   table.rows = tensor.data;
   table.type = type;
   table.scale = bind_scale(binder, kind, tensor);
-  table.step = kind.counts ? 1 : 0;
+  const bool counts = kind.otherwise == Default::kCount;
+  table.step = counts ? 1 : 0;
   const int64_t rows =
       binder.integer(std::string(kind.table) + "_rows", 1,
                      static_cast<int64_t>(std::min<std::size_t>(tensor.shape[0], INT32_MAX)));
-  if (kind.counts && binder.has_attribute("first_position")) {
+  if (counts && binder.has_attribute("first_position")) {
     table.first_id = static_cast<int32_t>(binder.integer("first_position", 0, rows - 1));
   }
-  return {&kind, table, static_cast<std::size_t>(rows)};
+  return {&kind, table, static_cast<std::size_t>(rows), input};
 }
 
 class EmbedOp final : public Op {
@@ -82,7 +88,7 @@ class EmbedOp final : public Op {
       const auto first = static_cast<std::size_t>(batch.cu_seqlens[s]);
       for (std::size_t t = 0; t < tables_.size(); ++t) {
         embed.tables[t] = tables_[t].table;
-        const int32_t* ids = batch.*tables_[t].kind->given;
+        const int32_t* ids = batch.ids[tables_[t].input];
         if (ids != nullptr) embed.tables[t].ids = ids + first;
       }
       embed.tokens = static_cast<std::size_t>(batch.cu_seqlens[s + 1]) - first;
@@ -91,12 +97,13 @@ class EmbedOp final : public Op {
     }
   }
 
-  void limit_ids(IdLimits& limits) const override {
+  void limit_ids(InputLimits& limits) const override {
     for (const BoundTable& bound : tables_) {
-      std::size_t& limit = limits.*bound.kind->limit;
-      limit = std::min(limit, bound.rows);
-      if (bound.kind->counts) {
-        limits.length = std::min(limits.length, bound.rows - static_cast<std::size_t>(bound.table.first_id));
+      IdLimits& limit = limits[bound.input];
+      limit.rows = std::min(limit.rows, bound.rows);
+      if (bound.kind->otherwise == Default::kNone) limit.required = true;
+      if (bound.kind->otherwise == Default::kCount) {
+        limit.length = std::min(limit.length, bound.rows - static_cast<std::size_t>(bound.table.first_id));
       }
     }
   }
@@ -110,7 +117,7 @@ class EmbedOp final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_embed(Binder& binder, const Kernels& kernels) {
-  binder.model_input("cu_seqlens", "cu_seqlens");
+  binder.cu_seqlens();
   const Buffer& out = binder.output_any(0);
   binder.output(0, DType::kF32, out.columns, Rows::kTokens);
   binder.require(out.columns > 0, "the output must have columns");

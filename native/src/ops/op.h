@@ -4,6 +4,7 @@
 // same name in src/bertc/ir/ops.py.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,12 +15,13 @@
 
 namespace bertc {
 
+// The most inputs of a program, cu_seqlens aside.
+inline constexpr std::size_t kMaxInputs = 8;
+
 // The tokens that a pass through the program works on: whole sequences. cu_seqlens counts from the
 // first of them.
 struct Batch {
-  const int32_t* input_ids;
-  const int32_t* token_type_ids;  // null: all 0
-  const int32_t* position_ids;    // null: 0, 1, ... in each sequence
+  std::array<const int32_t*, kMaxInputs> ids;  // by input of the program; null: left out
   const int32_t* cu_seqlens;
   std::size_t tokens;
   std::size_t sequences;
@@ -51,13 +53,13 @@ struct Part {
   std::size_t end(std::size_t total) const { return total * (index + 1) / count; }
 };
 
-// What an op demands of a batch, so that nothing reads beyond a table.
+// What ops demand of an input, so that nothing reads beyond a table.
 struct IdLimits {
-  std::size_t word = SIZE_MAX;
-  std::size_t token_type = SIZE_MAX;
-  std::size_t position = SIZE_MAX;
-  std::size_t length = SIZE_MAX;  // of a sequence whose positions are counted
+  std::size_t rows = SIZE_MAX;    // ids are below it
+  std::size_t length = SIZE_MAX;  // of a sequence, if the ids are left out and count its tokens
+  bool required = false;          // whether an op has no default for it
 };
+using InputLimits = std::array<IdLimits, kMaxInputs>;
 
 class Op {
  public:
@@ -65,7 +67,7 @@ class Op {
   virtual void run(const Frame& frame, Part part) const = 0;
   // Bytes of scratch that one thread needs for sequences of up to max_seqlen tokens.
   virtual std::size_t scratch_bytes(std::size_t /*max_seqlen*/) const { return 0; }
-  virtual void limit_ids(IdLimits& /*limits*/) const {}
+  virtual void limit_ids(InputLimits& /*limits*/) const {}
 };
 
 class Binder;

@@ -51,7 +51,7 @@ class NormalizeOp final : public Op {
 std::unique_ptr<Op> make_pool(Binder& binder, const Kernels& kernels) {
   const Buffer& x = binder.input("x", DType::kF32);
   binder.require(x.rows == Rows::kTokens, "x must have a row per token");
-  binder.model_input("cu_seqlens", "cu_seqlens");
+  binder.cu_seqlens();
   const auto mode = static_cast<Pooling>(binder.choice("mode", {"cls", "mean", "max"}));
   return std::make_unique<PoolOp>(x, binder.output(0, DType::kF32, x.columns, Rows::kSequences), mode,
                                   kernels.pool);

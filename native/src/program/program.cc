@@ -56,6 +56,32 @@ void Program::add_buffer(Buffer buffer) {
   if (!buffers_.emplace(name, std::move(buffer)).second) fail("two buffers are called '" + name + "'");
 }
 
+void Program::add_input(const std::string& name, DType dtype, Rows rows, std::size_t columns) {
+  require_unfinished();
+  const bool known = std::any_of(inputs_.begin(), inputs_.end(), [&](const Input& i) { return i.name == name; });
+  if (known || name == "cu_seqlens") fail("two inputs are called '" + name + "'");
+  if (inputs_.size() == kMaxInputs) fail("the program has too many inputs");
+  if (rows != Rows::kTokens || dtype != (columns == 0 ? DType::kI32 : DType::kF32)) {
+    fail("input '" + name + "' is neither ids nor f32, with a row per token");
+  }
+  const auto found = buffers_.find(name);
+  if (columns == 0) {
+    if (found != buffers_.end() || tensors_.count(name) != 0) {
+      fail("ids and something else are called '" + name + "'");
+    }
+    ids_.emplace(name, inputs_.size());
+    inputs_.push_back({name, nullptr});
+    return;
+  }
+  if (found == buffers_.end() || found->second.dtype != dtype || found->second.rows != rows ||
+      found->second.columns != columns) {
+    fail("input '" + name + "' has no buffer that fits it");
+  }
+  if (std::exchange(written_[name], true)) fail("input '" + name + "' comes after a step that writes it");
+  limits_[inputs_.size()].required = true;
+  inputs_.push_back({name, &found->second});
+}
+
 void Program::add_step(StepSpec spec) {
   require_unfinished();
   if (steps_.size() == kMaxSteps) fail("the program has too many steps");
@@ -68,7 +94,7 @@ void Program::add_step(StepSpec spec) {
       fail("step '" + spec.name + "' reads '" + input + "' before any step has written it");
     }
   }
-  Binder binder(spec, buffers_, tensors_);
+  Binder binder(spec, buffers_, tensors_, ids_);
   std::unique_ptr<Op> op = row->make(binder, kernels_);
   binder.require_all_known();
   for (const std::string& output : spec.outputs) {

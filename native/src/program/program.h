@@ -28,6 +28,8 @@ class Program {
   void add_slot(std::size_t bytes_per_row);
   void add_tensor(Tensor tensor, std::size_t bytes);
   void add_buffer(Buffer buffer);
+  // columns 0: ids, which embed ops read. Else rows of f32, which go to the buffer of that name.
+  void add_input(const std::string& name, DType dtype, Rows rows, std::size_t columns);
   void add_step(StepSpec step);
   void add_output(const std::string& name, const std::string& buffer);
   void finish();
@@ -38,6 +40,10 @@ class Program {
     std::unique_ptr<Op> op;
     OutputSet needed_by = 0;
   };
+  struct Input {
+    std::string name;
+    const Buffer* buffer;  // null: ids
+  };
   struct Output {
     std::string name;
     const Buffer* buffer;
@@ -45,9 +51,14 @@ class Program {
 
   const Isa& isa() const { return kernels_.isa; }
   const std::vector<Step>& steps() const { return steps_; }
+  // Each has a row for each token.
+  const std::vector<Input>& inputs() const { return inputs_; }
+  // Whether one of them is rows of f32.
+  bool takes_rows() const { return ids_.size() < inputs_.size(); }
   const std::vector<Output>& outputs() const { return outputs_; }
   const std::vector<std::size_t>& slots() const { return slots_; }
-  const IdLimits& limits() const { return limits_; }
+  // By input.
+  const InputLimits& limits() const { return limits_; }
   std::size_t scratch_bytes(std::size_t max_seqlen) const;
 
  private:
@@ -59,8 +70,10 @@ class Program {
   std::map<std::string, Buffer> buffers_;
   std::map<std::string, bool> written_;
   std::vector<Step> steps_;
+  std::vector<Input> inputs_;
+  std::map<std::string, std::size_t> ids_;  // the places of those inputs that are ids
   std::vector<Output> outputs_;
-  IdLimits limits_;
+  InputLimits limits_{};
   bool finished_ = false;
 };
 

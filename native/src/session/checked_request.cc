@@ -22,11 +22,10 @@ void check_cu_seqlens(const RunRequest& request) {
   }
 }
 
-void check_ids(const char* name, const int32_t* ids, std::size_t count, std::size_t limit) {
-  if (ids == nullptr) return;
+void check_ids(const std::string& name, const int32_t* ids, std::size_t count, std::size_t limit) {
   for (std::size_t i = 0; i < count; ++i) {
     if (ids[i] < 0 || static_cast<std::size_t>(ids[i]) >= limit) {
-      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(ids[i]) +
+      fail(name + "[" + std::to_string(i) + "] is " + std::to_string(ids[i]) +
            ", but the model's table has rows 0 to " + std::to_string(limit - 1));
     }
   }
@@ -43,25 +42,29 @@ void check_lengths(const RunRequest& request, std::size_t limit) {
 }
 
 const int32_t* copy(const int32_t* from, std::size_t count, std::vector<int32_t>& to) {
-  if (from == nullptr) return nullptr;
   to.assign(from, from + count);
   return to.data();
 }
 
 }  // namespace
 
-void CheckedRequest::take(const RunRequest& request, const IdLimits& limits) {
+void CheckedRequest::take(const RunRequest& request, const Program& program) {
   if (request.sequences == 0) fail("cu_seqlens must hold at least one sequence: [0, length]");
   request_ = request;
-  request_.input_ids = copy(request.input_ids, request.tokens, input_ids_);
-  request_.token_type_ids = copy(request.token_type_ids, request.tokens, token_type_ids_);
-  request_.position_ids = copy(request.position_ids, request.tokens, position_ids_);
   request_.cu_seqlens = copy(request.cu_seqlens, request.sequences + 1, cu_seqlens_);
   check_cu_seqlens(request_);
-  check_ids("input_ids", request_.input_ids, request.tokens, limits.word);
-  check_ids("token_type_ids", request_.token_type_ids, request.tokens, limits.token_type);
-  check_ids("position_ids", request_.position_ids, request.tokens, limits.position);
-  if (request_.position_ids == nullptr) check_lengths(request_, limits.length);
+  const std::vector<Program::Input>& inputs = program.inputs();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const IdLimits& limits = program.limits()[i];
+    ids_[i] = nullptr;
+    if (request.inputs[i] == nullptr) {
+      if (limits.required) fail("input '" + inputs[i].name + "' is missing");
+      check_lengths(request_, limits.length);
+    } else if (inputs[i].buffer == nullptr) {
+      ids_[i] = copy(static_cast<const int32_t*>(request.inputs[i]), request.tokens, copies_[i]);
+      check_ids(inputs[i].name, ids_[i], request.tokens, limits.rows);
+    }
+  }
 }
 
 }  // namespace bertc

@@ -8,18 +8,24 @@
 namespace bertc {
 
 // A request whose ids and cu_seqlens are the session's own: the caller's arrays may change during the
-// call, so each is read once. Keeps its memory for the next request.
+// call, so each is read once. Rows of f32 stay the caller's: no number in them leads out of bounds.
+// Keeps its memory for the next request.
 class CheckedRequest {
  public:
   // Throws Error (kInput) that names the first bad element.
-  void take(const RunRequest& request, const IdLimits& limits);
+  void take(const RunRequest& request, const Program& program);
+
+  const int32_t* ids(std::size_t input) const { return ids_[input]; }
+
 
   const RunRequest& operator*() const { return request_; }
   const RunRequest* operator->() const { return &request_; }
 
  private:
   RunRequest request_{};
-  std::vector<int32_t> input_ids_, token_type_ids_, position_ids_, cu_seqlens_;
+  std::array<const int32_t*, kMaxInputs> ids_{};  // null: left out, or no ids
+  std::array<std::vector<int32_t>, kMaxInputs> copies_;
+  std::vector<int32_t> cu_seqlens_;
 };
 
 }  // namespace bertc

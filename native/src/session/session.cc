@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 
@@ -37,22 +38,38 @@ void reserve(Context& context) {
 }
 
 // The chunk's inputs; `memory` holds its activations, `own` this thread's scratch.
-Frame make_frame(const RunRequest& request, const Chunk& chunk, Workspace& memory, const Workspace& own,
+Frame make_frame(const CheckedRequest& request, const Chunk& chunk, Workspace& memory, const Workspace& own,
                  const int32_t* cu_seqlens, uint64_t* attention_ticks) {
-  const auto first = static_cast<std::size_t>(request.cu_seqlens[chunk.first]);
-  const auto from = [&](const int32_t* ids) { return ids == nullptr ? nullptr : ids + first; };
+  const auto first = static_cast<std::size_t>(request->cu_seqlens[chunk.first]);
   Frame frame{};
-  frame.batch = {.input_ids = from(request.input_ids),
-                 .token_type_ids = from(request.token_type_ids),
-                 .position_ids = from(request.position_ids),
-                 .cu_seqlens = cu_seqlens,
-                 .tokens = static_cast<std::size_t>(request.cu_seqlens[chunk.last]) - first,
-                 .sequences = chunk.last - chunk.first};
+  for (std::size_t i = 0; i < kMaxInputs; ++i) {
+    const int32_t* ids = request.ids(i);
+    frame.batch.ids[i] = ids == nullptr ? nullptr : ids + first;
+  }
+  frame.batch.cu_seqlens = cu_seqlens;
+  frame.batch.tokens = static_cast<std::size_t>(request->cu_seqlens[chunk.last]) - first;
+  frame.batch.sequences = chunk.last - chunk.first;
   frame.arena = memory.arena();
   frame.slot_offsets = memory.slot_offsets();
   frame.scratch = own.scratch();
   frame.attention_ticks = attention_ticks;
   return frame;
+}
+
+// Copies a part of the chunk's rows of f32 into their buffers, whose padding columns are zero.
+void read_inputs(const Context& context, const Frame& frame, const Chunk& chunk, Part part) {
+  const std::vector<Program::Input>& inputs = context.program->inputs();
+  const auto first = static_cast<std::size_t>(context.request->cu_seqlens[chunk.first]);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].buffer == nullptr) continue;
+    const Buffer& buffer = *inputs[i].buffer;
+    const float* from = static_cast<const float*>(context.request->inputs[i]) + first * buffer.columns;
+    for (std::size_t row = part.begin(frame.batch.tokens); row < part.end(frame.batch.tokens); ++row) {
+      float* to = frame.data<float>(buffer) + row * buffer.padded_columns();
+      std::copy_n(from + row * buffer.columns, buffer.columns, to);
+      std::fill(to + buffer.columns, to + buffer.padded_columns(), 0.0f);
+    }
+  }
 }
 
 // Copies finished rows from the arena to the caller's arrays, without the padding columns.
@@ -81,9 +98,10 @@ void run_own_chunks(Context& context, std::size_t thread) {
   Stopwatch stopwatch(context.profile, thread);
   for (std::size_t i = context.next_chunk++; i < chunks.size(); i = context.next_chunk++) {
     const int32_t* cu_seqlens = memory.rebase(context.request->cu_seqlens, chunks[i].first, chunks[i].last);
-    const Frame frame = make_frame(*context.request, chunks[i], memory, memory, cu_seqlens,
+    const Frame frame = make_frame(context.request, chunks[i], memory, memory, cu_seqlens,
                                    attention_ticks(context.profile, thread));
     stopwatch.restart();
+    read_inputs(context, frame, chunks[i], {0, 1});
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if ((steps[at].needed_by & context.wanted) == 0) continue;
       steps[at].op->run(frame, {0, 1});
@@ -101,9 +119,13 @@ void run_shared_chunks(Context& context, std::size_t thread) {
   Stopwatch stopwatch(context.profile, thread);
   for (const Chunk& chunk : context.schedule.chunks) {
     const int32_t* cu_seqlens = own.rebase(context.request->cu_seqlens, chunk.first, chunk.last);
-    const Frame frame = make_frame(*context.request, chunk, memory, own, cu_seqlens,
+    const Frame frame = make_frame(context.request, chunk, memory, own, cu_seqlens,
                                    attention_ticks(context.profile, thread));
     stopwatch.restart();
+    if (context.program->takes_rows()) {
+      read_inputs(context, frame, chunk, {thread, context.threads});
+      context.pool->meet();
+    }
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if ((steps[at].needed_by & context.wanted) == 0) continue;
       steps[at].op->run(frame, {thread, context.threads});
@@ -189,7 +211,7 @@ void Session::run(const RunRequest& request, Profile* profile) const {
   try {
     if (context == nullptr) context = std::make_unique<Context>();
     context->program = program_.get();
-    context->request.take(request, program_->limits());
+    context->request.take(request, *program_);
     context->profile = profile;
     context->threads = pooled ? threads_ : 1;
     context->pool = pooled ? state.pool.get() : nullptr;

@@ -12,10 +12,9 @@
 namespace bertc {
 
 struct RunRequest {
-  const int32_t* input_ids;
-  const int32_t* token_type_ids;  // null: all 0
-  const int32_t* position_ids;    // null: 0, 1, ... in each sequence
-  const int32_t* cu_seqlens;      // [sequences + 1]
+  // One per program input: int32 [tokens] or float32 [tokens, columns]. Null: left out.
+  std::array<const void*, kMaxInputs> inputs;
+  const int32_t* cu_seqlens;  // [sequences + 1]
   std::size_t tokens;
   std::size_t sequences;
   // One per program output: null, or room for [tokens or sequences, columns] elements.

@@ -98,6 +98,8 @@ class Program:
     steps: tuple[Step, ...]
     outputs: Mapping[str, str]
     """The name of each public output's buffer, by the name of the output."""
+    inputs: tuple[Port, ...]
+    """What a caller passes besides ``cu_seqlens``: ids, or rows of float32 for the buffer of that name."""
     features: tuple[str, ...] = ()
     """Those of ``FEATURES`` that the steps use."""
 

@@ -23,6 +23,7 @@ from bertc.lowering.pack import (
     weight_bits,
 )
 from bertc.lowering.plan_memory import plan_memory
+from bertc.ports import Port
 
 Packer = Callable[[Constant], Tensor]
 Pack = Callable[[Packer, Constant], Tensor]
@@ -40,12 +41,20 @@ def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
     types = verify(graph.with_nodes(graph.nodes, stage="typed"))
     tensors: dict[str, Tensor] = {}
     steps = tuple(_lower_node(node, graph, tensors, pack) for node in graph.nodes)
-    values = [value for node in graph.nodes for value in node.outputs]
+    inputs = _inputs(graph)
+    given = tuple(port.name for port in inputs if port.columns)
+    values = [*given, *(value for node in graph.nodes for value in node.outputs)]
     row_bytes = {value: _row_bytes(types[value]) for value in values}
-    plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()))
+    plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()), given)
     buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
-    program = Program(buffers, plan.slots, steps, dict(graph.outputs), _features(steps))
+    program = Program(buffers, plan.slots, steps, dict(graph.outputs), inputs, _features(steps))
     return Executable(program, tensors)
+
+
+def _inputs(graph: Graph) -> tuple[Port, ...]:
+    """Return the inputs that nodes read."""
+    used = {value for node in graph.nodes for value in node.inputs.values()}
+    return tuple(port for port in graph.inputs if port.name in used)
 
 
 def _features(steps: Sequence[Step]) -> tuple[str, ...]:

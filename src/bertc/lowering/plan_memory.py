@@ -22,12 +22,17 @@ class MemoryPlan:
     slot_of: Mapping[str, int]
 
 
-def plan_memory(steps: Sequence[Step], row_bytes: Mapping[str, int], outputs: Sequence[str]) -> MemoryPlan:
-    """Give every value in ``row_bytes`` (value -> bytes per row) a slot; ``outputs`` live to the end."""
+def plan_memory(
+    steps: Sequence[Step], row_bytes: Mapping[str, int], outputs: Sequence[str], inputs: Sequence[str] = ()
+) -> MemoryPlan:
+    """Give every value in ``row_bytes`` (value -> bytes per row) a slot.
+
+    ``outputs`` live to the end, and ``inputs`` from the start.
+    """
     last_use = _last_uses(steps, outputs)
     slots: list[int] = []
     free: set[int] = set()
-    slot_of: dict[str, int] = {}
+    slot_of: dict[str, int] = {value: _take(slots, free, row_bytes[value]) for value in inputs}
     for time, step in enumerate(steps):
         reused = _reusable(step, time, last_use, row_bytes)
         for position, value in enumerate(step.outputs):

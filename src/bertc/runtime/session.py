@@ -21,6 +21,9 @@ Array = np.ndarray[Any, Any]
 ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 """The parts of attention that its time is divided by; packing also writes what comes out."""
 
+_IGNORED = ("token_type_ids", "position_ids")
+"""Inputs that tokenizers and callers pass to any model."""
+
 _NUMPY_DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16}
 
 
@@ -57,6 +60,8 @@ class Session:
         self._check_unchanged = executable.check_unchanged
         program = _build_program(executable, environment.isa() if isa is None else isa)
         self._native = _native.Session(program, num_threads)
+        self.inputs = tuple(Port(*port) for port in self._native.inputs)
+        """The ports of what a batch may hold; of those that are ids, some have defaults."""
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
         if environment.verbose():
@@ -101,7 +106,10 @@ class Session:
         return self.run_batch(PackedBatch(given, cu_seqlens), outputs=outputs)
 
     def run_batch(self, batch: PackedBatch, *, outputs: Sequence[str] | None = None) -> dict[str, Array]:
-        """Run the model on a batch as :meth:`run` does, whatever the names of the model's inputs are."""
+        """Run the model on a batch as :meth:`run` does, whatever the model's :attr:`inputs` are.
+
+        Token types and positions are ignored by a model that takes none.
+        """
         self._check_unchanged()
         results, arguments = self._bind(batch, outputs)
         self._native.run(*arguments)
@@ -123,18 +131,31 @@ class Session:
             np.array(ticks, np.int64).reshape(-1, len(ATTENTION_PARTS)).sum(axis=0),
         )
 
+    def _inputs(self, batch: PackedBatch) -> list[Array | None]:
+        """Return the array of each of the program's inputs, or None."""
+        names = [port.name for port in self.inputs]
+        unknown = batch.inputs.keys() - {*names, *_IGNORED}
+        if unknown:
+            raise InputError(f"this model has no input {min(unknown)!r}, it has: {', '.join(names)}")
+        return [
+            None if array is None else _rows(array, port) if port.columns else _ids(array, port.name)
+            for port in self.inputs
+            for array in (batch.inputs.get(port.name),)
+        ]
+
     def _bind(
         self, batch: PackedBatch, outputs: Sequence[str] | None
     ) -> tuple[dict[str, Array], tuple[Any, ...]]:
         """Return empty results, and the native core's arguments that fill them."""
-        inputs = {name: _ids(array, name) for name, array in batch.inputs.items()}
+        inputs = self._inputs(batch)
+        tokens = next((len(array) for array in inputs if array is not None), 0)
         bounds = _ids(batch.cu_seqlens, "cu_seqlens")
         wanted = self.output_names if outputs is None else tuple(outputs)
         unknown = [name for name in wanted if name not in self.output_names]
         if unknown:
             known = ", ".join(self.output_names)
             raise InputError(f"this model has no output {unknown[0]!r}, it has: {known}")
-        rows = {TOKENS: len(inputs["input_ids"]), "sequences": max(len(bounds) - 1, 0)}
+        rows = {TOKENS: tokens, "sequences": max(len(bounds) - 1, 0)}
         results = {
             port.name: np.empty((rows[port.rows], port.columns), _NUMPY_DTYPES[port.dtype])
             for port in self.outputs
@@ -142,12 +163,22 @@ class Session:
         }
         places = [results.get(port.name) for port in self.outputs]
         return results, (
-            inputs["input_ids"],
+            tokens,
             bounds,
-            inputs.get("token_type_ids"),
-            inputs.get("position_ids"),
+            inputs,
             [None if place is None else place.reshape(-1).view(np.uint8) for place in places],
         )
+
+
+def _rows(array: Array, port: Port) -> Array:
+    """Return contiguous float32 [tokens, columns]."""
+    array = np.asarray(array)
+    if array.ndim != 2 or array.shape[1] != port.columns or array.dtype.kind != "f":
+        raise InputError(
+            f"{port.name} must be an array of floats [tokens, {port.columns}], found {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _ids(array: Array, name: str) -> Array:
@@ -176,6 +207,8 @@ def _build_program(executable: Executable, isa: str) -> Any:
             )
         for buffer in program.buffers:
             native.add_buffer(buffer.name, buffer.dtype, buffer.rows, buffer.columns, buffer.slot)
+        for port in program.inputs:
+            native.add_input(port.name, port.dtype, port.rows, port.columns)
         for step in program.steps:
             native.add_step(step.op, step.name, dict(step.inputs), list(step.outputs), dict(step.attributes))
         for name, buffer_name in program.outputs.items():
