@@ -39,21 +39,14 @@ void add_tensor(PyProgram& self, const std::string& name, const std::string& dty
   self.memory.push_back(std::move(bytes));
 }
 
-bertc::Rows parse_rows(const std::string& name, const std::string& rows) {
-  if (rows != "tokens" && rows != "sequences") {
-    throw bertc::Error(bertc::ErrorKind::kProgram, "'" + name + "' has rows of an unknown kind");
-  }
-  return rows == "tokens" ? bertc::Rows::kTokens : bertc::Rows::kSequences;
-}
-
 void add_buffer(PyProgram& self, const std::string& name, const std::string& dtype, const std::string& rows,
                 std::size_t columns, std::size_t slot) {
-  self.program->add_buffer({name, bertc::parse_dtype(dtype), parse_rows(name, rows), columns, slot});
+  self.program->add_buffer({name, bertc::parse_dtype(dtype), bertc::parse_rows(rows), columns, slot});
 }
 
 void add_input(PyProgram& self, const std::string& name, const std::string& dtype, const std::string& rows,
                std::size_t columns) {
-  self.program->add_input(name, bertc::parse_dtype(dtype), parse_rows(name, rows), columns);
+  self.program->add_input(name, bertc::parse_dtype(dtype), bertc::parse_rows(rows), columns);
 }
 
 void add_step(PyProgram& self, const std::string& op, const std::string& name,
@@ -72,8 +65,8 @@ using Port = std::tuple<std::string, std::string, std::string, std::size_t>;
 std::vector<Port> inputs(const PySession& self) {
   std::vector<Port> ports;
   for (const auto& input : self.session->program().inputs()) {
-    const bool ids = input.buffer == nullptr;
-    ports.emplace_back(input.name, ids ? "i32" : "f32", "tokens", ids ? 0 : input.buffer->columns);
+    ports.emplace_back(input.name, std::string(dtype_name(input.dtype)), std::string(rows_name(input.rows)),
+                       input.columns());
   }
   return ports;
 }
@@ -82,30 +75,32 @@ std::vector<Port> outputs(const PySession& self) {
   std::vector<Port> rows;
   for (const auto& output : self.session->program().outputs()) {
     rows.emplace_back(output.name, std::string(dtype_name(output.buffer->dtype)),
-                      output.buffer->rows == bertc::Rows::kTokens ? "tokens" : "sequences",
-                      output.buffer->columns);
+                      std::string(rows_name(output.buffer->rows)), output.buffer->columns);
   }
   return rows;
 }
 
-[[noreturn]] void fail(const std::string& message) {
-  throw bertc::Error(bertc::ErrorKind::kInput, message);
-}
+[[noreturn]] void fail(const std::string& message) { throw bertc::Error(bertc::ErrorKind::kInput, message); }
 
 // The address of an input's array, after a look at its dtype and shape.
-const void* input_data(const bertc::Program::Input& input, const nb::handle& value, std::size_t tokens) {
+const void* input_data(const bertc::Program::Input& input, const nb::handle& value,
+                       bertc::RunRequest& request) {
+  const std::size_t tokens = request.tokens;
   if (value.is_none()) return nullptr;
   if (input.buffer == nullptr) {
     Ids ids;
     if (!nb::try_cast(value, ids, false)) fail("'" + input.name + "' is not a row of int32");
-    if (ids.size() != tokens) {
+    if (input.rows == bertc::Rows::kSelected) {
+      request.selected = ids.size();
+    } else if (ids.size() != tokens) {
       fail("'" + input.name + "' has " + std::to_string(ids.size()) + " elements, but there are " +
            std::to_string(tokens) + " tokens: all id arrays must have one element per token");
     }
     return ids.data();
   }
   InputRows rows;
-  if (!nb::try_cast(value, rows, false) || rows.shape(0) != tokens || rows.shape(1) != input.buffer->columns) {
+  if (!nb::try_cast(value, rows, false) || rows.shape(0) != tokens ||
+      rows.shape(1) != input.buffer->columns) {
     fail("'" + input.name + "' is not an array of float32 [" + std::to_string(tokens) + ", " +
          std::to_string(input.buffer->columns) + "]");
   }
@@ -124,7 +119,7 @@ void run_with(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, 
   const auto& taken = self.session->program().inputs();
   if (inputs.size() != taken.size()) fail("one input array, or None, for each input");
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    request.inputs[i] = input_data(taken[i], inputs[i], tokens);
+    request.inputs[i] = input_data(taken[i], inputs[i], request);
   }
 
   const auto& known = self.session->program().outputs();
@@ -136,7 +131,9 @@ void run_with(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, 
       fail("the array for output '" + known[i].name + "' is not a writable row of bytes");
     }
     const bertc::Buffer& buffer = *known[i].buffer;
-    const std::size_t rows = buffer.rows == bertc::Rows::kTokens ? request.tokens : request.sequences;
+    const std::size_t rows = buffer.rows == bertc::Rows::kTokens      ? request.tokens
+                             : buffer.rows == bertc::Rows::kSequences ? request.sequences
+                                                                      : request.selected;
     if (array.nbytes() != rows * buffer.columns * dtype_size(buffer.dtype)) {
       fail("the array for output '" + known[i].name + "' has the wrong size");
     }

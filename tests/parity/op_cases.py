@@ -220,6 +220,14 @@ def pool(builder: Builder) -> None:
     builder.result(*builder.node("pool", [x, "cu_seqlens"], ["y"], mode=mode))
 
 
+def select_rows(builder: Builder) -> None:
+    """The rows, and a product with them alone."""
+    shape = builder.shape
+    (rows,) = builder.node("select_rows", [builder.activation("x", shape.columns), "selected"], ["rows"])
+    operands = [rows, builder.normal("w", shape.out, shape.columns), builder.normal("b", shape.out)]
+    builder.result(rows, *builder.node("linear", operands, ["y"], activation="none"))
+
+
 def normalize(builder: Builder) -> None:
     builder.result(*builder.node("normalize", [builder.activation("x", builder.shape.columns)], ["y"]))
 
@@ -238,6 +246,7 @@ CASES: dict[str, Callable[[Builder], None]] = {
         attention,
         embed,
         pool,
+        select_rows,
         normalize,
     )
 }

@@ -36,6 +36,7 @@ def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any,
         "token_type_ids": rng.integers(0, 2, shape.tokens).astype(np.int32),
         "position_ids": rng.integers(0, 512, shape.tokens).astype(np.int32),
         "task_type_ids": rng.integers(0, 3, shape.tokens).astype(np.int32),
+        "selected": np.flatnonzero(rng.integers(0, 2, shape.tokens)).astype(np.int32),
         "cu_seqlens": np.cumsum((0, *shape.lengths)).astype(np.int32),
     }
     # Callers may leave out what has a default.

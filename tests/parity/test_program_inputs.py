@@ -12,7 +12,7 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.ir.interpreter import run
 from bertc.lowering.lower import lower
-from bertc.ports import TOKENS, Port
+from bertc.ports import SELECTED, TOKENS, Port
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 from tests.support.native import ISAS, aligned
@@ -95,6 +95,33 @@ def test_inputs_that_do_not_fit_are_refused(isa: str, inputs: dict[str, Array], 
         _session(_graph(), isa).run_batch(PackedBatch(inputs, np.array([0, 3], np.int32)))
 
 
+SELECTIONS = ([], [0], [2], [1, 2, 3, 42, 60], list(range(3)), [0, 260])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("selected", SELECTIONS, ids=str)
+def test_only_selected_rows_come_out_whatever_the_chunks(isa: str, threads: int, selected: list[int]) -> None:
+    rows = Node("rows", "select_rows", {"x": "inputs_embeds", "selected": "selected"}, ("rows",))
+    product, norm = _graph().nodes
+    nodes = (rows, product.with_inputs(x="rows"), norm)
+    ports = (*_graph().inputs, Port("selected", "i32", SELECTED))
+    graph = Graph(ports, _graph().constants, nodes, {"product": "y", "rows": "rows", "norm": "z"}, "typed")
+    session = _session(graph, isa, threads)
+    for lengths in (LENGTHS, (261,)):
+        batch = _batch(lengths)
+        inputs = {**batch.inputs, "selected": np.array(selected, np.int32)}
+        expected = run(graph, {**inputs, "cu_seqlens": batch.cu_seqlens})
+        found = session.run_batch(PackedBatch(inputs, batch.cu_seqlens))
+        for name, array in expected.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
+        for wrong in ([1, 1], [2, 1], [-1], [261]):
+            bad = PackedBatch({**inputs, "selected": np.array(wrong)}, batch.cu_seqlens)
+            with pytest.raises(InputError, match=r"selected\[\d\] is .* must increase"):
+                session.run_batch(bad)
+        with pytest.raises(InputError, match="'selected' is missing"):
+            session.run_batch(batch)
+
+
 def _embedding(*names: str, own_name: str = "input_ids") -> Graph:
     tables = {name: np.arange(32, dtype=np.float32).reshape(2, 16) + i for i, name in enumerate(names)}
     operands = {name: name for name in names} | {
@@ -140,6 +167,9 @@ def test_ids_may_have_a_name_and_a_table_of_their_own(isa: str) -> None:
         (Port("w", "i32", TOKENS), "something else"),
         (Port("ids", "i32", "sequences"), "neither ids nor f32"),
         (Port("ids", "f32", TOKENS), "neither ids nor f32"),
+        (Port("selected", "i32", TOKENS), "nor selected"),
+        (Port("ids", "i32", SELECTED), "nor selected"),
+        (Port("ids", "i32", "batches"), "rows of an unknown kind"),
     ],
     ids=str,
 )

@@ -48,7 +48,11 @@ def build_program(lowered: Executable, isa: str) -> _native.Program:
 
 def run_program(program: _native.Program, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, Array]:
     session = _native.Session(program, threads)
-    rows = {"tokens": int(inputs["cu_seqlens"][-1]), "sequences": len(inputs["cu_seqlens"]) - 1}
+    rows = {
+        "tokens": int(inputs["cu_seqlens"][-1]),
+        "selected": len(inputs.get("selected", ())),
+        "sequences": len(inputs["cu_seqlens"]) - 1,
+    }
     results = {
         name: np.empty((rows[kind], columns), _DTYPES[dtype])
         for name, dtype, kind, columns in session.outputs

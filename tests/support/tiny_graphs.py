@@ -14,13 +14,13 @@ from bertc.ir import interpreter
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
 from bertc.ir.reference import TABLES
-from bertc.ports import TOKENS, Port
+from bertc.ports import SELECTED, TOKENS, Port
 from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
 
 Array = np.ndarray[Any, Any]
 
 
-IDS = tuple(Port(name, "i32", TOKENS) for name in TABLES.values())
+IDS = (*(Port(name, "i32", TOKENS) for name in TABLES.values()), Port("selected", "i32", SELECTED))
 """All ids that ``embed`` may take."""
 
 

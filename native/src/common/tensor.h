@@ -36,7 +36,12 @@ struct Tensor {
   }
 };
 
-enum class Rows { kTokens, kSequences };
+// What there is a row for: a token, a sequence, or a token that the request selects.
+enum class Rows { kTokens, kSequences, kSelected };
+
+std::string_view rows_name(Rows rows);
+// Throws Error (kProgram) for a name that is none of them.
+Rows parse_rows(std::string_view name);
 
 // An activation. columns == 0: a vector with one element per row, without padding.
 struct Buffer {

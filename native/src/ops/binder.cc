@@ -87,6 +87,8 @@ void Binder::cu_seqlens() {
   require(value_of("cu_seqlens") == "cu_seqlens", "input 'cu_seqlens' must be cu_seqlens");
 }
 
+void Binder::selected() { require(value_of("selected") == "selected", "input 'selected' must be selected"); }
+
 bool Binder::has_attribute(const std::string& name) {
   known_attributes_.insert(name);
   return step_.attributes.count(name) != 0;

@@ -39,8 +39,9 @@ class Binder {
   bool has(const std::string& operand);
   // The operand must be ids that the program takes; returns which of its inputs.
   std::size_t ids(const std::string& operand);
-  // The op reads cu_seqlens, by an operand of that name.
+  // The op reads cu_seqlens, or which tokens are selected, by an operand of that name.
   void cu_seqlens();
+  void selected();
 
   const Buffer& output(std::size_t index, DType dtype, std::size_t columns, Rows rows);
   const Buffer& output_any(std::size_t index);

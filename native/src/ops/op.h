@@ -25,6 +25,9 @@ struct Batch {
   const int32_t* cu_seqlens;
   std::size_t tokens;
   std::size_t sequences;
+  std::size_t first_token;  // of the request
+  const int32_t* selected;  // tokens of the request, all in this pass
+  std::size_t selected_count;
 };
 
 // One pass: its batch, and its memory.
@@ -40,7 +43,9 @@ struct Frame {
     return reinterpret_cast<T*>(arena + slot_offsets[buffer.slot]);
   }
   std::size_t rows(const Buffer& buffer) const {
-    return buffer.rows == Rows::kTokens ? batch.tokens : batch.sequences;
+    return buffer.rows == Rows::kTokens      ? batch.tokens
+           : buffer.rows == Rows::kSequences ? batch.sequences
+                                             : batch.selected_count;
   }
 };
 

@@ -58,19 +58,23 @@ void Program::add_buffer(Buffer buffer) {
 
 void Program::add_input(const std::string& name, DType dtype, Rows rows, std::size_t columns) {
   require_unfinished();
-  const bool known = std::any_of(inputs_.begin(), inputs_.end(), [&](const Input& i) { return i.name == name; });
+  const bool known =
+      std::any_of(inputs_.begin(), inputs_.end(), [&](const Input& i) { return i.name == name; });
   if (known || name == "cu_seqlens") fail("two inputs are called '" + name + "'");
   if (inputs_.size() == kMaxInputs) fail("the program has too many inputs");
-  if (rows != Rows::kTokens || dtype != (columns == 0 ? DType::kI32 : DType::kF32)) {
-    fail("input '" + name + "' is neither ids nor f32, with a row per token");
+  const bool is_selected = name == "selected";
+  if (rows != (is_selected ? Rows::kSelected : Rows::kTokens) ||
+      dtype != (columns == 0 ? DType::kI32 : DType::kF32) || (is_selected && columns != 0)) {
+    fail("input '" + name + "' is neither ids nor f32 with a row per token, nor selected");
   }
+  limits_[inputs_.size()].required = is_selected || columns != 0;
   const auto found = buffers_.find(name);
   if (columns == 0) {
     if (found != buffers_.end() || tensors_.count(name) != 0) {
       fail("ids and something else are called '" + name + "'");
     }
-    ids_.emplace(name, inputs_.size());
-    inputs_.push_back({name, nullptr});
+    if (!is_selected) ids_.emplace(name, inputs_.size());
+    inputs_.push_back({name, dtype, rows, nullptr});
     return;
   }
   if (found == buffers_.end() || found->second.dtype != dtype || found->second.rows != rows ||
@@ -78,8 +82,13 @@ void Program::add_input(const std::string& name, DType dtype, Rows rows, std::si
     fail("input '" + name + "' has no buffer that fits it");
   }
   if (std::exchange(written_[name], true)) fail("input '" + name + "' comes after a step that writes it");
-  limits_[inputs_.size()].required = true;
-  inputs_.push_back({name, &found->second});
+  takes_rows_ = true;
+  inputs_.push_back({name, dtype, rows, &found->second});
+}
+
+bool Program::takes_selected() const {
+  return std::any_of(inputs_.begin(), inputs_.end(),
+                     [](const Input& input) { return input.rows == Rows::kSelected; });
 }
 
 void Program::add_step(StepSpec spec) {
@@ -94,6 +103,11 @@ void Program::add_step(StepSpec spec) {
       fail("step '" + spec.name + "' reads '" + input + "' before any step has written it");
     }
   }
+  const bool selects = std::any_of(spec.outputs.begin(), spec.outputs.end(), [&](const std::string& name) {
+    const auto found = buffers_.find(name);
+    return found != buffers_.end() && found->second.rows == Rows::kSelected;
+  });
+  if (selects && !takes_selected()) fail("step '" + spec.name + "' needs the input 'selected'");
   Binder binder(spec, buffers_, tensors_, ids_);
   std::unique_ptr<Op> op = row->make(binder, kernels_);
   binder.require_all_known();

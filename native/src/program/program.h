@@ -28,7 +28,8 @@ class Program {
   void add_slot(std::size_t bytes_per_row);
   void add_tensor(Tensor tensor, std::size_t bytes);
   void add_buffer(Buffer buffer);
-  // columns 0: ids, which embed ops read. Else rows of f32, which go to the buffer of that name.
+  // columns 0: ids, which embed ops read, or the input `selected`. Else rows of f32, which go to the
+  // buffer of that name.
   void add_input(const std::string& name, DType dtype, Rows rows, std::size_t columns);
   void add_step(StepSpec step);
   void add_output(const std::string& name, const std::string& buffer);
@@ -42,7 +43,10 @@ class Program {
   };
   struct Input {
     std::string name;
-    const Buffer* buffer;  // null: ids
+    DType dtype;
+    Rows rows;
+    const Buffer* buffer;  // null: no rows of f32
+    std::size_t columns() const { return buffer == nullptr ? 0 : buffer->columns; }
   };
   struct Output {
     std::string name;
@@ -51,10 +55,9 @@ class Program {
 
   const Isa& isa() const { return kernels_.isa; }
   const std::vector<Step>& steps() const { return steps_; }
-  // Each has a row for each token.
   const std::vector<Input>& inputs() const { return inputs_; }
   // Whether one of them is rows of f32.
-  bool takes_rows() const { return ids_.size() < inputs_.size(); }
+  bool takes_rows() const { return takes_rows_; }
   const std::vector<Output>& outputs() const { return outputs_; }
   const std::vector<std::size_t>& slots() const { return slots_; }
   // By input.
@@ -63,6 +66,7 @@ class Program {
 
  private:
   void require_unfinished() const;
+  bool takes_selected() const;
 
   Kernels kernels_;
   std::vector<std::size_t> slots_;
@@ -74,6 +78,7 @@ class Program {
   std::map<std::string, std::size_t> ids_;  // the places of those inputs that are ids
   std::vector<Output> outputs_;
   InputLimits limits_{};
+  bool takes_rows_ = false;
   bool finished_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "session/checked_request.h"
 
+#include <algorithm>
 #include <string>
 
 namespace bertc {
@@ -41,6 +42,16 @@ void check_lengths(const RunRequest& request, std::size_t limit) {
   }
 }
 
+void check_selected(const std::vector<int32_t>& selected, std::size_t tokens) {
+  for (std::size_t i = 0; i < selected.size(); ++i) {
+    if (selected[i] < 0 || static_cast<std::size_t>(selected[i]) >= tokens ||
+        (i > 0 && selected[i] <= selected[i - 1])) {
+      fail("selected[" + std::to_string(i) + "] is " + std::to_string(selected[i]) +
+           ": it must increase, and name tokens from 0 to " + std::to_string(tokens - 1));
+    }
+  }
+}
+
 const int32_t* copy(const int32_t* from, std::size_t count, std::vector<int32_t>& to) {
   to.assign(from, from + count);
   return to.data();
@@ -51,6 +62,7 @@ const int32_t* copy(const int32_t* from, std::size_t count, std::vector<int32_t>
 void CheckedRequest::take(const RunRequest& request, const Program& program) {
   if (request.sequences == 0) fail("cu_seqlens must hold at least one sequence: [0, length]");
   request_ = request;
+  selected_.clear();
   request_.cu_seqlens = copy(request.cu_seqlens, request.sequences + 1, cu_seqlens_);
   check_cu_seqlens(request_);
   const std::vector<Program::Input>& inputs = program.inputs();
@@ -60,11 +72,23 @@ void CheckedRequest::take(const RunRequest& request, const Program& program) {
     if (request.inputs[i] == nullptr) {
       if (limits.required) fail("input '" + inputs[i].name + "' is missing");
       check_lengths(request_, limits.length);
+    } else if (inputs[i].rows == Rows::kSelected) {
+      copy(static_cast<const int32_t*>(request.inputs[i]), request.selected, selected_);
+      check_selected(selected_, request.tokens);
     } else if (inputs[i].buffer == nullptr) {
       ids_[i] = copy(static_cast<const int32_t*>(request.inputs[i]), request.tokens, copies_[i]);
       check_ids(inputs[i].name, ids_[i], request.tokens, limits.rows);
     }
   }
+}
+
+std::pair<std::size_t, std::size_t> CheckedRequest::selected_within(std::size_t first,
+                                                                    std::size_t last) const {
+  const auto place = [&](std::size_t token) {
+    const auto found = std::lower_bound(selected_.begin(), selected_.end(), static_cast<int32_t>(token));
+    return static_cast<std::size_t>(found - selected_.begin());
+  };
+  return {place(first), place(last)};
 }
 
 }  // namespace bertc

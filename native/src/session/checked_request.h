@@ -1,6 +1,7 @@
 // What a caller passes to a session, copied and checked: nothing may read beyond a table.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "session/session.h"
@@ -16,7 +17,9 @@ class CheckedRequest {
   void take(const RunRequest& request, const Program& program);
 
   const int32_t* ids(std::size_t input) const { return ids_[input]; }
-
+  // The places in `selected()` of the tokens from `first` on and before `last`.
+  std::pair<std::size_t, std::size_t> selected_within(std::size_t first, std::size_t last) const;
+  const int32_t* selected() const { return selected_.data(); }
 
   const RunRequest& operator*() const { return request_; }
   const RunRequest* operator->() const { return &request_; }
@@ -25,7 +28,7 @@ class CheckedRequest {
   RunRequest request_{};
   std::array<const int32_t*, kMaxInputs> ids_{};  // null: left out, or no ids
   std::array<std::vector<int32_t>, kMaxInputs> copies_;
-  std::vector<int32_t> cu_seqlens_;
+  std::vector<int32_t> cu_seqlens_, selected_;
 };
 
 }  // namespace bertc

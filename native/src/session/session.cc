@@ -49,6 +49,10 @@ Frame make_frame(const CheckedRequest& request, const Chunk& chunk, Workspace& m
   frame.batch.cu_seqlens = cu_seqlens;
   frame.batch.tokens = static_cast<std::size_t>(request->cu_seqlens[chunk.last]) - first;
   frame.batch.sequences = chunk.last - chunk.first;
+  frame.batch.first_token = first;
+  const auto [begin, end] = request.selected_within(first, first + frame.batch.tokens);
+  frame.batch.selected = request.selected() + begin;
+  frame.batch.selected_count = end - begin;
   frame.arena = memory.arena();
   frame.slot_offsets = memory.slot_offsets();
   frame.scratch = own.scratch();
@@ -57,13 +61,13 @@ Frame make_frame(const CheckedRequest& request, const Chunk& chunk, Workspace& m
 }
 
 // Copies a part of the chunk's rows of f32 into their buffers, whose padding columns are zero.
-void read_inputs(const Context& context, const Frame& frame, const Chunk& chunk, Part part) {
+void read_inputs(const Context& context, const Frame& frame, Part part) {
   const std::vector<Program::Input>& inputs = context.program->inputs();
-  const auto first = static_cast<std::size_t>(context.request->cu_seqlens[chunk.first]);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].buffer == nullptr) continue;
     const Buffer& buffer = *inputs[i].buffer;
-    const float* from = static_cast<const float*>(context.request->inputs[i]) + first * buffer.columns;
+    const float* from =
+        static_cast<const float*>(context.request->inputs[i]) + frame.batch.first_token * buffer.columns;
     for (std::size_t row = part.begin(frame.batch.tokens); row < part.end(frame.batch.tokens); ++row) {
       float* to = frame.data<float>(buffer) + row * buffer.padded_columns();
       std::copy_n(from + row * buffer.columns, buffer.columns, to);
@@ -75,14 +79,15 @@ void read_inputs(const Context& context, const Frame& frame, const Chunk& chunk,
 // Copies finished rows from the arena to the caller's arrays, without the padding columns.
 void write_outputs(const Context& context, const Frame& frame, const Chunk& chunk) {
   const std::vector<Program::Output>& outputs = context.program->outputs();
+  const auto first_selected = static_cast<std::size_t>(frame.batch.selected - context.request.selected());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     std::byte* to = context.request->outputs[i];
     if (to == nullptr) continue;
     const Buffer& buffer = *outputs[i].buffer;
     const std::size_t row_bytes = buffer.columns * dtype_size(buffer.dtype);
-    const std::size_t first = buffer.rows == Rows::kTokens
-                                  ? static_cast<std::size_t>(context.request->cu_seqlens[chunk.first])
-                                  : chunk.first;
+    const std::size_t first = buffer.rows == Rows::kTokens      ? frame.batch.first_token
+                              : buffer.rows == Rows::kSequences ? chunk.first
+                                                                : first_selected;
     to += first * row_bytes;
     const auto* from = frame.data<std::byte>(buffer);
     for (std::size_t row = 0; row < frame.rows(buffer); ++row) {
@@ -101,7 +106,7 @@ void run_own_chunks(Context& context, std::size_t thread) {
     const Frame frame = make_frame(context.request, chunks[i], memory, memory, cu_seqlens,
                                    attention_ticks(context.profile, thread));
     stopwatch.restart();
-    read_inputs(context, frame, chunks[i], {0, 1});
+    read_inputs(context, frame, {0, 1});
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if ((steps[at].needed_by & context.wanted) == 0) continue;
       steps[at].op->run(frame, {0, 1});
@@ -119,11 +124,11 @@ void run_shared_chunks(Context& context, std::size_t thread) {
   Stopwatch stopwatch(context.profile, thread);
   for (const Chunk& chunk : context.schedule.chunks) {
     const int32_t* cu_seqlens = own.rebase(context.request->cu_seqlens, chunk.first, chunk.last);
-    const Frame frame = make_frame(context.request, chunk, memory, own, cu_seqlens,
-                                   attention_ticks(context.profile, thread));
+    const Frame frame =
+        make_frame(context.request, chunk, memory, own, cu_seqlens, attention_ticks(context.profile, thread));
     stopwatch.restart();
     if (context.program->takes_rows()) {
-      read_inputs(context, frame, chunk, {thread, context.threads});
+      read_inputs(context, frame, {thread, context.threads});
       context.pool->meet();
     }
     for (std::size_t at = 0; at < steps.size(); ++at) {

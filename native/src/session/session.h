@@ -12,12 +12,13 @@
 namespace bertc {
 
 struct RunRequest {
-  // One per program input: int32 [tokens] or float32 [tokens, columns]. Null: left out.
+  // One per program input: int32 [tokens] or [selected], or float32 [tokens, columns]. Null: left out.
   std::array<const void*, kMaxInputs> inputs;
   const int32_t* cu_seqlens;  // [sequences + 1]
   std::size_t tokens;
   std::size_t sequences;
-  // One per program output: null, or room for [tokens or sequences, columns] elements.
+  std::size_t selected;
+  // One per program output: null, or room for [tokens, sequences or selected, columns] elements.
   std::array<std::byte*, Program::kMaxOutputs> outputs;
 };
 

@@ -171,6 +171,14 @@ OPS: Mapping[str, Op] = {
         ),
         Op("cast_bf16", _TYPED, _X, rules.cast_bf16, formulas.round_to_bf16),
         Op("pool", _ANY, (*_X, _CU_SEQLENS), rules.pool, reference.pool, {"mode": POOLING_MODES}),
+        Op(
+            "select_rows",
+            _ANY,
+            (*_X, Operand("selected")),
+            rules.select_rows,
+            reference.select_rows,
+            features=("select_rows",),
+        ),
         Op("normalize", _ANY, _X, rules.elementwise, reference.normalize, in_place="x"),
     )
 }

@@ -225,6 +225,11 @@ def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:
     return np.stack([rows.mean(axis=0, dtype=np.float64) for rows in sequences]).astype(np.float32)
 
 
+def select_rows(x: Array, selected: Array) -> Array:
+    """Return the rows of the selected tokens: [selected, hidden]."""
+    return np.asarray(x[selected])
+
+
 def normalize(x: Array) -> Array:
     """Divide each row by its L2 norm, or by 1e-12 where that is larger (as PyTorch does)."""
     norm = np.sqrt((x.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))

@@ -198,6 +198,14 @@ def attention(types: Types, attributes: Attributes) -> Result:
     return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
 
 
+def select_rows(types: Types, _: Attributes) -> Result:
+    """Return a row for each selected token, as wide as ``x``."""
+    x = _rows(types, "x", DType.F32)
+    _same(x.shape[0], TOKENS, "rows of x")
+    _vector(types, "selected", SELECTED, DType.I32)
+    return (TensorType(DType.F32, (SELECTED, x.shape[1])),)
+
+
 def pool(types: Types, _: Attributes) -> Result:
     """Return a row for each sequence, as wide as ``x``."""
     x = _rows(types, "x")

@@ -12,7 +12,7 @@ import numpy as np
 from bertc import _native
 from bertc.artifact.executable import Executable
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import TOKENS, Port
+from bertc.ports import SEQUENCES, TOKENS, Port
 from bertc.runtime import environment
 from bertc.runtime.batching import PackedBatch
 
@@ -147,23 +147,27 @@ class Session:
         self, batch: PackedBatch, outputs: Sequence[str] | None
     ) -> tuple[dict[str, Array], tuple[Any, ...]]:
         """Return empty results, and the native core's arguments that fill them."""
-        inputs = self._inputs(batch)
-        tokens = next((len(array) for array in inputs if array is not None), 0)
         bounds = _ids(batch.cu_seqlens, "cu_seqlens")
+        inputs = self._inputs(batch)
+        rows = {SEQUENCES: max(len(bounds) - 1, 0)}
+        rows |= {
+            port.rows: len(array)
+            for port, array in zip(self.inputs, inputs, strict=True)
+            if array is not None
+        }
         wanted = self.output_names if outputs is None else tuple(outputs)
         unknown = [name for name in wanted if name not in self.output_names]
         if unknown:
             known = ", ".join(self.output_names)
             raise InputError(f"this model has no output {unknown[0]!r}, it has: {known}")
-        rows = {TOKENS: tokens, "sequences": max(len(bounds) - 1, 0)}
         results = {
-            port.name: np.empty((rows[port.rows], port.columns), _NUMPY_DTYPES[port.dtype])
+            port.name: np.empty((rows.get(port.rows, 0), port.columns), _NUMPY_DTYPES[port.dtype])
             for port in self.outputs
             if port.name in wanted
         }
         places = [results.get(port.name) for port in self.outputs]
         return results, (
-            tokens,
+            rows.get(TOKENS, 0),
             bounds,
             inputs,
             [None if place is None else place.reshape(-1).view(np.uint8) for place in places],
