@@ -169,6 +169,14 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "id2label must map",
     ),
+    "label that is no Unicode": (
+        lambda p: (p / "config.json").write_text(r'{"id2label": {"0": "\ud800"}}'),
+        "config.json holds text that is no Unicode",
+    ),
+    "a billion layers": (
+        lambda p: _edit_json(p / "config.json", num_hidden_layers=10**9),
+        "more than 100000 tensors: check its numbers of layers",
+    ),
     "bad length": (
         lambda p: _edit_json(p / "tokenizer_config.json", model_max_length="long"),
         "model_max_length is 'long'",

@@ -120,6 +120,12 @@ def test_array_of_another_shape_or_type_is_refused(
         encoder.session.run(cu_seqlens=ids(0, 5), **arrays)
 
 
+@pytest.mark.parametrize("outputs", [5, "sentence_embedding", ["logits"]])
+def test_outputs_are_a_list_of_known_names(encoder: bertc.Encoder, outputs: Any) -> None:
+    with pytest.raises(bertc.InputError, match=r"list of names|no output 'logits'"):
+        encoder.session.run(GOOD_IDS, ids(0, 5), outputs=outputs)
+
+
 def test_strided_and_wider_arrays_are_the_same_numbers(encoder: bertc.Encoder) -> None:
     expected = encoder.session.run(GOOD_IDS, ids(0, 5))
     strided = np.stack([GOOD_IDS, GOOD_IDS + 1], axis=1)[:, 0]

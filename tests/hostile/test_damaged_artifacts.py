@@ -82,8 +82,9 @@ def test_other_files_get_a_clear_message(content: bytes, tmp_path: Path) -> None
 
 
 def test_missing_file_and_folder_get_a_clear_message(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing.bertc", tmp_path):
-        with pytest.raises(bertc.ArtifactError, match="cannot open"):
+    messages = {tmp_path / "missing.bertc": "cannot open", tmp_path: "is a folder.*bertc compile"}
+    for path, message in messages.items():
+        with pytest.raises(bertc.ArtifactError, match=message):
             bertc.load(path)
 
 

@@ -20,6 +20,10 @@ from bertc.ports import CU_SEQLENS, TOKENS, Port
 Array = np.ndarray[Any, Any]
 
 
+MAX_TENSORS = 100_000
+"""Far beyond any encoder: a config that asks for more is wrong, and building it would never end."""
+
+
 class StoredTensor(Protocol):
     """A tensor of a checkpoint, its elements not yet read."""
 
@@ -121,6 +125,10 @@ class ModelBuilder:
 
     def _tensor(self, name: str, *shape: int) -> str:
         """Ask for a tensor. Returns its name, which is that of the constant."""
+        if len(self._shapes) >= MAX_TENSORS:
+            raise CheckpointError(
+                f"config.json asks for more than {MAX_TENSORS} tensors: check its numbers of layers"
+            )
         if self._shapes.setdefault(name, shape) != shape:
             raise ValueError(f"{name} is used as {self._shapes[name]} and as {shape}")
         return name

@@ -156,6 +156,10 @@ def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
             if not mapped:
                 return _read(path, file, facts.st_size), None
             memory = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    except IsADirectoryError:
+        raise ArtifactError(
+            f"{path} is a folder, not an artifact: a checkpoint must be compiled first (bertc compile)"
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"cannot open {path}: {reason}") from None

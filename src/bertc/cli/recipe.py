@@ -57,7 +57,7 @@ def init(
         text = f"{recipe.to_json()}\n"
     else:
         heading = f"A recipe for bertc compile, from the preset {preset}: {PRESETS[preset].doc}"
-        text = to_yaml(recipe, heading, "Any key may be left out. Nothing is written null.")
+        text = to_yaml(recipe, heading, "Any key may be left out. null stands for no value.")
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bertc.errors import CheckpointError
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -82,10 +84,17 @@ class CheckpointFolder:
         return data
 
     def _parse(self, file: str) -> Any:
+        text = bytes(self.map(file))
         try:
-            return json.loads(bytes(self.map(file)))
+            value = json.loads(text)
+            # JSON can spell half of a surrogate pair, which no terminal and no file can take.
+            if _SURROGATE.search(text):
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise CheckpointError(f"{self.path / file} holds text that is no Unicode") from None
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.path / file} is not valid JSON: {error}") from None
+        return value
 
     def _locate(self, file: str) -> Path:
         relative = PurePosixPath(file)

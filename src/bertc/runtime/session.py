@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +155,8 @@ class Session:
             for port, array in zip(self.inputs, inputs, strict=True)
             if array is not None
         }
+        if isinstance(outputs, str) or not isinstance(outputs, (Iterable, type(None))):
+            raise InputError(f"outputs must be a list of names, found {outputs!r}")
         wanted = self.output_names if outputs is None else tuple(outputs)
         unknown = [name for name in wanted if name not in self.output_names]
         if unknown:
