@@ -174,6 +174,15 @@ std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size
   return peak->second(iterations);
 }
 
+// What compiled this file, and so the kernels: counts of instructions hold for one compiler.
+std::string compiler() {
+#if defined(__clang__)
+  return "Clang " __clang_version__;
+#else
+  return "GCC " __VERSION__;
+#endif
+}
+
 // Reads the array once; the sum keeps the compiler from leaving that out.
 uint64_t read_memory(const Bytes& bytes) {
   const nb::gil_scoped_release release;
@@ -214,6 +223,7 @@ NB_MODULE(_native, m) {
     return names;
   });
 
+  m.def("compiler", compiler);
   m.def("run_peak", run_peak, "isa"_a, "dtype"_a, "iterations"_a);
   m.def("read_memory", read_memory, "bytes"_a);
 
