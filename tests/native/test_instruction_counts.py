@@ -17,7 +17,7 @@ from tests.support.sanitizers import under_address_sanitizer
 
 RECORD: dict[str, Any] = json.loads(instruction_counts.RECORD.read_text("utf-8"))
 TOLERANCE = 0.005
-"""Counts of the same code differ by 0.04 %. Blocks of 128 rows instead of 48 change a product by 0.1 to 1.4 %."""
+"""Counts of the same code differ by 0.04 %; blocks of 128 rows for 48 change a product by 0.1 to 1.4 %."""
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ class Session:
         """Return empty results, and the native core's arguments that fill them."""
         bounds = _ids(batch.cu_seqlens, "cu_seqlens")
         inputs = self._inputs(batch)
-        rows = {SEQUENCES: max(len(bounds) - 1, 0)}
+        rows = {SEQUENCES: max(len(bounds) - 1, 0), TOKENS: max(int(bounds[-1]), 0) if len(bounds) else 0}
         rows |= {
             port.rows: len(array)
             for port, array in zip(self.inputs, inputs, strict=True)
@@ -169,7 +169,7 @@ class Session:
         }
         places = [results.get(port.name) for port in self.outputs]
         return results, (
-            rows.get(TOKENS, 0),
+            rows[TOKENS],
             bounds,
             inputs,
             [None if place is None else place.reshape(-1).view(np.uint8) for place in places],
