@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,7 @@ class Session:
         self._native = _native.Session(program, num_threads)
         self.inputs = tuple(Port(*port) for port in self._native.inputs)
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
+        self._known_inputs = {*_IGNORED, *(port.name for port in self.inputs)}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
         if environment.verbose():
@@ -133,10 +134,10 @@ class Session:
 
     def _inputs(self, batch: PackedBatch) -> list[Array | None]:
         """Return the array of each of the program's inputs, or None."""
-        names = [port.name for port in self.inputs]
-        unknown = batch.inputs.keys() - {*names, *_IGNORED}
-        if unknown:
-            raise InputError(f"this model has no input {min(unknown)!r}, it has: {', '.join(names)}")
+        if not batch.inputs.keys() <= self._known_inputs:
+            unknown = min(batch.inputs.keys() - self._known_inputs)
+            names = ", ".join(port.name for port in self.inputs)
+            raise InputError(f"this model has no input {unknown!r}, it has: {names}")
         return [
             None if array is None else _rows(array, port) if port.columns else _ids(array, port.name)
             for port in self.inputs
@@ -155,7 +156,7 @@ class Session:
             for port, array in zip(self.inputs, inputs, strict=True)
             if array is not None
         }
-        if isinstance(outputs, str) or not isinstance(outputs, (Iterable, type(None))):
+        if outputs is not None and not isinstance(outputs, (list, tuple)):
             raise InputError(f"outputs must be a list of names, found {outputs!r}")
         wanted = self.output_names if outputs is None else tuple(outputs)
         unknown = [name for name in wanted if name not in self.output_names]
