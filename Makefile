@@ -38,13 +38,13 @@ demo: $(VENV)/.demo  ## compile all-MiniLM-L6-v2 to fp32, bf16, int8; measure an
 	$(RUN) benchmarks/demo.py $(if $(STS),--sts "$(STS)")
 
 test: $(VENV)/.test  ## run all tests
-	$(PYTEST) $(if $(ARTIFACTS),--artifacts $(ARTIFACTS)) $(TESTS)
+	$(PYTEST) $(if $(ARTIFACTS),--artifacts=$(ARTIFACTS)) $(TESTS)
 
 test-isa: $(VENV)/.test  ## run what BERTC_ISA changes again, on each lower instruction set of this processor
 	@rm -rf build/test-isa
 	@for isa in $$($(RUN) -c "from bertc import _native; print(*_native.supported_isas()[:-1])"); do \
 	  echo "BERTC_ISA=$$isa"; \
-	  BERTC_ISA=$$isa $(PYTEST) -q -m native --artifacts $(or $(ARTIFACTS),build/test-isa) $(TESTS) || exit 1; \
+	  BERTC_ISA=$$isa $(PYTEST) -q -m native --artifacts=$(or $(ARTIFACTS),build/test-isa) $(TESTS) || exit 1; \
 	done
 
 # $(call sanitized,FOLDER,SANITIZERS): a copy of the package in build/FOLDER/site, and native_tests
