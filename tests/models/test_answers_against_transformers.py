@@ -87,10 +87,10 @@ def test_minilm_embeds_as_sentence_transformers_does(artifacts: Artifacts) -> No
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("pooling", POOLING)
 def test_every_pooling_with_and_without_normalize(
-    artifacts: Artifacts, pooling: str, normalize: bool
+    artifacts: Artifacts, pooling: str, normalize: bool, tmp_path: Path
 ) -> None:
     checkpoint = artifacts.tiny_checkpoint(pooling="mean", normalize=normalize, max_seq_length=40, seed=7)
-    with_pooling = checkpoint.parent / f"{checkpoint.name}-{pooling}"
+    with_pooling = tmp_path / f"{checkpoint.name}-{pooling}"
     with_pooling.mkdir()
     for file in checkpoint.rglob("*"):
         if file.is_file():
