@@ -28,6 +28,7 @@ from bertc.runtime.session import Session
 from tests.support.artifacts import Artifacts
 from tests.support.batches import packed, random_lengths
 from tests.support.preload import compile_library, needs_c_compiler, preloading
+from tests.support.sanitizers import under_thread_sanitizer
 
 pytestmark = pytest.mark.native
 
@@ -38,6 +39,9 @@ CHILD_SECONDS = 120
 TEXTS = ["the man plays guitar", "", "hello world! " * 20, "cat", "\U0001f600 我们在北京"] * 4
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+thread_ids_recur = pytest.mark.skipif(
+    under_thread_sanitizer(), reason="ThreadSanitizer ends a child whose thread has the id of its parent's"
+)
 
 
 @pytest.fixture(params=["fp32", "bf16", "int8"])
@@ -202,6 +206,7 @@ def test_fork_while_other_threads_are_inside_a_call(artifact: Path) -> None:
 
 
 @needs_fork
+@thread_ids_recur
 def test_a_forked_child_can_drop_the_model_and_load_another(artifact: Path) -> None:
     sessions = [Session(open_artifact(artifact).executable, num_threads=2)]
     expected = all_bits(sessions[0])
@@ -219,6 +224,7 @@ def encode_bits(encoder: bertc.Encoder) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@thread_ids_recur
 @pytest.mark.parametrize(
     "method", [name for name in ("fork", "spawn") if name in multiprocessing.get_all_start_methods()]
 )
