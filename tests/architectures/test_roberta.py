@@ -51,6 +51,7 @@ def make_checkpoint(path: Path, head: str, **config: Any) -> Path:
     return path
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("config", CONFIGS)
 def test_compiled_model_equals_transformers(config: str, head: str, tmp_path: Path) -> None:
@@ -77,6 +78,7 @@ def test_compiled_model_equals_transformers(config: str, head: str, tmp_path: Pa
             assert np.abs(ours[kept] - array[kept]).max(initial=0) <= TOLERANCE, (kind, name)
 
 
+@pytest.mark.native
 def test_graph_equals_the_compiled_model_without_positions(tmp_path: Path) -> None:
     """The reference target counts positions as the kernels do."""
     path = make_checkpoint(tmp_path / "model", "embedding")

@@ -34,7 +34,6 @@ def run_script(name: str, *arguments: str) -> Any:
     return json.loads(child.stdout)
 
 
-@pytest.mark.native
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 @pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer takes memory")
 def test_a_process_that_embeds_takes_at_most_120_megabytes(artifacts: Artifacts) -> None:
@@ -44,7 +43,6 @@ def test_a_process_that_embeds_takes_at_most_120_megabytes(artifacts: Artifacts)
     assert max(highest.values()) <= 120, highest
 
 
-@pytest.mark.native
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 @pytest.mark.skipif(under_address_sanitizer(), reason="AddressSanitizer takes memory")
 @pytest.mark.parametrize("dtype", ["int8", "bf16", "fp32"])

@@ -30,8 +30,6 @@ from tests.support.tiny_models import (
     write_weights,
 )
 
-pytestmark = pytest.mark.native
-
 Array = np.ndarray[Any, Any]
 
 SST2 = "sst2-minilm-l6"
@@ -84,6 +82,7 @@ def test_planted_outliers_keep_the_function(planted: Planted) -> None:
     assert np.abs(found - exact).max() <= 2e-4
 
 
+@pytest.mark.native
 def test_the_labels_of_a_trained_model_survive_8_bits(planted: Planted, artifacts: Artifacts) -> None:
     """Which labels flip is chance; it has no part in the error of the margin: nearest has 35.4 dB."""
     path = artifacts.real(SST2, "int8")
@@ -126,6 +125,7 @@ def tiny_classifier(folder: Path, changes: Mapping[str, Any]) -> Path:
 TABLES = [f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")]
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("recipe", ["default", "avx2", "vendor-static"])
 @pytest.mark.parametrize(
     "changes",
@@ -151,6 +151,7 @@ def test_zeros_and_constants_compile(tmp_path: Path, recipe: str, changes: Mappi
         assert abs(one - other) < 0.1
 
 
+@pytest.mark.native
 def test_one_token_calibrates_with_a_warning_and_a_note(tmp_path: Path) -> None:
     """And costs no more than calibrating nothing."""
     source = make_bert_checkpoint(tmp_path / "source", "classification")

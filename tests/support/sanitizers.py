@@ -1,4 +1,4 @@
-"""Tells whether this process runs under a sanitizer, which takes memory, address space and threads of its own."""
+"""Tells whether this process runs under a sanitizer, which takes memory, address space and threads itself."""
 
 from __future__ import annotations
 

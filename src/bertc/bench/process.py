@@ -77,7 +77,9 @@ class EngineProcess:
     def __init__(self, spec: EngineSpec, texts: Sequence[str]) -> None:
         """Convert the checkpoint if need be, and load. Raises ``EngineError`` with what the process said."""
         self.spec = spec
-        self._log = Path(tempfile.mkstemp(prefix="bertc-bench-", suffix=".log")[1])
+        handle, log = tempfile.mkstemp(prefix="bertc-bench-", suffix=".log")
+        os.close(handle)  # the process opens it
+        self._log = Path(log)
         self._pool: ProcessPoolExecutor | None = None
         try:
             if spec.library != OURS:
