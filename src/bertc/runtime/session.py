@@ -24,6 +24,7 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids")
 """Inputs that tokenizers and callers pass to any model."""
 
+_INT32 = np.dtype(np.int32)
 _NUMPY_DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16}
 
 
@@ -65,6 +66,7 @@ class Session:
         self._known_inputs = {*_IGNORED, *(port.name for port in self.inputs)}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
+        self._known_outputs = {port.name for port in self.outputs}
         if environment.verbose():
             sys.stderr.write(f"bertc: {executable.origin}: {self.isa}, {self.num_threads} threads\n")
 
@@ -151,30 +153,26 @@ class Session:
         bounds = _ids(batch.cu_seqlens, "cu_seqlens")
         inputs = self._inputs(batch)
         rows = {SEQUENCES: max(len(bounds) - 1, 0), TOKENS: max(int(bounds[-1]), 0) if len(bounds) else 0}
-        rows |= {
-            port.rows: len(array)
-            for port, array in zip(self.inputs, inputs, strict=True)
-            if array is not None
-        }
+        for port, array in zip(self.inputs, inputs, strict=True):
+            if array is not None:
+                rows[port.rows] = len(array)
         if outputs is not None and not isinstance(outputs, (list, tuple)):
             raise InputError(f"outputs must be a list of names, found {outputs!r}")
-        wanted = self.output_names if outputs is None else tuple(outputs)
-        unknown = [name for name in wanted if name not in self.output_names]
-        if unknown:
+        wanted = self._known_outputs if outputs is None else outputs
+        if not self._known_outputs.issuperset(wanted):
+            unknown = next(name for name in wanted if name not in self._known_outputs)
             known = ", ".join(self.output_names)
-            raise InputError(f"this model has no output {unknown[0]!r}, it has: {known}")
-        results = {
-            port.name: np.empty((rows.get(port.rows, 0), port.columns), _NUMPY_DTYPES[port.dtype])
-            for port in self.outputs
-            if port.name in wanted
-        }
-        places = [results.get(port.name) for port in self.outputs]
-        return results, (
-            rows[TOKENS],
-            bounds,
-            inputs,
-            [None if place is None else place.reshape(-1).view(np.uint8) for place in places],
-        )
+            raise InputError(f"this model has no output {unknown!r}, it has: {known}")
+        results: dict[str, Array] = {}
+        places: list[Array | None] = []
+        for port in self.outputs:
+            place = None
+            if port.name in wanted:
+                shape = (rows.get(port.rows, 0), port.columns)
+                results[port.name] = array = np.empty(shape, _NUMPY_DTYPES[port.dtype])
+                place = array.reshape(-1).view(np.uint8)
+            places.append(place)
+        return results, (rows[TOKENS], bounds, inputs, places)
 
 
 def _rows(array: Array, port: Port) -> Array:
@@ -190,6 +188,8 @@ def _rows(array: Array, port: Port) -> Array:
 
 def _ids(array: Array, name: str) -> Array:
     """Return a one-dimensional, contiguous int32 array; wider integers are narrowed if they fit."""
+    if type(array) is np.ndarray and array.dtype is _INT32 and array.ndim == 1 and array.flags.c_contiguous:
+        return array  # as tokenizers give them: half of what binding a short call costs would be below
     array = np.asarray(array)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(
