@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.ir import formulas
+from bertc.ir import formulas, reference
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from tests.support import tiny_graphs
 
@@ -78,7 +78,7 @@ class Builder:
         return Graph(tiny_graphs.IDS, self.constants, tuple(self.nodes), self.outputs, "typed")
 
 
-ACTIVATIONS = ("none", "gelu", "gelu_tanh", "relu", "tanh")
+ACTIVATIONS = ("none", *reference.ACTIVATIONS)
 
 
 def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None:
@@ -106,8 +106,9 @@ def _is_comparable(value: str) -> bool:
 
 def _linear_operands(builder: Builder) -> tuple[str, str, str]:
     shape = builder.shape
-    residual = builder.activation("residual", shape.out) if shape.choice % 2 else ""
-    return builder.normal("bias", shape.out), residual, ACTIVATIONS[shape.choice % len(ACTIVATIONS)]
+    turn, index = divmod(shape.choice, len(ACTIVATIONS))
+    residual = builder.activation("residual", shape.out) if (turn + index) % 2 else ""
+    return builder.normal("bias", shape.out), residual, ACTIVATIONS[index]
 
 
 def layer_norm(builder: Builder) -> None:
@@ -215,7 +216,8 @@ def embed(builder: Builder) -> None:
 
 
 def pool(builder: Builder) -> None:
-    mode = ("cls", "mean", "max")[builder.shape.choice % 3]
+    modes = tuple(reference.POOLINGS)
+    mode = modes[builder.shape.choice % len(modes)]
     x = builder.activation("x", builder.shape.columns)
     builder.result(*builder.node("pool", [x, "cu_seqlens"], ["y"], mode=mode))
 
@@ -226,6 +228,15 @@ def select_rows(builder: Builder) -> None:
     (rows,) = builder.node("select_rows", [builder.activation("x", shape.columns), "selected"], ["rows"])
     operands = [rows, builder.normal("w", shape.out, shape.columns), builder.normal("b", shape.out)]
     builder.result(rows, *builder.node("linear", operands, ["y"], activation="none"))
+
+
+def concat(builder: Builder) -> None:
+    shape = builder.shape
+    operands = [builder.activation("a", shape.columns), builder.activation("b", shape.out)]
+    (both,) = builder.node("concat", operands, ["both"])
+    weight = builder.normal("w", shape.out, shape.columns + shape.out)
+    product = [both, weight, builder.normal("bias", shape.out)]
+    builder.result(both, *builder.node("linear", product, ["y"], activation="none"))
 
 
 def normalize(builder: Builder) -> None:
@@ -247,6 +258,7 @@ CASES: dict[str, Callable[[Builder], None]] = {
         embed,
         pool,
         select_rows,
+        concat,
         normalize,
     )
 }

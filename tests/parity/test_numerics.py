@@ -45,8 +45,8 @@ def _activate(x: Array, activation: str, isa: str) -> Array:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
-def test_gelu_is_within_a_millionth(activation: str, isa: str) -> None:
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "silu", "quick_gelu", "mish"])
+def test_gelu_and_its_kin_are_within_a_millionth(activation: str, isa: str) -> None:
     near = np.linspace(-8, 8, 64 * COLUMNS, dtype=np.float32)
     far = np.array([-1e4, -100, -20, -1e-6, -0.0, 0.0, 1e-6, 20, 100, 1e4] * 32, np.float32)
     x = np.concatenate([near, far])
@@ -55,9 +55,27 @@ def test_gelu_is_within_a_millionth(activation: str, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_tanh_is_within_a_millionth(isa: str) -> None:
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "log1p_relu"])
+def test_bounded_and_slow_functions_are_within_a_millionth(activation: str, isa: str) -> None:
     x = np.linspace(-50, 50, 64 * COLUMNS, dtype=np.float32)
-    assert np.abs(_activate(x, "tanh", isa) - np.tanh(x.astype(np.float64))).max() <= 1e-6
+    expected = reference.ACTIVATIONS[activation](x)
+    assert np.abs(_activate(x, activation, isa) - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_logarithm_of_any_size_is_right_to_a_few_units_in_the_last_place(isa: str) -> None:
+    x = np.logspace(-30, 37, 64 * COLUMNS, dtype=np.float32)
+    error = np.abs(_activate(x, "log1p_relu", isa) - np.log1p(x.astype(np.float64)))
+    assert (error / np.maximum(1, np.log1p(x))).max() <= 3e-7
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("activation", list(reference.ACTIVATIONS))
+def test_no_activation_loses_the_largest_numbers(activation: str, isa: str) -> None:
+    x = np.array([-1e30, -1e4, 1e4, 1e30] * 16, np.float32)
+    expected = reference.ACTIVATIONS[activation](x)
+    error = np.abs(_activate(x, activation, isa) - expected)
+    assert (error / np.abs(x)).max() <= 1e-6
 
 
 @pytest.mark.parametrize(("compute_dtype", "bound"), [("f32", 1e-6), ("bf16", 2**-7)])

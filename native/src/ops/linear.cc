@@ -89,8 +89,9 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
   gemm.b = binder.tensor("weight", kind.dtype, {blocks, groups, kBlockColumns, kind.depth}).data;
   gemm.depth_groups = groups;
   gemm.bias = binder.tensor("bias", DType::kF32, {out.padded_columns()}).as<float>();
-  gemm.activation =
-      static_cast<Activation>(binder.choice("activation", {"none", "gelu", "gelu_tanh", "relu", "tanh"}));
+  gemm.activation = static_cast<Activation>(binder.choice(
+      "activation",
+      {"none", "gelu", "gelu_tanh", "relu", "tanh", "sigmoid", "silu", "quick_gelu", "mish", "log1p_relu"}));
   gemm.out_stride = out.padded_columns();
   gemm.output = output_of(binder, out, kind);
   if (binder.has("residual")) {

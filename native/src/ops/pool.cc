@@ -52,7 +52,8 @@ std::unique_ptr<Op> make_pool(Binder& binder, const Kernels& kernels) {
   const Buffer& x = binder.input("x", DType::kF32);
   binder.require(x.rows == Rows::kTokens, "x must have a row per token");
   binder.cu_seqlens();
-  const auto mode = static_cast<Pooling>(binder.choice("mode", {"cls", "mean", "max"}));
+  const auto mode = static_cast<Pooling>(binder.choice(
+      "mode", {"cls", "mean", "max", "lasttoken", "sum", "mean_sqrt_len_tokens", "weightedmean"}));
   return std::make_unique<PoolOp>(x, binder.output(0, DType::kF32, x.columns, Rows::kSequences), mode,
                                   kernels.pool);
 }

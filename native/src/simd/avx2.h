@@ -59,6 +59,11 @@ struct Avx2 {
   static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) {
     return {_mm256_mul_ps(a.low, power_of_two(n.low)), _mm256_mul_ps(a.high, power_of_two(n.high))};
   }
+  static BERTC_INLINE __m256 exponent_of(__m256 a) {
+    const __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(a), 23);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127)));
+  }
+  static BERTC_INLINE F32 exponent(F32 a) { return {exponent_of(a.low), exponent_of(a.high)}; }
   static BERTC_INLINE float sum(F32 a) {
     const __m256 eight = _mm256_add_ps(a.low, a.high);
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

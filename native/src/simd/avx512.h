@@ -31,6 +31,7 @@ struct Avx512 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
   static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) { return _mm512_scalef_ps(a, n); }
+  static BERTC_INLINE F32 exponent(F32 a) { return _mm512_getexp_ps(a); }
   static BERTC_INLINE float sum(F32 a) { return _mm512_reduce_add_ps(a); }
   static BERTC_INLINE float largest(F32 a) { return _mm512_reduce_max_ps(a); }
   static BERTC_INLINE float smallest(F32 a) { return _mm512_reduce_min_ps(a); }

@@ -1,7 +1,7 @@
 // The vector vocabulary in plain C++: 16 lanes, any processor. It defines what each word means;
 // avx2.h and avx512.h say the same words in instructions.
 //
-// Words on floats: load store set add sub mul div fma min max min_abs round scale_exp2 sum largest
+// Words on floats: load store set add sub mul div fma min max min_abs round scale_exp2 exponent sum largest
 // smallest sum_of_four largest_of_four spread store_four keep_lanes look_up. On integers: to_int to_float
 // load_int set_int sub_int mul_int. On the way to and from memory: store_u8 load_i8 load_f16 load_bf16
 // store_bf16 transpose_words.
@@ -90,6 +90,10 @@ struct Scalar16 {
   static BERTC_INLINE F32 round(F32 a) { return (a + 12582912.0f) - 12582912.0f; }
   // a * 2^n for an integral n in -126..127.
   static BERTC_INLINE F32 scale_exp2(F32 a, F32 n) { return a * (F32)((to_int(n) + 127) << 23); }
+  // The largest integer n with 2^n <= a, for a normal number a > 0.
+  static BERTC_INLINE F32 exponent(F32 a) {
+    return map([&](int i) { return static_cast<float>(static_cast<int>(((U32)a)[i] >> 23) - 127); });
+  }
   // Horizontal words add in the order of the instructions: halves, quarters, pairs.
   template <class Body>
   static BERTC_INLINE float reduce(F32 a, Body body) {

@@ -15,7 +15,7 @@ from bertc.ir.op import Op, Operand, Types
 
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
 """The values of the attribute ``activation``: what may be fused into an op that has it."""
-POOLING_MODES = ("cls", "mean", "max")
+POOLING_MODES = tuple(reference.POOLINGS)
 
 _IMPORTED = frozenset({"imported"})
 _BEFORE_TYPES = frozenset({"fused"})
@@ -178,6 +178,9 @@ OPS: Mapping[str, Op] = {
             rules.select_rows,
             reference.select_rows,
             features=("select_rows",),
+        ),
+        Op(
+            "concat", _ANY, (Operand("a"), Operand("b")), rules.concat, reference.concat, features=("concat",)
         ),
         Op("normalize", _ANY, _X, rules.elementwise, reference.normalize, in_place="x"),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,43 @@ def tanh(x: Array) -> Array:
     return np.tanh(x).astype(np.float32)
 
 
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": relu, "tanh": tanh}
+def sigmoid(x: Array) -> Array:
+    """Compute 1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right answer, 0
+        return np.asarray(1 / (1 + np.exp(-x.astype(np.float64))), np.float32)
+
+
+def silu(x: Array) -> Array:
+    """Compute x sigmoid(x) (arXiv:1606.08415, sec. 2)."""
+    return x * sigmoid(x)
+
+
+def quick_gelu(x: Array) -> Array:
+    """Compute x sigmoid(1.702 x), the sigmoid approximation of GELU (arXiv:1606.08415, sec. 2)."""
+    return x * sigmoid(np.float32(1.702) * x)
+
+
+def mish(x: Array) -> Array:
+    """Compute x tanh(log(1 + exp(x))) (Misra 2019, arXiv:1908.08681, eq. 1)."""
+    return np.asarray(x * np.tanh(np.logaddexp(0, x.astype(np.float64))), np.float32)
+
+
+def log1p_relu(x: Array) -> Array:
+    """Compute log(1 + max(x, 0)), the saturation of SPLADE (Formal et al. 2021, arXiv:2107.05720, eq. 1)."""
+    return np.asarray(np.log1p(np.maximum(x.astype(np.float64), 0)), np.float32)
+
+
+ACTIVATIONS = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": relu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "silu": silu,
+    "quick_gelu": quick_gelu,
+    "mish": mish,
+    "log1p_relu": log1p_relu,
+}
 
 
 def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) -> Array:
@@ -216,13 +253,30 @@ def attention(
 
 
 def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:
-    """Reduce each sequence to one row, its first token, mean or maximum: [sequences, hidden]."""
-    sequences = [x[start:stop] for start, stop in itertools.pairwise(cu_seqlens)]
-    if mode == "cls":
-        return np.stack([rows[0] for rows in sequences])
-    if mode == "max":
-        return np.stack([rows.max(axis=0) for rows in sequences])
-    return np.stack([rows.mean(axis=0, dtype=np.float64) for rows in sequences]).astype(np.float32)
+    """Reduce each sequence to one row by one of ``POOLINGS``: [sequences, hidden]."""
+    sequences = [x[start:stop].astype(np.float64) for start, stop in itertools.pairwise(cu_seqlens)]
+    return np.stack([POOLINGS[mode](rows) for rows in sequences]).astype(np.float32)
+
+
+def _weighted_mean(rows: Array) -> Array:
+    return np.asarray(np.average(rows, axis=0, weights=np.arange(1, len(rows) + 1)))
+
+
+POOLINGS: dict[str, Callable[[Array], Array]] = {
+    "cls": lambda rows: rows[0],
+    "mean": lambda rows: rows.mean(axis=0),
+    "max": lambda rows: rows.max(axis=0),
+    "lasttoken": lambda rows: rows[-1],
+    "sum": lambda rows: rows.sum(axis=0),
+    "mean_sqrt_len_tokens": lambda rows: rows.sum(axis=0) / math.sqrt(len(rows)),
+    "weightedmean": _weighted_mean,
+}
+"""The rows [tokens, hidden] of one sequence as one row, by the names that sentence-transformers has."""
+
+
+def concat(a: Array, b: Array) -> Array:
+    """Put the columns of two arrays side by side."""
+    return np.concatenate([a, b], axis=1)
 
 
 def select_rows(x: Array, selected: Array) -> Array:

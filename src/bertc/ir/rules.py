@@ -68,6 +68,13 @@ def add(types: Types, _: Attributes) -> Result:
     return (a,)
 
 
+def concat(types: Types, _: Attributes) -> Result:
+    """Return the rows of ``a`` and ``b``, with the columns of both."""
+    a, b = _rows(types, "a", DType.F32), _rows(types, "b", DType.F32)
+    _same(b.shape[0], a.shape[0], "rows of b")
+    return (TensorType(DType.F32, (a.shape[0], _width(a) + _width(b))),)
+
+
 def embed(types: Types, attributes: Attributes) -> Result:
     """Return a row for each token, as wide as the tables, of which there are one to four."""
     width: Dimension = 0

@@ -191,6 +191,16 @@ void finish_tile(const Gemm& gemm, const Sum* sums, std::size_t stride, const Ti
       return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::relu<V>(x); });
     case Activation::kTanh:
       return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::tanh<V>(x); });
+    case Activation::kSigmoid:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::sigmoid<V>(x); });
+    case Activation::kSilu:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::swish<V>(x, 1.0f); });
+    case Activation::kQuickGelu:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::swish<V>(x, 1.702f); });
+    case Activation::kMish:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::mish<V>(x); });
+    case Activation::kLog1pRelu:
+      return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::log1p_relu<V>(x); });
   }
 }
 

@@ -34,7 +34,18 @@
 
 namespace bertc {
 
-enum class Activation : int32_t { kNone, kGelu, kGeluTanh, kRelu, kTanh };
+enum class Activation : int32_t {
+  kNone,
+  kGelu,
+  kGeluTanh,
+  kRelu,
+  kTanh,
+  kSigmoid,
+  kSilu,
+  kQuickGelu,
+  kMish,
+  kLog1pRelu
+};
 
 // int32: the exact sums minus zero points, before any scale (int8 only; tests compare them).
 enum class GemmOutput : int32_t { kF32, kBf16, kU8, kI32 };

@@ -6,7 +6,15 @@
 
 namespace bertc {
 
-enum class Pooling : int32_t { kCls, kMean, kMax };
+enum class Pooling : int32_t {
+  kCls,
+  kMean,
+  kMax,
+  kLastToken,
+  kSum,
+  kMeanSqrtLength,  // the sum over the root of the number of tokens
+  kWeightedMean     // token i of a sequence counts i + 1 times
+};
 
 struct Pool {
   const float* x;

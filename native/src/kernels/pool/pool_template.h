@@ -6,22 +6,42 @@
 
 namespace bertc::pool {
 
+// What the sum over a sequence's tokens is multiplied by.
+inline float factor_of(Pooling mode, float length) {
+  switch (mode) {
+    case Pooling::kMean:
+      return 1.0f / length;
+    case Pooling::kMeanSqrtLength:
+      return 1.0f / __builtin_sqrtf(length);
+    case Pooling::kWeightedMean:
+      return 2.0f / (length * (length + 1.0f));
+    default:
+      return 1.0f;
+  }
+}
+
 template <class V>
 void run(const Pool& in) {
   using F32 = typename V::F32;
   for (std::size_t s = 0; s < in.sequences; ++s) {
     const auto first = static_cast<std::size_t>(in.cu_seqlens[s]);
     const auto last = static_cast<std::size_t>(in.cu_seqlens[s + 1]);
-    const F32 inverse = V::set(1.0f / static_cast<float>(last - first));
+    const std::size_t start = in.mode == Pooling::kLastToken ? last - 1 : first;
+    const std::size_t stop = in.mode == Pooling::kCls ? first + 1 : last;
+    const F32 factor = V::set(factor_of(in.mode, static_cast<float>(last - first)));
     for (std::size_t i = 0; i < in.padded_columns; i += 16) {
-      F32 value = V::load(in.x + first * in.padded_columns + i);
-      const std::size_t read = in.mode == Pooling::kCls ? first + 1 : last;
-      for (std::size_t token = first + 1; token < read; ++token) {
+      F32 value = V::load(in.x + start * in.padded_columns + i);
+      for (std::size_t token = start + 1; token < stop; ++token) {
         const F32 next = V::load(in.x + token * in.padded_columns + i);
-        value = in.mode == Pooling::kMean ? V::add(value, next) : V::max(value, next);
+        if (in.mode == Pooling::kMax) {
+          value = V::max(value, next);
+        } else if (in.mode == Pooling::kWeightedMean) {
+          value = V::fma(next, V::set(static_cast<float>(token - first + 1)), value);
+        } else {
+          value = V::add(value, next);
+        }
       }
-      V::store(in.out + s * in.padded_columns + i,
-               in.mode == Pooling::kMean ? V::mul(value, inverse) : value);
+      V::store(in.out + s * in.padded_columns + i, V::mul(value, factor));
     }
   }
 }
