@@ -43,11 +43,11 @@ LADDER: dict[str, set[str]] = {
     "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
     "architectures": {"errors", "ir", "ports"},
     "heads": {"architectures"},
-    "frontends": {"architectures", "artifact", "errors", "heads", "ir"},
+    "frontends": {"architectures", "artifact", "errors", "heads", "ir", "ports"},
     "lowering": {"artifact", "errors", "ir", "ports"},
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports"},
-    "encoder": {"artifact", "errors", "runtime", "task_table"},
+    "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "runtime", "task_table"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},

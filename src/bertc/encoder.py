@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.errors import ArtifactError, InputError
+from bertc.ports import SELECTED, SEQUENCES
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items, count_tokens
@@ -32,7 +33,15 @@ class ModelOutput:
     pooler_output: FloatArray | None = None
     """[batch, hidden]; zero for a row without a token."""
     logits: FloatArray | None = None
-    """[batch, labels] or, for token classification, [batch, seq, labels]."""
+    """[batch, labels], or [batch, seq, labels] of each token; [batch, seq, vocabulary] of a masked LM."""
+    start_logits: FloatArray | None = None
+    """[batch, seq]: where the answer to a question starts."""
+    end_logits: FloatArray | None = None
+    """[batch, seq]: where it ends."""
+    prediction_logits: FloatArray | None = None
+    """[batch, seq, vocabulary]: the masked words, of a model with both heads of BERT's pretraining."""
+    seq_relationship_logits: FloatArray | None = None
+    """[batch, 2]: whether the second text follows the first, of such a model."""
 
 
 class WrongTaskError(InputError, AttributeError):
@@ -108,11 +117,20 @@ class Encoder:
         places = {field.name for field in dataclasses.fields(ModelOutput)}
         ports = [port for port in self.info.outputs if port.name in places]
         if len(layout.packed.cu_seqlens) > 1:
-            results = self.session.run_batch(layout.packed, outputs=[port.name for port in ports])
+            batch = layout.packed
+            if any(port.rows == SELECTED for port in self.session.inputs):
+                batch = batch.selecting(np.arange(batch.cu_seqlens[-1], dtype=np.int32))
+            results = self.session.run_batch(batch, outputs=[port.name for port in ports])
         else:
             results = {port.name: np.empty((0, port.columns), np.float32) for port in ports}
-        spread = {"tokens": layout.spread_tokens, "sequences": layout.spread_sequences}
-        return ModelOutput(**{port.name: spread[port.rows](results[port.name]) for port in ports})
+        spread = {SEQUENCES: layout.spread_sequences}
+        arrays = {
+            port.name: spread.get(port.rows, layout.spread_tokens)(results[port.name]) for port in ports
+        }
+        if columns := TASKS[self.info.task].columns:
+            whole = arrays.pop(TASKS[self.info.task].output)
+            arrays |= {name: whole[..., index] for index, name in enumerate(columns)}
+        return ModelOutput(**arrays)
 
     def __getattr__(self, name: str) -> Any:
         if any(name in task.methods for task in TASKS.values()):

@@ -57,7 +57,7 @@ def test_half_precision_and_sharded_weights_equal_transformers(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hidden_act": "silu"}, "hidden_act 'silu' is not supported, only gelu, gelu_new"),
+        ({"hidden_act": "laplace"}, "hidden_act 'laplace' is not supported, only gelu, gelu_python"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not supp"),
         ({"is_decoder": True}, "is_decoder is set: only encoders"),
         ({"hidden_size": 0}, "hidden_size is 0, expected a positive integer"),

@@ -160,8 +160,8 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
         "model_type 'gpt2'.*not supported. Supported are BertModel, BertForSeq",
     ),
     "unknown class": (
-        lambda p: _edit_json(p / "config.json", architectures=["BertForMaskedLM"]),
-        r"\['BertForMaskedLM'\], which is not supported",
+        lambda p: _edit_json(p / "config.json", architectures=["BertLMHeadModel"]),
+        r"\['BertLMHeadModel'\], which is not supported",
     ),
     "label gap": (
         lambda p: _edit_json(

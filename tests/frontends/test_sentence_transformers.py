@@ -7,7 +7,8 @@ import pytest
 
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
-from bertc.frontends.sentence_transformers import SentenceModules, read_modules
+from bertc.frontends.sentence_transformers import read_modules
+from bertc.heads import SentenceModule
 from tests.support.tiny_models import write_json
 
 
@@ -26,35 +27,40 @@ def test_a_folder_without_modules_is_a_plain_encoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pooling", "mode"),
+    ("pooling", "modes"),
     [
-        ({"pooling_mode_mean_tokens": True}, "mean"),
-        ({"word_embedding_dimension": 32}, "mean"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-        ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": False}, "max"),
-        ({"pooling_mode": "cls"}, "cls"),
-        ({"pooling_mode": "pooler"}, "pooler"),
+        ({"pooling_mode_mean_tokens": True}, ("mean",)),
+        ({"word_embedding_dimension": 32}, ("mean",)),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, ("cls",)),
+        ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}, ("max", "mean")),
+        ({"pooling_mode_lasttoken": True}, ("lasttoken",)),
+        ({"pooling_mode_weightedmean_tokens": True}, ("weightedmean",)),
+        ({"pooling_mode": "cls"}, ("cls",)),
+        ({"pooling_mode": ["mean", "cls"], "pooling_mode_max_tokens": True}, ("mean", "cls")),
+        ({"pooling_mode": "pooler"}, ("pooler",)),
     ],
 )
-def test_pooling_modes(pooling: dict[str, Any], mode: str, tmp_path: Path) -> None:
-    folder = _folder(tmp_path, ["Transformer", "Pooling", "Normalize"], pooling)
-    assert read_modules(folder) == SentenceModules("0_Transformer/", mode, normalize=True)
+def test_pooling_modes(pooling: dict[str, Any], modes: tuple[str, ...], tmp_path: Path) -> None:
+    modules = read_modules(_folder(tmp_path, ["Transformer", "Pooling", "Dropout", "Normalize"], pooling))
+    assert modules is not None and (modules.subfolder, modules.head) == ("0_Transformer/", "embedding")
+    assert modules.modules == (SentenceModule("pooling", modes), SentenceModule("normalize"))
 
 
 @pytest.mark.parametrize(
     ("kinds", "pooling", "message"),
     [
-        (["Transformer", "Pooling", "Dense"], {}, "modules are Transformer -> Pooling -> Dense; supported"),
-        (["Transformer"], {}, "modules are Transformer; supported"),
-        ([], {}, "modules are none"),
-        (["Transformer", "Pooling"], {"pooling_mode_cls_token": True}, r"2 pooling modes \(cls, mean\)"),
-        (["Transformer", "Pooling"], {"pooling_mode_mean_tokens": False}, r"0 pooling modes \(none\)"),
         (
-            ["Transformer", "Pooling"],
-            {"pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True},
-            "pooling mode 'lasttoken' is not supported, only cls, mean, max",
+            ["Transformer", "Pooling", "LSTM"],
+            {},
+            "the module 'LSTM' is not supported, only Transformer, Pool",
         ),
-        (["Transformer", "Pooling"], {"pooling_mode": "weightedmean"}, "'weightedmean' is not supported"),
+        (["Transformer"], {}, "nothing after the Transformer makes no model"),
+        (["Transformer", "Pooling", "SpladePooling"], {}, "pooling -> splade after the Transformer makes no"),
+        ([], {}, "the first module is missing"),
+        (["WordEmbeddings", "Pooling"], {}, "the first module is WordEmbeddings"),
+        (["Transformer", "Pooling"], {"pooling_mode": "best"}, "pooling mode 'best' is not supported"),
+        (["Transformer", "Pooling"], {"pooling_mode": ["mean", 3]}, "pooling mode 3 is not supported"),
+        (["Transformer", "Pooling"], {"pooling_mode": []}, "pooling mode None is not supported"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

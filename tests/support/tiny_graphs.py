@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bertc.architectures import ConfigReader, ModelBuilder, bert
-from bertc.heads import HEADS, HeadOptions
+from bertc.heads import HEADS, HeadContext, HeadOptions, SentenceModule
 from bertc.ir import interpreter
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
@@ -88,9 +88,11 @@ def bert_graph(
     if tensors is None:
         tensors = bert_tensors(full, head, seed=seed, prefix="")
     builder = ModelBuilder({name: _Loaded(array) for name, array in tensors.items()})
-    hidden = bert.encoder(builder, bert.read_config(ConfigReader(full)))
-    options = HeadOptions(len(full["id2label"]), pooling=pooling)
-    return builder.graph(HEADS[head].outputs(builder, hidden, bert.FAMILY.heads[head], options))
+    settings = bert.read_config(ConfigReader(full))
+    hidden = bert.encoder(builder, settings)
+    options = HeadOptions(len(full["id2label"]), (SentenceModule("pooling", (pooling,)),))
+    context = HeadContext(builder, hidden, settings, HEADS[head].spelling, options)
+    return builder.graph(HEADS[head].outputs(context))
 
 
 class _Loaded:

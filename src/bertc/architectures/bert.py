@@ -10,9 +10,16 @@ from bertc.ports import CU_SEQLENS
 
 _ACTIVATIONS = {
     "gelu": "gelu",
+    "gelu_python": "gelu",
     "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "mish": "mish",
+    "tanh": "tanh",
 }
 
 
@@ -95,9 +102,4 @@ FAMILY = Family(
     matches={"bert": "Bert"},
     read_config=read_config,
     encoder=encoder,
-    heads={
-        "embedding": {"pooler": "pooler.dense"},
-        "classification": {"dense": "pooler.dense", "activation": "tanh", "output": "classifier"},
-        "token_classification": {"output": "classifier"},
-    },
 )

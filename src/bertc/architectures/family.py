@@ -52,14 +52,20 @@ class Family:
     """Reads sizes and options; problems go into the reader, which reports them together."""
     encoder: Callable[[ModelBuilder, EncoderConfig], str]
     """Appends the encoder and returns its last hidden state [tokens, hidden_size]."""
-    heads: Mapping[str, Spelling]
-    """Name of a head (``bertc.heads``) -> how this family spells it; others are not supported."""
+    spellings: Mapping[str, Spelling] = field(default_factory=lambda: MappingProxyType({}))
+    """Name of a head (``bertc.heads``) -> the words of its spelling that are others than BERT's."""
+    lacks: frozenset[str] = frozenset()
+    """The heads that no class of this family has."""
     renames: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType(
             {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
         )
     )
     """Old endings of tensor names -> today's."""
+
+    def spelling(self, head: str, usual: Spelling) -> Spelling:
+        """How this family spells a head, whose ``usual`` spelling is BERT's."""
+        return {**usual, **self.spellings.get(head, {})}
 
 
 class ConfigReader:

@@ -15,7 +15,7 @@ import numpy as np
 from bertc.errors import CheckpointError
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.reference import TABLES
-from bertc.ports import CU_SEQLENS, TOKENS, Port
+from bertc.ports import CU_SEQLENS, SELECTED, TOKENS, Port
 
 Array = np.ndarray[Any, Any]
 
@@ -47,6 +47,8 @@ class ModelBuilder:
         """``tensors`` go by name, without what a checkpoint puts before all names."""
         self._tensors = tensors
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._stored: dict[str, str] = {}
+        self._constants: dict[str, Constant] = {}
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
@@ -89,13 +91,28 @@ class ModelBuilder:
         operands = {ids: ids, table: weight, "cu_seqlens": CU_SEQLENS}
         return self.op("embed", name, operands, columns=columns, first_position=first_position)
 
-    def linear(self, name: str, x: str, out_features: int, *, module: str | None = None) -> str:
-        """A dense layer: ``module.weight`` [out_features, columns of x] and ``module.bias``."""
+    def linear(
+        self,
+        name: str,
+        x: str,
+        out_features: int,
+        *,
+        module: str | None = None,
+        bias: bool = True,
+        tied_weight: str = "",
+        tied_bias: str = "",
+    ) -> str:
+        """A dense layer: ``module.weight`` [out_features, columns of x] and, if it has one, ``module.bias``.
+
+        ``tied_weight`` and ``tied_bias`` are tensors that stand for them where the checkpoint has no others.
+        """
         module = name if module is None else module
         operands = {
             "x": x,
-            "weight": self._tensor(f"{module}.weight", out_features, self._columns[x]),
-            "bias": self._tensor(f"{module}.bias", out_features),
+            "weight": self._tensor(f"{module}.weight", out_features, self._columns[x], tied=tied_weight),
+            "bias": self._tensor(f"{module}.bias", out_features, tied=tied_bias)
+            if bias
+            else self._zeros(f"{module}.bias", out_features),
         }
         return self.op("linear", name, operands, activation="none", columns=out_features)
 
@@ -109,6 +126,15 @@ class ModelBuilder:
         """The sum of two values."""
         return self.op("add", name, {"a": a, "b": b})
 
+    def concat(self, name: str, a: str, b: str) -> str:
+        """The columns of two values side by side."""
+        return self.op("concat", name, {"a": a, "b": b}, columns=self._columns[a] + self._columns[b])
+
+    def select(self, name: str, x: str) -> str:
+        """The rows of the tokens that callers select."""
+        self._inputs[SELECTED] = Port(SELECTED, "i32", SELECTED)
+        return self.op("select_rows", name, {"x": x, "selected": SELECTED})
+
     def pool(self, name: str, x: str, mode: str) -> str:
         """A row for each sequence, of its tokens' rows."""
         return self.op("pool", name, {"x": x, "cu_seqlens": CU_SEQLENS}, mode=mode)
@@ -120,24 +146,36 @@ class ModelBuilder:
     def graph(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""
         self._check_tensors()
-        constants = {name: Constant(DType.F32, self._tensors[name].read()) for name in self._shapes}
+        stored = {name: Constant(DType.F32, self._find(name).read()) for name in self._shapes}
+        constants = {**stored, **self._constants}
         return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
 
-    def _tensor(self, name: str, *shape: int) -> str:
-        """Ask for a tensor. Returns its name, which is that of the constant."""
+    def _tensor(self, name: str, *shape: int, tied: str = "") -> str:
+        """Ask for a tensor, or for the one it is tied to. Returns its name, which is that of the constant."""
         if len(self._shapes) >= MAX_TENSORS:
             raise CheckpointError(
                 f"config.json asks for more than {MAX_TENSORS} tensors: check its numbers of layers"
             )
         if self._shapes.setdefault(name, shape) != shape:
             raise ValueError(f"{name} is used as {self._shapes[name]} and as {shape}")
+        if tied and name not in self._tensors:
+            self._stored[name] = tied
         return name
 
+    def _zeros(self, name: str, length: int) -> str:
+        """Make a constant that the checkpoint does not have."""
+        self._constants[name] = Constant(DType.F32, np.zeros(length, np.float32))
+        return name
+
+    def _find(self, name: str) -> StoredTensor:
+        return self._tensors[self._stored.get(name, name)]
+
     def _check_tensors(self) -> None:
-        missing = [name for name in self._shapes if name not in self._tensors]
+        shapes = {self._stored.get(name, name): shape for name, shape in self._shapes.items()}
+        missing = [name for name in shapes if name not in self._tensors]
         wrong = [
             f"{name} is {list(self._tensors[name].shape)}, expected {list(shape)}"
-            for name, shape in self._shapes.items()
+            for name, shape in shapes.items()
             if name in self._tensors and self._tensors[name].shape != shape
         ]
         problems = []

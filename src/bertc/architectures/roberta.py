@@ -14,17 +14,21 @@ def _read_config(reader: ConfigReader) -> EncoderConfig:
     return dataclasses.replace(bert.read_config(reader), first_position=first_position)
 
 
+_LM_HEAD = {
+    "dense": "lm_head.dense",
+    "activation": "gelu",
+    "layer_norm": "lm_head.layer_norm",
+    "decoder": "lm_head.decoder",
+    "bias": "lm_head.bias",
+}
 FAMILY = Family(
     matches={"roberta": "Roberta"},
     read_config=_read_config,
     encoder=bert.encoder,
-    heads={
-        "embedding": {"pooler": "pooler.dense"},
-        "classification": {
-            "dense": "classifier.dense",
-            "activation": "tanh",
-            "output": "classifier.out_proj",
-        },
-        "token_classification": {"output": "classifier"},
+    spellings={
+        "classification": {"dense": "classifier.dense", "output": "classifier.out_proj"},
+        "masked_lm": _LM_HEAD,
+        "sparse": _LM_HEAD,
     },
+    lacks=frozenset({"next_sentence", "pretraining"}),
 )

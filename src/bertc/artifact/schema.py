@@ -176,7 +176,7 @@ def _check_facts(manifest: Manifest) -> None:
     if task is None:  # of a newer version: loading says so
         return
     read = info.output(task.output)
-    labels = len(info.labels) if task.compares == "decisions" else None
+    labels = len(info.labels) if task.labeled else None
     if read is None or (read.dtype, read.rows) != ("f32", task.rows) or labels not in (None, read.columns):
         raise ArtifactError(
             f"the program's output {task.output!r} does not fit the task {task.name} (found {read}, expected "

@@ -20,6 +20,7 @@ from bertc.files.texts import Record
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
 from bertc.ir.reference import TABLES
+from bertc.ports import SELECTED
 from bertc.recipe import Calibration
 from bertc.runtime.progress import progress
 from bertc.runtime.tokenization import Tokenizer
@@ -76,6 +77,10 @@ def read_calibration_data(
         if len(chosen) == 1:
             facts = dataclasses.replace(found.held_out.facts, name=f"{name}, which it was calibrated on")
             found = dataclasses.replace(found, held_out=dataclasses.replace(found.held_out, facts=facts))
+    if any(port.rows == SELECTED for port in model.graph.inputs):
+        found = dataclasses.replace(
+            found, samples=encode.masked(found.samples), held_out=encode.masked(found.held_out)
+        )
     if found.samples.facts.samples < FEW:
         warnings.warn(
             f"few calibration samples ({found.samples.facts.samples}) in {name}: ranges that fit them may fit"
@@ -103,6 +108,7 @@ class _Encoder:
         self._length = min(calibration.max_length or limit, limit)
         self._rows = _table_rows(model.graph)
         self._tokenizer = Tokenizer(model.tokenizer_json, self._length)
+        self._mask_token = str(model.info.facts.get("mask_token", ""))
         self._name = name
         self._seed = calibration.seed
 
@@ -129,6 +135,10 @@ class _Encoder:
             start += len(array)
         lengths = [len(each.vectors) for each in records]
         return self._in_batches(samples, arrays, lengths), np.concatenate(arrays)
+
+    def masked(self, samples: Samples) -> Samples:
+        """Return the samples with some tokens masked, which the model is to fill in."""
+        return samples.with_masks(self._tokenizer.token_id(self._mask_token))
 
     def _of_ids(self, prepared: PreparedIds) -> Sample:
         ids = prepared.ids[: self._length]

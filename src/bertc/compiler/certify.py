@@ -31,11 +31,14 @@ from bertc.compiler.yardsticks import (
     compare_values,
     compare_vectors,
     has_independent_labels,
+    has_values,
     yardstick,
 )
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
+from bertc.ports import SELECTED
 from bertc.runtime.machine import processor_name
+from bertc.task_table import TASKS
 
 Array = np.ndarray[Any, Any]
 Answers = Mapping[str, Array]
@@ -78,8 +81,11 @@ def check_reference(
     bounds = batch.inputs["cu_seqlens"]
     count = max(1, int(np.searchsorted(bounds, CHECKED_TOKENS, side="right")) - 1)
     tokens = int(bounds[count])
-    inputs = {name: array[:tokens] for name, array in batch.inputs.items() if name != "cu_seqlens"}
+    inputs = {name: array[:tokens] for name, array in batch.inputs.items()}
     inputs["cu_seqlens"] = bounds[: count + 1]
+    if SELECTED in inputs:
+        selected = batch.inputs[SELECTED]
+        inputs[SELECTED] = selected[selected < tokens]
     expected = interpreter.run(imported, inputs)[output]
     meter = fidelity.NoiseMeter()
     meter.add(expected, target(fused, inputs)[output])
@@ -111,7 +117,7 @@ def certify(
         task=None if scorer is None else scorer.facts(scorer.score(target.session(graphs.typed))),
         layers=compare_layers(graphs.fused, graphs.typed, graphs.precisions, samples.few, target),
         worst_by=measure.unit,
-        worst=_worst(samples, measure, expected[output], found[output]),
+        worst=_worst(samples, measure, TASKS[info.task].rows, expected[output], found[output]),
         agreement=_agreement(expected[output], found[output], output),
     )
 
@@ -120,19 +126,20 @@ def _compare_logits(info: ModelInfo, expected: Answers, found: Answers) -> dict[
     """Return how close the logits are to those of the fp32 model, as fields of the certificate."""
     if LOGITS not in expected:
         return {}
-    if info.problem_type == "regression":
+    if has_values(info):
         return {"values": compare_values(expected[LOGITS], found[LOGITS])}
     independent = has_independent_labels(info)
     return {"logits": compare_logits(expected[LOGITS], found[LOGITS], independent=independent)}
 
 
-def _worst(samples: Samples, measure: Yardstick, expected: Array, found: Array) -> tuple[WorstSample, ...]:
-    """Return the worst samples; with a row for each token, a sample is as bad as its worst token."""
+def _worst(
+    samples: Samples, measure: Yardstick, rows: str, expected: Array, found: Array
+) -> tuple[WorstSample, ...]:
+    """Return the worst samples; with several ``rows`` for each, a sample is as bad as its worst row."""
     lengths, texts = samples.lengths, samples.texts
-    values = measure.rows(expected, found)
-    if len(values) != len(texts):
-        worst_of = np.maximum if measure.descending else np.minimum
-        values = worst_of.reduceat(values, np.cumsum(lengths) - lengths)
+    worst_of = np.maximum if measure.descending else np.minimum
+    counts = samples.rows(rows)
+    values = worst_of.reduceat(measure.rows(expected, found), np.cumsum(counts) - counts)
     order = np.argsort(-values if measure.descending else values, kind="stable")
     return tuple(
         WorstSample(text=shorten(texts[i]), tokens=int(lengths[i]), value=float(values[i]))

@@ -67,7 +67,12 @@ def check_metric(info: ModelInfo, budget: Budget | None) -> None:
 
 def _choose_metric(info: ModelInfo, budget: Budget) -> str:
     own = yardstick(info).metric
-    task = TASKS[info.task].metric.name
+    scored = TASKS[info.task].metric
+    if scored is None and budget.eval_data is not None:
+        raise RecipeError(
+            f"nothing scores models for {info.task} on labeled data: leave out budget.eval_data"
+        )
+    task = own if scored is None else scored.name
     metric = budget.metric
     if metric == "auto":
         metric = own if budget.eval_data is None else task
@@ -76,7 +81,7 @@ def _choose_metric(info: ModelInfo, budget: Budget) -> str:
             f"budget.metric {metric} does not fit a model for {info.task}: use {own}, or with eval_data "
             f"{task}"
         )
-    if metric == task and budget.eval_data is None:
+    if metric == task != own and budget.eval_data is None:
         raise RecipeError(f"budget.metric {metric} needs budget.eval_data: labeled data to score on")
     return metric
 

@@ -103,7 +103,9 @@ def run_pipeline(
     step = _Steps(on_step)
     chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile, max_drop, eval_data))
     path = step("check the destination", lambda: check_destination(Path(output)))
-    model = step("import the checkpoint", lambda: import_model(_choose_source(source, chosen)))
+    model = step(
+        "import the checkpoint", lambda: import_model(_choose_source(source, chosen), task=chosen.task)
+    )
     fused = step("fuse", lambda: passes.fuse(model.graph))
     raise_problems(list(find_misfits(chosen, model, fused)))
     data = step(

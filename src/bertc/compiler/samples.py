@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertc.artifact.certificate import DataFacts
+from bertc.ports import CU_SEQLENS, SELECTED, SEQUENCES, TOKENS
 from bertc.runtime.tokenization import Pair, Text, Tokenizer
 
 Array = np.ndarray[Any, Any]
@@ -18,6 +20,8 @@ BATCH_TOKENS = 512
 """The tokens of a batch, about: 5 floats of each value for BERT-base's 150 are 1 MB a token."""
 
 
+MASK_EVERY = 7
+"""A model that fills in masked words is run with one in so many tokens masked: 15 %, as it was trained."""
 FEW_BATCHES = 2
 """The batches for details, about 1,000 tokens: enough for a layer's error, a sum of millions of terms."""
 
@@ -70,6 +74,19 @@ class Samples:
         """The number of tokens of each text, in order, int32 [texts]."""
         return np.concatenate([batch.lengths for batch in self.batches])
 
+    def rows(self, kind: str) -> Array:
+        """Return the number of rows that each text has of an output with such rows, int [texts]."""
+        if kind == SEQUENCES:
+            return np.ones(len(self.texts), np.int64)
+        if kind == TOKENS:
+            return self.lengths
+        places = [np.searchsorted(each.inputs[SELECTED], each.inputs[CU_SEQLENS]) for each in self.batches]
+        return np.concatenate([np.diff(each) for each in places])
+
+    def with_masks(self, mask_token_id: int | None) -> Samples:
+        """Return the samples with some tokens of each text selected, and masked if there is such a token."""
+        return dataclasses.replace(self, batches=tuple(_mask(each, mask_token_id) for each in self.batches))
+
 
 def tokenize(
     tokenizer: Tokenizer, texts: Sequence[Text | Pair], name: str, seed: int | None = None
@@ -103,6 +120,17 @@ def in_batches(
         seed=seed,
     )
     return Samples(facts, tuple(_pack(group) for group in groups.values()))
+
+
+def _mask(batch: Batch, mask_token_id: int | None) -> Batch:
+    bounds, ids = batch.inputs[CU_SEQLENS], batch.inputs["input_ids"].copy()
+    firsts = bounds[:-1] + np.minimum(np.diff(bounds) - 1, MASK_EVERY // 2)
+    selected = np.concatenate(
+        [np.arange(first, last, MASK_EVERY) for first, last in zip(firsts, bounds[1:], strict=True)]
+    ).astype(np.int32)
+    if mask_token_id is not None:
+        ids[selected] = mask_token_id
+    return Batch(batch.texts, {**batch.inputs, "input_ids": ids, SELECTED: selected})
 
 
 def _pack(samples: Sequence[Sample]) -> Batch:

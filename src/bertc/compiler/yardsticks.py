@@ -57,7 +57,7 @@ def yardstick(info: ModelInfo) -> Yardstick:
             loss=_one_minus_cosine,
             drop=_one_minus_cosine,
         )
-    if info.problem_type == "regression":
+    if has_values(info):
         return Yardstick(
             output=task.output,
             metric="correlation",
@@ -80,6 +80,11 @@ def yardstick(info: ModelInfo) -> Yardstick:
         loss=lambda expected, found: float(divergence(expected, found).mean()),
         drop=partial(_disagreement, independent=independent),
     )
+
+
+def has_values(info: ModelInfo) -> bool:
+    """Return whether the model's answers are numbers, which decide nothing by themselves."""
+    return TASKS[info.task].compares == "values" or info.problem_type == "regression"
 
 
 def has_independent_labels(info: ModelInfo) -> bool:

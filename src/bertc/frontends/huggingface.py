@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,29 +17,34 @@ from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder, model_name
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
-from bertc.frontends.sentence_transformers import SentenceModules, max_seq_length, read_modules
-from bertc.frontends.tokenizer import read_tokenizer, tokens_beyond
+from bertc.frontends.sentence_transformers import max_seq_length, read_modules
+from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
 from bertc.frontends.weights import by_plain_name
-from bertc.heads import Head, HeadOptions
+from bertc.heads import Head, HeadContext, HeadOptions
+from bertc.ir.graph import Graph
 from bertc.ir.verifier import output_ports
+from bertc.ports import SELECTED
 
 _DEFAULT_NUM_LABELS = 2
 """The number of labels where config.json has neither id2label nor num_labels, as in ``transformers``."""
+_MASK_TOKENS = ("[MASK]", "<mask>")
+"""The mask token of a tokenizer whose folder does not say which it is."""
 _NAMED = 8
 """The number of tokens that a warning names at most."""
 
 
-def import_model(source: str | Path) -> ImportedModel:
+def import_model(source: str | Path, *, task: str | None = None) -> ImportedModel:
     """Read a model from a folder, or from the hub by its id.
 
-    Raises ``CheckpointError`` that names what is missing, damaged or not supported.
+    ``task`` asks for a head that serves it, whatever head the checkpoint was saved with: a masked LM as an
+    embedding model. Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
     folder = _locate(source)
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
     raw = folder.read_json(f"{subfolder}config.json")
     with _name_the_folder(folder):
-        model = find_class(raw, is_sentence_model=modules is not None)
+        model = find_class(raw, head=modules.head if modules else None, task=task)
     config = _read_config(model.family, raw)
     tokenizer_config = folder.read_json_if_there(f"{subfolder}tokenizer_config.json")
     sentence_config = folder.read_json_if_there(f"{subfolder}sentence_bert_config.json")
@@ -48,11 +54,14 @@ def import_model(source: str | Path) -> ImportedModel:
     _warn_of_tokens_beyond(tokenizer_json, config.vocab_size)
     stored = read_tensors(folder, subfolder, model_class=model.name)
     with _name_the_folder(folder):
-        builder = ModelBuilder(by_plain_name(stored, model.family.renames, _names_of(model.family, config)))
-    sentence = modules or SentenceModules()
-    options = HeadOptions(len(labels), sentence.pooling, sentence.normalize)
+        plain = by_plain_name(stored, model.family.renames, _names_of(model.family, config))
+    builder = ModelBuilder({**plain, **(modules.tensors if modules else {})})
+    options = HeadOptions(len(labels), tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)))
+    if modules is not None and model.head.name == modules.head:
+        options = dataclasses.replace(options, modules=modules.modules)
+    spelling = model.family.spelling(model.head.name, model.head.spelling)
     hidden = model.family.encoder(builder, config)
-    outputs = model.head.outputs(builder, hidden, model.family.heads[model.head.name], options)
+    outputs = model.head.outputs(HeadContext(builder, hidden, config, spelling, options))
     with _name_the_folder(folder):
         graph = builder.graph(outputs)
     problem_type = raw.get("problem_type")
@@ -64,7 +73,7 @@ def import_model(source: str | Path) -> ImportedModel:
         max_seq_length=limit,
         labels=labels,
         problem_type=problem_type if isinstance(problem_type, str) else None,
-        facts=_facts(config, model.head, options),
+        facts={**_facts(config, model.head, options), **_mask_token(graph, tokenizer_json, tokenizer_config)},
     )
     return ImportedModel(graph, info, tokenizer_json, _provenance(folder))
 
@@ -117,11 +126,27 @@ def _read_config(family: Family, raw: Mapping[str, Any]) -> EncoderConfig:
 
 def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str, Attribute]:
     """Return the facts that people want to know of a model: sizes, and what makes a sentence's vector."""
-    sentence: dict[str, Attribute] = {
-        "pooling": options.pooling,
-        "normalize_embeddings": options.normalize,
+    if head.name != ENCODER_HEAD:
+        return config.facts()
+    kinds = [module.kind for module in options.modules]
+    poolings = [mode for module in options.modules for mode in module.modes]
+    return {
+        **config.facts(),
+        "pooling": "+".join(poolings),
+        "normalize_embeddings": kinds[-1] == "normalize",
+        **({"modules": " -> ".join(kinds)} if {"dense", "layer_norm"} & set(kinds) else {}),
     }
-    return {**config.facts(), **(sentence if head.name == ENCODER_HEAD else {})}
+
+
+def _mask_token(graph: Graph, tokenizer_json: str, tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a text spells a masked word by, for a model that fills it in."""
+    if all(port.rows != SELECTED for port in graph.inputs):
+        return {}
+    said = tokenizer_config.get("mask_token")
+    token = said.get("content") if isinstance(said, dict) else said
+    tokens = (str(token),) if token else _MASK_TOKENS
+    found = [each for each in tokens if has_token(tokenizer_json, each)]
+    return {"mask_token": found[0]} if found else {}
 
 
 def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,73 +2,188 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bertc.errors import CheckpointError
+from bertc.frontends.checkpoint import StoredTensor, read_tensors
 from bertc.frontends.folder import CheckpointFolder
+from bertc.heads import SentenceModule
 
 MODULES = "modules.json"
-_POOLING = ("cls", "mean", "max", "pooler")
+_POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "pooler")
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+"""The older keys, in the order in which several poolings are put side by side."""
+_ACTIVATIONS = {
+    "Identity": "none",
+    "Tanh": "tanh",
+    "ReLU": "relu",
+    "GELU": "gelu",
+    "Sigmoid": "sigmoid",
+    "SiLU": "silu",
+    "Mish": "mish",
+}
+"""The op for a class of ``torch.nn``."""
 
 
 @dataclass(frozen=True)
 class SentenceModules:
-    """The modules that follow the transformer in a sentence-transformers model."""
+    """The modules of a sentence-transformers model."""
 
-    subfolder: str = ""
+    subfolder: str
     """The folder of the transformer's files: empty, or ending in a slash."""
-    pooling: str = "mean"
-    """The mode of pooling; the default is what sentence-transformers itself puts on a plain encoder."""
-    normalize: bool = False
+    head: str
+    """The name of the head that they make of the transformer (``bertc.heads``)."""
+    modules: tuple[SentenceModule, ...]
+    """What follows the transformer."""
+    tensors: Mapping[str, StoredTensor]
+    """The tensors of those that have some, by their names in the graph."""
 
 
 def read_modules(folder: CheckpointFolder) -> SentenceModules | None:
     """Return the modules of the folder, or None if it has no modules.json.
 
-    Raises ``CheckpointError`` that names a module or a pooling mode that is not supported.
+    Raises ``CheckpointError`` that names a module, or an option of one, that is not supported.
     """
     if not folder.has(MODULES):
         return None
-    modules = folder.read_json_list(MODULES)
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+    first, *others = folder.read_json_list(MODULES) or [{}]
+    if _kind(first) not in _TRANSFORMERS:
         raise CheckpointError(
-            f"{folder.path / MODULES}: the modules are {' -> '.join(kinds) or 'none'}; supported is "
-            f"Transformer -> Pooling, with Normalize after it or not"
+            f"{folder.path / MODULES}: the first module is {_kind(first) or 'missing'}, not a Transformer"
         )
     _refuse_default_prompt(folder)
-    paths = [str(module.get("path", "")).strip("/") for module in modules]
-    pooling = _pooling_mode(folder, f"{paths[1]}/config.json" if paths[1] else "config.json")
-    return SentenceModules(f"{paths[0]}/" if paths[0] else "", pooling, "Normalize" in kinds)
+    tensors: dict[str, StoredTensor] = {}
+    modules = []
+    for entry in others:
+        read = _READERS.get(_kind(entry))
+        if read is None:
+            raise CheckpointError(
+                f"{folder.path / MODULES}: the module {_kind(entry)!r} is not supported, only "
+                f"{', '.join(('Transformer', *_READERS))}"
+            )
+        module = read(folder, _path(entry), tensors)
+        modules += [] if module is None else [module]
+    return SentenceModules(_path(first), _head(folder, modules), tuple(modules), MappingProxyType(tensors))
 
 
-def _pooling_mode(folder: CheckpointFolder, file: str) -> str:
-    config = folder.read_json(file)
-    where = folder.path / file
-    if config.get("pooling_mode") is not None:
-        modes = [config["pooling_mode"]]
-    else:
-        # Mean is on unless it is switched off: the default of the library's constructor.
-        modes = [mode for flag, mode in _FLAGS.items() if config.get(flag, mode == "mean")]
-    if len(modes) != 1:
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("type", "")).rpartition(".")[2]
+
+
+def _path(entry: Mapping[str, Any]) -> str:
+    path = str(entry.get("path", "")).strip("/")
+    return f"{path}/" if path else ""
+
+
+def _head(folder: CheckpointFolder, modules: list[SentenceModule]) -> str:
+    """Return the name of the head that the modules make."""
+    kinds = [module.kind for module in modules]
+    if kinds == ["splade"]:
+        return "sparse"
+    if kinds.count("pooling") == 1 and "splade" not in kinds:
+        return "embedding"
+    if kinds and not {"pooling", "splade"} & set(kinds):
+        return "late_interaction"
+    raise CheckpointError(
+        f"{folder.path / MODULES}: {' -> '.join(kinds) or 'nothing'} after the Transformer makes no model: "
+        "supported are one Pooling with other modules, a SpladePooling alone, or modules for every token"
+    )
+
+
+def _read_pooling(folder: CheckpointFolder, path: str, _: dict[str, StoredTensor]) -> SentenceModule:
+    config = folder.read_json(f"{path}config.json")
+    where = folder.path / f"{path}config.json"
+    chosen = config.get("pooling_mode")
+    if chosen is None:
+        chosen = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
+    modes = [chosen] if isinstance(chosen, str) else chosen
+    unknown = [mode for mode in modes if mode not in _POOLINGS] if isinstance(modes, list) else [modes]
+    if unknown or not modes:
         raise CheckpointError(
-            f"{where} sets {len(modes)} pooling modes ({', '.join(modes) or 'none'}): concatenated "
-            "poolings are not supported, exactly one must be on"
+            f"{where}: pooling mode {unknown[0] if unknown else None!r} is not supported, only "
+            f"{', '.join(_POOLINGS)}"
         )
-    if modes[0] not in _POOLING:
+    return SentenceModule("pooling", tuple(modes))
+
+
+def _read_dense(folder: CheckpointFolder, path: str, tensors: dict[str, StoredTensor]) -> SentenceModule:
+    config = folder.read_json(f"{path}config.json")
+    where = folder.path / f"{path}config.json"
+    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    kind = activation.rpartition(".")[2]
+    if kind not in _ACTIVATIONS or not activation.startswith("torch."):
         raise CheckpointError(
-            f"{where}: pooling mode {modes[0]!r} is not supported, only {', '.join(_POOLING)}"
+            f"{where}: activation_function {activation!r} is not supported, only {', '.join(_ACTIVATIONS)}"
         )
-    return str(modes[0])
+    size = config.get("out_features")
+    if type(size) is not int or size < 1:
+        raise CheckpointError(f"{where}: out_features is {size!r}, expected a positive integer")
+    _add_tensors(folder, path, tensors)
+    return SentenceModule(
+        "dense",
+        tensors=path.replace("/", "."),
+        out_features=size,
+        activation=_ACTIVATIONS[kind],
+        bias=bool(config.get("bias", True)),
+        residual=bool(config.get("use_residual", False)),
+    )
+
+
+def _read_layer_norm(folder: CheckpointFolder, path: str, tensors: dict[str, StoredTensor]) -> SentenceModule:
+    _add_tensors(folder, path, tensors)
+    return SentenceModule("layer_norm", tensors=path.replace("/", "."))
+
+
+def _read_splade(folder: CheckpointFolder, path: str, _: dict[str, StoredTensor]) -> SentenceModule:
+    config = folder.read_json_if_there(f"{path}config.json")
+    strategy, activation = config.get("pooling_strategy", "max"), config.get("activation_function", "relu")
+    if strategy not in ("max", "sum") or activation != "relu":
+        raise CheckpointError(
+            f"{folder.path / path}config.json: pooling_strategy {strategy!r} with activation_function "
+            f"{activation!r} is not supported, only max or sum with relu"
+        )
+    return SentenceModule("splade", (strategy,))
+
+
+def _add_tensors(folder: CheckpointFolder, path: str, tensors: dict[str, StoredTensor]) -> None:
+    stored = read_tensors(folder, path, model_class="Module")
+    tensors |= {f"{path.replace('/', '.')}{name}": tensor for name, tensor in stored.items()}
+
+
+def _normalize(*_: object) -> SentenceModule:
+    return SentenceModule("normalize")
+
+
+def _nothing(*_: object) -> None:
+    """Skip a module that does something in training alone."""
+
+
+_READERS: Mapping[str, Callable[[CheckpointFolder, str, dict[str, StoredTensor]], SentenceModule | None]] = (
+    MappingProxyType(
+        {
+            "Pooling": _read_pooling,
+            "Dense": _read_dense,
+            "LayerNorm": _read_layer_norm,
+            "Normalize": _normalize,
+            "Dropout": _nothing,
+            "SpladePooling": _read_splade,
+        }
+    )
+)
+"""The reader of each class of module after the transformer; one that has tensors adds them to those given."""
 
 
 def _refuse_default_prompt(folder: CheckpointFolder) -> None:

@@ -55,3 +55,8 @@ def tokens_beyond(tokenizer_json: str, vocab_size: int) -> list[str]:
     """Return the tokens whose ids lie beyond the last row of a table of ``vocab_size`` rows, sorted by id."""
     ids = Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True)
     return sorted((token for token, number in ids.items() if number >= vocab_size), key=ids.__getitem__)
+
+
+def has_token(tokenizer_json: str, token: str) -> bool:
+    """Return whether the tokenizer has an entry for the token."""
+    return Tokenizer.from_str(tokenizer_json).token_to_id(token) is not None

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from bertc.architectures.family import Spelling
+from bertc.architectures.family import EncoderConfig, Spelling
 from bertc.architectures.model_builder import ModelBuilder
+
+
+@dataclass(frozen=True)
+class SentenceModule:
+    """A module of a sentence-transformers model that follows the transformer."""
+
+    kind: str
+    """``pooling``, ``splade``, ``dense``, ``layer_norm`` or ``normalize``."""
+    modes: tuple[str, ...] = ()
+    """The modes of a pooling, whose results are put side by side; ``pooler`` is the encoder's own."""
+    tensors: str = ""
+    """What stands before the names of the module's tensors, for one that has some."""
+    out_features: int = 0
+    """The width of a dense layer's result."""
+    activation: str = "none"
+    """The op that follows a dense layer."""
+    bias: bool = True
+    """Whether a dense layer has one."""
+    residual: bool = False
+    """Whether a dense layer's input is added to its result, through a matrix where their widths differ."""
+
+
+MEAN_POOLING = (SentenceModule("pooling", ("mean",)),)
+"""What sentence-transformers itself puts on a plain encoder."""
 
 
 @dataclass(frozen=True)
@@ -14,10 +39,22 @@ class HeadOptions:
     """What a checkpoint says of its head, beside the tensors."""
 
     num_labels: int = 0
-    pooling: str = "mean"
-    """For an embedding model: ``cls``, ``mean``, ``max`` or ``pooler``."""
-    normalize: bool = False
-    """For an embedding model: whether it ends in a division by the L2 norm."""
+    modules: tuple[SentenceModule, ...] = MEAN_POOLING
+    """For an embedding model: what makes a vector of hidden states."""
+    tie_word_embeddings: bool = True
+    """For a masked LM: whether the word embeddings are its last weights where a checkpoint has no others."""
+
+
+@dataclass(frozen=True)
+class HeadContext:
+    """What a head is appended to."""
+
+    builder: ModelBuilder
+    hidden: str
+    """The last hidden state [tokens, hidden_size]."""
+    config: EncoderConfig
+    spelling: Spelling
+    options: HeadOptions = field(default_factory=HeadOptions)
 
 
 @dataclass(frozen=True)
@@ -25,17 +62,29 @@ class Head:
     """One head, written once for all families."""
 
     name: str
-    """As families list it in their ``heads``."""
+    """As families call it where they spell it in another way."""
     task: str
     """The row of ``bertc.task_table`` that it serves."""
     suffix: str
     """How the names of its Hugging Face classes end: ``Model``, ``ForSequenceClassification``."""
-    outputs: Callable[[ModelBuilder, str, Spelling, HeadOptions], Mapping[str, str]]
-    """Appends the head to a last hidden state [tokens, hidden_size]; returns public output -> value."""
-    has_labels: bool = True
+    outputs: Callable[[HeadContext], Mapping[str, str]]
+    """Appends the head; returns public output -> value."""
+    spelling: Spelling = field(default_factory=lambda: MappingProxyType({}))
+    """How BERT spells it, and so most families."""
+    has_labels: bool = False
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
 def first_token(builder: ModelBuilder, hidden: str) -> str:
     """The hidden state of each sequence's first token: [sequences, hidden_size]."""
     return builder.pool("pooler.first_token", hidden, "cls")
+
+
+def pooled_linear(context: HeadContext, out_features: int, output: str = "output") -> str:
+    """Append two dense layers on the first token, an activation between them: [sequences, out_features]."""
+    builder, spelling = context.builder, context.spelling
+    dense = builder.linear(
+        spelling["dense"], first_token(builder, context.hidden), context.config.hidden_size
+    )
+    dense = builder.activation(spelling["activation"], f"{spelling['dense']}.activation", dense)
+    return builder.linear(spelling[output], dense, out_features)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from bertc.architectures.family import Spelling
-from bertc.architectures.model_builder import ModelBuilder
-from bertc.heads.head import Head, HeadOptions, first_token
+from bertc.heads.head import Head, HeadContext, pooled_linear
 
 
-def _outputs(builder: ModelBuilder, hidden: str, spelling: Spelling, options: HeadOptions) -> dict[str, str]:
-    dense = builder.linear(spelling["dense"], first_token(builder, hidden), builder.columns(hidden))
-    dense = builder.activation(spelling["activation"], f"{spelling['dense']}.activation", dense)
-    return {"logits": builder.linear(spelling["output"], dense, options.num_labels)}
+def _outputs(context: HeadContext) -> dict[str, str]:
+    return {"logits": pooled_linear(context, context.options.num_labels)}
 
 
-HEAD = Head("classification", "classification", "ForSequenceClassification", _outputs)
+HEAD = Head(
+    "classification",
+    "classification",
+    "ForSequenceClassification",
+    _outputs,
+    {"dense": "pooler.dense", "activation": "tanh", "output": "classifier"},
+    has_labels=True,
+)

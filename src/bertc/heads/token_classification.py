@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from bertc.architectures.family import Spelling
-from bertc.architectures.model_builder import ModelBuilder
-from bertc.heads.head import Head, HeadOptions
+from bertc.heads.head import Head, HeadContext
 
 
-def _outputs(builder: ModelBuilder, hidden: str, spelling: Spelling, options: HeadOptions) -> dict[str, str]:
-    return {"logits": builder.linear(spelling["output"], hidden, options.num_labels)}
+def _outputs(context: HeadContext) -> dict[str, str]:
+    spelling, options = context.spelling, context.options
+    return {"logits": context.builder.linear(spelling["output"], context.hidden, options.num_labels)}
 
 
-HEAD = Head("token_classification", "token_classification", "ForTokenClassification", _outputs)
+HEAD = Head(
+    "token_classification",
+    "token_classification",
+    "ForTokenClassification",
+    _outputs,
+    {"output": "classifier"},
+    has_labels=True,
+)

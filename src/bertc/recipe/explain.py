@@ -92,6 +92,7 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
 METRICS: Mapping[str, str] = {
     "auto": "Mean cosine of embeddings, top-1 agreement of logits; with eval_data the task's own metric.",
     "cosine": "Mean cosine of embeddings to those of fp32.",
+    "correlation": "Correlation of values with those of fp32.",
     "top1_agreement": "Share of the decisions that are those of fp32.",
     "spearman": "Correlation of similarities with what people found, on eval_data.",
     "accuracy": "Share of right labels, on eval_data.",

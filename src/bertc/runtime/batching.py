@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bertc.errors import InputError
+from bertc.ports import SELECTED
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
@@ -34,6 +35,10 @@ class PackedBatch:
     """The arrays by the program's inputs, int32 [tokens] for ids; an input with a default may be absent."""
     cu_seqlens: NDArray[Any]
     """The start of each sequence, and the number of tokens: int32 [sequences + 1]."""
+
+    def selecting(self, selected: IntArray) -> PackedBatch:
+        """The batch with a selection of its tokens, by their indices in increasing order."""
+        return PackedBatch({**self.inputs, SELECTED: selected}, self.cu_seqlens)
 
 
 def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> PackedBatch:

@@ -173,6 +173,11 @@ class Tokenizer:
             for encoding, seen, part in zip(encodings, shortened, parts, strict=True)
         ]
 
+    def token_id(self, token: str) -> int | None:
+        """The number of a token, None if the vocabulary lacks it."""
+        number: int | None = self._native.token_to_id(token)
+        return number
+
     @cached_property
     def _bare(self) -> NativeTokenizer:
         """The tokenizer without limit and special tokens; these are put in after the cut, by ``_finish``."""

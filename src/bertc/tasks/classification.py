@@ -27,6 +27,7 @@ class Classification:
     tokenizer: Tokenizer
     info: ModelInfo
     top_k: int | None = 1
+    output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[None]:
         """A sequence for each item."""

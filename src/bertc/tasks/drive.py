@@ -37,7 +37,7 @@ def drive(
         for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
             if prepared.truncated:
                 _warn_once(encoder)
-            yield task.finish(prepared, _run(encoder, prepared.batch, facts.output))
+            yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
             advance(count)
 
 

@@ -23,6 +23,7 @@ class Embedding:
     tokenizer: Tokenizer
     normalize: bool = False
     truncate_dim: int | None = None
+    output: str = "sentence_embedding"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[Sequence[int]]:
         """A sequence for each item that has a token; the context are the indices of the others."""

@@ -32,6 +32,10 @@ class Prepared(Generic[Context]):
 class Task(Protocol[Context, Answers_co]):
     """One job that a model can do, with the options of one call."""
 
+    @property
+    def output(self) -> str:
+        """The output of the model that the task reads."""
+
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[Context]:
         """Tokenize items. ``first`` is the index of the first one in what the caller passed, for messages.
 

@@ -59,6 +59,7 @@ class Tagging:
     """By class number."""
     aggregation_strategy: str = "simple"
     ignore_labels: Sequence[str] = (OUTSIDE,)
+    output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
         """A sequence for each item."""
@@ -96,6 +97,7 @@ class WordTagging:
     tokenizer: Tokenizer
     labels: Sequence[str]
     """By class number."""
+    output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
         """One or more sequences for each list of words."""
