@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
-    from bertc.encoder import Encoder, load
+    from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
         BertcError,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         RecipeError,
     )
+    from bertc.loading import load
     from bertc.recipe import Recipe
     from bertc.tasks.classification import Classifier
     from bertc.tasks.embedding import Embedder
@@ -47,7 +48,7 @@ _HOMES = {
     "Tagger": "tasks.token_classification",
     "__version__": "version",
     "compile": "compiler",
-    "load": "encoder",
+    "load": "loading",
 }
 """Public name -> the module that has it, imported at first use: loading a model must not pay for
 the compiler, nor the compiler for the tokenizer."""

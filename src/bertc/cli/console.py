@@ -21,6 +21,10 @@ WIDTH_IN_A_FILE = 160
 """The columns of a line where standard output is no terminal: rich would cut tables at 80."""
 
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .bertc file.")]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder or hub id."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, Threads, print_json
+from bertc.cli.console import AsJson, Model, Threads, print_json
 from bertc.errors import BertcError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TextFormat(str, Enum):
 
 
 def command(
-    file: ModelFile,
+    model: Model,
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to embed.")] = None,
     source: Annotated[
         str | None,
@@ -55,8 +55,8 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Embed texts: those given, or those of a file."""
-    from bertc.encoder import load
     from bertc.files.vectors import WRITERS
+    from bertc.loading import load
 
     if bool(texts) == (source is not None):
         raise typer.BadParameter("give texts, or a file with --input, and not both")
@@ -66,7 +66,7 @@ def command(
         raise typer.BadParameter("--json prints a summary, so the vectors need a file: add --output")
     if output is not None and output.suffix.lower() not in WRITERS:
         raise typer.BadParameter(f"the output must end in {', '.join(WRITERS)}", param_hint="--output")
-    encoder = load(file, num_threads=threads)
+    encoder = load(model, num_threads=threads)
     embed = encoder.encode  # fails here for a model of another task
     width = min(encoder.dimensions, truncate_dim or encoder.dimensions)
     start = time.perf_counter()

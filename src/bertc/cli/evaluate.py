@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, Threads, print_facts, print_json
+from bertc.cli.console import AsJson, Model, Threads, print_facts, print_json
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -19,33 +19,33 @@ Data = Annotated[Path, typer.Option("--data", "-d", help="The labelled file.")]
 
 
 @app.command("sts")
-def sts_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+def sts_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
     """Sentence similarity: Pearson and Spearman correlation, on the STS benchmark's format."""
     from bertc.evaluation import sts
 
-    _report(sts.evaluate(_load(file, threads), data), as_json)
+    _report(sts.evaluate(_load(model, threads), data), as_json)
 
 
 @app.command("classify")
-def classify_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+def classify_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
     """Classification: accuracy, precision, recall and F1, on tab-separated files as GLUE has them."""
     from bertc.evaluation import classification
 
-    _report(classification.evaluate(_load(file, threads), data), as_json)
+    _report(classification.evaluate(_load(model, threads), data), as_json)
 
 
 @app.command("ner")
-def ner_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+def ner_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
     """Named entities: entity F1 and label accuracy, on files with a word and its label per line."""
     from bertc.evaluation import ner
 
-    _report(ner.evaluate(_load(file, threads), data), as_json)
+    _report(ner.evaluate(_load(model, threads), data), as_json)
 
 
-def _load(file: Path, threads: int | None) -> Encoder:
-    from bertc.encoder import load
+def _load(model: str, threads: int | None) -> Encoder:
+    from bertc.loading import load
 
-    encoder = load(file, num_threads=threads)
+    encoder = load(model, num_threads=threads)
     encoder.show_progress_bar = True
     return encoder
 

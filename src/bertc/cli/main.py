@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import bench, embed, evaluate, recipe, report, show, statistics
+from bertc.cli import bench, cache, embed, evaluate, recipe, report, show, statistics
 from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
@@ -33,6 +33,7 @@ app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
+app.add_typer(cache.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:

@@ -21,10 +21,11 @@ def is_hub_id(source: str) -> bool:
     return _HUB_ID.fullmatch(source) is not None
 
 
-def download(hub_id: str) -> CheckpointFolder:
+def download(hub_id: str, *, offline: bool = False) -> CheckpointFolder:
     """Download the files that a front end reads into the client's cache, and return their folder.
 
-    A bare name is looked for as it is, then under ``sentence-transformers/``, as that library does.
+    ``offline`` takes what that cache has already. A bare name is looked for as it is, then under
+    ``sentence-transformers/``, as that library does.
     Raises ``MissingExtraError`` without ``huggingface_hub``, ``CheckpointError`` if all fails.
     """
     try:
@@ -38,7 +39,10 @@ def download(hub_id: str) -> CheckpointFolder:
     for candidate in candidates:
         try:
             path = snapshot_download(
-                candidate, allow_patterns=list(_FILES), ignore_patterns=list(_OTHER_FORMATS)
+                candidate,
+                allow_patterns=list(_FILES),
+                ignore_patterns=list(_OTHER_FORMATS),
+                local_files_only=offline,
             )
         except Exception as error:  # the client raises a wide family: HTTP, offline, disk
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -14,7 +14,7 @@ from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.frontends import hub
 from bertc.frontends.checkpoint import read_tensors
-from bertc.frontends.folder import CheckpointFolder, model_name
+from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
 from bertc.frontends.sentence_transformers import max_seq_length, read_modules
@@ -39,7 +39,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     ``task`` asks for a head that serves it, whatever head the checkpoint was saved with: a masked LM as an
     embedding model. Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
-    folder = _locate(source)
+    folder = locate(source)
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
     raw = folder.read_json(f"{subfolder}config.json")
@@ -78,15 +78,19 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     return ImportedModel(graph, info, tokenizer_json, _provenance(folder))
 
 
-def _locate(source: str | Path) -> CheckpointFolder:
+def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
+    """Return the folder of a checkpoint; that of a hub id is downloaded, unless it must be there already.
+
+    Raises ``CheckpointError`` if there is none, ``MissingExtraError`` without the hub's client.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
-        return CheckpointFolder(path, model_name(path))
+        return CheckpointFolder(path, model_name(path), snapshot_revision(path))
     if path.exists():
         raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
-    return hub.download(source)
+    return hub.download(source, offline=offline)
 
 
 @contextmanager
