@@ -109,6 +109,7 @@ LADDER: dict[str, set[str]] = {
         "recipe",
         "report",
         "runtime",
+        "task_table",
         "version",
     },
 }

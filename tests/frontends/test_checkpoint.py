@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,13 @@ def test_a_wrong_index_is_refused(weight_map: Any, message: str, tmp_path: Path)
     ],
 )
 def test_without_safetensors_the_message_says_what_is_there(
-    files: tuple[str, ...], revision: str | None, message: str, tmp_path: Path
+    files: tuple[str, ...],
+    revision: str | None,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
     for file in files:
         (tmp_path / file).touch()
     with pytest.raises(CheckpointError, match=message):

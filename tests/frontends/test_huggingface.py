@@ -149,7 +149,10 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: (p / "model.safetensors").unlink(),
         "model.safetensors is missing in .*, which holds config.json, tokenizer.json, tok",
     ),
-    "pickle only": (_as_pickle, r"pickle \(pytorch_model.bin\).*BertModel.from_pretrained.*save_pretrained"),
+    "no tensors in a pickle": (
+        _as_pickle,
+        "pytorch_model.bin cannot be read by PyTorch without running code",
+    ),
     "missing tensors": (
         _drop_tensors,
         "missing tensors: embeddings.LayerNorm.weight, encoder.layer.1.output.dense.bias",

@@ -56,7 +56,7 @@ class ModelBuilder:
     @property
     def wanted(self) -> Collection[str]:
         """The names of the tensors that were asked for so far."""
-        return self._shapes.keys()
+        return {self._stored.get(name, name) for name in self._shapes}
 
     def columns(self, value: str) -> int:
         """The width of a value."""

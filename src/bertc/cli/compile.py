@@ -28,6 +28,10 @@ def command(
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
     ] = None,
@@ -61,7 +65,7 @@ def command(
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
     from bertc.compiler import run_pipeline
 
-    _check_names(recipe, preset, profile)
+    _check_names(recipe, preset, profile, task)
     if model is None and recipe is None:
         raise typer.BadParameter("name a model, or a recipe with a source", param_hint="MODEL")
     start = time.perf_counter()
@@ -70,6 +74,7 @@ def command(
         output,
         preset or recipe,
         dtype=None if dtype is None else dtype.value,
+        task=task,
         profile=profile,
         max_drop=None if max_drop is None else _share(max_drop),
         eval_data=eval_data,
@@ -94,9 +99,12 @@ def command(
     print_facts("compiled", {**facts, "certificate": certificate.summary, **_outcomes(certificate)})
 
 
-def _check_names(recipe: Path | None, preset: str | None, profile: str | None) -> None:
+def _check_names(recipe: Path | None, preset: str | None, profile: str | None, task: str | None) -> None:
     from bertc.recipe.presets import PRESETS, PROFILES
+    from bertc.task_table import TASKS
 
+    if task is not None:
+        check_choice(task, TASKS, "--task")
     if preset is not None:
         check_choice(preset, PRESETS, "--preset")
         if recipe is not None:

@@ -56,6 +56,7 @@ def compile(  # noqa: A001
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    task: str | None = None,
     profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
@@ -65,7 +66,8 @@ def compile(  # noqa: A001
 
     ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
-    "int8") overrides the recipe's. Without either, int8.
+    "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
+    was saved with another head: "embedding" makes an embedder of a masked LM.
     ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bits`` to 8 or 7, as the presets
     "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
@@ -79,6 +81,7 @@ def compile(  # noqa: A001
         output,
         recipe,
         dtype=dtype,
+        task=task,
         profile=profile,
         max_drop=max_drop,
         eval_data=eval_data,
@@ -92,6 +95,7 @@ def run_pipeline(
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    task: str | None = None,
     profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
@@ -101,7 +105,9 @@ def run_pipeline(
 ) -> Artifact:
     """Compile as :func:`compile` does, and tell ``on_step`` about each step; may show bars for long ones."""
     step = _Steps(on_step)
-    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile, max_drop, eval_data))
+    chosen = step(
+        "read the recipe", lambda: _choose_recipe(recipe, dtype, task, profile, max_drop, eval_data)
+    )
     path = step("check the destination", lambda: check_destination(Path(output)))
     model = step(
         "import the checkpoint", lambda: import_model(_choose_source(source, chosen), task=chosen.task)
@@ -146,7 +152,7 @@ def run_pipeline(
     certificate = dataclasses.replace(
         certificate,
         budget=within_budget.outcome,
-        notes=(*within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
+        notes=(*model.notes, *within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
         methods=describe(quantized, chosen),
         **calibration_facts(statistics, quantized.plans),
     )
@@ -196,6 +202,7 @@ def _scorer(
 def _choose_recipe(
     recipe: Any,
     dtype: str | None,
+    task: str | None,
     profile: str | None,
     max_drop: float | str | None,
     eval_data: str | PathLike[str] | None,
@@ -203,6 +210,8 @@ def _choose_recipe(
     chosen = Recipe.load(recipe)
     if dtype is not None:
         chosen = dataclasses.replace(chosen, dtype=dtype)
+    if task is not None:
+        chosen = dataclasses.replace(chosen, task=task)
     if profile is not None:
         chosen = _for_profile(chosen, profile)
     changes: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}

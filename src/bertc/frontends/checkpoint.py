@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from bertc.architectures.model_builder import StoredTensor as AnyTensor
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.pickles import can_read_pickles, read_pickles
 
 Array = np.ndarray[Any, Any]
 
@@ -59,17 +61,20 @@ class StoredTensor:
 
 def read_tensors(
     folder: CheckpointFolder, subfolder: str = "", *, model_class: str
-) -> dict[str, StoredTensor]:
+) -> Mapping[str, AnyTensor]:
     """Return all tensors of the checkpoint by name, their data not yet read.
 
-    Raises ``CheckpointError`` if there is no safetensors file (with advice, if weights are there in another
-    form), or if a file is missing or damaged. ``model_class`` goes into the advice.
+    Pickles are read where there is no safetensors file and PyTorch is installed. Raises ``CheckpointError``
+    if there are no weights (with advice, if they are there in another form), or if a file is damaged.
+    ``model_class`` goes into the advice.
     """
     single, index = (subfolder + file for file in (WEIGHTS, INDEX))
     if folder.has(single):
         return {tensor.name: tensor for tensor in _tensors(folder, single)}
     if folder.has(index):
         return _sharded(folder, subfolder, index)
+    if can_read_pickles() and (pickled := read_pickles(folder, subfolder)):
+        return pickled
     raise CheckpointError(_what_is_there(folder, subfolder, single, model_class))
 
 
@@ -81,8 +86,8 @@ def _what_is_there(folder: CheckpointFolder, subfolder: str, wanted: str, model_
     path = folder.path / subfolder
     if pickles := _matches(path, PICKLES):
         return (
-            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when opened. "
-            f"Convert it where PyTorch is installed: {_conversion(folder, subfolder, model_class)}"
+            f"{folder.path} holds its weights as a pickle ({pickles[0]}). Install PyTorch here to have it "
+            f"read without running code, or convert it: {_conversion(folder, subfolder, model_class)}"
         )
     for pattern, (framework, keyword) in OTHER_FRAMEWORKS.items():
         if found := _matches(path, (pattern,)):

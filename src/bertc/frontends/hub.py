@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.pickles import can_read_pickles
 
-_FILES = ("*.json", "model*.safetensors", "*/model*.safetensors")
+_FILES = ("*.json", "*.txt", "model*.safetensors", "*/model*.safetensors")
+_PICKLES = ("pytorch_model*.bin*", "*/pytorch_model*.bin*")
+"""What is downloaded of a model that has nothing else."""
 _OTHER_FORMATS = ("onnx/*", "openvino/*")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
 
@@ -38,12 +42,9 @@ def download(hub_id: str, *, offline: bool = False) -> CheckpointFolder:
     problems = []
     for candidate in candidates:
         try:
-            path = snapshot_download(
-                candidate,
-                allow_patterns=list(_FILES),
-                ignore_patterns=list(_OTHER_FORMATS),
-                local_files_only=offline,
-            )
+            path = _snapshot(snapshot_download, candidate, _FILES, offline)
+            if can_read_pickles() and not any(Path(path).rglob("*.safetensors")):
+                path = _snapshot(snapshot_download, candidate, _PICKLES, offline)
         except Exception as error:  # the client raises a wide family: HTTP, offline, disk
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             problems.append(f"{candidate}: {reason}")
@@ -51,4 +52,13 @@ def download(hub_id: str, *, offline: bool = False) -> CheckpointFolder:
             return CheckpointFolder(Path(path), candidate, Path(path).name)
     raise CheckpointError(
         f"{hub_id!r} is no folder here, and could not be downloaded ({'; '.join(problems)})"
+    )
+
+
+def _snapshot(download: Callable[..., str], hub_id: str, patterns: tuple[str, ...], offline: bool) -> str:
+    return download(
+        hub_id,
+        allow_patterns=list(patterns),
+        ignore_patterns=list(_OTHER_FORMATS),
+        local_files_only=offline,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
 from bertc.frontends.sentence_transformers import max_seq_length, read_modules
 from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
-from bertc.frontends.weights import by_plain_name
+from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
 from bertc.ir.graph import Graph
 from bertc.ir.verifier import output_ports
@@ -42,6 +42,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     folder = locate(source)
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
+    _refuse_adapter(folder, subfolder)
     raw = folder.read_json(f"{subfolder}config.json")
     with _name_the_folder(folder):
         model = find_class(raw, head=modules.head if modules else None, task=task)
@@ -75,7 +76,8 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         problem_type=problem_type if isinstance(problem_type, str) else None,
         facts={**_facts(config, model.head, options), **_mask_token(graph, tokenizer_json, tokenizer_config)},
     )
-    return ImportedModel(graph, info, tokenizer_json, _provenance(folder))
+    notes = _notes(unused_modules(plain, builder.wanted), config, info)
+    return ImportedModel(graph, info, tokenizer_json, _provenance(folder), tuple(notes))
 
 
 def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
@@ -91,6 +93,28 @@ def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
     return hub.download(source, offline=offline)
+
+
+def _refuse_adapter(folder: CheckpointFolder, subfolder: str) -> None:
+    if folder.has(f"{subfolder}config.json") or not folder.has(f"{subfolder}adapter_config.json"):
+        return
+    base = folder.read_json(f"{subfolder}adapter_config.json").get("base_model_name_or_path")
+    raise CheckpointError(
+        f"{folder.path} holds an adapter (LoRA or its kin) for {base}, not a model: merge the two with "
+        "peft's merge_and_unload(), save_pretrained() the result, and compile that"
+    )
+
+
+def _notes(unused: Sequence[str], config: EncoderConfig, info: ModelInfo) -> Iterator[str]:
+    """Yield what was left out of the checkpoint."""
+    if "encoder.layer" in unused:
+        warnings.warn(
+            f"the checkpoint of {info.name} has more layers than the {config.num_hidden_layers} that "
+            "config.json says: they were left out",
+            stacklevel=3,
+        )
+    if unused:
+        yield f"{info.architecture} has no use for tensors of the checkpoint: {', '.join(unused)}"
 
 
 @contextmanager

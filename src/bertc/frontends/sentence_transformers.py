@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from bertc.architectures.model_builder import StoredTensor
 from bertc.errors import CheckpointError
-from bertc.frontends.checkpoint import StoredTensor, read_tensors
+from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder
 from bertc.heads import SentenceModule
 
