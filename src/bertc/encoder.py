@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from typing import Any, NoReturn
 
@@ -42,6 +43,8 @@ class ModelOutput:
     """[batch, seq, vocabulary]: the masked words, of a model with both heads of BERT's pretraining."""
     seq_relationship_logits: FloatArray | None = None
     """[batch, 2]: whether the second text follows the first, of such a model."""
+    hidden_states: tuple[FloatArray, ...] | None = None
+    """[batch, seq, hidden] of the embeddings and of each layer, where they were asked for."""
 
 
 class WrongTaskError(InputError, AttributeError):
@@ -103,24 +106,29 @@ class Encoder:
         attention_mask: ArrayLike | None = None,
         token_type_ids: ArrayLike | None = None,
         position_ids: ArrayLike | None = None,
+        *,
+        output_hidden_states: bool = False,
     ) -> ModelOutput:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
         Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
         tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token
-        that the mask keeps, and a row without a token gives zeros.
+        that the mask keeps, and a row without a token gives zeros. ``output_hidden_states`` adds what the
+        embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
         padding_idx = first - 1 if isinstance(first, int) and first else None
         layout = unpad(input_ids, attention_mask, token_type_ids, position_ids, padding_idx=padding_idx)
+        session = self._session_with_hidden_states if output_hidden_states else self.session
         places = {field.name for field in dataclasses.fields(ModelOutput)}
-        ports = [port for port in self.info.outputs if port.name in places]
+        layers = _layer_names(self.info) if output_hidden_states else {}
+        ports = [port for port in session.outputs if port.name in places or port.name in layers]
         if len(layout.packed.cu_seqlens) > 1:
             batch = layout.packed
-            if any(port.rows == SELECTED for port in self.session.inputs):
+            if any(port.rows == SELECTED for port in session.inputs):
                 batch = batch.selecting(np.arange(batch.cu_seqlens[-1], dtype=np.int32))
-            results = self.session.run_batch(batch, outputs=[port.name for port in ports])
+            results = session.run_batch(batch, outputs=[port.name for port in ports])
         else:
             results = {port.name: np.empty((0, port.columns), np.float32) for port in ports}
         spread = {SEQUENCES: layout.spread_sequences}
@@ -130,7 +138,14 @@ class Encoder:
         if columns := TASKS[self.info.task].columns:
             whole = arrays.pop(TASKS[self.info.task].output)
             arrays |= {name: whole[..., index] for index, name in enumerate(columns)}
-        return ModelOutput(**arrays)
+        hidden_states = tuple(arrays.pop(name) for name in layers) or None
+        return ModelOutput(**arrays, hidden_states=hidden_states)
+
+    @cached_property
+    def _session_with_hidden_states(self) -> Session:
+        if not self.info.hidden_states:
+            raise InputError(f"the file of {self.info.name} does not say its layers: compile the model again")
+        return self.session.with_outputs(_layer_names(self.info))
 
     def __getattr__(self, name: str) -> Any:
         if any(name in task.methods for task in TASKS.values()):
@@ -183,6 +198,10 @@ def encoder_class_of(info: ModelInfo) -> type[Encoder]:
     module, _, name = task.encoder.rpartition(".")
     encoder_class: type[Encoder] = getattr(importlib.import_module(f"bertc.tasks.{module}"), name)
     return encoder_class
+
+
+def _layer_names(info: ModelInfo) -> dict[str, str]:
+    return {f"hidden_states.{index}": buffer for index, buffer in enumerate(info.hidden_states)}
 
 
 def _refuse(info: ModelInfo, method: str) -> NoReturn:

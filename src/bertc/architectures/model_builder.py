@@ -52,6 +52,13 @@ class ModelBuilder:
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
+        self.hidden_states: list[str] = []
+        """What the embeddings and each layer give, as far as a family says it."""
+
+    def hidden_state(self, value: str) -> str:
+        """Say that a value is what the embeddings or a layer give; return it."""
+        self.hidden_states.append(value)
+        return value
 
     @property
     def wanted(self) -> Collection[str]:

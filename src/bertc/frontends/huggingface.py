@@ -73,6 +73,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         outputs=output_ports(graph),
         max_seq_length=limit,
         labels=labels,
+        hidden_states=tuple(builder.hidden_states),
         problem_type=problem_type if isinstance(problem_type, str) else None,
         facts={**_facts(config, model.head, options), **_mask_token(graph, tokenizer_json, tokenizer_config)},
     )
