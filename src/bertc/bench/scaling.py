@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from bertc.bench.engine import Driver
 from bertc.bench.process import EngineProcess, EngineSpec
 from bertc.bench.timing import Effort, faster
 from bertc.bench.turns import interleave
@@ -31,7 +32,7 @@ def measure_scaling(
             for threads in (spec.threads, 1):
                 process = EngineProcess(replace(spec, threads=threads), ())
                 stack.callback(process.close)
-                turns[threads] = partial(process.run_shape, batch, length)
+                turns[threads] = partial(process.ask, Driver.run_shape, batch, length)
             rounds = interleave(turns, effort)
         many, single = (tuple(each.unit_ms for each in rounds[threads]) for threads in (spec.threads, 1))
         ratio = asdict(faster(many, single))
