@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertc.cli.bench_tables import print_peaks
-from bertc.cli.console import print_note, print_table
+from bertc.cli.console import print_note, print_rows
 
 FIGURES = {
     "ms": "ms",
@@ -29,12 +29,7 @@ def print_layers(report: Mapping[str, Any]) -> None:
         shape = f"{row['file']}, {row['batch']}x{row['length']}"
         threads = f"{row['threads']} threads, {SCHEDULES[row['schedule']]}"
         title = f"{shape}: {row['wall_ms']:.2f} ms, {threads if row['threads'] > 1 else '1 thread'}"
-        kernels = [[each["kernel"], *_figures(each)] for each in row["kernels"]]
-        print_table(title, ["kernel", *FIGURES.values()], kernels)
-        steps = [[each["step"], each["kernel"], each["calls"], *_figures(each)] for each in row["steps"]]
-        print_table(f"{shape}, by step", ["step", "kernel", "calls", *FIGURES.values()], steps)
+        print_rows(title, {"kernel": "kernel", **FIGURES}, row["kernels"])
+        columns = {"step": "step", "kernel": "kernel", "calls": "calls", **FIGURES}
+        print_rows(f"{shape}, by step", columns, row["steps"])
     print_note(report["how"])
-
-
-def _figures(row: Mapping[str, Any]) -> list[Any]:
-    return ["" if row[key] is None else row[key] for key in FIGURES]
