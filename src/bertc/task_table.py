@@ -11,21 +11,11 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
-class TaskMetric:
-    """A score on labelled data."""
-
-    name: str
-    """As recipes spell it in ``budget.metric``."""
-    key: str
-    """As the evaluator spells it in its results."""
-
-
-@dataclass(frozen=True)
 class TaskFacts:
-    """One row of the table."""
+    """One row of the table: the facts about a task."""
 
     name: str
-    """As ``ModelInfo.task`` and the recipe's ``task`` have it."""
+    """The name of the task, as ``ModelInfo.task`` and the recipe's ``task`` have it."""
     encoder: str
     """The class that ``bertc.load`` returns, as ``module.Class`` below ``bertc.tasks``."""
     methods: tuple[str, ...]
@@ -33,25 +23,27 @@ class TaskFacts:
     output: str
     """The output of the program that the task reads."""
     rows: str
-    """What that output has a row for: ``tokens`` or ``sequences``."""
+    """The kind of rows that the output has: ``tokens`` or ``sequences``."""
     compares: str
-    """How two models' outputs are compared: as ``vectors`` (by cosine) or as ``decisions`` (by label)."""
+    """The way to compare two models' outputs: as ``vectors`` (by cosine) or as ``decisions`` (by label)."""
     evaluator: str
-    """The module below ``bertc.evaluation`` that scores the task on labelled data."""
-    metric: TaskMetric
-    """The score that an accuracy budget is about."""
+    """The module below ``bertc.evaluation`` that scores the task on labeled data."""
+    metric: str
+    """The score that an accuracy budget is about, as recipes spell it in ``budget.metric``."""
+    score: str
+    """The same score as the evaluator spells it in its results."""
     does: str
-    """Completes the sentence "This model ...", for people."""
+    """The end of the sentence "This model ...", for people."""
 
     @property
     def fidelity_metric(self) -> str:
-        """What an accuracy budget without labelled data is about, as recipes spell it."""
+        """The metric of an accuracy budget without labeled data, as recipes spell it."""
         return "cosine" if self.compares == "vectors" else "top1_agreement"
 
     @property
     def budget_metrics(self) -> tuple[str, str]:
-        """What an accuracy budget may be about, as recipes spell it: without labelled data, and with it."""
-        return self.fidelity_metric, self.metric.name
+        """The metrics that a budget may be about, as recipes spell them: without labeled data, with it."""
+        return self.fidelity_metric, self.metric
 
 
 TASKS: Mapping[str, TaskFacts] = MappingProxyType(
@@ -66,7 +58,8 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="sequences",
                 compares="vectors",
                 evaluator="sts",
-                metric=TaskMetric("spearman", "spearman"),
+                metric="spearman",
+                score="spearman",
                 does="turns texts into vectors",
             ),
             TaskFacts(
@@ -77,7 +70,8 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="sequences",
                 compares="decisions",
                 evaluator="classification",
-                metric=TaskMetric("accuracy", "accuracy"),
+                metric="accuracy",
+                score="accuracy",
                 does="classifies texts",
             ),
             TaskFacts(
@@ -88,10 +82,11 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="tokens",
                 compares="decisions",
                 evaluator="ner",
-                metric=TaskMetric("entity_f1", "f1"),
+                metric="entity_f1",
+                score="f1",
                 does="labels the words of texts",
             ),
         )
     }
 )
-"""Task name -> its row."""
+"""The table: the row of each task by its name."""

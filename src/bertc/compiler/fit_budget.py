@@ -67,7 +67,7 @@ def check_metric(info: ModelInfo, budget: Budget | None) -> None:
 
 def _choose_metric(info: ModelInfo, budget: Budget) -> str:
     own = yardstick(info).metric
-    task = TASKS[info.task].metric.name
+    task = TASKS[info.task].metric
     metric = budget.metric
     if metric == "auto":
         metric = own if budget.eval_data is None else task

@@ -35,7 +35,7 @@ class TaskScorer:
 
     def drop(self, found: Result) -> float:
         """Return how much of the task's metric is lost: 0.001 for a score of 0.1 less, of 100."""
-        key = self._task.metric.key
+        key = self._task.score
         return (self._fp32.metrics[key] - found.metrics[key]) / 100
 
     def facts(self, found: Result) -> TaskScores:
