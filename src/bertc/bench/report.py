@@ -79,7 +79,7 @@ def ratios(
     for (work, timings, mine, theirs), own, peer in product(pairs, ours, peers):
         if (mine, own) in timings and (theirs, peer) in timings:
             ratio = faster(timings[mine, own].round_ms, timings[theirs, peer].round_ms)
-            rows.append({"engine": own, "peer": peer, "work": work, **asdict(ratio)})
+            rows.append({"engine": own, "peer": peer, "work": work, **ratio})
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,6 @@ def measure_scaling(
                 turns[threads] = partial(process.ask, Driver.run_shape, batch, length)
             rounds = interleave(turns, effort)
         many, single = (tuple(each.unit_ms for each in rounds[threads]) for threads in (spec.threads, 1))
-        ratio = asdict(faster(many, single))
+        ratio = faster(many, single)
         rows.append({"engine": spec.name, "threads": spec.threads, "batch": batch, "length": length, **ratio})
     return rows
