@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,11 +21,10 @@ from bertc.bench.memory import measure_memory
 from bertc.bench.ours import token_lengths
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.plan import Settings, plan
-from bertc.bench.process import EngineError, EngineFacts, EngineProcess
+from bertc.bench.process import EngineError, EngineFacts, EngineProcess, EngineSpec
 from bertc.bench.report import FORMAT, best_peaks, rate, ratios
-from bertc.bench.scaling import SHAPE, measure_scaling
 from bertc.bench.startup import measure_startup
-from bertc.bench.timing import Amount, Effort, Timing, summarize
+from bertc.bench.timing import Amount, Effort, Timing, faster, summarize
 from bertc.bench.turns import interleave
 from bertc.bench.versions import commit, versions
 from bertc.bench.work import longest_sequence
@@ -37,6 +36,8 @@ Say = Callable[[str], None]
 Keep = Callable[[dict[str, Any]], None]
 Shape = tuple[int, int]
 Key = TypeVar("Key")
+SCALING_SHAPE = (8, 128)
+"""The batch and length at which scaling is judged."""
 
 
 def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda _: None) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class _Run:
                 self._memory += [] if memory is None else [{"engine": spec.name, **memory}]
         if settings.scaling and settings.threads > 1:
             self._say("one thread and all of them")
-            shape = SHAPE[0], min(SHAPE[1], self._longest)
+            shape = SCALING_SHAPE[0], min(SCALING_SHAPE[1], self._longest)
             self._scaling = measure_scaling(own, settings.effort, shape)
 
     def start_engines(self, stack: ExitStack) -> None:
@@ -223,6 +224,29 @@ class _Run:
             raise error
         self._live.pop(error.spec.name, None)
         self._failed[error.spec.name] = str(error)
+
+
+def measure_scaling(
+    specs: Sequence[EngineSpec], effort: Effort, shape: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Return a row for each of ``specs``: its throughput with all its threads over that with one.
+
+    Each number of threads has a process of its own, bound to as many processors.
+    """
+    batch, length = shape
+    rows = []
+    for spec in specs:
+        with ExitStack() as stack:
+            turns = {}
+            for threads in (spec.threads, 1):
+                process = EngineProcess(replace(spec, threads=threads), ())
+                stack.callback(process.close)
+                turns[threads] = partial(process.ask, Driver.run_shape, batch, length)
+            rounds = interleave(turns, effort)
+        many, single = (tuple(each.unit_ms for each in rounds[threads]) for threads in (spec.threads, 1))
+        ratio = faster(many, single)
+        rows.append({"engine": spec.name, "threads": spec.threads, "batch": batch, "length": length, **ratio})
+    return rows
 
 
 def _circumstances(settings: Settings, info: ModelInfo) -> dict[str, Any]:

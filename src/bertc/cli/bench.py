@@ -155,7 +155,7 @@ def _only_layers(
         message = "it needs a FILE and takes no --against, --input, --sts, --save, --plots"
         raise typer.BadParameter(message, param_hint="--layers")
     from bertc.bench.layers import measure_layers
-    from bertc.cli.layer_tables import print_layers
+    from bertc.cli.bench_tables import print_layers
 
     shapes = [*product(_numbers(batch, "--batch"), _numbers(length, "--length"))]
     with status("starting") as say:

@@ -1,4 +1,4 @@
-"""Prints the tables of ``bertc bench``."""
+"""Prints the tables of ``bertc bench``, also with ``--layers``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ FIGURES = {
 """The columns of what was timed, with their headings."""
 RESTLESS = 0.2
 """The spread from round to round, as a share, that an idle machine stays below, by far."""
+LAYER_FIGURES = {
+    "ms": "ms",
+    "percent_of_time": "% of time",
+    "gops": "GOP/s",
+    "percent_of_peak": "% of peak",
+    "gb_per_second": "GB/s",
+    "percent_of_bandwidth": "% of memory bandwidth",
+}
+SCHEDULES = {
+    "throughput": "each with sequences of its own",
+    "latency": "which share each step",
+}
 
 
 def print_report(report: Report) -> None:
@@ -159,3 +171,16 @@ def _print_scaling(report: Report) -> None:
     for first in report["scaling"][:1]:
         title = "{threads} threads over 1, {batch}x{length}".format(**first)
         print_rows(title, {"engine": "engine", "median": "times as fast"}, report["scaling"])
+
+
+def print_layers(report: Mapping[str, Any]) -> None:
+    """Print the limits, then for each shape the time by kernel and by kind of step."""
+    print_peaks(report)
+    for row in report["layers"]:
+        shape = f"{row['file']}, {row['batch']}x{row['length']}"
+        threads = f"{row['threads']} threads, {SCHEDULES[row['schedule']]}"
+        title = f"{shape}: {row['wall_ms']:.2f} ms, {threads if row['threads'] > 1 else '1 thread'}"
+        print_rows(title, {"kernel": "kernel", **LAYER_FIGURES}, row["kernels"])
+        columns = {"step": "step", "kernel": "kernel", "calls": "calls", **LAYER_FIGURES}
+        print_rows(f"{shape}, by step", columns, row["steps"])
+    print_note(report["how"])

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, print_facts, print_result, print_rows
+from bertc.cli.console import AsJson, ModelFile, print_facts, print_result, print_rows, print_table
 
 if TYPE_CHECKING:
+    from bertc.artifact.certificate import Certificate
     from bertc.artifact.reader import Artifact
     from bertc.artifact.schema import Program
+    from bertc.report.tables import Table
 
 
 def command(
@@ -31,10 +33,8 @@ def command(
     artifact = open_artifact(file, verify=verify)
     if not certificate:
         return print_result(_facts(artifact, verify), as_json, _print)
-    from bertc.cli.certificate import print_certificate
-
     found = artifact.certificate
-    return print_result(found.to_json_value(), as_json, lambda _: print_certificate(found))
+    return print_result(found.to_json_value(), as_json, lambda _: _print_certificate(found))
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -104,3 +104,40 @@ def _tensors(artifact: Artifact) -> list[dict[str, Any]]:
     return [
         {"dtype": dtype, "tensors": len(each), "bytes": sum(each)} for dtype, each in sorted(sizes.items())
     ]
+
+
+def _print_certificate(certificate: Certificate) -> None:
+    """Print all of a certificate but the histograms and the points that ``bertc report`` draws."""
+    from bertc.report import tables
+
+    for table in tables.fidelity(certificate):
+        _print_table(table)
+    print_facts("measured", tables.measured(certificate))
+    if (task := certificate.task) is not None:
+        counts = ", ".join(f"{count:,} {name}" for name, count in task.counts.items())
+        print_facts("task", {"evaluator": task.evaluator, "data": task.data, "scored": counts})
+        _print_table(tables.scores(task))
+    if (budget := certificate.budget) is not None:
+        facts = {
+            "metric": budget.metric,
+            "at most": tables.percent(budget.max_drop),
+            "lost": tables.percent(budget.drop),
+            "lost without fallbacks": tables.percent(budget.drop_before),
+            "held": "yes" if budget.met else "no",
+            "variants tried": f"{budget.trials:,}",
+        }
+        print_facts("budget", facts)
+        _print_table(tables.fallbacks(budget))
+    print_facts("methods", certificate.methods)
+    _print_table(tables.ranges(certificate))
+    layers = [(layer.name, layer.op, layer.precision, f"{layer.sqnr_db:.2f}") for layer in certificate.layers]
+    columns = ("layer", "operation", "precision", "SQNR, dB")
+    _print_table(tables.Table("error of each layer, all before it included", columns, layers))
+    _print_table(tables.worst(certificate))
+    for note in certificate.notes:
+        print_facts("", {"note": note})
+
+
+def _print_table(table: Table) -> None:
+    if table.rows:
+        print_table(*table)
