@@ -33,25 +33,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Artifact": "artifact.reader",
-    "ArtifactError": "errors",
-    "BertcError": "errors",
-    "BudgetError": "errors",
-    "CheckpointError": "errors",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
     "Encoder": "encoder",
-    "GraphError": "errors",
-    "InputError": "errors",
-    "MissingExtraError": "errors",
     "Recipe": "recipe",
-    "RecipeError": "errors",
     "Tagger": "tasks.token_classification",
     "__version__": "version",
     "compile": "compiler",
     "load": "loading",
 }
-"""Public name -> the module that has it, imported at first use: loading a model must not pay for
-the compiler, nor the compiler for the tokenizer."""
+"""The module of each public name but the errors, imported at first use: loading a model must not pay for the
+compiler, nor the compiler for the tokenizer."""
 
 __all__ = [
     "Artifact",
@@ -75,9 +67,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'bertc' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"bertc.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"bertc.{_HOMES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 

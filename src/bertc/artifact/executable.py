@@ -43,8 +43,13 @@ class Executable:
 
 def aligned_copy(array: Array) -> Array:
     """Return a contiguous copy of the array, in memory that starts on a multiple of ``ALIGNMENT`` bytes."""
-    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+def aligned_bytes(count: int) -> Array:
+    """Return uninitialized uint8 [count], in memory that starts on a multiple of ``ALIGNMENT`` bytes."""
+    memory = np.empty(count + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + count]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertc.cli.console import AsJson, Model, Threads, print_facts, print_json
+from bertc.cli.console import AsJson, Model, Threads, print_facts, print_result
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
     from bertc.evaluation.engine import Result
 
-app = typer.Typer(help="Score a file on labelled data (extra: eval).", no_args_is_help=True)
+app = typer.Typer(help="Score a file on labeled data (extra: eval).", no_args_is_help=True)
 
-Data = Annotated[Path, typer.Option("--data", "-d", help="The labelled file.")]
+Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file.")]
 
 
 @app.command("sts")
@@ -51,7 +51,5 @@ def _load(model: str, threads: int | None) -> Encoder:
 
 
 def _report(result: Result, as_json: bool) -> None:
-    if as_json:
-        print_json(result.to_dict())
-        return
-    print_facts("score", {**result.metrics, **result.counts})
+    facts = {**result.metrics, **result.counts}
+    print_result(result.to_dict(), as_json, lambda _: print_facts("score", facts))

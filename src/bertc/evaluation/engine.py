@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 
 class Embedder(Protocol):
@@ -32,14 +32,6 @@ class Tagger(Protocol):
         """``words``: a list of lists of words."""
 
 
-@runtime_checkable
-class CountsTokens(Protocol):
-    """An engine that can say how many tokens it sees. Others are scored without these counts."""
-
-    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> Any:
-        """An object with ``tokens`` and ``truncated``."""
-
-
 @dataclass(frozen=True)
 class Result:
     """A score, and what it was measured on."""
@@ -61,8 +53,8 @@ def labels_of(engine: Any) -> Sequence[str]:
 
 
 def token_counts(engine: Any, inputs: Sequence[Any], *, truncate: bool = True) -> dict[str, int]:
-    """Tokens and truncated inputs, as far as the engine can tell."""
-    if not isinstance(engine, CountsTokens):
+    """Tokens and truncated inputs by the engine's ``count_tokens``; nothing for one that cannot tell."""
+    if not hasattr(engine, "count_tokens"):
         return {}
     counts = engine.count_tokens(inputs, truncate=truncate)
     return {"tokens": counts.tokens, "truncated": counts.truncated}

@@ -32,7 +32,8 @@ def vector_writer(path: Path, width: int) -> Iterator[Write]:
     If the block raises a ``BertcError`` after the first rows, these go to :func:`partial_path`. Raises
     ``InputError`` where the disk refuses.
     """
-    check_suffix(path)
+    if path.suffix.lower() not in WRITERS:
+        raise InputError(f"{path}: cannot write {path.suffix or 'without suffix'}: use {', '.join(WRITERS)}")
     failure: BertcError | None = None
     rows = 0
 
@@ -60,12 +61,6 @@ def vector_writer(path: Path, width: int) -> Iterator[Write]:
 def partial_path(path: Path) -> Path:
     """Where the rows of ``path`` go that were written before a failure: ``vectors.partial.npy``."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
-def check_suffix(path: Path) -> None:
-    """Raise ``InputError`` if no writer goes with the name of the file."""
-    if path.suffix.lower() not in WRITERS:
-        raise InputError(f"{path}: cannot write {path.suffix or 'without suffix'}: use {', '.join(WRITERS)}")
 
 
 def to_json_line(record: Record, vector: FloatArray) -> str:

@@ -118,22 +118,9 @@ class Graph:
     """The value of each output, by its public name (``last_hidden_state``, ``logits``, ...)."""
     stage: Stage = "imported"
 
-    def with_nodes(
-        self,
-        nodes: Iterable[Node],
-        *,
-        constants: Mapping[str, Constant] | None = None,
-        outputs: Mapping[str, str] | None = None,
-        stage: Stage | None = None,
-    ) -> Graph:
-        """Return a copy with other nodes, and other constants, outputs or stage where given."""
-        return replace(
-            self,
-            nodes=tuple(nodes),
-            constants=self.constants if constants is None else constants,
-            outputs=self.outputs if outputs is None else outputs,
-            stage=self.stage if stage is None else stage,
-        )
+    def with_nodes(self, nodes: Iterable[Node], **changes: Any) -> Graph:
+        """Return a copy with other nodes, and other ``constants``, ``outputs`` or ``stage`` where given."""
+        return replace(self, nodes=tuple(nodes), **changes)
 
     def producers(self) -> dict[str, Node]:
         """Return the node that produces each value, by the value's name."""

@@ -240,18 +240,6 @@ def as_items(inputs: Any) -> tuple[list[Any], bool]:
     return list(inputs), False
 
 
-def count_tokens(
-    tokenizer: Tokenizer, batches: Iterable[Sequence[Any]], *, truncate: bool = True
-) -> TokenCounts:
-    """Totals over ``batches``, truncated or (word lists only) cut into chunks."""
-    tokens = truncated = 0
-    for batch in batches:
-        tokenized = tokenizer(batch) if truncate else tokenizer.chunks(batch)[0]
-        tokens += int(tokenized.packed.cu_seqlens[-1])
-        truncated += tokenized.truncated
-    return TokenCounts(tokens, truncated)
-
-
 @contextmanager
 def _blame_the_file() -> Iterator[None]:
     """Turn what the tokenizers library raises into ``ArtifactError``.
@@ -289,10 +277,17 @@ def _characters(part: Any) -> int:
 
 
 def _without_surrogates(part: Any) -> Any:
-    """A text, or a list of words, as the tokenizers library takes it."""
-    return (
-        _replace_surrogates(part) if isinstance(part, str) else [_replace_surrogates(word) for word in part]
-    )
+    """A text, or a list of words, with each lone surrogate replaced by U+FFFD: UTF-8 has no place for them.
+
+    One for one, so that character offsets stay right.
+    """
+    if not isinstance(part, str):
+        return list(map(_without_surrogates, part))
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\ufffd", part)
+    return part
 
 
 def _describe(item: Any) -> str:
@@ -306,15 +301,3 @@ def _describe(item: Any) -> str:
 
 def _all_strings(parts: Sequence[Any]) -> TypeGuard[Sequence[str]]:
     return all(isinstance(part, str) for part in parts)
-
-
-def _replace_surrogates(text: str) -> str:
-    """``text`` with each lone surrogate replaced by U+FFFD: UTF-8 has no place for them.
-
-    One for one, so that character offsets stay right.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return _SURROGATES.sub("\ufffd", text)
-    return text

@@ -26,7 +26,7 @@ def drive(
     min_items: int = 1,
     show_progress: bool | None = None,
 ) -> Iterator[Answers]:
-    """The answers of ``task`` to ``items``, a window at a time, in order.
+    """Yield the answers of ``task`` to ``items``, a window at a time, in order.
 
     A window has at least ``min_items`` items while there are so many. Call it from a method that users call:
     a warning names the line that called that method.
@@ -42,7 +42,7 @@ def drive(
 
 
 def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
-    """The output for a batch; no rows for one without a token."""
+    """Return the output for a batch; no rows for one without a token."""
     if len(batch.cu_seqlens) > 1:
         return encoder.session.run_batch(batch, outputs=(output,))[output]
     port = encoder.info.output(output)
@@ -52,7 +52,7 @@ def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
 def _prepare_ahead(
     task: Task[Any, Any], parts: Sequence[Sequence[Any]]
 ) -> Iterator[tuple[int, Prepared[Any]]]:
-    """Each part's size and batch; while the caller works on one, a thread prepares the next.
+    """Yield each part's size and batch; while the caller works on one, a thread prepares the next.
 
     One part alone needs no thread.
     """
