@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from bertc.recipe import Recipe
     from bertc.tasks.classification import Classifier
     from bertc.tasks.embedding import Embedder
+    from bertc.tasks.masked_lm import MaskFiller
+    from bertc.tasks.multiple_choice import Chooser
+    from bertc.tasks.next_sentence import NextSentencePredictor
+    from bertc.tasks.pretraining import PretrainedModel
+    from bertc.tasks.question_answering import QuestionAnswerer
     from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
 
@@ -36,12 +41,17 @@ _HOMES = {
     "BertcError": "errors",
     "BudgetError": "errors",
     "CheckpointError": "errors",
+    "Chooser": "tasks.multiple_choice",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
     "Encoder": "encoder",
     "GraphError": "errors",
     "InputError": "errors",
+    "MaskFiller": "tasks.masked_lm",
     "MissingExtraError": "errors",
+    "NextSentencePredictor": "tasks.next_sentence",
+    "PretrainedModel": "tasks.pretraining",
+    "QuestionAnswerer": "tasks.question_answering",
     "Recipe": "recipe",
     "RecipeError": "errors",
     "Tagger": "tasks.token_classification",
@@ -58,12 +68,17 @@ __all__ = [
     "BertcError",
     "BudgetError",
     "CheckpointError",
+    "Chooser",
     "Classifier",
     "Embedder",
     "Encoder",
     "GraphError",
     "InputError",
+    "MaskFiller",
     "MissingExtraError",
+    "NextSentencePredictor",
+    "PretrainedModel",
+    "QuestionAnswerer",
     "Recipe",
     "RecipeError",
     "Tagger",

@@ -109,6 +109,8 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="tokens",
                 compares="values",
                 columns=("start_logits", "end_logits"),
+                evaluator="question_answering",
+                metric=TaskMetric("answer_f1", "f1"),
                 does="finds the answer to a question in a text",
             ),
             TaskFacts(

@@ -42,6 +42,14 @@ def ner_command(file: ModelFile, data: Data, threads: Threads = None, as_json: A
     _report(ner.evaluate(_load(file, threads), data), as_json)
 
 
+@app.command("qa")
+def qa_command(file: ModelFile, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+    """Question answering: exact match and F1, on JSON files as SQuAD 1.1 and 2.0 have them."""
+    from bertc.evaluation import question_answering
+
+    _report(question_answering.evaluate(_load(file, threads), data), as_json)
+
+
 def _load(file: Path, threads: int | None) -> Encoder:
     from bertc.encoder import load
 

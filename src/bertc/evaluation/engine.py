@@ -32,6 +32,13 @@ class Tagger(Protocol):
         """``words``: a list of lists of words."""
 
 
+class QuestionAnswerer(Protocol):
+    """Gives a list of ``{"score": ..., "start": ..., "end": ..., "answer": ...}``."""
+
+    def answer(self, question: Any, context: Any, *, handle_impossible_answer: bool = False) -> Any:
+        """``question`` and ``context``: lists of texts, as many of one as of the other."""
+
+
 @runtime_checkable
 class CountsTokens(Protocol):
     """An engine that can say how many tokens it sees. Others are scored without these counts."""

@@ -97,6 +97,7 @@ METRICS: Mapping[str, str] = {
     "spearman": "Correlation of similarities with what people found, on eval_data.",
     "accuracy": "Share of right labels, on eval_data.",
     "entity_f1": "F1 of whole entities, on eval_data.",
+    "answer_f1": "F1 of the words of answers, on eval_data.",
 }
 
 ELSEWHERE: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bertc.encoder import Encoder
-from bertc.runtime.batching import FloatArray, PackedBatch, windows
+from bertc.runtime.batching import WINDOW_ITEMS, FloatArray, PackedBatch, windows
 from bertc.runtime.progress import progress
 from bertc.task_table import TASKS
 from bertc.tasks.task import Prepared, Task
@@ -24,17 +24,18 @@ def drive(
     items: Sequence[Any],
     *,
     min_items: int = 1,
+    max_items: int = WINDOW_ITEMS,
     show_progress: bool | None = None,
 ) -> Iterator[Answers]:
     """The answers of ``task`` to ``items``, a window at a time, in order.
 
-    A window has at least ``min_items`` items while there are so many. Call it from a method that users call:
-    a warning names the line that called that method.
+    A window has at least ``min_items`` items while there are so many, and at most ``max_items``. Call it from
+    a method that users call: a warning names the line that called that method.
     """
     facts = TASKS[encoder.info.task]
     shows = encoder.show_progress_bar if show_progress is None else show_progress
     with progress(len(items), facts.methods[0], enabled=shows) as advance:
-        for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
+        for count, prepared in _prepare_ahead(task, list(windows(items, min_items, max_items))):
             if prepared.truncated:
                 _warn_once(encoder)
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
