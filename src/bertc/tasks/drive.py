@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bertc.encoder import Encoder
-from bertc.runtime.batching import WINDOW_ITEMS, FloatArray, PackedBatch, windows
+from bertc.runtime.batching import FloatArray, PackedBatch, windows
 from bertc.runtime.progress import progress
 from bertc.task_table import TASKS
 from bertc.tasks.task import Prepared, Task
@@ -24,7 +24,7 @@ def drive(
     items: Sequence[Any],
     *,
     min_items: int = 1,
-    max_items: int = WINDOW_ITEMS,
+    max_items: int | None = None,
     show_progress: bool | None = None,
 ) -> Iterator[Answers]:
     """The answers of ``task`` to ``items``, a window at a time, in order.
