@@ -28,14 +28,24 @@ if TYPE_CHECKING:
     from bertc.recipe import Recipe
     from bertc.tasks.classification import Classifier
     from bertc.tasks.embedding import Embedder
+    from bertc.tasks.masked_lm import MaskFiller
+    from bertc.tasks.multiple_choice import Chooser
+    from bertc.tasks.next_sentence import NextSentencePredictor
+    from bertc.tasks.pretraining import PretrainedModel
+    from bertc.tasks.question_answering import QuestionAnswerer
     from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
 
 _HOMES = {
     "Artifact": "artifact.reader",
+    "Chooser": "tasks.multiple_choice",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
     "Encoder": "encoder",
+    "MaskFiller": "tasks.masked_lm",
+    "NextSentencePredictor": "tasks.next_sentence",
+    "PretrainedModel": "tasks.pretraining",
+    "QuestionAnswerer": "tasks.question_answering",
     "Recipe": "recipe",
     "Tagger": "tasks.token_classification",
     "__version__": "version",
@@ -51,12 +61,17 @@ __all__ = [
     "BertcError",
     "BudgetError",
     "CheckpointError",
+    "Chooser",
     "Classifier",
     "Embedder",
     "Encoder",
     "GraphError",
     "InputError",
+    "MaskFiller",
     "MissingExtraError",
+    "NextSentencePredictor",
+    "PretrainedModel",
+    "QuestionAnswerer",
     "Recipe",
     "RecipeError",
     "Tagger",

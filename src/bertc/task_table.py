@@ -104,6 +104,9 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="tokens",
                 compares="values",
                 columns=("start_logits", "end_logits"),
+                evaluator="question_answering",
+                metric="answer_f1",
+                score="f1",
                 does="finds the answer to a question in a text",
             ),
             TaskFacts(

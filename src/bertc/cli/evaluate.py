@@ -42,6 +42,14 @@ def ner_command(model: Model, data: Data, threads: Threads = None, as_json: AsJs
     _report(ner.evaluate(_load(model, threads), data), as_json)
 
 
+@app.command("qa")
+def qa_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+    """Question answering: exact match and F1, on JSON files as SQuAD 1.1 and 2.0 have them."""
+    from bertc.evaluation import question_answering
+
+    _report(question_answering.evaluate(_load(model, threads), data), as_json)
+
+
 def _load(model: str, threads: int | None) -> Encoder:
     from bertc.loading import load
 

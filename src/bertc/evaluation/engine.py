@@ -32,6 +32,13 @@ class Tagger(Protocol):
         """``words``: a list of lists of words."""
 
 
+class QuestionAnswerer(Protocol):
+    """Gives a list of ``{"score": ..., "start": ..., "end": ..., "answer": ...}``."""
+
+    def answer(self, question: Any, context: Any, *, handle_impossible_answer: bool = False) -> Any:
+        """``question`` and ``context``: lists of texts, as many of one as of the other."""
+
+
 @dataclass(frozen=True)
 class Result:
     """A score, and what it was measured on."""

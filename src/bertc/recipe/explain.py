@@ -94,6 +94,7 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         "spearman": "Correlation of similarities with what people found, on eval_data.",
         "accuracy": "Share of right labels, on eval_data.",
         "entity_f1": "F1 of whole entities, on eval_data.",
+        "answer_f1": "F1 of the words of answers, on eval_data.",
     },
 }
 """What each value of each key does."""

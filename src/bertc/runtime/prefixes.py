@@ -109,6 +109,15 @@ def first_tokens(encoding: Encoding, count: int) -> Encoding:
     return joined.overflowing[0]
 
 
+def overlapping(encoding: Encoding, count: int, overlap: int) -> list[Encoding]:
+    """All tokens, in windows of ``count`` that share ``overlap`` tokens with the one before."""
+    if len(encoding) <= count:
+        return [encoding]
+    rest = Encoding.merge([encoding], growing_offsets=False)
+    rest.truncate(count, overlap)
+    return [first_tokens(encoding, count), *rest.overflowing]
+
+
 def _flat(component: Any, key: str) -> Iterator[dict[str, Any]]:
     """A normalizer or a pre-tokenizer as JSON has it, sequences taken apart."""
     waiting = [] if component is None else [json.loads(component.__getstate__())]

@@ -7,6 +7,7 @@ used: the limit is the model's ``max_seq_length``, special tokens included.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from bertc.runtime.prefixes import (
     boundary,
     first_tokens,
     lengths_to_keep,
+    overlapping,
     shorten,
 )
 
@@ -118,6 +120,34 @@ class Tokenizer:
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
 
+    def windows(
+        self, pairs: Sequence[Pair], *, limit: int, overlap: int, first_limit: int, first: int = 0
+    ) -> tuple[TokenizedBatch, list[int]]:
+        """Tokenize pairs without losing a token of the second texts, with offsets.
+
+        A pair of more than ``limit`` tokens becomes several sequences: each has the first text, cut after
+        ``first_limit`` tokens, and a part of the second one, which begins with the last ``overlap`` tokens of
+        the part before (fewer, where the first text leaves no room for twice as many). Returns the batch,
+        and for each of its sequences the index of the pair. Raises ``InputError``.
+        """
+        parts = list(dict.fromkeys(text for part in self._parts(pairs, first) for text in part))
+        tokens = dict(zip(parts, self._encode(parts, sys.maxsize, True), strict=True))
+        encodings: list[Encoding] = []
+        owners: list[int] = []
+        for index, (begin, text) in enumerate(pairs):
+            fixed = first_tokens(tokens[begin].encoding, min(first_limit, len(tokens[begin].encoding)))
+            room = limit - (self.max_seq_length - self._room[2]) - len(fixed)
+            if room < 1:
+                raise InputError(
+                    f"inputs[{first + index}]: the {len(fixed)} tokens of the first text leave no room for "
+                    f"the second one, as the limit is {limit}: shorten it"
+                )
+            pieces = overlapping(tokens[text].encoding, room, min(overlap, room // 2))
+            with _blame_the_file():
+                encodings.extend(self._processor.process(fixed, piece) for piece in pieces)
+            owners.extend([index] * len(pieces))
+        return self._batch(encodings, 0, [first + owner for owner in owners]), owners
+
     def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool) -> list[Encoding]:
         """Items as the tokenizers library encodes and cuts them: for what is not too long for it."""
         clean = [tuple(map(_without_surrogates, each)) for each in parts]
@@ -177,6 +207,16 @@ class Tokenizer:
         """The number of a token, None if the vocabulary lacks it."""
         number: int | None = self._native.token_to_id(token)
         return number
+
+    def ids(self, text: str) -> list[int]:
+        """The numbers of a text's tokens, without special ones and without limit."""
+        return list(self._encode([text], sys.maxsize, False)[0].encoding.ids)
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of some tokens, by the decoder of the tokenizer."""
+        with _blame_the_file():
+            text: str = self._native.decode(list(ids), skip_special_tokens)
+        return text
 
     @cached_property
     def _bare(self) -> NativeTokenizer:

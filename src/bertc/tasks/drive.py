@@ -24,17 +24,18 @@ def drive(
     items: Sequence[Any],
     *,
     min_items: int = 1,
+    max_items: int | None = None,
     show_progress: bool | None = None,
 ) -> Iterator[Answers]:
     """Yield the answers of ``task`` to ``items``, a window at a time, in order.
 
-    A window has at least ``min_items`` items while there are so many. Call it from a method that users call:
-    a warning names the line that called that method.
+    A window has at least ``min_items`` items while there are so many, and at most ``max_items``. Call it from
+    a method that users call: a warning names the line that called that method.
     """
     facts = TASKS[encoder.info.task]
     shows = encoder.show_progress_bar if show_progress is None else show_progress
     with progress(len(items), facts.methods[0], enabled=shows) as advance:
-        for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
+        for count, prepared in _prepare_ahead(task, list(windows(items, min_items, max_items))):
             if prepared.truncated:
                 _warn_once(encoder)
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
