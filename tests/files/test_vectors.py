@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bertc.errors import InputError
-from bertc.files.texts import Record
 from bertc.files.rows import partial_path
+from bertc.files.texts import Record
 from bertc.files.vectors import WRITERS, vector_writer
 
 RECORDS = [Record(0, "one"), Record("b", 'tw"o\u2028'), Record(2, "")]
