@@ -48,7 +48,7 @@ LADDER: dict[str, set[str]] = {
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports"},
     "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
-    "tasks": {"artifact", "encoder", "errors", "runtime", "task_table"},
+    "tasks": {"artifact", "encoder", "errors", "ports", "runtime", "task_table"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
     "report": {"artifact", "fidelity", "task_table", "version"},
