@@ -127,7 +127,7 @@ class Tokenizer:
 
         A pair of more than ``limit`` tokens becomes several sequences: each has the first text, cut after
         ``first_limit`` tokens, and a part of the second one, which begins with the last ``overlap`` tokens of
-        the part before (fewer, where the first text leaves no room for twice as many). Returns the batch,
+        the part before (fewer, where the first text leaves no room for more than these). Returns the batch,
         and for each of its sequences the index of the pair. Raises ``InputError``.
         """
         parts = list(dict.fromkeys(text for part in self._parts(pairs, first) for text in part))
@@ -142,7 +142,7 @@ class Tokenizer:
                     f"inputs[{first + index}]: the {len(fixed)} tokens of the first text leave no room for "
                     f"the second one, as the limit is {limit}: shorten it"
                 )
-            pieces = overlapping(tokens[text].encoding, room, min(overlap, room // 2))
+            pieces = overlapping(tokens[text].encoding, room, overlap if overlap < room else room // 2)
             with _blame_the_file():
                 encodings.extend(self._processor.process(fixed, piece) for piece in pieces)
             owners.extend([index] * len(pieces))
