@@ -60,6 +60,8 @@ class Family:
         )
     )
     """Old endings of tensor names -> today's."""
+    tokenizer_class: str = "BertTokenizer"
+    """The Hugging Face class of the tokenizer where a checkpoint names none."""
 
 
 class ConfigReader:

@@ -27,4 +27,5 @@ FAMILY = Family(
         },
         "token_classification": {"output": "classifier"},
     },
+    tokenizer_class="RobertaTokenizer",
 )

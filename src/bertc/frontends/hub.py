@@ -11,7 +11,7 @@ from pathlib import Path
 from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.folder import CheckpointFolder
 
-_FILES = ("*.json", "model*.safetensors", "*/model*.safetensors")
+_FILES = ("*.json", "*vocab.txt", "*merges.txt", "model*.safetensors", "*/model*.safetensors")
 _OTHER_FORMATS = ("onnx/*", "openvino/*")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
 
