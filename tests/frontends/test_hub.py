@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,3 +52,21 @@ def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.Monkey
         match=r'no folder .owner/name. here, and downloading it needs.*pip install "bertc\[hub\]"',
     ):
         import_model("owner/name")
+
+
+def test_all_files_that_a_front_end_reads_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    asked: dict[str, Any] = {}
+
+    def snapshot_download(hub_id: str, **patterns: Any) -> str:
+        asked.update(patterns)
+        return str(tmp_path / hub_id)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    hub.download("owner/name")
+    wanted = ["tokenizer.json", "vocab.txt", "merges.txt", "vocab.json", "added_tokens.json", "0_T/vocab.txt"]
+    others = ["README.md", "onnx/vocab.txt", "pytorch_model.bin.txt"]
+    found = huggingface_hub.utils.filter_repo_objects([*wanted, *others], **asked)
+    assert list(found) == wanted

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors, trainers
 
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.tokenizer import read_tokenizer
@@ -33,6 +34,7 @@ TEXTS = [
     "pre<brand>post <brand>, <BRAND> [unused7]brand",
     "[CLS] a [MASK] b [SEP] <mask> c </s> d <s> [cls]",
     "tabs\tand\nlines  and   many    spaces ",
+    "quay, QUIZ and aqua",
     "don't $5.00 100% a_b @ #",
     "\x00\x07 control \ufffd characters",
     "lone \ud800 surrogate \udfff",
@@ -41,7 +43,24 @@ TEXTS = [
 PAIRS = [
     (first, second) for first, second in zip(TEXTS, reversed(TEXTS), strict=True) if first and second
 ] + [("one two three four five " * n, "dog cat sea sky car train " * m) for n, m in ((1, 9), (9, 1), (9, 9))]
-CASED = ["The", "CAFE", "cafe", "Café", "café", "London", "Paris", "Zürich", "A", "B", "C", "P", "[", "]", "<", ">"]
+CASED = [
+    "The",
+    "CAFE",
+    "cafe",
+    "Café",
+    "café",
+    "London",
+    "Paris",
+    "Zürich",
+    "A",
+    "B",
+    "C",
+    "P",
+    "[",
+    "]",
+    "<",
+    ">",
+]
 BRAND = {
     "content": "<brand>",
     "lstrip": False,
@@ -59,7 +78,14 @@ def _wordpiece() -> str:
     state = json.loads(make_tokenizer(400).to_str())
     vocabulary = state["model"]["vocab"]
     kept = [token for token in vocabulary if not token.startswith("[unused")]
-    more = [*kept, *CASED, *(f"##{each}" for each in "ABCDEFGHIJKLMNOPQRSTUVWXYZéü"), "我们", "##京", "[unused7]"]
+    more = [
+        *kept,
+        *CASED,
+        *(f"##{each}" for each in "ABCDEFGHIJKLMNOPQRSTUVWXYZéü"),
+        "我们",
+        "##京",
+        "[unused7]",
+    ]
     state["model"]["vocab"] = {token: index for index, token in enumerate(dict.fromkeys(more))}
     state["normalizer"]["lowercase"] = False
     return json.dumps(state)
@@ -89,7 +115,9 @@ def _unigram() -> str:
     tokenizer = Tokenizer(
         models.Unigram([(each, -float(i % 50)) for i, each in enumerate(dict.fromkeys(pieces))], unk_id=3)
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
     tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
@@ -148,13 +176,19 @@ LEFT = {"direction": "Left", "max_length": 7, "strategy": "LongestFirst", "strid
 BERT_PROCESSING = {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}
 OFFSETS = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 MAP = {"cls_token": "[CLS]", "mask_token": {**AT, "content": "[MASK]", "lstrip": True}}
+
+
+def _charsmap() -> str:
+    """The smallest table of SentencePiece that does something: it makes "a" of "q"."""
+    units = [0] * 256  # a double-array trie
+    units[ord("q")] = 0x70 << 10 | 1 << 8 | ord("q")  # its leaf is at ord("q") ^ 0x70, which is 1
+    units[1] = 1 << 31  # the leaf: the replacement begins at 0
+    return base64.b64encode(struct.pack("<257I", 1024, *units) + b"a\0").decode()
+
+
 PRECOMPILED = {
     "type": "Sequence",
-    "normalizers": [
-        {"type": "Lowercase"},
-        # A table of one character and no replacement: the smallest that the library reads.
-        {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(bytes(12)).decode()},
-    ],
+    "normalizers": [{"type": "Lowercase"}, {"type": "Precompiled", "precompiled_charsmap": _charsmap()}],
 }
 
 FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
@@ -272,20 +306,22 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "xlm-roberta": _xlm_roberta,
     "xlm-roberta, no prefix": lambda: _xlm_roberta(add_prefix_space=False),
     "xlm-roberta, left": lambda: _xlm_roberta(truncation_side="left"),
+    "xlm-roberta, charsmap": lambda: _with(_xlm_roberta(), "tokenizer.json", normalizer=PRECOMPILED),
     "vocab.txt": _vocab_txt,
     "vocab.txt, cased": lambda: _vocab_txt(do_lower_case=False, strip_accents=False),
     "vocab.txt, no Chinese": lambda: _vocab_txt(tokenize_chinese_chars=False),
     "vocab.txt, special tokens": lambda: _vocab_txt(unk_token="dog", cls_token="the", mask_token="<brand>"),
     "vocab.txt, added_tokens.json": lambda: {**_vocab_txt(), "added_tokens.json": {"<brand>": 450}},
     "vocab.txt, left": lambda: _vocab_txt(truncation_side="left"),
-    "vocab.txt, odd lines": lambda: {"vocab.txt": "\n".join([*SPECIAL_TOKENS, "a", "", "dog", "a ", "##\u3000"])},
+    "vocab.txt, odd lines": lambda: {
+        "vocab.txt": "\n".join([*SPECIAL_TOKENS, "a", "", "dog", "a ", "##\u3000"])
+    },
     "merges.txt": _merges_txt,
     "merges.txt, add_prefix_space": lambda: _merges_txt(add_prefix_space=True),
     "merges.txt, mask": lambda: _merges_txt(
         mask_token={"__type": "AddedToken", **BRAND, "content": "<mask>", "lstrip": True}
     ),
 }
-QUICK = {"xlm-roberta, charsmap": lambda: _with(_xlm_roberta(), "tokenizer.json", normalizer=PRECOMPILED)}
 
 
 def _write(path: Path, files: Mapping[str, Any]) -> Path:
@@ -311,6 +347,16 @@ def _ours(path: Path, limit: int = LIMIT) -> OurTokenizer:
         limit=limit,
     )
     return OurTokenizer(made, limit)
+
+
+@pytest.mark.filterwarnings("ignore:tokenizer.json has the")
+def test_a_class_may_make_another_model_of_a_vocabulary(tmp_path: Path) -> None:
+    """``transformers`` 4 took tokenizer.json as it is."""
+    config = {"unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+    path = _write(tmp_path, {"tokenizer.json": json.loads(_unigram()), "tokenizer_config.json": config})
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(path), _ours(path)
+    for text in TEXTS[:-2]:
+        assert ours([text]).encodings[0].ids == theirs(text, truncation=True, max_length=LIMIT)["input_ids"]
 
 
 def _clean(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Makes one tokenizer JSON from a folder's files: its ids are those of ``AutoTokenizer`` of ``transformers`` 5.
+"""Makes one tokenizer JSON from a folder's files, with the ids of ``AutoTokenizer`` of ``transformers`` 5.
 
 Padding is left out. Truncation is in it only where a text loses its beginning instead of its end.
 """
@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, processors
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.tokenizer_classes import AS_IT_IS, TOKENIZER_CLASSES, TokenizerClass, Vocabulary
-from bertc.frontends.tokenizer_settings import TokenizerSettings, read_settings
+from bertc.frontends.tokenizer_settings import read_settings
 
 TOKENIZER = "tokenizer.json"
 _TYPES = "token_type_ids"
@@ -67,11 +67,13 @@ def read_tokenizer(
             steps = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
             tokenizer.normalizer = normalizers.Sequence(steps)
         made = json.loads(tokenizer.to_str())
+        if data is not None:
+            _warn_of_replaced_rules(data, made, name)
         made["truncation"] = _truncation(settings.options, limit)
         if not _has_types(settings.options, name, known):
             made["post_processor"] = _without_types(made["post_processor"])
         if settings.options.get("split_special_tokens"):
-            _split_special_tokens(made, tokenizer)
+            _split_special_tokens(made)
         text = _compact(made)
         Tokenizer.from_str(text)
     return text
@@ -110,6 +112,19 @@ def _warn_of_what_differs(config: Mapping[str, Any], name: str) -> None:
     for key, (why, harmless) in _WITHOUT_EFFECT.items():
         if key in config and config[key] not in harmless:
             warnings.warn(f"tokenizer_config.json: {key} has no effect: {why}", stacklevel=4)
+
+
+def _warn_of_replaced_rules(data: Mapping[str, Any], made: Mapping[str, Any], name: str) -> None:
+    """Warn where a class makes something else of tokenizer.json than it says: often it is the wrong class."""
+    for part in ("model", "pre_tokenizer"):
+        there, now = ((each.get(part) or {}).get("type") for each in (data, made))
+        if there != now and (part, there) != ("model", None):  # old files do not name their model
+            warnings.warn(
+                f"{TOKENIZER} has the {part} {there}, of which {name} makes {now}, as in transformers 5 "
+                f"(not in 4). If that is not meant, set tokenizer_class to PreTrainedTokenizerFast in "
+                f"tokenizer_config.json: then {TOKENIZER} is used as it is",
+                stacklevel=4,
+            )
 
 
 def _defaults(data: Mapping[str, Any] | None, known: TokenizerClass | None) -> dict[str, Any]:
@@ -182,7 +197,9 @@ def _typeless(step: dict[str, Any]) -> dict[str, Any]:
     if step["type"] == "BertProcessing":
         (cls, _), (sep, _) = step["cls"], step["sep"]
         template = processors.TemplateProcessing(
-            single=[cls, "$A", sep], pair=[cls, "$A", sep, "$B", sep], special_tokens=[tuple(step["cls"]), tuple(step["sep"])]
+            single=[cls, "$A", sep],
+            pair=[cls, "$A", sep, "$B", sep],
+            special_tokens=[tuple(step["cls"]), tuple(step["sep"])],
         )
         made: dict[str, Any] = json.loads(template.__getstate__())
         return made
@@ -195,7 +212,7 @@ def _typeless(step: dict[str, Any]) -> dict[str, Any]:
     return {**step, **pieces}
 
 
-def _split_special_tokens(made: dict[str, Any], tokenizer: Tokenizer) -> None:
+def _split_special_tokens(made: dict[str, Any]) -> None:
     """Let special tokens within texts be read as any other text."""
     made["added_tokens"] = [each for each in made["added_tokens"] if not each["special"]]
     ids = Tokenizer.from_str(_compact(made)).get_vocab()

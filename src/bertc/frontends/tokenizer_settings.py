@@ -16,6 +16,7 @@ from bertc.frontends.folder import CheckpointFolder
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _EXTRA = "extra_special_tokens"
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _OLD_EXTRA = "additional_special_tokens"
 
 SpecialToken = str | AddedToken
@@ -32,7 +33,7 @@ class TokenizerSettings:
     extra: tuple[SpecialToken, ...]
     """Special tokens without a name."""
     added: Mapping[int, AddedToken]
-    """What is matched as a whole, in the order of these numbers; the ids are the tokenizers library's choice."""
+    """What is matched as a whole, in the order in which it is added; the numbers need not become the ids."""
 
     def add_tokens(self, tokenizer: Tokenizer, defaults: Mapping[str, SpecialToken]) -> None:
         """Give ``tokenizer`` the added and special tokens that it lacks; ``defaults`` are the class's own."""
@@ -71,7 +72,7 @@ def read_settings(
             _merge(options, folder.read_json_if_there(f"{subfolder}special_tokens_map.json"))
             added = _older_tokens(options, folder.read_json_if_there(f"{subfolder}added_tokens.json"))
             for each in (tokenizer or {}).get("added_tokens", ()):
-                added[each["id"]] = _token({key: each[key] for key in each if key != "id"})
+                added[each["id"]] = _token(each)
         by_content = {token.content: token for token in added.values()}
         for key in NAMED_TOKENS:
             if options.get(key) is not None:
@@ -104,7 +105,7 @@ def _older_tokens(options: Mapping[str, Any], added_tokens: Mapping[str, int]) -
     extra = options.get(_EXTRA) or []
     special = {str(each) for each in [*(options.get(key) for key in NAMED_TOKENS), *extra]}
     return {
-        number: AddedToken(content, normalized=content not in special, special=content in special)
+        int(number): AddedToken(content, normalized=content not in special, special=content in special)
         for content, number in added_tokens.items()
     }
 
@@ -132,4 +133,4 @@ def _special(value: Any) -> SpecialToken:
 
 
 def _token(value: Mapping[str, Any]) -> AddedToken:
-    return AddedToken(**{key: each for key, each in value.items() if key != "__type"})
+    return AddedToken(value["content"], **{key: value[key] for key in _FLAGS if key in value})

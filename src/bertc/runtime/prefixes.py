@@ -54,14 +54,14 @@ def boundary(tokenizer: NativeTokenizer, *, keeps_end: bool = False) -> re.Patte
     starts = _word_starts(splitters[0]) if splitters else ""
     if not starts or not all(kind in _KEEPS_WHITE_SPACE for kind in kinds):
         return None
-    white_space_counts = any(each["type"] not in _SPLITS_AT_WHITE_SPACE for each in splitters)
     added = tokenizer.get_added_tokens_decoder().values()
-    if keeps_end and white_space_counts:
-        starts = " "  # the one that makes a space at the beginning of a text needless
+    if keeps_end and splitters[0]["type"] not in _SPLITS_AT_WHITE_SPACE:  # white space is in the tokens
+        starts = " "  # where a text begins with it, no other one is put before it
         if any(each["type"] == "Strip" and each["strip_left"] for each in normalizers):
             return None
-    elif any(each["type"] == "BertNormalizer" and each["handle_chinese_chars"] for each in normalizers):
-        starts += "\u3400-\u4dbf\u4e00-\u9fff"
+    drops_white_space = all(each["type"] in _SPLITS_AT_WHITE_SPACE for each in splitters)
+    if any(each["type"] == "BertNormalizer" and each["handle_chinese_chars"] for each in normalizers):
+        starts += "\u3400-\u4dbf\u4e00-\u9fff" if drops_white_space or not keeps_end else ""
     found = re.compile(rf"(?<=\w)[{starts}]")
     if any(each.single_word or re.search(rf"[\s{starts}]", each.content) for each in added):
         return None  # these look beyond the characters that they stand for

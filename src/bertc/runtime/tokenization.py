@@ -1,7 +1,7 @@
 """Text in, packed token ids out. Nothing is padded; what is too long is cut, and counted.
 
-The settings for padding that a ``tokenizer.json`` may carry are not used, and of those for truncation only the
-side: the limit is the model's ``max_seq_length``, special tokens included.
+The settings for padding that a ``tokenizer.json`` may carry are not used, and of those for truncation
+the side alone: the limit is the model's ``max_seq_length``, special tokens included.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Tokenizer:
             self._native.no_padding()
             side = (self._native.truncation or {}).get("direction", "right")
             self._native.enable_truncation(max_seq_length, direction=side)
-            processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
+            processor = self._native.post_processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
             special = {texts: processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
         self.max_seq_length = max_seq_length
         self._keeps_end = side == "left"
@@ -205,8 +205,7 @@ class Tokenizer:
         with _blame_the_file():
             for prefixes, lengths in settled:
                 cut = [
-                    keep(*each)
-                    for each in zip([part.encoding for part in prefixes], lengths, strict=True)
+                    keep(*each) for each in zip([part.encoding for part in prefixes], lengths, strict=True)
                 ]
                 finished.append(self._processor.process(cut[0], cut[1] if len(cut) == 2 else None))
         return finished
