@@ -249,6 +249,9 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "bert, left": lambda: _bert(truncation_side="left"),
     "bert, left, no token types": lambda: _bert(truncation_side="left", model_input_names=NO_TYPES),
     "bert, left by tokenizer.json": lambda: _with(_bert(), "tokenizer.json", truncation=LEFT),
+    "bert, truncation of an old tokenizer.json": lambda: _with(
+        _bert(), "tokenizer.json", truncation={k: v for k, v in LEFT.items() if k != "direction"}
+    ),
     "bert, right against tokenizer.json": lambda: _with(
         _bert(truncation_side="right"), "tokenizer.json", truncation=LEFT
     ),

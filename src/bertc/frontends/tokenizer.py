@@ -132,7 +132,7 @@ def _defaults(data: Mapping[str, Any] | None, known: TokenizerClass | None) -> d
     defaults: dict[str, Any] = {}
     truncation, padding = (data or {}).get("truncation"), (data or {}).get("padding")
     if truncation:
-        defaults["truncation_side"] = truncation["direction"].lower()
+        defaults["truncation_side"] = truncation.get("direction", "Right").lower()
     if padding and known is None:
         defaults["pad_token"] = padding["pad_token"]
     return defaults
