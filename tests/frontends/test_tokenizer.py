@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,22 @@ def test_a_checkpoint_with_vocab_txt_alone_is_imported(tmp_path: Path) -> None:
     first, second = (Tokenizer.from_str(each).encode(text, text) for each in (expected, model.tokenizer_json))
     assert (first.ids, first.type_ids) == (second.ids, second.type_ids)
     assert "vocab.txt" in model.source["files"] and "tokenizer.json" not in model.source["files"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[PAD]\n[UNK]"])
+def test_a_table_of_characters_that_is_damaged_is_named(content: bytes, tmp_path: Path) -> None:
+    state = {
+        "version": "1.0",
+        "model": {
+            "type": "Unigram",
+            "unk_id": 3,
+            "vocab": [[each, 0] for each in ("<s>", "a", "b", "<unk>")],
+        },
+        "normalizer": {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(content).decode()},
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match="is not a tokenizer"):
+        _read(tmp_path, {"tokenizer_class": "XLMRobertaTokenizer"})
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[PAD]\n[UNK]"])

@@ -43,6 +43,12 @@ TEXTS = [
 PAIRS = [
     (first, second) for first, second in zip(TEXTS, reversed(TEXTS), strict=True) if first and second
 ] + [("one two three four five " * n, "dog cat sea sky car train " * m) for n, m in ((1, 9), (9, 1), (9, 9))]
+WORD_LISTS = [
+    ["a"],
+    ["The", "CAFÉ", "in", "Zürich", "<brand>", "北京", "dog,cat"],
+    ["red", "", " ", "dog"],
+    TEXTS[-1].split(),
+]
 CASED = [
     "The",
     "CAFE",
@@ -382,3 +388,7 @@ def test_ids_and_token_types_are_those_of_autotokenizer(
             for offsets in (False, True):
                 (found,) = ours([item], offsets=offsets).encodings
                 assert (found.ids, found.type_ids) == (expected["input_ids"], types), (item, found.tokens)
+        for words in WORD_LISTS:
+            expected = theirs(words, is_split_into_words=True, truncation=True, max_length=LIMIT)
+            (found,) = ours([words]).encodings
+            assert found.ids == expected["input_ids"], words

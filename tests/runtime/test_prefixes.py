@@ -29,10 +29,13 @@ def _bert(**changes: Any) -> NativeTokenizer:
     return tokenizer
 
 
-def _byte_level(normalizer: Any = None, *, prefix: bool = False) -> NativeTokenizer:
+def _byte_level(
+    normalizer: Any = None, *, prefix: bool = False, before: Sequence[Any] = ()
+) -> NativeTokenizer:
     tokenizer = NativeTokenizer(models.BPE())
     tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*before, byte_level])
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
@@ -81,6 +84,7 @@ TOKENIZERS: Mapping[str, Callable[[], NativeTokenizer]] = {
     "byte-level BPE, prefix space": lambda: _byte_level(prefix=True),
     "byte-level BPE, Strip": lambda: _byte_level(normalizers.Strip()),
     "byte-level BPE, Prepend": lambda: _byte_level(normalizers.Prepend("x")),
+    "byte-level BPE, scripts": lambda: _byte_level(before=[pre_tokenizers.UnicodeScripts()]),
     "byte-level BPE, Chinese": lambda: _byte_level(normalizers.BertNormalizer(), prefix=True),
     "Unigram": lambda: _unigram(pre_tokenizers.Metaspace()),
     "Unigram, split twice": lambda: _unigram(
@@ -92,7 +96,10 @@ TOKENIZERS: Mapping[str, Callable[[], NativeTokenizer]] = {
     "whole words": lambda: _with(_bert(), AddedToken("dog", single_word=True)),
 }
 NOWHERE = ("Unigram, across words", "token with a space", "whole words")
-NO_END = (*(*NOWHERE, "Unigram", "byte-level BPE, Strip", "byte-level BPE, Prepend", "stripping tokens"),)
+NO_END = (
+    *(*NOWHERE, "Unigram", "stripping tokens"),
+    *(f"byte-level BPE, {each}" for each in ("Strip", "Prepend", "scripts")),
+)
 
 
 @cache

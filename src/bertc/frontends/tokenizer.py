@@ -140,12 +140,14 @@ def _defaults(data: Mapping[str, Any] | None, known: TokenizerClass | None) -> d
 
 @contextmanager
 def _name_the_file(folder: CheckpointFolder, file: str) -> Iterator[None]:
-    """Turn what the tokenizers library raises, plain ``Exception``, into ``CheckpointError``."""
+    """Turn what the tokenizers library raises into ``CheckpointError``: bare ``Exception``, and panics."""
     try:
         yield
     except CheckpointError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise CheckpointError(f"{folder.path / file} is not a tokenizer: {error}") from None
 
 

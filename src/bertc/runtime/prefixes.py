@@ -47,10 +47,9 @@ def boundary(tokenizer: NativeTokenizer, *, keeps_end: bool = False) -> re.Patte
     certain.
     """
     normalizers = list(_flat(tokenizer.normalizer, "normalizers"))
+    pre_tokenizers = list(_flat(tokenizer.pre_tokenizer, "pretokenizers"))
     kinds = [each["type"] for each in normalizers if not _joins_spaces(each)]
-    splitters = [
-        each for each in _flat(tokenizer.pre_tokenizer, "pretokenizers") if each["type"] not in _SPLITS_MORE
-    ]
+    splitters = [each for each in pre_tokenizers if each["type"] not in _SPLITS_MORE]
     starts = _word_starts(splitters[0]) if splitters else ""
     if not starts or not all(kind in _KEEPS_WHITE_SPACE for kind in kinds):
         return None
@@ -59,6 +58,8 @@ def boundary(tokenizer: NativeTokenizer, *, keeps_end: bool = False) -> re.Patte
         starts = " "  # where a text begins with it, no other one is put before it
         if any(each["type"] == "Strip" and each["strip_left"] for each in normalizers):
             return None
+        if any(each["type"] == "UnicodeScripts" for each in pre_tokenizers):
+            return None  # it gives a space to the word before it, if there is one
     drops_white_space = all(each["type"] in _SPLITS_AT_WHITE_SPACE for each in splitters)
     if any(each["type"] == "BertNormalizer" and each["handle_chinese_chars"] for each in normalizers):
         starts += "\u3400-\u4dbf\u4e00-\u9fff" if drops_white_space or not keeps_end else ""
