@@ -91,6 +91,13 @@ def test_max_seq_length(
     assert import_model(path).info.max_seq_length == expected
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(..., 30), (40, 40)])
+def test_max_len_is_the_old_name_of_model_max_length(limit: Any, expected: int, tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path)
+    _edit_json(path / "tokenizer_config.json", model_max_length=limit, max_len=30)
+    assert import_model(path).info.max_seq_length == expected
+
+
 def test_names_with_prefix_and_old_layer_norm_names_are_understood(tmp_path: Path) -> None:
     plain = make_bert_checkpoint(tmp_path / "plain")
     prefixed = make_bert_checkpoint(tmp_path / "prefixed", prefix="bert.", old_names=True)

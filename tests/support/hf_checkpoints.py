@@ -23,7 +23,7 @@ from bertc.frontends.huggingface import import_model
 from bertc.lowering.lower import lower
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
-from tests.support.tiny_models import make_tokenizer
+from tests.support.tiny_models import make_tokenizer, write_json
 
 SMALL: Mapping[str, Any] = {
     "vocab_size": 300,
@@ -62,6 +62,8 @@ def save_checkpoint(
             torch.nn.init.normal_(tensor, 0, 0.2)
     model.save_pretrained(path)
     (tokenizer or make_tokenizer(max(300, settings.vocab_size))).save(str(path / "tokenizer.json"))
+    if tokenizer is None and settings.model_type != "bert":  # whose class would make something else of it
+        write_json(path / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     return path
 
 

@@ -51,7 +51,14 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     sentence_config = folder.read_json_if_there(f"{subfolder}sentence_bert_config.json")
     labels = _labels(raw) if model.head.has_labels else ()
     limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
-    tokenizer_json = read_tokenizer(folder, subfolder, tokenizer_config, sentence_config)
+    tokenizer_json = read_tokenizer(
+        folder,
+        subfolder,
+        tokenizer_config,
+        sentence_config,
+        default_class=raw.get("tokenizer_class") or model.family.tokenizer_class,
+        limit=limit,
+    )
     _warn_of_tokens_beyond(tokenizer_json, config.vocab_size)
     stored = read_tensors(folder, subfolder, model_class=model.name)
     with _name_the_folder(folder):

@@ -201,7 +201,8 @@ def max_seq_length(
     sentence_config: dict[str, Any], tokenizer_config: dict[str, Any], max_position_embeddings: int
 ) -> int:
     """Return the longest sequence in tokens by the two configs, the first that says one, within the table."""
-    for config, key in ((sentence_config, "max_seq_length"), (tokenizer_config, "model_max_length")):
+    keys = ((sentence_config, "max_seq_length"), (tokenizer_config, "model_max_length"))
+    for config, key in (*keys, (tokenizer_config, "max_len")):
         limit = config.get(key)
         if limit is None:
             continue

@@ -1,7 +1,7 @@
 """Text in, packed token ids out. Nothing is padded; what is too long is cut, and counted.
 
-The settings for padding and truncation that a checkpoint's ``tokenizer.json`` may carry are not
-used: the limit is the model's ``max_seq_length``, special tokens included.
+The settings for padding that a ``tokenizer.json`` may carry are not used, and of those for truncation
+the side alone: the limit is the model's ``max_seq_length``, special tokens included.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from bertc.runtime.prefixes import (
     Prefix,
     boundary,
     first_tokens,
+    last_tokens,
     lengths_to_keep,
     overlapping,
     shorten,
@@ -74,10 +75,12 @@ class Tokenizer:
         with _blame_the_file():
             self._native = NativeTokenizer.from_str(tokenizer_json)
             self._native.no_padding()
-            self._native.enable_truncation(max_seq_length)
-            processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
+            side = (self._native.truncation or {}).get("direction", "right")
+            self._native.enable_truncation(max_seq_length, direction=side)
+            processor = self._native.post_processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
             special = {texts: processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
         self.max_seq_length = max_seq_length
+        self._keeps_end = side == "left"
         self._vocab_size = vocab_size
         self._processor = processor
         self._room = {texts: max_seq_length - count for texts, count in special.items()}
@@ -116,6 +119,8 @@ class Tokenizer:
         owners: list[int] = []
         for index, whole in enumerate(self._encode_whole(self._parts(items, first, texts=1), True)):
             pieces = [piece for piece in (whole, *whole.overflowing) if len(piece)]
+            if self._keeps_end:  # the library cuts from the end
+                pieces.reverse()
             encodings.extend(pieces)
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
@@ -192,8 +197,15 @@ class Tokenizer:
         return parts
 
     def _encode(self, parts: Sequence[Any], size: int, offsets: bool) -> list[Prefix]:
-        """Tokens of texts, or of lists of words, without special ones; of each some ``size`` characters."""
-        shortened = [shorten(part, size, self._boundary if len(part) > size else None) for part in parts]
+        """Tokens of texts, or of lists of words, without special ones; of each some ``size`` characters.
+
+        Offsets count from the beginning: where they are asked for, no beginning is left out.
+        """
+        size = sys.maxsize if offsets and self._keeps_end else size
+        shortened = [
+            shorten(part, size, self._boundary if len(part) > size else None, keeps_end=self._keeps_end)
+            for part in parts
+        ]
         clean = [_without_surrogates(part) for part in shortened]
         encode = self._bare.encode_batch if offsets else self._bare.encode_batch_fast
         with _blame_the_file():
@@ -228,16 +240,16 @@ class Tokenizer:
 
     @cached_property
     def _boundary(self) -> re.Pattern[str] | None:
-        return boundary(self._bare)
+        return boundary(self._bare, keeps_end=self._keeps_end)
 
     def _finish(self, settled: list[tuple[list[Prefix], tuple[int, ...]]]) -> list[Encoding]:
         """Cut to the lengths that fit; put in special tokens and token types."""
         finished = []
+        keep = last_tokens if self._keeps_end else first_tokens
         with _blame_the_file():
             for prefixes, lengths in settled:
                 cut = [
-                    first_tokens(*each)
-                    for each in zip([part.encoding for part in prefixes], lengths, strict=True)
+                    keep(*each) for each in zip([part.encoding for part in prefixes], lengths, strict=True)
                 ]
                 finished.append(self._processor.process(cut[0], cut[1] if len(cut) == 2 else None))
         return finished
