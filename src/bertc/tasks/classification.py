@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax
 
 Label = dict[str, Any]
-"""``{"label": str, "score": float}``."""
+"""A label and its score: ``{"label": str, "score": float}``."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """The best labels of each text or pair, with their scores."""
+    """The task of giving each text or pair its best labels, with their scores."""
 
     tokenizer: Tokenizer
     info: ModelInfo
@@ -30,7 +31,7 @@ class Classification:
     output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[None]:
-        """A sequence for each item."""
+        """Return a batch with a sequence for each item. Raises ``InputError`` for one without a token."""
         tokenized = self.tokenizer(items, first=first)
         if tokenized.empty:
             raise InputError(
@@ -39,15 +40,15 @@ class Classification:
         return Prepared(tokenized.packed, None, tokenized.truncated)
 
     def finish(self, prepared: Prepared[None], values: FloatArray) -> list[Any]:
-        """A label for each item; a list of labels, unless ``top_k`` is 1."""
+        """Return a label for each item; a list of labels, unless ``top_k`` is 1."""
         del prepared
         return [self._answer(row) for row in self._scores(values)]
 
     def _scores(self, logits: FloatArray) -> FloatArray:
-        """What the pipeline applies.
+        """Return what the pipeline makes of logits.
 
-        Nothing for a regression, a sigmoid where labels are independent or there is only one, else
-        a softmax.
+        It is the logits for a regression, a sigmoid where labels are independent or there is only one,
+        else a softmax.
         """
         problem = self.info.problem_type
         if problem == "regression":
@@ -69,7 +70,7 @@ class Classifier(Encoder):
     def classify(
         self, inputs: Any, *, top_k: int | None = 1, show_progress_bar: bool | None = None
     ) -> Label | list[Label] | list[list[Label]]:
-        """The best label of each text or pair: ``{"label": ..., "score": ...}``.
+        """Return the best label of each text or pair: ``{"label": ..., "score": ...}``.
 
         A string, or a tuple (a pair), gives one answer, a list gives a list. With ``top_k`` above
         1, an answer is a list of that many labels, best first; None means all labels. Raises
@@ -79,7 +80,5 @@ class Classifier(Encoder):
             raise InputError(f"top_k is {top_k!r}: expected a positive whole number, or None for all labels")
         items, single = as_items(inputs)
         task = Classification(self.tokenizer, self.info, top_k)
-        answers: list[Any] = []
-        for window in drive(self, task, items, show_progress=show_progress_bar):
-            answers.extend(window)
+        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
         return answers[0] if single else answers

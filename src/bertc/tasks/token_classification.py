@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +28,13 @@ OUTSIDE = "O"
 
 @dataclass(frozen=True)
 class TokenizedItems:
-    """What a batch was made of."""
+    """The items and encodings that a batch was made of."""
 
     items: Sequence[Any]
     encodings: Sequence[Encoding]
-    """One for each sequence."""
+    """The encoding of each sequence."""
     owners: Sequence[int] = ()
-    """Where items can be several sequences: the index into ``items`` of each sequence."""
+    """The index into ``items`` of each sequence, where items can be several sequences."""
 
 
 @dataclass(frozen=True)
@@ -44,38 +44,38 @@ class _Tagged:
     label: str
     score: float
     index: int
-    """Position in the sequence, special tokens counted."""
+    """The position in the sequence, special tokens counted."""
     start: int
     end: int
-    """Characters of the text, or words of the word list."""
+    """With ``start``: the place in characters of the text, or in words of the word list."""
 
 
 @dataclass(frozen=True)
 class Tagging:
-    """The entities in each text or list of words."""
+    """The task of finding the entities in each text or list of words."""
 
     tokenizer: Tokenizer
     labels: Sequence[str]
-    """By class number."""
+    """The names of the classes, by their numbers."""
     aggregation_strategy: str = "simple"
     ignore_labels: Sequence[str] = (OUTSIDE,)
     output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
-        """A sequence for each item."""
+        """Return a batch with a sequence for each item. Raises ``InputError`` for a pair."""
         _refuse_pairs(items, first)
         tokenized = self.tokenizer(items, offsets=True, first=first)
         return Prepared(tokenized.packed, TokenizedItems(items, tokenized.encodings), tokenized.truncated)
 
     def finish(self, prepared: Prepared[TokenizedItems], values: FloatArray) -> list[list[Entity]]:
-        """A list of entities for each item."""
+        """Return a list of entities for each item."""
         scores = softmax(values)
         answers, start = [], 0
         for item, encoding in zip(prepared.context.items, prepared.context.encodings, strict=True):
             stop = start + len(encoding)
             tokens = self._tokens(encoding, scores[start:stop], isinstance(item, list))
-            entities = _single(tokens) if self.aggregation_strategy == "none" else _groups(tokens)
-            answers.append([_spell(each, item) for each in entities if _kind(each) not in self.ignore_labels])
+            found = map(_token, tokens) if self.aggregation_strategy == "none" else map(_group, _runs(tokens))
+            answers.append([_spell(entity, item) for kind, entity in found if kind not in self.ignore_labels])
             start = stop
         return answers
 
@@ -92,28 +92,28 @@ class Tagging:
 
 @dataclass(frozen=True)
 class WordTagging:
-    """A label for each word: that of its first token. A list that is too long becomes several sequences."""
+    """The task of giving each word the label of its first token; long lists become several sequences."""
 
     tokenizer: Tokenizer
     labels: Sequence[str]
-    """By class number."""
+    """The names of the classes, by their numbers."""
     output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
-        """One or more sequences for each list of words."""
+        """Return a batch with one or more sequences for each list of words."""
         tokenized, owners = self.tokenizer.chunks(items, first=first)
         return Prepared(tokenized.packed, TokenizedItems(items, tokenized.encodings, owners))
 
     def finish(self, prepared: Prepared[TokenizedItems], values: FloatArray) -> list[list[str]]:
-        """A list of labels for each list of words; a word without a token, such as white space, gets "O"."""
+        """Return the labels of each list of words; a word without a token, such as white space, gets "O"."""
         outside = OUTSIDE if OUTSIDE in self.labels else self.labels[0]
         context = prepared.context
-        starts = list(itertools.accumulate(map(len, context.items), initial=0))
+        starts = list(accumulate(map(len, context.items), initial=0))
         labels = [outside] * starts[-1]
         best = values.argmax(axis=1)
         for token, word in _first_tokens(context.encodings, context.owners, starts):
             labels[word] = self.labels[best[token]]
-        return [labels[a:b] for a, b in itertools.pairwise(starts)]
+        return [labels[a:b] for a, b in pairwise(starts)]
 
 
 class Tagger(Encoder):
@@ -127,7 +127,7 @@ class Tagger(Encoder):
         ignore_labels: Sequence[str] = (OUTSIDE,),
         show_progress_bar: bool | None = None,
     ) -> list[Entity] | list[list[Entity]]:
-        """The entities in each text: dicts of entity_group, score, word, start, end.
+        """Return the entities in each text: dicts of entity_group, score, word, start, end.
 
         ``word`` is ``text[start:end]``. For words (a list of lists of strings) ``start`` and
         ``end`` count words, and ``word`` joins them by spaces. A string gives one list of entities,
@@ -140,15 +140,13 @@ class Tagger(Encoder):
             )
         items, single = as_items(inputs)
         task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignore_labels)
-        answers: list[list[Entity]] = []
-        for window in drive(self, task, items, show_progress=show_progress_bar):
-            answers.extend(window)
+        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
         return answers[0] if single else answers
 
     def predict_tags(
         self, words: Sequence[Any], *, show_progress_bar: bool | None = None
     ) -> list[str] | list[list[str]]:
-        """One label per word: that of its first token.
+        """Return one label per word: that of its first token.
 
         ``words`` is one list of words, or a list of such lists. A list that is longer than the
         model's limit is cut into consecutive pieces, and no label is lost. A word without a token
@@ -162,9 +160,7 @@ class Tagger(Encoder):
             if not isinstance(item, list):
                 raise InputError(f"words[{index}] is {type(item).__name__}: expected a list of strings")
         task = WordTagging(self.tokenizer, self.info.labels)
-        answers: list[list[str]] = []
-        for window in drive(self, task, items, show_progress=show_progress_bar):
-            answers.extend(window)
+        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
         return answers[0] if single else answers
 
 
@@ -179,7 +175,7 @@ def _refuse_pairs(items: Iterable[Any], first: int) -> None:
 def _first_tokens(
     encodings: Sequence[Encoding], owners: Sequence[int], starts: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """(packed token, word counted over all items) for the first token of each word."""
+    """Yield the first token of each word: its index in the batch, and its word's index over all items."""
     token = 0
     last = -1
     for encoding, owner in zip(encodings, owners, strict=True):
@@ -190,20 +186,22 @@ def _first_tokens(
             token += 1
 
 
-def _single(tokens: Iterable[_Tagged]) -> Iterator[Entity]:
-    for token in tokens:
-        yield {
-            "entity": token.label,
-            "score": token.score,
-            "index": token.index,
-            "word": "",
-            "start": token.start,
-            "end": token.end,
-        }
+def _token(token: _Tagged) -> tuple[str, Entity]:
+    """Return the label of a token, and the token as an entity."""
+    entity = {"entity": token.label, "score": token.score, "index": token.index}
+    return token.label, {**entity, "word": "", "start": token.start, "end": token.end}
 
 
-def _groups(tokens: Iterable[_Tagged]) -> Iterator[Entity]:
-    """Adjacent tokens of one kind, joined as ``group_entities`` of the pipeline does.
+def _group(tokens: Sequence[_Tagged]) -> tuple[str, Entity]:
+    """Return the kind of adjacent tokens, and the tokens as one entity."""
+    kind = tokens[0].label.split("-", 1)[-1]
+    score = float(np.mean(np.array([token.score for token in tokens], np.float32)))
+    start, end = tokens[0].start, tokens[-1].end
+    return kind, {"entity_group": kind, "score": score, "word": "", "start": start, "end": end}
+
+
+def _runs(tokens: Iterable[_Tagged]) -> Iterator[list[_Tagged]]:
+    """Yield adjacent tokens of one kind, joined as ``group_entities`` of the pipeline does.
 
     A token opens a group if its kind differs from that of the token before, or if its label starts
     with B-.
@@ -212,32 +210,18 @@ def _groups(tokens: Iterable[_Tagged]) -> Iterator[Entity]:
     for token in tokens:
         opens, kind = _split(token.label)
         if group and (opens or kind != _split(group[-1].label)[1]):
-            yield _group(group)
+            yield group
             group = []
         group.append(token)
     if group:
-        yield _group(group)
+        yield group
 
 
 def _split(label: str) -> tuple[bool, str]:
-    """Whether a label opens an entity, and its kind. A label without B- or I- continues one."""
+    """Return whether a label opens an entity, and its kind. A label without B- or I- continues one."""
     if label.startswith(("B-", "I-")):
         return label[0] == "B", label[2:]
     return False, label
-
-
-def _group(tokens: Sequence[_Tagged]) -> Entity:
-    return {
-        "entity_group": tokens[0].label.split("-", 1)[-1],
-        "score": float(np.mean(np.array([token.score for token in tokens], np.float32))),
-        "word": "",
-        "start": tokens[0].start,
-        "end": tokens[-1].end,
-    }
-
-
-def _kind(entity: Entity) -> str:
-    return str(entity.get("entity_group", entity.get("entity")))
 
 
 def _spell(entity: Entity, item: str | Sequence[str]) -> Entity:
