@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from tests.support.tiny_models import make_tokenizer
+from tests.support.languages import SENTENCES
+from tests.support.tiny_models import make_tokenizer, write_json
 
 SMALL: Mapping[str, Any] = {
     "vocab_size": 300,
@@ -43,3 +45,36 @@ def save_checkpoint(path: Path, class_name: str, **config: Any) -> Path:
     model.save_pretrained(path)
     make_tokenizer(max(300, settings.vocab_size)).save(str(path / "tokenizer.json"))
     return path
+
+
+def save_with_tokenizer(path: Path, class_name: str, **config: Any) -> Path:
+    """Save a model of a BERT or RoBERTa class with the tokenizer of its family, as a pipeline loads it."""
+    bert = class_name.startswith("Bert")
+    tokenizer = make_tokenizer(300) if bert else byte_level_tokenizer()
+    save_checkpoint(path, class_name, **{"vocab_size": tokenizer.get_vocab_size(), **config})
+    tokenizer.save(str(path / "tokenizer.json"))
+    names = ("pad", "unk", "cls", "sep", "mask")
+    tokens = [f"[{name.upper()}]" for name in names] if bert else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    special = {f"{name}_token": token for name, token in zip(names, tokens, strict=True)}
+    limit = config.get("max_position_embeddings", SMALL["max_position_embeddings"]) - (0 if bert else 2)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": limit, **special}
+    if not bert:
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
+    write_json(path / "tokenizer_config.json", settings)
+    return path
+
+
+def byte_level_tokenizer() -> Tokenizer:
+    """Return RoBERTa's kind of tokenizer, byte-level BPE, trained on ``SENTENCES``."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    return tokenizer
