@@ -7,9 +7,11 @@ import pytest
 
 import bertc
 from bertc.errors import InputError
+from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks.token_classification import Tagging, WordTagging
 from tests.conftest import MakeArtifact
-from tests.support.answers import answers, tagging_table, tokenizer
+from tests.support.answers import VOCABULARY, answers, tagging_table, tokenizer
+from tests.support.tiny_models import make_tokenizer
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 TAGS = {
@@ -27,18 +29,18 @@ class Model:
     """Tags words by a table of tokens, as a loaded ``Tagger`` does."""
 
     def __init__(self, labels: tuple[str, ...] = LABELS, tags: dict[str, str] = TAGS) -> None:
-        self._labels, self._table = labels, tagging_table(labels, tags)
+        self._labels, self.table = labels, tagging_table(labels, tags)
 
     def tag(self, items: Any, **options: Any) -> Any:
         """Entities of each item, or of the one text."""
         single = isinstance(items, str)
         task = Tagging(tokenizer(), self._labels, **options)
-        found = answers(task, [items] if single else items, self._table, per_token=True)
+        found = answers(task, [items] if single else items, self.table, per_token=True)
         return found[0] if single else found
 
     def predict_tags(self, words: list[list[str]]) -> Any:
         """Labels of each list of words."""
-        return answers(WordTagging(tokenizer(), self._labels), words, self._table, per_token=True)
+        return answers(WordTagging(tokenizer(), self._labels), words, self.table, per_token=True)
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def test_pairs_and_unknown_strategies_are_refused(tagger: bertc.Tagger) -> None:
     with pytest.raises(InputError, match=r"inputs\[0\] is a tuple"):
         tagger.tag(("john", "smith"))
     with pytest.raises(InputError, match="aggregation_strategy"):
-        tagger.tag("john", aggregation_strategy="average")
+        tagger.tag("john", aggregation_strategy="last")
 
 
 def test_first_token_labels_the_word(task: Model) -> None:
@@ -161,3 +163,65 @@ def test_a_word_cut_in_two_keeps_the_label_of_its_first_token() -> None:
 def test_wrong_words_are_refused(tagger: bertc.Tagger, words: Any) -> None:
     with pytest.raises(InputError):
         tagger.predict_tags(words)
+
+
+def test_entities_of_a_long_text_are_found_and_joined_across_the_cut(task: Model) -> None:
+    text = "the " * 10 + "john smith smith smith smith in paris " + "the " * 50 + "london"
+    assert [s[:2] for s in spans(task.tag(text))] == [
+        ("PER", "john smith smith smith smith"),
+        ("LOC", "paris"),
+        ("LOC", "london"),
+    ]
+    words = text.split()
+    assert spans(task.tag([words])[0]) == [
+        ("PER", "john smith smith smith smith", 10, 15),
+        ("LOC", "paris", 16, 17),
+        ("LOC", "london", 67, 68),
+    ]
+
+
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_a_long_text_has_the_entities_of_a_limit_that_is_longer(strategy: str) -> None:
+    text = "the john smith playsing doging in paris " * 9
+    whole = Tagging(Tokenizer(make_tokenizer().to_str(), 200), LABELS, strategy)
+    table = tagging_table(LABELS, TAGS)
+    for item in (text, text.split()):
+        expected = answers(whole, [item], table, per_token=True)
+        assert Model().tag([item], aggregation_strategy=strategy) == expected
+
+
+@pytest.mark.parametrize(
+    ("strategy", "found"),
+    [
+        ("simple", [("PER", "ing")]),
+        ("first", []),
+        ("max", [("PER", "doging")]),
+        ("average", [("PER", "doging")]),
+    ],
+)
+def test_strategies_label_words_as_wholes(strategy: str, found: list[tuple[str, str]]) -> None:
+    model = Model()
+    model.table[VOCABULARY["##ing"], 2] = 9
+    assert [s[:2] for s in spans(model.tag("the doging", aggregation_strategy=strategy))] == found
+
+
+def test_the_longer_one_of_overlapping_entities_stays(task: Model) -> None:
+    text = "the " * 9 + "john smith smith smith smith smith"
+    assert [s[:2] for s in spans(task.tag(text, stride=2))] == [("PER", "john smith smith smith smith")]
+    assert [s[:2] for s in spans(task.tag(text, stride=6))] == [("PER", "john smith smith smith smith smith")]
+
+
+@pytest.mark.parametrize(
+    ("stride", "strategy", "message"),
+    [
+        (62, "simple", "0 to 61"),
+        (-1, "simple", "stride is -1"),
+        (True, "simple", "stride is True"),
+        (8, "none", "leave stride out"),
+    ],
+)
+def test_a_stride_that_makes_no_sense_is_refused(
+    tagger: bertc.Tagger, stride: Any, strategy: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        tagger.tag("john", stride=stride, aggregation_strategy=strategy)

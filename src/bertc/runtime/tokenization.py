@@ -109,18 +109,25 @@ class Tokenizer:
             encodings, truncated = self._encode_beginnings(parts, size, offsets)
         return self._batch(encodings, truncated, range(first, first + len(encodings)))
 
-    def chunks(self, items: Sequence[Words], *, first: int = 0) -> tuple[TokenizedBatch, list[int]]:
-        """Tokenize word lists without losing a token: what is too long becomes several sequences.
+    def chunks(
+        self, items: Sequence[Text | Words], *, first: int = 0, stride: int = 0
+    ) -> tuple[TokenizedBatch, list[int]]:
+        """Tokenize texts or word lists without losing a token: what is too long becomes several sequences.
 
+        A sequence begins with the last ``stride`` tokens of the one before, special tokens not counted.
         Returns the batch, and for each of its sequences the index of the item it belongs to: none for an
-        item without a token.
+        item without a token. Raises ``InputError`` for a pair, and for a ``stride`` that leaves no room.
         """
+        if not 0 <= stride < self.room:
+            raise InputError(f"stride is {stride}: expected 0 to {self.room - 1}, below the model's limit")
+        parts = [part for (part,) in self._parts(items, first, texts=1)]
         encodings: list[Encoding] = []
         owners: list[int] = []
-        for index, whole in enumerate(self._encode_whole(self._parts(items, first, texts=1), True)):
+        for index, (bare, _) in enumerate(self._encode(parts, sys.maxsize, True) if parts else ()):
+            bare.truncate(self.room, stride)
+            with _blame_the_file():
+                whole = self._processor.process(bare)
             pieces = [piece for piece in (whole, *whole.overflowing) if len(piece)]
-            if self._keeps_end:  # the library cuts from the end
-                pieces.reverse()
             encodings.extend(pieces)
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
@@ -229,6 +236,21 @@ class Tokenizer:
         with _blame_the_file():
             text: str = self._native.decode(list(ids), skip_special_tokens)
         return text
+
+    @property
+    def room(self) -> int:
+        """The number of tokens that the limit leaves for a text."""
+        return self._room[1]
+
+    @cached_property
+    def subword_prefix(self) -> str:
+        """The beginning of tokens that continue a word, such as "##"; empty if tokens do not tell."""
+        return getattr(self._native.model, "continuing_subword_prefix", None) or ""
+
+    @cached_property
+    def unknown_token(self) -> str:
+        """The token that stands for what the vocabulary lacks."""
+        return getattr(self._native.model, "unk_token", None) or "<unk>"
 
     @cached_property
     def _bare(self) -> NativeTokenizer:

@@ -7,87 +7,134 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.tasks.aggregation import (
+    STRATEGIES,
+    WORD_STRATEGIES,
+    Entity,
+    ScoredToken,
+    aggregate,
+    resolve_overlaps,
+)
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-Entity = dict[str, Any]
-
-STRATEGIES = ("none", "simple")
 OUTSIDE = "O"
 """The label of what belongs to no entity."""
 
 
 @dataclass(frozen=True)
 class TokenizedItems:
-    """The items and encodings that a batch was made of."""
+    """The items that a batch was made of, and its sequences: one or more for each item."""
 
     items: Sequence[Any]
     encodings: Sequence[Encoding]
     """The encoding of each sequence."""
-    owners: Sequence[int] = ()
-    """The index into ``items`` of each sequence, where items can be several sequences."""
+    owners: Sequence[int]
+    """The index into ``items`` of each sequence."""
 
 
 @dataclass(frozen=True)
-class _Tagged:
-    """The best label of one token."""
+class _Window:
+    """One sequence of an item."""
 
-    label: str
-    score: float
-    index: int
-    """The position in the sequence, special tokens counted."""
-    start: int
-    end: int
-    """With ``start``: the place in characters of the text, or in words of the word list."""
+    encoding: Encoding
+    scores: FloatArray
+    """The probabilities [tokens, labels], special tokens included."""
 
 
 @dataclass(frozen=True)
 class Tagging:
-    """The task of finding the entities in each text or list of words."""
+    """The task of finding the entities in each text or list of words.
+
+    What is longer than the model's limit is cut into overlapping windows. With a ``stride``, they overlap by
+    that many tokens and give entities each for itself, as in the pipeline. Without, they overlap by a quarter
+    and each token counts where it stands farther from the cut, so that entities know of no cut.
+    """
 
     tokenizer: Tokenizer
     labels: Sequence[str]
     """The names of the classes, by their numbers."""
     aggregation_strategy: str = "simple"
     ignore_labels: Sequence[str] = (OUTSIDE,)
+    stride: int | None = None
     output: str = "logits"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[TokenizedItems]:
-        """Return a batch with a sequence for each item. Raises ``InputError`` for a pair."""
+        """Return a batch with one or more sequences for each item. Raises ``InputError`` for a pair."""
         _refuse_pairs(items, first)
-        tokenized = self.tokenizer(items, offsets=True, first=first)
-        return Prepared(tokenized.packed, TokenizedItems(items, tokenized.encodings), tokenized.truncated)
+        tokenized, owners = self.tokenizer.chunks(items, first=first, stride=self._overlap)
+        return Prepared(tokenized.packed, TokenizedItems(items, tokenized.encodings, owners))
 
     def finish(self, prepared: Prepared[TokenizedItems], values: FloatArray) -> list[list[Entity]]:
         """Return a list of entities for each item."""
-        scores = softmax(values)
-        answers, start = [], 0
-        for item, encoding in zip(prepared.context.items, prepared.context.encodings, strict=True):
+        context, scores = prepared.context, softmax(values)
+        windows: list[list[_Window]] = [[] for _ in context.items]
+        start = 0
+        for encoding, owner in zip(context.encodings, context.owners, strict=True):
             stop = start + len(encoding)
-            tokens = self._tokens(encoding, scores[start:stop], isinstance(item, list))
-            found = map(_token, tokens) if self.aggregation_strategy == "none" else map(_group, _runs(tokens))
-            answers.append([_spell(entity, item) for kind, entity in found if kind not in self.ignore_labels])
+            windows[owner].append(_Window(encoding, scores[start:stop]))
             start = stop
-        return answers
+        return [self._entities(item, each) for item, each in zip(context.items, windows, strict=True)]
 
-    def _tokens(self, encoding: Encoding, scores: FloatArray, words: bool) -> Iterator[_Tagged]:
-        spans = encoding.offsets
-        if words:
-            spans = [(0, 0) if word is None else (word, word + 1) for word in encoding.word_ids]
-        best = scores.argmax(axis=1)
-        for index, special in enumerate(encoding.special_tokens_mask):
-            if not special:
-                label = self.labels[best[index]]
-                yield _Tagged(label, float(scores[index, best[index]]), index, *spans[index])
+    @property
+    def _overlap(self) -> int:
+        if self.stride is not None:
+            return self.stride
+        return max(self.tokenizer.room // 4, min(self.tokenizer.room - 1, 1))
+
+    def _entities(self, item: str | list[str], windows: Sequence[_Window]) -> list[Entity]:
+        parts = self._parts(item, windows)
+        if self.stride is None:
+            parts = [_join(parts, self._overlap)]
+        found = [
+            aggregate(tokens, self.labels, self.aggregation_strategy, self.ignore_labels) for tokens in parts
+        ]
+        entities = found[0] if len(found) == 1 else resolve_overlaps(chain.from_iterable(found))
+        return [_spell(entity, item) for entity in entities]
+
+    def _parts(self, item: str | list[str], windows: Sequence[_Window]) -> list[list[ScoredToken]]:
+        """Return the tokens of each window, special ones left out."""
+        parts = []
+        passed = 0
+        for window in windows:
+            encoding = window.encoding
+            kept = [index for index, special in enumerate(encoding.special_tokens_mask) if not special]
+            spans = _spans(encoding, item)
+            continues = self._continues(encoding, item)
+            tokens = [
+                ScoredToken(window.scores[at], passed + at, *spans[at], continues[at] if continues else False)
+                for at in kept
+            ]
+            parts.append(tokens)
+            passed += len(kept) - self._overlap
+        return parts
+
+    def _continues(self, encoding: Encoding, item: str | list[str]) -> list[bool]:
+        """Return whether each token belongs to the word of the one before; nothing if it does not matter.
+
+        In a text it is what the pipeline takes for a subword: a token that is not as long as its text, of a
+        tokenizer with a prefix for subwords; else one with no space before it.
+        """
+        if self.aggregation_strategy not in WORD_STRATEGIES:
+            return []
+        if isinstance(item, list):
+            return [before == word for before, word in pairwise([None, *encoding.word_ids])]
+        spans, tokens = encoding.offsets, encoding.tokens
+        if self.tokenizer.subword_prefix:
+            continues = [
+                len(token) != len(item[start:end]) for token, (start, end) in zip(tokens, spans, strict=True)
+            ]
+        else:
+            continues = [start > 0 and " " not in item[start - 1 : start + 1] for start, _ in spans]
+        unknown = self.tokenizer.unknown_token
+        return [each and token != unknown for each, token in zip(continues, tokens, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -125,21 +172,30 @@ class Tagger(Encoder):
         *,
         aggregation_strategy: str = "simple",
         ignore_labels: Sequence[str] = (OUTSIDE,),
+        stride: int | None = None,
         show_progress_bar: bool | None = None,
     ) -> list[Entity] | list[list[Entity]]:
         """Return the entities in each text: dicts of entity_group, score, word, start, end.
 
         ``word`` is ``text[start:end]``. For words (a list of lists of strings) ``start`` and
         ``end`` count words, and ``word`` joins them by spaces. A string gives one list of entities,
-        a list gives a list of lists. ``aggregation_strategy="none"`` gives each token by itself
-        (``entity`` and ``index`` in place of ``entity_group``). Raises ``InputError``.
+        a list gives a list of lists.
+
+        ``aggregation_strategy`` is that of the pipeline: "simple" joins tokens of one kind; "first",
+        "average" and "max" label words as wholes first; "none" gives each token by itself (``entity``
+        and ``index`` in place of ``entity_group``).
+
+        Texts may have any length, and no cut shows in the answer. ``stride`` does as the pipeline instead:
+        windows that overlap by so many tokens give entities each for itself, of which the longer ones stay.
+        Raises ``InputError``.
         """
         if aggregation_strategy not in STRATEGIES:
             raise InputError(
                 f"aggregation_strategy is {aggregation_strategy!r}: expected one of {', '.join(STRATEGIES)}"
             )
+        _check_stride(stride, aggregation_strategy)
         items, single = as_items(inputs)
-        task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignore_labels)
+        task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignore_labels, stride)
         answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
         return answers[0] if single else answers
 
@@ -164,6 +220,36 @@ class Tagger(Encoder):
         return answers[0] if single else answers
 
 
+def _check_stride(stride: Any, strategy: str) -> None:
+    if stride is None:
+        return
+    if not isinstance(stride, int) or isinstance(stride, bool) or stride < 0:
+        raise InputError(f"stride is {stride!r}: expected a whole number of tokens, or None")
+    if strategy == "none":
+        raise InputError(
+            'stride chooses among entities of overlapping windows, and aggregation_strategy "none" makes '
+            "none: leave stride out, texts may have any length"
+        )
+
+
+def _spans(encoding: Encoding, item: str | list[str]) -> Sequence[tuple[int, int]]:
+    """Return the place of each token: characters of a text, or words of a list."""
+    if isinstance(item, str):
+        return encoding.offsets
+    return [(0, 0) if word is None else (word, word + 1) for word in encoding.word_ids]
+
+
+def _join(parts: Sequence[list[ScoredToken]], overlap: int) -> list[ScoredToken]:
+    """Return the tokens of overlapping windows, each from the window in which it is farther from the cut."""
+    before, after = overlap - overlap // 2, overlap // 2
+    last = len(parts) - 1
+    return [
+        token
+        for number, part in enumerate(parts)
+        for token in part[before if number else 0 : len(part) - (after if number < last else 0)]
+    ]
+
+
 def _refuse_pairs(items: Iterable[Any], first: int) -> None:
     for index, item in enumerate(items, first):
         if isinstance(item, tuple):
@@ -184,44 +270,6 @@ def _first_tokens(
                 last = starts[owner] + word
                 yield token, last
             token += 1
-
-
-def _token(token: _Tagged) -> tuple[str, Entity]:
-    """Return the label of a token, and the token as an entity."""
-    entity = {"entity": token.label, "score": token.score, "index": token.index}
-    return token.label, {**entity, "word": "", "start": token.start, "end": token.end}
-
-
-def _group(tokens: Sequence[_Tagged]) -> tuple[str, Entity]:
-    """Return the kind of adjacent tokens, and the tokens as one entity."""
-    kind = tokens[0].label.split("-", 1)[-1]
-    score = float(np.mean(np.array([token.score for token in tokens], np.float32)))
-    start, end = tokens[0].start, tokens[-1].end
-    return kind, {"entity_group": kind, "score": score, "word": "", "start": start, "end": end}
-
-
-def _runs(tokens: Iterable[_Tagged]) -> Iterator[list[_Tagged]]:
-    """Yield adjacent tokens of one kind, joined as ``group_entities`` of the pipeline does.
-
-    A token opens a group if its kind differs from that of the token before, or if its label starts
-    with B-.
-    """
-    group: list[_Tagged] = []
-    for token in tokens:
-        opens, kind = _split(token.label)
-        if group and (opens or kind != _split(group[-1].label)[1]):
-            yield group
-            group = []
-        group.append(token)
-    if group:
-        yield group
-
-
-def _split(label: str) -> tuple[bool, str]:
-    """Return whether a label opens an entity, and its kind. A label without B- or I- continues one."""
-    if label.startswith(("B-", "I-")):
-        return label[0] == "B", label[2:]
-    return False, label
 
 
 def _spell(entity: Entity, item: str | Sequence[str]) -> Entity:
