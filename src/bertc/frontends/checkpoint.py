@@ -9,12 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from mmap import mmap
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bertc.artifact.file_stamp import FileStamp
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
 
@@ -38,12 +39,22 @@ class StoredTensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    file: str
-    data: mmap | bytes
+    stamp: FileStamp
+    data: mmap
     offset: int
 
+    @property
+    def file(self) -> str:
+        """The path of the file."""
+        return self.stamp.path
+
     def read(self) -> Array:
-        """Return a float32 copy. Raises ``CheckpointError`` for dtypes that are not floats and for NaN."""
+        """Return a float32 copy, and give back the memory of the mapped file.
+
+        Raises ``CheckpointError`` for dtypes that are not floats, for NaN, and if the file was written to.
+        """
+        if self.stamp.was_written_to():
+            raise CheckpointError(f"{self.file} was written to while it was compiled: compile it again")
         if self.dtype not in _STORED:
             raise CheckpointError(f"{self.file}: tensor {self.name!r} is {self.dtype}, expected a float type")
         raw = np.frombuffer(self.data, _STORED[self.dtype], math.prod(self.shape), self.offset)
@@ -54,6 +65,7 @@ class StoredTensor:
                 values = raw.astype(np.float32)
         if not np.isfinite(values).all():
             raise CheckpointError(f"{self.file}: tensor {self.name!r} holds infinite numbers or NaN")
+        self.data.madvise(MADV_DONTNEED)
         return values.reshape(self.shape)
 
 
@@ -133,9 +145,10 @@ def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, 
 def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
     """Yield the tensors of one file; every offset is checked against the file's size."""
     where = folder.path / file
+    stamp = FileStamp.of(where, where.stat())
     data = folder.map(file)
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):
+    if isinstance(data, bytes) or len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):
         raise CheckpointError(f"{where} is not a safetensors file, or is cut off: download it again")
     try:
         header = json.loads(data[8 : 8 + length])
@@ -155,7 +168,7 @@ def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
                 f"{where}: tensor {name!r} ({dtype} {list(shape)}) takes {end - begin} bytes, "
                 f"expected {math.prod(shape) * itemsize}: download it again"
             )
-        yield StoredTensor(name, shape, dtype, str(where), data, 8 + length + begin)
+        yield StoredTensor(name, shape, dtype, stamp, data, 8 + length + begin)
 
 
 def _entry(entry: Any, where: str) -> tuple[tuple[int, ...], str, int, int]:
