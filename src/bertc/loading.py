@@ -102,20 +102,19 @@ def _options(dtype: str | None, recipe: Any) -> list[Any]:
 
 def _compile(source: str | PathLike[str], dtype: str | None, recipe: Any, offline: bool) -> Path:
     from bertc import cache
-    from bertc.compiler.pipeline import run_pipeline
+    from bertc.compiler.pipeline import choose_recipe, run_pipeline
     from bertc.frontends.huggingface import locate
-    from bertc.recipe import Recipe
 
     folder = locate(source if isinstance(source, str) else Path(source), offline=offline)
     entry = cache.Entry(folder.path.absolute(), _options(dtype, recipe))
-    chosen = dtype or Recipe.load(recipe).dtype
-    place = entry.place(f"{folder.name}-{chosen}")
+    chosen = choose_recipe(recipe, dtype)
+    place = entry.place(f"{folder.name}-{chosen.dtype}")
     with cache.compiling(place):
         if not place.is_file():
             limit = cache.size_limit()
             start = time.monotonic()
-            _say(f"compiling {folder.name} to {chosen}, once: it is kept in {place.parent}")
-            artifact = run_pipeline(folder.path, place, recipe, dtype=dtype, show_progress=True)
+            _say(f"compiling {folder.name} to {chosen.dtype}, once: it is kept in {place.parent}")
+            artifact = run_pipeline(folder.path, place, chosen, show_progress=True)
             seconds = time.monotonic() - start
             _say(
                 f"{artifact.size / 1e6:.0f} MB in {seconds:.0f} s, compared with fp32: "

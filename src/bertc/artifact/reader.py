@@ -16,15 +16,18 @@ import json
 import math
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bertc.artifact.certificate import Certificate
 from bertc.artifact.executable import ALIGNMENT, Executable, Tensor, aligned_bytes, unchanged
+from bertc.artifact.file_stamp import FileStamp
 from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, MAX_HEADER_BYTES, STORED_DTYPES, header_hash
 from bertc.artifact.schema import FORMAT_VERSION, Manifest, is_unicode
 from bertc.errors import ArtifactError
@@ -32,33 +35,6 @@ from bertc.errors import ArtifactError
 Array = np.ndarray[Any, Any]
 
 _METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256", "manifest", "tokenizer")
-
-
-class _FileStamp(NamedTuple):
-    """The identity of a mapped file, and those of its facts that change when it is written to."""
-
-    path: str
-    """The absolute path: the working folder may change."""
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-    def check_unchanged(self) -> None:
-        """Raise ``ArtifactError`` if the file was written to since it was opened.
-
-        Costs some microseconds. A file that was deleted, or replaced by a rename, is still mapped as it was.
-        """
-        try:
-            now = os.stat(self.path)  # noqa: PTH116 (Path.stat takes twice as long)
-        except OSError:
-            return
-        same_file = now.st_ino == self.inode and now.st_dev == self.device
-        if same_file and (now.st_size != self.size or now.st_mtime_ns != self.mtime_ns):
-            raise ArtifactError(
-                f"{self.path} was written to while it was in use: load it again. To deploy a file, rename "
-                "it onto the old one, or load with mmap=False"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +78,7 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: b
     ``ArtifactError`` for anything wrong with the file.
     """
     path = Path(path)
-    memory, stamp = _open(path, mapped=mmap)
+    memory, check_unchanged = _open(path, mapped=mmap)
     start = 8 + _header_length(path, memory)
     metadata, entries = _parse_header(path, memory[8:start].tobytes())
     tensors = _tensors(path, entries, memory, start)
@@ -114,12 +90,7 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: b
         path=path,
         manifest=manifest,
         tokenizer_json=metadata["tokenizer"],
-        executable=Executable(
-            manifest.program,
-            MappingProxyType(tensors),
-            str(path),
-            unchanged if stamp is None else stamp.check_unchanged,
-        ),
+        executable=Executable(manifest.program, MappingProxyType(tensors), str(path), check_unchanged),
         size=len(memory),
         header_sha256=metadata["header_sha256"],
         weights_sha256=metadata["weights_sha256"],
@@ -131,7 +102,15 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: b
     return artifact
 
 
-def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
+def _check_unchanged(stamp: FileStamp) -> None:
+    if stamp.was_written_to():
+        raise ArtifactError(
+            f"{stamp.path} was written to while it was in use: load it again. To deploy a file, rename "
+            "it onto the old one, or load with mmap=False"
+        )
+
+
+def _open(path: Path, *, mapped: bool) -> tuple[Array, Callable[[], None]]:
     try:
         with path.open("rb") as file:
             facts = os.fstat(file.fileno())
@@ -142,7 +121,7 @@ def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
                 if file.readinto(memory.data) != facts.st_size:
                     raise ArtifactError(f"{path} became shorter while it was read: load it again")
                 memory.flags.writeable = False
-                return memory, None
+                return memory, unchanged
             memory = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except IsADirectoryError:
         raise ArtifactError(
@@ -151,8 +130,7 @@ def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"cannot open {path}: {reason}") from None
-    stamp = _FileStamp(str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-    return memory, stamp
+    return memory, partial(_check_unchanged, FileStamp.of(path, facts))
 
 
 def _header_length(path: Path, memory: Array) -> int:

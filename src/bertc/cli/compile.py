@@ -63,7 +63,7 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
-    from bertc.compiler import run_pipeline
+    from bertc.compiler import choose_recipe, run_pipeline
 
     _check_names(recipe, preset, profile, task)
     if model is None and recipe is None:
@@ -72,11 +72,14 @@ def command(
     artifact = run_pipeline(
         model,
         output,
-        preset or recipe,
-        dtype=None if dtype is None else dtype.value,
-        task=task,
-        profile=profile,
-        max_drop=None if max_drop is None else _share(max_drop),
+        choose_recipe(
+            preset or recipe,
+            None if dtype is None else dtype.value,
+            task,
+            profile,
+            None if max_drop is None else _share(max_drop),
+            eval_data,
+        ),
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
         on_step=_print_step if sys.stderr.isatty() else None,

@@ -127,9 +127,8 @@ def _notes(measure: Yardstick, metric: str, max_drop: float, rows: int) -> Itera
         )
 
 
-def check_budget(result: BudgetResult, allow: bool) -> None:
+def check_budget(outcome: BudgetOutcome | None, allow: bool) -> None:
     """Raise ``BudgetError`` for a budget that is not kept, or warn if that is allowed."""
-    outcome = result.outcome
     if outcome is None or outcome.met:
         return
     message = (

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bertc.architectures.model_builder import StoredTensor
 from bertc.errors import CheckpointError
 from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder
 from bertc.heads import SentenceModule
+from bertc.ir.graph import StoredTensor
 
 MODULES = "modules.json"
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "pooler")

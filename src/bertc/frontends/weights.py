@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from bertc.architectures.model_builder import StoredTensor
 from bertc.errors import CheckpointError
+from bertc.ir.graph import StoredTensor
 
 
 def by_plain_name(

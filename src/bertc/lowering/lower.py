@@ -79,7 +79,7 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
             tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
         if operand.packing == "table":
             # Packing adds rows that no id may name.
-            attributes[f"{operand.name}_rows"] = len(graph.constants[value].array)
+            attributes[f"{operand.name}_rows"] = graph.constants[value].source.shape[0]
     if node.op == "linear_int8":
         del inputs["weight_scale"]
         for name, (value, packer, constant) in _columns_of_int8(node, graph).items():
