@@ -79,6 +79,7 @@ class Tokenizer:
             self._native.enable_truncation(max_seq_length, direction=side)
             processor = self._native.post_processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
             special = {texts: processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
+        self._json = tokenizer_json
         self.max_seq_length = max_seq_length
         self._keeps_end = side == "left"
         self._vocab_size = vocab_size
@@ -255,7 +256,7 @@ class Tokenizer:
     @cached_property
     def _bare(self) -> NativeTokenizer:
         """The tokenizer without limit and special tokens; these are put in after the cut, by ``_finish``."""
-        bare = NativeTokenizer.from_str(self._native.to_str())
+        bare = NativeTokenizer.from_str(self._json)  # writing a hostile one to JSON may end the process
         bare.no_truncation()
         bare.post_processor = None
         return bare
