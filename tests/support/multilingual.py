@@ -1,4 +1,5 @@
 """Fifty texts of several languages and scripts, long ones among them."""
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
