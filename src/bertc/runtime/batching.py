@@ -59,7 +59,8 @@ def windows(items: Sequence[T], min_items: int = 1, max_items: int | None = None
     """Yield consecutive slices of ``items``, small enough that memory stays bounded.
 
     A window has at most ``max_items`` items (by default ``WINDOW_ITEMS``) and about ``WINDOW_CHARACTERS``
-    characters, but at least ``min_items`` items where so many are left. Where the cuts fall changes no result.
+    characters, but at least ``min_items`` items where so many are left. Where the cuts fall changes no
+    result.
     """
     start = characters = 0
     most = max(WINDOW_ITEMS if max_items is None else max_items, min_items)
