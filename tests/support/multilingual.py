@@ -1,4 +1,5 @@
 """Fifty texts of several languages and scripts, long ones among them."""
+# ruff: noqa: RUF001
 
 # ruff: noqa: RUF001 (letters of other scripts are meant)
 from __future__ import annotations

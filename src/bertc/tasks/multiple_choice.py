@@ -78,7 +78,10 @@ def _check(item: tuple[Any, Any], index: str) -> None:
     prompt, choices = item
     if not isinstance(prompt, str):
         raise InputError(f"prompt{index} is {type(prompt).__name__}: expected a text")
-    if not isinstance(choices, (list, tuple)) or not all(isinstance(choice, str) for choice in choices):
+    if not isinstance(choices, (list, tuple)):
         raise InputError(f"choices{index} are {type(choices).__name__}: expected a list of texts")
     if not choices:
         raise InputError(f"choices{index} are empty: there is nothing to choose from")
+    odd = [type(choice).__name__ for choice in choices if not isinstance(choice, str)]
+    if odd:
+        raise InputError(f"choices{index} are a list that holds {odd[0]}: expected texts alone")
