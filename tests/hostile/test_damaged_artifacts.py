@@ -87,7 +87,9 @@ def test_missing_file_and_folder_get_a_clear_message(tmp_path: Path) -> None:
         bertc.load(tmp_path / "missing.bertc")
     with pytest.raises(bertc.ArtifactError, match=r"is a folder.*bertc compile"):
         open_artifact(tmp_path)
-    with pytest.raises(bertc.CheckpointError, match=r"config\.json is missing in"):  # loading would compile it
+    with pytest.raises(
+        bertc.CheckpointError, match=r"config\.json is missing in"
+    ):  # loading would compile it
         bertc.load(tmp_path)
 
 

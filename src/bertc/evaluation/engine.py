@@ -18,6 +18,13 @@ class Embedder(Protocol):
         """``inputs``: a list of texts."""
 
 
+class CrossEncoder(Protocol):
+    """Gives a number for each pair of texts."""
+
+    def predict(self, inputs: Any) -> Any:
+        """``inputs``: a list of tuples (pairs)."""
+
+
 class Classifier(Protocol):
     """Gives a list of ``{"label": ..., "score": ...}``."""
 
