@@ -57,10 +57,9 @@ def save_with_tokenizer(path: Path, class_name: str, **config: Any) -> Path:
     tokens = [f"[{name.upper()}]" for name in names] if bert else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
     special = {f"{name}_token": token for name, token in zip(names, tokens, strict=True)}
     limit = config.get("max_position_embeddings", SMALL["max_position_embeddings"]) - (0 if bert else 2)
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": limit, **special}
-    if not bert:
-        settings["model_input_names"] = ["input_ids", "attention_mask"]
-    write_json(path / "tokenizer_config.json", settings)
+    inputs = ["input_ids", *(["token_type_ids"] if bert else []), "attention_mask"]
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs, **special}
+    write_json(path / "tokenizer_config.json", {**settings, "model_max_length": limit})
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,54 @@ def assert_same_entities(texts: Sequence[str], found: Any, expected: Any, label:
         ]
         assert_close([each["score"] for each in ours], [float(each["score"]) for each in theirs])
         assert all(each["word"] == text[each["start"] : each["end"]] for each in ours)
+
+
+KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "three labels": (("neg", "pos", "other"), {}),
+    "independent": (("a", "b", "c"), {"problem_type": "multi_label_classification"}),
+    "one label": (("score",), {}),
+    "regression": (("score",), {"problem_type": "regression"}),
+}
+PAIRS = list(pairwise(TEXTS[:12]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_classify_equals_the_pipeline(checkpoint: Any, family: str, kind: str) -> None:
+    labels, config = KINDS[kind]
+    folder, model = checkpoint(f"{family}ForSequenceClassification", labels, **config)
+    expected = pipeline("text-classification", folder)
+    with pytest.warns(UserWarning, match="more than 6[46]? tokens"):
+        assert_same_labels(model.classify(list(TEXTS)), expected(list(TEXTS), truncation=True))
+    dicts = [{"text": a, "text_pair": b} for a, b in PAIRS]
+    for function in (None, "none", "sigmoid", "softmax"):
+        options = {"function_to_apply": function, "top_k": None}
+        wanted = expected(dicts, truncation=True, **options)
+        for inputs in (PAIRS, [list(pair) for pair in PAIRS], dicts):
+            for found, each in zip(model.classify(inputs, **options), wanted, strict=True):
+                assert_same_labels(found, each)
+
+
+def assert_same_labels(found: Any, expected: Any) -> None:
+    assert [each["label"] for each in found] == [each["label"] for each in expected]
+    assert_close([each["score"] for each in found], [each["score"] for each in expected])
+
+
+@pytest.mark.filterwarnings("ignore:a text has more than", "ignore:no label of this model begins")
+@pytest.mark.parametrize(
+    "names", [("contradiction", "neutral", "entailment"), ("ENTAILMENT", "not_entailment"), ("a", "b", "c")]
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_candidate_labels_equal_the_pipeline(checkpoint: Any, family: str, names: tuple[str, ...]) -> None:
+    folder, model = checkpoint(f"{family}ForSequenceClassification", names)
+    expected = pipeline("zero-shot-classification", folder)
+    texts = list(TEXTS[::3])
+    for labels, options in (
+        (["sport", "food", "money and work"], {}),
+        ("sport, food", {"multi_label": True, "hypothesis_template": "{}: it is."}),
+        ("sport", {}),
+    ):
+        found = model.classify(texts, labels, **options)
+        for ours, theirs in zip(found, expected(texts, labels, **options), strict=True):
+            assert (ours["sequence"], ours["labels"]) == (theirs["sequence"], theirs["labels"])
+            assert_close(ours["scores"], theirs["scores"])
