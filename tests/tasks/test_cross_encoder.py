@@ -15,8 +15,8 @@ import bertc
 from bertc.errors import CheckpointError, InputError
 from bertc.frontends.huggingface import import_model
 from tests.support.artifacts import Artifacts
-from tests.support.hf_checkpoints import save_with_tokenizer
-from tests.support.languages import TEXTS
+from tests.support.multilingual import SENTENCES, TEXTS
+from tests.support.pipelines import quiet_on_one_thread, save_with_tokenizer
 from tests.support.tiny_models import write_json
 
 pytestmark = [pytest.mark.native, pytest.mark.filterwarnings("ignore:a text has more than")]
@@ -30,12 +30,9 @@ TORCH = "torch.nn.modules"
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny models are no faster with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _quiet_on_one_thread() -> Iterator[None]:
+    with quiet_on_one_thread():
+        yield
 
 
 def save(path: Path, family: str = "Bert", labels: int = 1, **config: Any) -> Path:
@@ -86,14 +83,14 @@ def test_predict_equals_sentence_transformers(
 @pytest.mark.parametrize("family", ["Bert", "Roberta"])
 def test_rank_equals_sentence_transformers(artifacts: Artifacts, family: str, tmp_path: Path) -> None:
     theirs, ours = both(save(tmp_path / f"{family}-rank", family), artifacts)
-    documents = list(TEXTS)
+    documents = list(SENTENCES)
     for options in (
         {},
         {"top_k": 3, "return_documents": True},
         {"top_k": 99, "activation_fn": torch.nn.Identity()},
     ):
-        found = ours.rank(TEXTS[3], documents, **options)
-        expected = theirs.rank(TEXTS[3], documents, **options)
+        found = ours.rank(TEXTS[0], documents, **options)
+        expected = theirs.rank(TEXTS[0], documents, **options)
         assert_close([each.pop("score") for each in found], [each.pop("score") for each in expected])
         assert found == expected
     assert ours.rank("a query", []) == theirs.rank("a query", []) == []
