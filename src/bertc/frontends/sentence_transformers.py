@@ -95,7 +95,12 @@ def _path(entry: Mapping[str, Any]) -> str:
 def _head(folder: CheckpointFolder, modules: list[SentenceModule]) -> str:
     """Return the name of the head that the modules make."""
     kinds = [module.kind for module in modules]
-    if not kinds and folder.read_json_if_there(_CONFIG).get("model_type") == "CrossEncoder":
+    if folder.read_json_if_there(_CONFIG).get("model_type") == "CrossEncoder":
+        if kinds:
+            raise CheckpointError(
+                f"{folder.path / MODULES}: {' -> '.join(kinds)} after the Transformer of a CrossEncoder is not "
+                "supported, only a sequence classifier alone"
+            )
         return "classification"
     if kinds == ["splade"]:
         return "sparse"
