@@ -128,8 +128,8 @@ def test_ids_out_of_range_are_refused(
     ("head", "method", "answer"),
     [
         ("embedding", "classify", "encode"),
-        ("classification", "encode", "classify"),
-        ("classification", "tag", "classify"),
+        ("classification", "encode", "classify, predict and rank"),
+        ("classification", "tag", "classify, predict and rank"),
         ("token_classification", "encode", "tag and predict_tags"),
     ],
 )
@@ -149,7 +149,7 @@ def test_tokens_are_counted(artifact: MakeArtifact) -> None:
 
 @pytest.mark.parametrize(
     ("head", "method"),
-    [("embedding", "encode"), ("classification", "classify"), ("token_classification", "tag")],
+    [("embedding", "encode"), ("classification", "classify"), ("classification", "predict")],
 )
 def test_truncation_is_warned_of_once_where_it_was_asked_for(
     artifact: MakeArtifact, head: str, method: str
@@ -159,6 +159,11 @@ def test_truncation_is_warned_of_once_where_it_was_asked_for(
         ask(["cat " * 70] * 2)
     assert [warning.filename for warning in caught] == [__file__]
     ask("cat " * 70)  # no second warning: it would be an error here
+
+
+def test_a_long_text_is_tagged_whole_without_a_warning(artifact: MakeArtifact) -> None:
+    entities = bertc.load(artifact("token_classification")).tag("cat " * 1000, ignore_labels=())
+    assert isinstance(entities[-1], dict) and entities[-1]["end"] == 3999
 
 
 def test_labels_of_long_word_lists_need_no_truncation(artifact: MakeArtifact) -> None:

@@ -155,7 +155,8 @@ class Encoder:
 
     def __getattr__(self, name: str) -> Any:
         if any(name in task.methods for task in TASKS.values()):
-            answers = " and ".join(TASKS[self.info.task].methods)
+            *others, last = TASKS[self.info.task].methods
+            answers = f"{', '.join(others)} and {last}" if others else last
             raise WrongTaskError(
                 f"{self.info.name} is a model for {self.info.task}: it answers {answers}, not {name}"
             )

@@ -73,7 +73,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="classification",
                 encoder="classification.Classifier",
-                methods=("classify",),
+                methods=("classify", "predict", "rank"),
                 output="logits",
                 rows="sequences",
                 compares="decisions",

@@ -72,6 +72,46 @@ def test_labels_default_to_two_as_in_transformers(tmp_path: Path) -> None:
     assert import_model(path).info.labels == ("LABEL_0", "LABEL_1")
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"id2label": {"1": "b", "0": "a", "2": "c"}},
+        {"label2id": {"c": 2, "a": 0, "b": 1}},
+        {"label2id": {"c": "2", "a": "0", "b": "1"}, "num_labels": 3},
+        {"id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"LABEL_0": 0}},
+    ],
+)
+def test_labels_come_in_any_order_and_from_either_table(config: dict[str, Any], tmp_path: Path) -> None:
+    three = {str(number): "any" for number in range(3)}
+    path = make_bert_checkpoint(tmp_path, "classification", id2label=three)
+    _edit_json(path / "config.json", **{"id2label": ..., "label2id": ..., **config})
+    assert import_model(path).info.labels == ("a", "b", "c")
+
+
+def test_the_number_of_labels_alone_names_them_as_transformers_does(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path, "classification", id2label={"0": "score"})
+    _edit_json(path / "config.json", id2label=..., label2id=..., num_labels=1)
+    assert import_model(path).info.labels == ("LABEL_0",)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"label2id": {"a": 0, "b": 2}}, "id2label must map"),
+        ({"label2id": {"a": 0, "b": 0}}, "two labels the same number"),
+        ({"label2id": {"a": 0, "b": 1}, "num_labels": 3}, "num_labels is 3, label2id has 2 labels"),
+        ({"id2label": ["a", "b"]}, "id2label must map"),
+        ({"id2label": {}}, "id2label must map"),
+        ({"num_labels": 0}, "num_labels is 0"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(config: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path, "classification")
+    _edit_json(path / "config.json", **{"id2label": ..., "label2id": ..., **config})
+    with pytest.raises(CheckpointError, match=message):
+        import_model(path)
+
+
 def test_provenance_names_every_file_with_its_hash(tmp_path: Path) -> None:
     source = import_model(make_bert_checkpoint(tmp_path / "tiny", shards=2)).source
     assert source["name"] == "tiny"

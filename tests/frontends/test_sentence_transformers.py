@@ -70,6 +70,22 @@ def test_what_is_not_supported_is_refused_by_name(
         read_modules(_folder(tmp_path, kinds, pooling))
 
 
+def test_a_transformer_alone_is_a_cross_encoder_where_the_folder_says_so(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, ["Transformer"], {})
+    write_json(tmp_path / "config_sentence_transformers.json", {"model_type": "CrossEncoder"})
+    modules = read_modules(folder)
+    assert modules is not None
+    assert (modules.subfolder, modules.head, modules.modules) == ("0_Transformer/", "classification", ())
+
+
+def test_a_cross_encoder_with_other_modules_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "config_sentence_transformers.json", {"model_type": "CrossEncoder"})
+    with pytest.raises(CheckpointError, match="'LogitScore' is not supported"):
+        read_modules(_folder(tmp_path, ["Transformer", "LogitScore"], {}))
+    with pytest.raises(CheckpointError, match="pooling after the Transformer of a CrossEncoder"):
+        read_modules(_folder(tmp_path, ["Transformer", "Pooling"], {}))
+
+
 def test_a_default_prompt_is_refused_rather_than_left_out_in_silence(tmp_path: Path) -> None:
     folder = _folder(tmp_path, ["Transformer", "Pooling"], {})
     write_json(tmp_path / "config_sentence_transformers.json", {"default_prompt_name": "query"})

@@ -1,7 +1,6 @@
 """Fifty texts of several languages and scripts, long ones among them."""
-# ruff: noqa: RUF001
-
 # ruff: noqa: RUF001 (letters of other scripts are meant)
+
 from __future__ import annotations
 
 SENTENCES = (

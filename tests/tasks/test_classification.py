@@ -21,13 +21,15 @@ def classify(
     labels: tuple[str, ...] = LABELS,
     *,
     top_k: int | None = 1,
+    function_to_apply: str | None = None,
     **info: Any,
 ) -> list[Any]:
     """Answers of a model that adds up the logits of the words it sees."""
     table = np.zeros((300, len(labels)))
     for word, row in (LOGITS if logits is None else logits).items():
         table[VOCABULARY[word]] = row
-    task = Classification(tokenizer(), make_info("classification", labels=labels, **info), top_k)
+    facts = make_info("classification", labels=labels, **info)
+    task = Classification(tokenizer(), facts, top_k, function_to_apply)
     found = answers(task, items, table)
     assert isinstance(found, list)
     return found
@@ -92,3 +94,31 @@ def test_a_single_label_gets_a_sigmoid() -> None:
 def test_a_regression_is_left_alone() -> None:
     found = classify(["good"], {"good": [3.5]}, ("score",), problem_type="regression")
     assert found == [{"label": "score", "score": 3.5}]
+
+
+def test_the_function_can_be_chosen() -> None:
+    for function, score in (("none", 2), ("sigmoid", 1 / (1 + np.exp(-2)))):
+        (answer,) = classify(["good"], function_to_apply=function)
+        assert answer == {"label": "pos", "score": pytest.approx(score)}
+    (answer,) = classify(["good"], {"good": [1]}, ("score",), function_to_apply="softmax")
+    assert answer["score"] == 1
+
+
+def test_an_unknown_function_is_refused(classifier: bertc.Classifier) -> None:
+    with pytest.raises(InputError, match="function_to_apply is 'relu'"):
+        classifier.classify("good", function_to_apply="relu")
+
+
+def test_lists_of_two_are_pairs(classifier: bertc.Classifier) -> None:
+    pair = classifier.classify(("good", "bad"))
+    assert classifier.classify([["good", "bad"]]) == [pair]
+    assert classifier.classify({"text": "good", "text_pair": "bad"}) == pair
+    assert classifier.count_tokens([["good", "bad"]]) == classifier.count_tokens([("good", "bad")])
+
+
+def test_an_answer_does_not_depend_on_the_batch(classifier: bertc.Classifier) -> None:
+    pairs = [("the " * n, "cat " * (40 - n)) for n in range(1, 40)]
+    together = classifier.predict(pairs)
+    assert all(
+        np.array_equal(classifier.predict(pair), row) for pair, row in zip(pairs, together, strict=True)
+    )

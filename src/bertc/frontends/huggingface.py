@@ -17,7 +17,7 @@ from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
-from bertc.frontends.sentence_transformers import max_seq_length, read_modules
+from bertc.frontends.sentence_transformers import max_seq_length, read_modules, score_activation
 from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
 from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
@@ -73,6 +73,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     with _name_the_folder(folder):
         graph = builder.graph(outputs)
     problem_type = raw.get("problem_type")
+    activation = score_activation(folder, raw) if model.head.task == "classification" else None
     info = ModelInfo(
         name=folder.name,
         architecture=model.name,
@@ -82,7 +83,11 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         labels=labels,
         hidden_states=tuple(builder.hidden_states),
         problem_type=problem_type if isinstance(problem_type, str) else None,
-        facts={**_facts(config, model.head, options), **_mask_token(graph, tokenizer_json, tokenizer_config)},
+        facts={
+            **_facts(config, model.head, options),
+            **_mask_token(graph, tokenizer_json, tokenizer_config),
+            **({} if activation is None else {"activation_fn": activation}),
+        },
     )
     notes = _notes(unused_modules(plain, builder.wanted), config, info)
     return ImportedModel(graph, info, tokenizer_json, _provenance(folder), tuple(notes))
@@ -186,16 +191,26 @@ def _mask_token(graph: Graph, tokenizer_json: str, tokenizer_config: Mapping[str
 
 
 def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    table = raw.get("id2label")
+    """Return the names of the labels by their numbers, of id2label, or of label2id alone."""
+    table, numbers, count = raw.get("id2label"), raw.get("label2id"), raw.get("num_labels")
+    if table is None and isinstance(numbers, dict) and numbers:
+        if count not in (None, len(numbers)):
+            raise CheckpointError(f"config.json: num_labels is {count!r}, label2id has {len(numbers)} labels")
+        table = {number: name for name, number in numbers.items()}
+        if len(table) < len(numbers):
+            raise CheckpointError("config.json: label2id gives two labels the same number")
     if table is None:
-        count = raw.get("num_labels", _DEFAULT_NUM_LABELS)
+        count = _DEFAULT_NUM_LABELS if count is None else count
         if type(count) is not int or count < 1:
             raise CheckpointError(f"config.json: num_labels is {count!r}, expected a positive integer")
         return tuple(f"LABEL_{i}" for i in range(count))
-    keys = [str(i) for i in range(len(table))] if isinstance(table, dict) else []
-    if not keys or set(table) != set(keys):
-        raise CheckpointError('config.json: id2label must map "0", "1", ... to label names, without gaps')
-    return tuple(str(table[key]) for key in keys)
+    names = {str(number): name for number, name in table.items()} if isinstance(table, dict) else {}
+    keys = [str(i) for i in range(len(names))]
+    if not names or set(names) != set(keys):
+        raise CheckpointError(
+            'config.json: id2label must map "0", "1", ... to label names, without gaps; label2id the reverse'
+        )
+    return tuple(str(names[key]) for key in keys)
 
 
 def _provenance(folder: CheckpointFolder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -34,6 +35,9 @@ _ACTIVATIONS = {
     "Mish": "mish",
 }
 """The op for a class of ``torch.nn``."""
+_SCORE_ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax", "Tanh": "tanh"}
+"""What a class of ``torch.nn`` does to the logits of a cross-encoder (``bertc.tasks.activations``)."""
+_CONFIG = "config_sentence_transformers.json"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,13 @@ def _path(entry: Mapping[str, Any]) -> str:
 def _head(folder: CheckpointFolder, modules: list[SentenceModule]) -> str:
     """Return the name of the head that the modules make."""
     kinds = [module.kind for module in modules]
+    if folder.read_json_if_there(_CONFIG).get("model_type") == "CrossEncoder":
+        if kinds:
+            raise CheckpointError(
+                f"{folder.path / MODULES}: {' -> '.join(kinds)} after a CrossEncoder's Transformer is no "
+                "model here, only a sequence classifier alone"
+            )
+        return "classification"
     if kinds == ["splade"]:
         return "sparse"
     if kinds.count("pooling") == 1 and "splade" not in kinds:
@@ -187,12 +198,41 @@ _READERS: Mapping[str, Callable[[CheckpointFolder, str, dict[str, StoredTensor]]
 """The reader of each class of module after the transformer; one that has tensors adds them to those given."""
 
 
+def score_activation(folder: CheckpointFolder, config: Mapping[str, Any]) -> str | None:
+    """Return the name of what ``CrossEncoder`` puts on the logits, or None if the checkpoint does not say it.
+
+    It is in config_sentence_transformers.json since version 6, in the model's config.json before that. As in
+    sentence-transformers, a class that is not PyTorch's is passed over, with a warning. Raises
+    ``CheckpointError`` for one of PyTorch's that is not supported.
+    """
+    section = config.get("sentence_transformers")
+    stated = section if isinstance(section, dict) else {}
+    older = stated.get("activation_fn", config.get("sbert_ce_default_activation_function"))
+    for path in (folder.read_json_if_there(_CONFIG).get("activation_fn"), older):
+        if path is None:
+            continue
+        kind = str(path).rpartition(".")[2]
+        if not str(path).startswith("torch."):
+            warnings.warn(
+                f"{folder.path}: activation_fn {path!r} is not PyTorch's, the default is taken instead: "
+                "pass activation_fn to predict and rank",
+                stacklevel=3,
+            )
+        elif kind in _SCORE_ACTIVATIONS:
+            return _SCORE_ACTIVATIONS[kind]
+        else:
+            raise CheckpointError(
+                f"{folder.path}: activation_fn {path!r} is not supported, only "
+                f"{', '.join(_SCORE_ACTIVATIONS)}"
+            )
+    return None
+
+
 def _refuse_default_prompt(folder: CheckpointFolder) -> None:
-    file = "config_sentence_transformers.json"
-    prompt = folder.read_json_if_there(file).get("default_prompt_name")
+    prompt = folder.read_json_if_there(_CONFIG).get("default_prompt_name")
     if prompt:
         raise CheckpointError(
-            f"{folder.path / file}: a default prompt ({prompt!r}) is not supported. Set "
+            f"{folder.path / _CONFIG}: a default prompt ({prompt!r}) is not supported. Set "
             "default_prompt_name to null and put the prompt before your texts"
         )
 

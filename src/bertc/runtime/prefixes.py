@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from tokenizers import Encoding
 from tokenizers import Tokenizer as NativeTokenizer
 
+from bertc.errors import InputError
+
 CHARACTERS_PER_TOKEN = 8
 """What is looked at first, times the limit. English has 4 to 5 per token; where it is too little, twice as
 much is looked at next."""
@@ -119,6 +121,22 @@ def lengths_to_keep(parts: Sequence[Prefix], room: int) -> tuple[int, ...] | Non
         return None
     shorter = min(*lengths, room // 2)
     return (room - shorter, shorter) if first_is_longer else (shorter, room - shorter)
+
+
+def lengths_that_keep_the_second(parts: Sequence[Prefix], room: int) -> tuple[int, ...] | None:
+    """The same for a pair of which the first text alone is cut: "only_first" of the tokenizers library.
+
+    Raises ``InputError`` if the second one leaves no room.
+    """
+    first, second = parts
+    left = room - len(second.encoding)
+    if left < min(len(first.encoding), 1):
+        raise InputError(
+            f"the second text of a pair has {len(second.encoding)} tokens or more, which leaves no room for "
+            f"the first one in {room}: shorten it"
+        )
+    complete = second.complete and (first.complete or len(first.encoding) > left)
+    return (min(len(first.encoding), left), len(second.encoding)) if complete else None
 
 
 def first_tokens(encoding: Encoding, count: int) -> Encoding:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,7 @@ from bertc.runtime.prefixes import (
     boundary,
     first_tokens,
     last_tokens,
+    lengths_that_keep_the_second,
     lengths_to_keep,
     overlapping,
     shorten,
@@ -92,16 +93,21 @@ class Tokenizer:
                 "tokens of each text: compile with a larger one"
             )
 
-    def __call__(self, items: Sequence[Item], *, offsets: bool = False, first: int = 0) -> TokenizedBatch:
+    def __call__(
+        self, items: Sequence[Item], *, offsets: bool = False, first: int = 0, keep_second: bool = False
+    ) -> TokenizedBatch:
         """Tokenize a batch of texts and pairs, or a batch of word lists.
 
         ``offsets`` keeps track of characters and words, which costs time. ``first`` is the index
-        of the first item in what the caller passed, for error messages. Raises ``InputError`` that
-        names the index of an item that is no text, or that has a token beyond the vocabulary.
+        of the first item in what the caller passed, for error messages. ``keep_second``, which is for pairs,
+        cuts the first text alone. Raises ``InputError`` that names the index of an item that is no text, or
+        that has a token beyond the vocabulary.
         """
         parts = self._parts(items, first)
         size = CHARACTERS_PER_TOKEN * self.max_seq_length
-        if all(_characters(part) <= size for each in parts for part in each):
+        if keep_second:
+            encodings, truncated = self._encode_beginnings(parts, size, offsets, lengths_that_keep_the_second)
+        elif all(_characters(part) <= size for each in parts for part in each):
             encodings = self._encode_whole(parts, offsets)
             truncated = sum(
                 len(each) >= self.max_seq_length and len(each.overflowing) > 0 for each in encodings
@@ -170,7 +176,11 @@ class Tokenizer:
             return encode(inputs, is_pretokenized=bool(inputs) and isinstance(inputs[0], list))
 
     def _encode_beginnings(
-        self, parts: Sequence[tuple[Any, ...]], size: int, offsets: bool
+        self,
+        parts: Sequence[tuple[Any, ...]],
+        size: int,
+        offsets: bool,
+        keep: Callable[[Sequence[Prefix], int], tuple[int, ...] | None] = lengths_to_keep,
     ) -> tuple[list[Encoding], int]:
         """The same, of which no more is looked at than the limit needs; and how many items were cut."""
         settled: list[tuple[list[Prefix], tuple[int, ...]]] = [([], ())] * len(parts)
@@ -180,7 +190,7 @@ class Tokenizer:
             again = []
             for index in waiting:
                 prefixes = [next(found) for _ in parts[index]]
-                lengths = lengths_to_keep(prefixes, self._room[len(prefixes)])
+                lengths = keep(prefixes, self._room[len(prefixes)])
                 if lengths is None:
                     again.append(index)
                 else:
