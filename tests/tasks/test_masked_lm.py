@@ -11,6 +11,8 @@ import pytest
 
 import bertc
 from bertc.errors import InputError
+from bertc.runtime.batching import PackedBatch
+from bertc.tasks import masked_lm
 from bertc.tasks.masked_lm import MaskFilling
 from tests.support.answers import VOCABULARY, make_info, tokenizer
 from tests.support.artifacts import Artifacts
@@ -100,6 +102,25 @@ def test_a_text_gives_a_list_and_a_list_gives_lists(models: Any) -> None:
     assert ours.fill_mask([f"the {mask} plays"], top_k=2) == [one]
     assert ours.fill_mask([]) == []
     assert len(ours.fill_mask(f"the {mask}", top_k=10_000)) == ours.info.size("vocab_size")
+
+
+def test_windows_are_small_where_the_vocabulary_is_large(
+    models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = models[0]
+    mask, run_batch = ours.info.facts["mask_token"], ours.session.run_batch
+    texts = [f"the {mask}", f"{mask} {mask}", mask, f"a {mask}", f"a dog {mask}"]
+    expected = ours.fill_mask(texts)
+    sizes = []
+
+    def count(batch: PackedBatch, **options: Any) -> Any:
+        sizes.append(len(batch.inputs["selected"]))
+        return run_batch(batch, **options)
+
+    monkeypatch.setattr(ours.session, "run_batch", count)
+    monkeypatch.setattr(masked_lm, "_WINDOW_LOGITS", 2 * ours.info.size("vocab_size"))
+    assert ours.fill_mask(texts) == expected
+    assert sizes == [3, 2, 1]
 
 
 def test_a_text_without_a_mask_is_named(models: Any) -> None:
