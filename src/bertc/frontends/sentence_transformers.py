@@ -98,8 +98,8 @@ def _head(folder: CheckpointFolder, modules: list[SentenceModule]) -> str:
     if folder.read_json_if_there(_CONFIG).get("model_type") == "CrossEncoder":
         if kinds:
             raise CheckpointError(
-                f"{folder.path / MODULES}: {' -> '.join(kinds)} after the Transformer of a CrossEncoder is not "
-                "supported, only a sequence classifier alone"
+                f"{folder.path / MODULES}: {' -> '.join(kinds)} after the Transformer of a CrossEncoder is "
+                "not supported, only a sequence classifier alone"
             )
         return "classification"
     if kinds == ["splade"]:
