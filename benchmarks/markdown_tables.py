@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bertc.bench.engine import OURS
+from bertc.bench.engine import OURS, TEXT_MODES
 from bertc.bench.plots import MODES
 from bertc.bench.report import rivals
 
@@ -70,7 +70,13 @@ def text_table(report: Report) -> list[str]:
                 _number(engine["peak_mb"]),
             ]
         )
-    heading = ["texts/s", *(MODES[mode] for mode in modes), "Spearman", "mean cosine to fp32", "peak MB"]
+    heading = [
+        "texts/s",
+        *(TEXT_MODES[mode].title for mode in modes),
+        "Spearman",
+        "mean cosine to fp32",
+        "peak MB",
+    ]
     ratios = [
         f"`{own}` in one unsorted call: {_best(report, engine, 'one_call/sorted')} with sorted batches, "
         f"{_best(report, engine, 'one_call/unsorted')} with unsorted ones."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import pickle
 import threading
@@ -59,6 +60,27 @@ def test_padded_call_equals_packed_run(artifact: MakeArtifact) -> None:
     assert np.array_equal(output.last_hidden_state[ids != 0], packed["last_hidden_state"])
     assert not output.last_hidden_state[1, 3].any()
     assert np.array_equal(output.pooler_output, packed["pooler_output"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_hidden_states_are_given_when_asked_for(artifact: MakeArtifact, dtype: str) -> None:
+    encoder = bertc.load(artifact("embedding", dtype))
+    ids, mask = np.arange(5, 25).reshape(2, 10), np.ones((2, 10), np.int64)
+    mask[1, 6:] = 0
+    assert encoder(ids, mask).hidden_states is None
+    output = encoder(ids, mask, output_hidden_states=True)
+    assert output.hidden_states is not None
+    assert [layer.shape for layer in output.hidden_states] == [(2, 10, 32)] * 3
+    for array in (output.last_hidden_state, encoder(ids, mask).last_hidden_state):
+        assert np.array_equal(output.hidden_states[-1], array)  # type: ignore[arg-type]
+    assert not output.hidden_states[0][1, 6:].any() and output.hidden_states[0][1, :6].all()
+
+
+def test_hidden_states_that_the_file_does_not_name_are_refused(artifact: MakeArtifact) -> None:
+    encoder = bertc.load(artifact("embedding", "fp32"))
+    encoder.info = dataclasses.replace(encoder.info, hidden_states=())
+    with pytest.raises(InputError, match="does not say its layers: compile the model again"):
+        encoder([[1, 2]], output_hidden_states=True)
 
 
 def test_rows_without_a_token_give_zeros(artifact: MakeArtifact) -> None:

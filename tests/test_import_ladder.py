@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "bertc"
 
 COMPILE_HALF = {"architectures", "frontends", "heads", "ir", "lowering", "passes", "quantize", "recipe"}
 RUN_HALF = {"_native", "encoder", "runtime", "tasks"}
-BOTH_HALVES = {"__init__", "cli", "compiler"}
+BOTH_HALVES = {"__init__", "cli", "compiler", "loading"}
 """What may reach both halves."""
 
 LADDER: dict[str, set[str]] = {
@@ -44,11 +44,12 @@ LADDER: dict[str, set[str]] = {
     "architectures": {"errors", "ir", "ports"},
     "heads": {"architectures"},
     "frontends": {"architectures", "artifact", "errors", "heads", "ir", "ports"},
-    "lowering": {"artifact", "errors", "ir", "ports"},
+    "lowering": {"artifact", "errors", "ir"},
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports"},
+    "cache": {"atomic_file", "errors", "runtime", "version"},
     "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
-    "tasks": {"artifact", "encoder", "errors", "runtime", "task_table"},
+    "tasks": {"artifact", "encoder", "errors", "ports", "runtime", "task_table"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
     "report": {"artifact", "fidelity", "task_table", "version"},
@@ -56,6 +57,7 @@ LADDER: dict[str, set[str]] = {
     "bench": {
         "_native",
         "artifact",
+        "atomic_file",
         "encoder",
         "errors",
         "evaluation",
@@ -87,11 +89,13 @@ LADDER: dict[str, set[str]] = {
         "task_table",
         "version",
     },
-    "__init__": {"artifact", "compiler", "encoder", "errors", "recipe", "tasks", "version"},
+    "__init__": {"artifact", "compiler", "encoder", "errors", "loading", "recipe", "tasks", "version"},
+    "loading": {"cache", "compiler", "encoder", "errors", "frontends", "recipe", "runtime"},
     "cli": {
         "artifact",
         "atomic_file",
         "bench",
+        "cache",
         "compiler",
         "encoder",
         "errors",
@@ -99,12 +103,14 @@ LADDER: dict[str, set[str]] = {
         "files",
         "frontends",
         "ir",
+        "loading",
         "passes",
         "precision",
         "quantize",
         "recipe",
         "report",
         "runtime",
+        "task_table",
         "version",
     },
 }

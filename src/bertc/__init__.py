@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
-    from bertc.encoder import Encoder, load
+    from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
         BertcError,
@@ -24,33 +24,36 @@ if TYPE_CHECKING:
         MissingExtraError,
         RecipeError,
     )
+    from bertc.loading import load
     from bertc.recipe import Recipe
     from bertc.tasks.classification import Classifier
     from bertc.tasks.embedding import Embedder
+    from bertc.tasks.masked_lm import MaskFiller
+    from bertc.tasks.multiple_choice import Chooser
+    from bertc.tasks.next_sentence import NextSentencePredictor
+    from bertc.tasks.pretraining import PretrainedModel
+    from bertc.tasks.question_answering import QuestionAnswerer
     from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
 
 _HOMES = {
     "Artifact": "artifact.reader",
-    "ArtifactError": "errors",
-    "BertcError": "errors",
-    "BudgetError": "errors",
-    "CheckpointError": "errors",
+    "Chooser": "tasks.multiple_choice",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
     "Encoder": "encoder",
-    "GraphError": "errors",
-    "InputError": "errors",
-    "MissingExtraError": "errors",
+    "MaskFiller": "tasks.masked_lm",
+    "NextSentencePredictor": "tasks.next_sentence",
+    "PretrainedModel": "tasks.pretraining",
+    "QuestionAnswerer": "tasks.question_answering",
     "Recipe": "recipe",
-    "RecipeError": "errors",
     "Tagger": "tasks.token_classification",
     "__version__": "version",
     "compile": "compiler",
-    "load": "encoder",
+    "load": "loading",
 }
-"""Public name -> the module that has it, imported at first use: loading a model must not pay for
-the compiler, nor the compiler for the tokenizer."""
+"""The module of each public name but the errors, imported at first use: loading a model must not pay for the
+compiler, nor the compiler for the tokenizer."""
 
 __all__ = [
     "Artifact",
@@ -58,12 +61,17 @@ __all__ = [
     "BertcError",
     "BudgetError",
     "CheckpointError",
+    "Chooser",
     "Classifier",
     "Embedder",
     "Encoder",
     "GraphError",
     "InputError",
+    "MaskFiller",
     "MissingExtraError",
+    "NextSentencePredictor",
+    "PretrainedModel",
+    "QuestionAnswerer",
     "Recipe",
     "RecipeError",
     "Tagger",
@@ -74,9 +82,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'bertc' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"bertc.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"bertc.{_HOMES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 

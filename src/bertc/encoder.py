@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from dataclasses import dataclass
+from functools import cached_property, partial
 from os import PathLike
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,32 +21,35 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ports import SELECTED, SEQUENCES
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.session import Session
-from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items, count_tokens
+from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items
 from bertc.task_table import TASKS
 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What calling an ``Encoder`` on padded arrays gives; None for what the model does not have."""
+    """The result of calling an ``Encoder`` on padded arrays; None for what the model does not have."""
 
     last_hidden_state: FloatArray | None = None
-    """[batch, seq, hidden], zero where the mask is zero."""
+    """The hidden states, float32 [batch, seq, hidden]; zero where the mask is zero."""
     pooler_output: FloatArray | None = None
-    """[batch, hidden]; zero for a row without a token."""
+    """The pooler's output, float32 [batch, hidden]; zero for a row without a token."""
     logits: FloatArray | None = None
-    """[batch, labels], or [batch, seq, labels] of each token; [batch, seq, vocabulary] of a masked LM."""
+    """The logits, float32 [batch, labels], or [batch, seq, labels] of each token; the labels of a masked LM
+    are its vocabulary."""
     start_logits: FloatArray | None = None
-    """[batch, seq]: where the answer to a question starts."""
+    """How well the answer to a question starts at a token, float32 [batch, seq]."""
     end_logits: FloatArray | None = None
-    """[batch, seq]: where it ends."""
+    """How well it ends there, float32 [batch, seq]."""
     prediction_logits: FloatArray | None = None
-    """[batch, seq, vocabulary]: the masked words, of a model with both heads of BERT's pretraining."""
+    """The masked words, float32 [batch, seq, vocabulary], of a model for pretraining."""
     seq_relationship_logits: FloatArray | None = None
-    """[batch, 2]: whether the second text follows the first, of such a model."""
+    """Whether the second text follows the first, float32 [batch, 2], of such a model."""
+    hidden_states: tuple[FloatArray, ...] | None = None
+    """The results of the embeddings and of each layer, float32 [batch, seq, hidden], if asked for."""
 
 
 class WrongTaskError(InputError, AttributeError):
-    """A model was asked for something that models for another task answer."""
+    """Raised where a model is asked for something that models for another task answer."""
 
 
 class Encoder:
@@ -60,7 +64,7 @@ class Encoder:
         artifact: Artifact | None = None,
         num_threads: int | None = None,
     ) -> None:
-        """A model of parts that fit together; ``bertc.load`` makes one of a file.
+        """Make a model of parts that fit together; ``bertc.load`` makes one of a file.
 
         ``artifact`` is the file that the session runs, None for a model that is in memory alone, and
         ``num_threads`` what was asked for when it was loaded: a copy in another process asks for the same.
@@ -83,15 +87,20 @@ class Encoder:
         return self._artifact
 
     def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:
-        """How many tokens the model sees of ``inputs``, and how many of these are truncated.
+        """Count the tokens that the model sees of ``inputs``, and the inputs that are truncated.
 
         With ``truncate=False``, which is for lists of words, counted as ``predict_tags`` sees them: cut
         into pieces, each with its special tokens.
         """
-        return count_tokens(self.tokenizer, windows(as_items(inputs)[0]), truncate=truncate)
+        tokens = truncated = 0
+        for part in windows(as_items(inputs)[0]):
+            batch = self.tokenizer(part) if truncate else self.tokenizer.chunks(part)[0]
+            tokens += int(batch.packed.cu_seqlens[-1])
+            truncated += batch.truncated
+        return TokenCounts(tokens, truncated)
 
     def truncation_is_news(self) -> bool:
-        """True the first time that it is asked, whichever thread asks."""
+        """Return True the first time that it is asked, whichever thread asks."""
         try:
             return self._truncation_news.pop()
         except IndexError:
@@ -103,24 +112,29 @@ class Encoder:
         attention_mask: ArrayLike | None = None,
         token_type_ids: ArrayLike | None = None,
         position_ids: ArrayLike | None = None,
+        *,
+        output_hidden_states: bool = False,
     ) -> ModelOutput:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
         Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
         tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token
-        that the mask keeps, and a row without a token gives zeros.
+        that the mask keeps, and a row without a token gives zeros. ``output_hidden_states`` adds what the
+        embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
         padding_idx = first - 1 if isinstance(first, int) and first else None
         layout = unpad(input_ids, attention_mask, token_type_ids, position_ids, padding_idx=padding_idx)
+        session = self._session_with_hidden_states if output_hidden_states else self.session
         places = {field.name for field in dataclasses.fields(ModelOutput)}
-        ports = [port for port in self.info.outputs if port.name in places]
+        layers = _layer_names(self.info) if output_hidden_states else {}
+        ports = [port for port in session.outputs if port.name in places or port.name in layers]
         if len(layout.packed.cu_seqlens) > 1:
             batch = layout.packed
-            if any(port.rows == SELECTED for port in self.session.inputs):
+            if any(port.rows == SELECTED for port in session.inputs):
                 batch = batch.selecting(np.arange(batch.cu_seqlens[-1], dtype=np.int32))
-            results = self.session.run_batch(batch, outputs=[port.name for port in ports])
+            results = session.run_batch(batch, outputs=[port.name for port in ports])
         else:
             results = {port.name: np.empty((0, port.columns), np.float32) for port in ports}
         spread = {SEQUENCES: layout.spread_sequences}
@@ -130,15 +144,26 @@ class Encoder:
         if columns := TASKS[self.info.task].columns:
             whole = arrays.pop(TASKS[self.info.task].output)
             arrays |= {name: whole[..., index] for index, name in enumerate(columns)}
-        return ModelOutput(**arrays)
+        hidden_states = tuple(arrays.pop(name) for name in layers) or None
+        return ModelOutput(**arrays, hidden_states=hidden_states)
+
+    @cached_property
+    def _session_with_hidden_states(self) -> Session:
+        if not self.info.hidden_states:
+            raise InputError(f"the file of {self.info.name} does not say its layers: compile the model again")
+        return self.session.with_outputs(_layer_names(self.info))
 
     def __getattr__(self, name: str) -> Any:
         if any(name in task.methods for task in TASKS.values()):
-            _refuse(self.info, name)
+            *others, last = TASKS[self.info.task].methods
+            answers = f"{', '.join(others)} and {last}" if others else last
+            raise WrongTaskError(
+                f"{self.info.name} is a model for {self.info.task}: it answers {answers}, not {name}"
+            )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (str(self.artifact.path.absolute()), self._wanted_threads)
+        return partial(load, num_threads=self._wanted_threads), (str(self.artifact.path.absolute()),)
 
     def __repr__(self) -> str:
         return (
@@ -166,14 +191,14 @@ def load(
 
 
 def tokenizer_of(artifact: Artifact) -> Tokenizer:
-    """The tokenizer of a file, which knows how many tokens the model has rows for."""
+    """Return the tokenizer of a file, which knows how many tokens the model has rows for."""
     info = artifact.manifest.model
     rows = info.facts.get("vocab_size")
     return Tokenizer(artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None)
 
 
 def encoder_class_of(info: ModelInfo) -> type[Encoder]:
-    """The class of a model's task. Raises ``ArtifactError`` for a task that this version does not know."""
+    """Return the class of a model's task. Raises ``ArtifactError`` for a task that bertc does not know."""
     task = TASKS.get(info.task)
     if task is None:
         raise ArtifactError(
@@ -185,11 +210,5 @@ def encoder_class_of(info: ModelInfo) -> type[Encoder]:
     return encoder_class
 
 
-def _refuse(info: ModelInfo, method: str) -> NoReturn:
-    *others, last = TASKS[info.task].methods
-    answers = f"{', '.join(others)} and {last}" if others else last
-    raise WrongTaskError(f"{info.name} is a model for {info.task}: it answers {answers}, not {method}")
-
-
-def _restore(path: str, num_threads: int | None) -> Encoder:
-    return load(path, num_threads=num_threads)
+def _layer_names(info: ModelInfo) -> dict[str, str]:
+    return {f"hidden_states.{index}": buffer for index, buffer in enumerate(info.hidden_states)}

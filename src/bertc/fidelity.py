@@ -49,19 +49,6 @@ class NoiseMeter:
         return float(np.clip(10 * np.log10(self._signal / self._noise), -LARGEST_DB, LARGEST_DB))
 
 
-def sqnr_db(reference: Array, approximation: Array) -> float:
-    """Return signal to quantization noise in decibels: ``10 log10(sum ref^2 / sum (ref - approx)^2)``.
-
-    Infinite if the two are equal; minus infinite if only the reference is all zeros.
-    """
-    reference, approximation = _pair(reference, approximation)
-    noise = float(((reference - approximation) ** 2).sum())
-    signal = float((reference**2).sum())
-    if noise == 0:
-        return float("inf")
-    return float(10 * np.log10(signal / noise)) if signal else float("-inf")
-
-
 def kl_divergence(expected: Array, found: Array, *, independent: bool = False) -> Array:
     """Return the divergence of the probabilities that two arrays of logits mean, in nats: [rows] float64.
 
@@ -84,11 +71,6 @@ def same_decisions(expected: Array, found: Array, *, independent: bool = False) 
     if independent:
         return np.asarray(((expected > 0) == (found > 0)).all(axis=1))
     return np.asarray(expected.argmax(axis=1) == found.argmax(axis=1))
-
-
-def top1_agreement(a: Array, b: Array) -> float:
-    """Return the share of rows whose largest column is the same: 0 to 1, for [rows, classes]."""
-    return float(same_decisions(a, b).mean())
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TOKENS = "tokens"
-"""Rows: one for each token of the packed batch."""
+"""The value of ``Port.rows`` for an array with a row for each token of the packed batch."""
 SEQUENCES = "sequences"
-"""Rows: one for each sequence."""
+"""The value of ``Port.rows`` for an array with a row for each sequence."""
 SELECTED = "selected"
-"""Rows: one for each token that the input ``selected`` picks by its index."""
+"""The value of ``Port.rows`` for an array with a row for each token that the input ``selected`` names."""
 CU_SEQLENS = "cu_seqlens"
-"""Where each sequence starts: int32 [sequences + 1]. Every graph and program has it; it is no port."""
+"""The name of the sequences' starts, int32 [sequences + 1], which all graphs and programs have: no port."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: [rows, columns] elements, or [rows] where ``columns`` is 0."""
+    """An input or output of a graph or program: [rows, columns], or [rows] where ``columns`` is 0."""
 
     name: str
     dtype: str
-    """As safetensors spells it, in lower case: ``i32``, ``f32``, ``bf16``, ``u8``."""
+    """The element type as safetensors spells it, in lower case: ``i32``, ``f32``, ``bf16``, ``u8``."""
     rows: str
-    """``TOKENS``, ``SEQUENCES`` or ``SELECTED``."""
+    """What the array has a row for: ``TOKENS``, ``SEQUENCES`` or ``SELECTED``."""
     columns: int = 0

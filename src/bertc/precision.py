@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 FP32, BF16, FP16, INT8, INT7 = "fp32", "bf16", "fp16", "int8", "int7"
-"""Their names, as recipes, certificates and command lines spell them."""
+"""The names of the precisions, as recipes, certificates and command lines spell them."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What is to be known of one precision."""
+    """One row of the table: the facts about a precision."""
 
     name: str
     bytes: int
-    """Bytes per number in a file."""
+    """The bytes that a number takes in a file."""
     significant_bits: int
-    """Bits of a number that a node rounds to. For ranking alone: what is chosen gets measured."""
+    """The bits of a number that a node rounds to; they rank precisions, and what is chosen gets measured."""
     table: str
     """The precision of a table that is asked to be in this one: fp16 is finer than bf16 at the same size, and
     7 bits would be no smaller than 8."""
@@ -30,11 +30,11 @@ class Precision:
     table_fallback: str | None = None
     """The next precision with more bits, for tables."""
     weight_bits: int | None = None
-    """Bits of weights that multiply 8-bit inputs; None for floating point."""
+    """The bits of weights that multiply 8-bit inputs; None for floating point."""
     use: str = ""
     """The processors that integers of so many bits are for."""
     cost: str = ""
-    """What integers of so many bits cost in accuracy and in speed."""
+    """The cost in accuracy and in speed of integers of so many bits."""
 
 
 PRECISIONS: Mapping[str, Precision] = MappingProxyType(
@@ -72,7 +72,7 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType(
         )
     }
 )
-"""By name, the strictest first."""
+"""The table: the row of each precision by its name, the most exact first."""
 
 LAYER_DTYPES = tuple(name for name, row in PRECISIONS.items() if row.form)
 """The precisions of linear layers."""
@@ -87,5 +87,5 @@ WEIGHT_BITS: Mapping[str, int] = MappingProxyType(
 
 
 def integers(weight_bits: int) -> Precision:
-    """The precision whose weights have so many bits. Raises ``StopIteration`` for any but 8 and 7."""
+    """Return the precision whose weights have so many bits. Raises ``StopIteration`` for any but 8 and 7."""
     return next(row for row in PRECISIONS.values() if row.weight_bits == weight_bits)

@@ -11,21 +11,11 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
-class TaskMetric:
-    """A score on labelled data."""
-
-    name: str
-    """As recipes spell it in ``budget.metric``."""
-    key: str
-    """As the evaluator spells it in its results."""
-
-
-@dataclass(frozen=True)
 class TaskFacts:
-    """One row of the table."""
+    """One row of the table: the facts about a task."""
 
     name: str
-    """As ``ModelInfo.task`` and the recipe's ``task`` have it."""
+    """The name of the task, as ``ModelInfo.task`` and the recipe's ``task`` have it."""
     encoder: str
     """The class that ``bertc.load`` returns, as ``module.Class`` below ``bertc.tasks``."""
     methods: tuple[str, ...]
@@ -33,16 +23,18 @@ class TaskFacts:
     output: str
     """The output of the program that the task reads."""
     rows: str
-    """What that output has a row for: ``tokens``, ``sequences`` or ``selected``."""
+    """The kind of rows that the output has: ``tokens``, ``sequences`` or ``selected``."""
     compares: str
-    """How two models' outputs are compared: as ``vectors`` (by cosine), as ``decisions`` (by label) or as
+    """The way to compare two models' outputs: as ``vectors`` (by cosine), as ``decisions`` (by label) or as
     ``values`` (by correlation)."""
     does: str
-    """Completes the sentence "This model ...", for people."""
+    """The end of the sentence "This model ...", for people."""
     evaluator: str = ""
-    """The module below ``bertc.evaluation`` that scores the task on labelled data, if there is one."""
-    metric: TaskMetric | None = None
-    """The score that an accuracy budget with labelled data is about."""
+    """The module below ``bertc.evaluation`` that scores the task on labeled data, if there is one."""
+    metric: str = ""
+    """The score that a budget with labeled data is about, as recipes spell it in ``budget.metric``."""
+    score: str = ""
+    """The same score as the evaluator spells it in its results."""
     labeled: bool = False
     """Whether the columns of the output have names, the labels of ``ModelInfo``."""
     columns: tuple[str, ...] = ()
@@ -50,13 +42,13 @@ class TaskFacts:
 
     @property
     def fidelity_metric(self) -> str:
-        """What an accuracy budget without labelled data is about, as recipes spell it."""
+        """The metric of an accuracy budget without labeled data, as recipes spell it."""
         return _FIDELITY_METRICS[self.compares]
 
     @property
     def budget_metrics(self) -> tuple[str, ...]:
-        """What an accuracy budget may be about, as recipes spell it: without labelled data, and with it."""
-        return (self.fidelity_metric,) if self.metric is None else (self.fidelity_metric, self.metric.name)
+        """The metrics that a budget may be about, as recipes spell them: without labeled data, with it."""
+        return (self.fidelity_metric, self.metric) if self.metric else (self.fidelity_metric,)
 
 
 _FIDELITY_METRICS = {"vectors": "cosine", "decisions": "top1_agreement", "values": "correlation"}
@@ -74,7 +66,8 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="sequences",
                 compares="vectors",
                 evaluator="sts",
-                metric=TaskMetric("spearman", "spearman"),
+                metric="spearman",
+                score="spearman",
                 does="turns texts into vectors",
             ),
             TaskFacts(
@@ -86,7 +79,8 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 compares="decisions",
                 labeled=True,
                 evaluator="classification",
-                metric=TaskMetric("accuracy", "accuracy"),
+                metric="accuracy",
+                score="accuracy",
                 does="classifies texts",
             ),
             TaskFacts(
@@ -98,7 +92,8 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 compares="decisions",
                 labeled=True,
                 evaluator="ner",
-                metric=TaskMetric("entity_f1", "f1"),
+                metric="entity_f1",
+                score="f1",
                 does="labels the words of texts",
             ),
             TaskFacts(
@@ -109,6 +104,9 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 rows="tokens",
                 compares="values",
                 columns=("start_logits", "end_logits"),
+                evaluator="question_answering",
+                metric="answer_f1",
+                score="f1",
                 does="finds the answer to a question in a text",
             ),
             TaskFacts(
@@ -168,4 +166,4 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
         )
     }
 )
-"""Task name -> its row."""
+"""The table: the row of each task by its name."""

@@ -11,7 +11,7 @@ from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from bertc.ir import interpreter
 from tests.support.batches import MASKS, padded_batch
-from tests.support.tiny_models import make_tokenizer
+from tests.support.tiny_models import make_tokenizer, write_json
 from tests.support.transformers_model import call_transformers
 
 TOLERANCE = 2e-5
@@ -48,6 +48,7 @@ def make_checkpoint(path: Path, head: str, **config: Any) -> Path:
     settings = transformers.RobertaConfig(**{**SMALL, "num_labels": 3, "initializer_range": 0.2, **config})
     getattr(transformers, HEADS[head])(settings).save_pretrained(path)
     make_tokenizer().save(str(path / "tokenizer.json"))
+    write_json(path / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     return path
 
 

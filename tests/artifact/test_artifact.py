@@ -275,6 +275,13 @@ def test_the_output_must_fit_the_task(task: str, port: Port) -> None:
         Manifest.from_json(dataclasses.replace(MANIFEST, model=info, program=program).to_json())
 
 
+@pytest.mark.parametrize("buffer", ["no such buffer", PROGRAM.outputs["sentence_embedding"]])
+def test_hidden_states_must_be_buffers_of_tokens(buffer: str) -> None:
+    info = dataclasses.replace(INFO, hidden_states=(buffer,))
+    with pytest.raises(ArtifactError, match=r"manifest\.model\.hidden_states names"):
+        Manifest.from_json(dataclasses.replace(MANIFEST, model=info).to_json())
+
+
 def test_features_that_a_reader_lacks_are_named_whatever_else_they_bring() -> None:
     program = dataclasses.replace(PROGRAM, features=("embed.first_position", "attention.window", "rotary"))
     text = dataclasses.replace(MANIFEST, program=program).to_json().replace('"rows":3', '"rows":[3]')

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bertc.bench.plan import Settings, plan
-from bertc.bench.scaling import measure_scaling
+from bertc.bench.run import measure_scaling
 from bertc.bench.timing import Effort
 from tests.conftest import MakeArtifact
 

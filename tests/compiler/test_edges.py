@@ -21,8 +21,7 @@ def collected(*batches: Array) -> EdgeStatistics:
 
 
 def plan(*batches: Array, affine: ChannelAffine | None = None, static: StaticScale | None = None) -> EdgePlan:
-    before = collected(*batches)
-    return EdgePlan(before, before if affine is None else affine.statistics(before), affine, static, 3.0)
+    return EdgePlan(collected(*batches), affine, static, 3.0)
 
 
 def test_a_histogram_covers_all_that_was_seen() -> None:

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 import bertc
 from bertc.artifact.certificate import BudgetOutcome
 from bertc.compiler import run_pipeline
+from bertc.recipe import Budget, Recipe
 from bertc.runtime import progress
 from tests.support.tiny_models import make_bert_checkpoint, write_weights
 
@@ -185,7 +186,7 @@ def test_steps_are_reported(
     checkpoint: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    run_pipeline(checkpoint(), tmp_path / "x.bertc", max_drop=0, show_progress=True)
+    run_pipeline(checkpoint(), tmp_path / "x.bertc", Recipe(budget=Budget(max_drop=0)), show_progress=True)
     err = capsys.readouterr().err
     assert "measuring each node: " in err and "trying fallbacks: " in err
     assert "quantizing (layers): 9 of 9 in" in err

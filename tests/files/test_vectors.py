@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bertc.errors import InputError
+from bertc.files.rows import partial_path
 from bertc.files.texts import Record
-from bertc.files.vectors import WRITERS, partial_path, vector_writer
+from bertc.files.vectors import WRITERS, vector_writer
 
 RECORDS = [Record(0, "one"), Record("b", 'tw"o\u2028'), Record(2, "")]
 VECTORS = np.array([[1 / 3, -0.0], [1e-30, 16777217.0], [np.float32(0.1), 2.5e38]], np.float32)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +155,13 @@ def test_a_wrong_index_is_refused(weight_map: Any, message: str, tmp_path: Path)
     ],
 )
 def test_without_safetensors_the_message_says_what_is_there(
-    files: tuple[str, ...], revision: str | None, message: str, tmp_path: Path
+    files: tuple[str, ...],
+    revision: str | None,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
     for file in files:
         (tmp_path / file).touch()
     with pytest.raises(CheckpointError, match=message):
@@ -165,3 +172,26 @@ def test_nan_in_a_tensor_that_is_not_read_harms_nobody(tmp_path: Path) -> None:
     write_safetensors(tmp_path / "model.safetensors", {"unused": X * np.nan, "x": X})
     tensors = read_tensors(CheckpointFolder(tmp_path, "tiny"), model_class="BertModel")
     np.testing.assert_array_equal(tensors["x"].read(), X)
+
+
+def _one_tensor(folder: Path) -> Any:
+    write_safetensors(folder / "model.safetensors", {"x": X})
+    return read_tensors(CheckpointFolder(folder, "tiny"), model_class="BertModel")["x"]
+
+
+def test_weights_that_were_written_to_are_not_read_again(tmp_path: Path) -> None:
+    tensor = _one_tensor(tmp_path)
+    np.testing.assert_array_equal(tensor.read(), X)
+    os.utime(tensor.file, (1e9, 1e9))  # a write within the clock's resolution would not show
+    with pytest.raises(CheckpointError, match=r"model.safetensors was written to .*: compile it again"):
+        tensor.read()
+
+
+def test_weights_that_were_replaced_or_deleted_are_read_as_they_were(tmp_path: Path) -> None:
+    tensor = _one_tensor(tmp_path)
+    assert tensor.read() is not tensor.read()
+    write_safetensors(tmp_path / "new", {"x": X + 1})
+    (tmp_path / "new").rename(tensor.file)
+    np.testing.assert_array_equal(tensor.read(), X)
+    Path(tensor.file).unlink()
+    np.testing.assert_array_equal(tensor.read(), X)

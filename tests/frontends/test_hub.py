@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,3 +52,26 @@ def test_without_the_client_the_error_names_the_extra(monkeypatch: pytest.Monkey
         match=r'no folder .owner/name. here, and downloading it needs.*pip install "bertc\[hub\]"',
     ):
         import_model("owner/name")
+
+
+def test_all_files_that_a_front_end_reads_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    asked: list[dict[str, Any]] = []
+
+    def snapshot_download(hub_id: str, *, local_files_only: bool, **patterns: Any) -> str:
+        assert not local_files_only
+        asked.append(patterns)
+        return str(tmp_path / hub_id)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    hub.download("owner/name")
+    wanted = ["tokenizer.json", "vocab.txt", "merges.txt", "vocab.json", "added_tokens.json", "0_T/vocab.txt"]
+    others = ["README.md", "onnx/vocab.txt", "pytorch_model.bin.txt"]
+    found = huggingface_hub.utils.filter_repo_objects([*wanted, *others], **asked[0])
+    assert list(found) == wanted
+    if len(asked) > 1:  # there is PyTorch, and no safetensors file was found
+        pickles = ["pytorch_model.bin", "pytorch_model.bin.index.json", "2_Dense/pytorch_model.bin"]
+        found = huggingface_hub.utils.filter_repo_objects([*wanted, *pickles], **asked[1])
+        assert list(found) == pickles

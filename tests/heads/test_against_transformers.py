@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,9 @@ def expected_of(path: Path, class_name: str, **arrays: Array | None) -> dict[str
     if class_name.endswith("MultipleChoice"):  # [batch, choices, seq]: each row is a question of one choice
         given = {name: array[:, None] for name, array in given.items()}
     with torch.no_grad():
-        return {name: value.numpy() for name, value in model(**given).items() if hasattr(value, "numpy")}
+        result = dict(model(**given, output_hidden_states=True))
+    layers = {f"layer {i}": value.numpy() for i, value in enumerate(result.pop("hidden_states"))}
+    return {**{name: value.numpy() for name, value in result.items()}, **layers}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -57,7 +58,9 @@ def test_padded_call_equals_transformers(class_name: str, config: str, tmp_path:
     rng = np.random.default_rng(0)
     for kind in MASKED:
         batch = padded_batch(rng, [1, 5, 20, 60], 300, kind, types=types)
-        found = encoder(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+        found = encoder(
+            batch.input_ids, batch.attention_mask, batch.token_type_ids, output_hidden_states=True
+        )
         expected = expected_of(
             path,
             class_name,
@@ -65,7 +68,8 @@ def test_padded_call_equals_transformers(class_name: str, config: str, tmp_path:
             attention_mask=batch.attention_mask,
             token_type_ids=batch.token_type_ids,
         )
-        given = {name: array for name, array in dataclasses.asdict(found).items() if array is not None}
+        given = {name: array for name, array in vars(found).items() if array is not None}
+        given |= {f"layer {i}": array for i, array in enumerate(given.pop("hidden_states"))}
         assert set(given) == set(expected)
         for name, array in expected.items():
             ours = given[name]

@@ -30,7 +30,7 @@ def fill_up(step, seconds):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 
 try:
-    run_pipeline(sys.argv[1], sys.argv[2], on_step=fill_up)
+    run_pipeline(sys.argv[1], sys.argv[2], bertc.Recipe(), on_step=fill_up)
 except bertc.BertcError as error:
     sys.exit(f"refused: {error}")
 """

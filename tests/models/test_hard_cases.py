@@ -16,9 +16,9 @@ import pytest
 
 import bertc
 from benchmarks.hard_cases import plant_outliers, random_channels
-from bertc import fidelity
 from bertc.artifact.reader import open_artifact
 from bertc.evaluation import classification
+from tests.support import fidelity
 from tests.support.artifacts import Artifacts, best_isa
 from tests.support.real_data import shared_path
 from tests.support.tiny_models import (

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import bertc
-from bertc import fidelity
 from bertc.artifact.reader import open_artifact
 from bertc.runtime.session import Session
+from tests.support import fidelity
 from tests.support.artifacts import Artifacts
 from tests.support.batches import packed, random_lengths
 from tests.support.native import ISAS

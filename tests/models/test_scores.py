@@ -5,6 +5,7 @@ They need the trained checkpoints and data sets of ``BERTC_SHARED`` and skip wit
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy import stats
 
 import bertc
 from bertc import fidelity
-from bertc.evaluation import classification, ner, sts
+from bertc.evaluation import classification, ner, question_answering, sts
 from bertc.evaluation.engine import Result
 from bertc.runtime.tokenization import TokenCounts
 from tests.support.artifacts import Artifacts, best_isa
@@ -27,6 +28,7 @@ Array = np.ndarray[Any, Any]
 SST2 = "sst2-minilm-l6"
 NER = "ner-zh-small"
 CROSS_ENCODER = "ce-minilm-l6"
+QA = "qa-minilm-l6"
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,25 @@ def test_named_entities(artifacts: Artifacts) -> None:
     assert int8.counts == fp32.counts
     assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 0.2
     assert abs(int8.metrics["accuracy"] - fp32.metrics["accuracy"]) <= 0.02
+
+
+def test_answers_to_questions(artifacts: Artifacts) -> None:
+    articles = json.loads(shared_path("data/xquad/xquad.en.json").read_text("utf-8"))["data"]
+    data = artifacts.derived("xquad.json", lambda path: path.write_text(json.dumps({"data": articles[36:]})))
+    source = artifacts.derived(QA, lambda path: assemble_checkpoint(QA, path))
+
+    def score(dtype: str) -> Result:
+        with best_isa():
+            model = bertc.load(artifacts.compile(source, dtype))
+        return question_answering.evaluate(model, data)
+
+    fp32 = score("fp32")
+    assert fp32.counts == {"samples": 265, "unanswerable": 0, "tokens": 45_799, "truncated": 0}
+    assert round(fp32.metrics["exact_match"], 2) == 23.77
+    assert round(fp32.metrics["f1"], 2) == 37.95
+    int8 = score("int8")
+    assert int8.counts == fp32.counts
+    assert abs(int8.metrics["f1"] - fp32.metrics["f1"]) <= 1
 
 
 def test_files_are_small(artifacts: Artifacts) -> None:

@@ -63,7 +63,7 @@ def test_shared_heads_are_left_where_one_layer_cannot_take_them_padded() -> None
 def test_layers_that_share_some_projections_keep_apart_what_they_become() -> None:
     graph = _shared(32, weight="other")
     weight = graph.constants[f"{FIRST}.attention.self.query.weight"]
-    other = dataclasses.replace(weight, array=weight.array[::-1].copy())
+    other = dataclasses.replace(weight, source=weight.array[::-1].copy())
     graph = dataclasses.replace(graph, constants={**graph.constants, "other": other})
     fused = fuse(graph)
     assert_same_results(graph, fused, INPUTS, atol=5e-6)

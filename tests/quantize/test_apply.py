@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bertc import fidelity
 from bertc.errors import GraphError, RecipeError
 from bertc.ir import interpreter
 from bertc.ir.formulas import quantize_per_channel, round_to_bf16
@@ -15,6 +14,7 @@ from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe, WeightScheme
+from tests.support import fidelity
 from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops
 from tests.support.tiny_models import packed_inputs
 

@@ -35,7 +35,7 @@ def test_what_is_clipped_in_few_tokens_is_not_taken_off_the_bias_of_all() -> Non
     edge = statistics_of(x)
     static = static_scale(edge, Observer(kind="percentile", percentile=99.9), symmetric=False)
     assert covered_range(static)[1] < 8
-    plan = EdgePlan(edge, edge, None, static)
+    plan = EdgePlan(edge, None, static)
     bias = correct_bias(BIAS, WEIGHT, edge.mean, WEIGHT, plan.mean_after_rounding())
     error = (plan.round(unseen) @ WEIGHT.T + bias) - (unseen @ WEIGHT.T + BIAS)
     assert np.abs(error.mean(axis=0)).max() < 0.05 * np.abs(80 / 50 * WEIGHT[:, 0]).mean()

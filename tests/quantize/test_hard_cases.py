@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.hard_cases import plant
-from bertc import fidelity
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 from bertc.passes import fuse
@@ -24,6 +23,7 @@ from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Recipe
+from tests.support import fidelity
 from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors, packed_inputs
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertc import fidelity
 from bertc.ir.formulas import cover_range, dequantize_rows, quantize_static
 from bertc.ir.reference import gelu
 from bertc.quantize.observers import choose_range
 from bertc.quantize.statistics import SAMPLE_ROWS, EdgeCollector, EdgeStatistics
 from bertc.recipe import Observer
+from tests.support import fidelity
 
 Array = np.ndarray[Any, Any]
 KINDS = ("max", "percentile", "topk", "mse", "kl")

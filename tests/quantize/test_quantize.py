@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc import fidelity
 from bertc.errors import InputError, RecipeError
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
@@ -18,6 +17,7 @@ from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.quantize.statistics import Statistics
 from bertc.recipe import Recipe
+from tests.support import fidelity
 from tests.support.tiny_graphs import assert_same_results, bert_graph, ops
 from tests.support.tiny_models import packed_inputs
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc import fidelity
 from bertc.ir import interpreter
 from bertc.ir.formulas import quantize_per_channel
 from bertc.ir.graph import Constant, DType, Graph, Node
@@ -16,6 +15,7 @@ from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Recipe
+from tests.support import fidelity
 from tests.support.native import ISAS, run_native
 from tests.support.tiny_graphs import IDS, embed, node
 from tests.support.tiny_models import packed_inputs

@@ -1,9 +1,9 @@
-"""Only the beginning of a long text is tokenized: the result is that of the library on all of it."""
+"""Only the beginning or end of a long text is tokenized: the result is that of the library on all of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -29,9 +29,13 @@ def _bert(**changes: Any) -> NativeTokenizer:
     return tokenizer
 
 
-def _byte_level() -> NativeTokenizer:
+def _byte_level(
+    normalizer: Any = None, *, prefix: bool = False, before: Sequence[Any] = ()
+) -> NativeTokenizer:
     tokenizer = NativeTokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.normalizer = normalizer
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*before, byte_level])
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
@@ -77,6 +81,11 @@ TOKENIZERS: Mapping[str, Callable[[], NativeTokenizer]] = {
     ),
     "no post-processor": lambda: _bert(post_processor=None),
     "byte-level BPE": _byte_level,
+    "byte-level BPE, prefix space": lambda: _byte_level(prefix=True),
+    "byte-level BPE, Strip": lambda: _byte_level(normalizers.Strip()),
+    "byte-level BPE, Prepend": lambda: _byte_level(normalizers.Prepend("x")),
+    "byte-level BPE, scripts": lambda: _byte_level(before=[pre_tokenizers.UnicodeScripts()]),
+    "byte-level BPE, Chinese": lambda: _byte_level(normalizers.BertNormalizer(), prefix=True),
     "Unigram": lambda: _unigram(pre_tokenizers.Metaspace()),
     "Unigram, split twice": lambda: _unigram(
         pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
@@ -87,6 +96,10 @@ TOKENIZERS: Mapping[str, Callable[[], NativeTokenizer]] = {
     "whole words": lambda: _with(_bert(), AddedToken("dog", single_word=True)),
 }
 NOWHERE = ("Unigram, across words", "token with a space", "whole words")
+NO_END = (
+    *(*NOWHERE, "Unigram", "stripping tokens"),
+    *(f"byte-level BPE, {each}" for each in ("Strip", "Prepend", "scripts")),
+)
 
 
 @cache
@@ -95,10 +108,10 @@ def _json(name: str) -> str:
 
 
 @cache
-def _tokenizers(name: str, limit: int) -> tuple[Tokenizer, NativeTokenizer]:
+def _tokenizers(name: str, limit: int, side: str) -> tuple[Tokenizer, NativeTokenizer]:
     reference = NativeTokenizer.from_str(_json(name))
-    reference.enable_truncation(limit)
-    return Tokenizer(_json(name), limit), reference
+    reference.enable_truncation(limit, direction=side)
+    return Tokenizer(reference.to_str(), limit), reference
 
 
 PIECES = (
@@ -109,25 +122,32 @@ PIECES = (
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
 
 
-def _facts(encoding: Any) -> dict[str, Any]:
-    names = ("ids", "type_ids", "tokens", "offsets", "word_ids", "special_tokens_mask", "sequence_ids")
+FACTS = ("ids", "type_ids", "tokens", "offsets", "word_ids", "special_tokens_mask", "sequence_ids")
+
+
+def _facts(encoding: Any, names: Sequence[str] = FACTS) -> dict[str, Any]:
     return {name: getattr(encoding, name) for name in names}
 
 
 def _check(name: str, items: list[Any], limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, reference = _tokenizers(name, limit)
-    pretokenized = bool(items) and isinstance(items[0], list)
-    expected = reference.encode_batch(items, is_pretokenized=pretokenized)
-    with monkeypatch.context() as patch:
-        patch.setattr(tokenization, "CHARACTERS_PER_TOKEN", 1)
-        batch = ours(items, offsets=True)
-    assert [_facts(each) for each in batch.encodings] == [_facts(each) for each in expected]
-    assert batch.truncated == sum(bool(each.overflowing) for each in expected)
+    for side in ("right", "left"):
+        ours, reference = _tokenizers(name, limit, side)
+        pretokenized = bool(items) and isinstance(items[0], list)
+        expected = reference.encode_batch(items, is_pretokenized=pretokenized)
+        with monkeypatch.context() as patch:
+            patch.setattr(tokenization, "CHARACTERS_PER_TOKEN", 1)
+            batch, fast = ours(items, offsets=True), ours(items)
+        assert [_facts(each) for each in batch.encodings] == [_facts(each) for each in expected]
+        names = ("ids", "type_ids", "special_tokens_mask")
+        assert [_facts(each, names) for each in fast.encodings] == [_facts(each, names) for each in expected]
+        assert batch.truncated == fast.truncated == sum(bool(each.overflowing) for each in expected)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_a_place_to_cut_is_known_for_the_usual_tokenizers_alone(name: str) -> None:
-    assert (boundary(NativeTokenizer.from_str(_json(name))) is None) is (name in NOWHERE)
+    tokenizer = NativeTokenizer.from_str(_json(name))
+    assert (boundary(tokenizer) is None) is (name in NOWHERE)
+    assert (boundary(tokenizer, keeps_end=True) is None) is (name in NO_END)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -177,19 +197,21 @@ def test_characters_without_a_token_are_passed_over(text: str, monkeypatch: pyte
 
 
 class Counting:
-    """A native tokenizer that writes down how many characters it was given."""
+    """A native tokenizer that writes down how many characters, or words, it was given."""
 
     def __init__(self, native: Any) -> None:
-        self.native, self.characters = native, 0
+        self.native, self.characters, self.words = native, 0, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.native, name)
 
     def encode_batch_fast(self, texts: list[str], **options: Any) -> Any:
         self.characters += sum(map(len, texts))
+        self.words += sum(len(text) for text in texts if isinstance(text, list))
         return self.native.encode_batch_fast(texts, **options)
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize(
     ("item", "most"),
     [
@@ -198,21 +220,37 @@ class Counting:
         # Which is longer must be known to the token; it is as soon as the shorter one ends.
         (("context word " * 60_000, "text " * 6_000), 8 * 30_000),
         (("dog", "北京" * 60_000), 3 + 600),
+        ("a b " * 100 + "x" * 5_000 + " c" * 100, 5_600),
     ],
-    ids=["text", "short and long", "both long", "Chinese"],
+    ids=["text", "short and long", "both long", "Chinese", "one long word"],
 )
-def test_what_the_tokenizer_reads_depends_on_the_limit_and_the_shorter_text(item: Any, most: int) -> None:
-    tokenizer = Tokenizer(_json("bert"), 64)
+def test_what_the_tokenizer_reads_depends_on_the_limit_and_the_shorter_text(
+    item: Any, most: int, side: str
+) -> None:
+    tokenizer, _ = _tokenizers("bert", 64, side)
+    tokenizer = Tokenizer(tokenizer._native.to_str(), 64)
     counting = tokenizer.__dict__["_bare"] = Counting(tokenizer._bare)
     batch = tokenizer([item])
     assert batch.truncated == 1 and len(batch.packed.inputs["input_ids"]) == 64
     assert counting.characters <= most
 
 
-def test_word_lists_are_read_as_far_as_the_limit_reaches() -> None:
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_word_lists_are_read_as_far_as_the_limit_reaches(side: str) -> None:
     words = ["dog"] * 100_000
-    batch = Tokenizer(_json("bert"), 64)([words, [" "] * 5000 + ["dog"] * 100])
+    tokenizer = Tokenizer(_tokenizers("bert", 64, side)[0]._native.to_str(), 64)
+    counting = tokenizer.__dict__["_bare"] = Counting(tokenizer._bare)
+    batch = tokenizer([words, [" "] * 5000 + ["dog"] * 100 + [" "] * 5000])
     assert batch.truncated == 2 and batch.packed.cu_seqlens.tolist() == [0, 64, 128]
+    assert counting.words <= 20_000
+
+
+def test_pieces_of_a_word_list_are_in_its_order_on_either_side() -> None:
+    words = ["dog", "cat", "sea", "sky", "car"] * 9
+    for side in ("right", "left"):
+        batch, owners = _tokenizers("bert", 10, side)[0].chunks([words, ["dog"]])
+        found = [word for each in batch.encodings[:-1] for word in each.word_ids if word is not None]
+        assert found == list(range(45)) and owners == [0] * 6 + [1]
 
 
 def test_json_of_components_is_as_expected() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from bertc.errors import ArtifactError, InputError
-from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items, count_tokens
+from bertc.runtime.tokenization import Tokenizer, as_items
 from tests.support.tiny_models import make_tokenizer
 
 LIMIT = 16
@@ -209,7 +209,7 @@ def test_the_smallest_limits_hold() -> None:
 
 def test_pairs_have_no_pieces(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=r"inputs\[0\] is a pair"):
-        count_tokens(tokenizer, [[("dog", "cat")]], truncate=False)
+        tokenizer.chunks([("dog", "cat")])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "null", ""])
@@ -240,8 +240,9 @@ def test_single_and_batch_are_told_apart() -> None:
 
 
 def test_tokens_are_counted_with_special_ones(tokenizer: Tokenizer) -> None:
-    counts = count_tokens(tokenizer, [["dog", "dog cat"], ["dog " * 30]])
-    assert counts == TokenCounts(tokens=3 + 4 + 16, truncated=1)
+    whole, cut = tokenizer(["dog", "dog cat"]), tokenizer(["dog " * 30])
+    assert (whole.packed.cu_seqlens[-1], whole.truncated) == (3 + 4, 0)
+    assert (cut.packed.cu_seqlens[-1], cut.truncated) == (16, 1)
 
 
 @settings(max_examples=50, deadline=None)

@@ -50,9 +50,9 @@ def read_config(reader: ConfigReader) -> EncoderConfig:
 
 def encoder(builder: ModelBuilder, config: EncoderConfig) -> str:
     """Embeddings and layers, post-norm; also of families that share them."""
-    x = _embeddings(builder, config)
+    x = builder.hidden_state(_embeddings(builder, config))
     for i in range(config.num_hidden_layers):
-        x = _layer(builder, config, f"encoder.layer.{i}", x)
+        x = builder.hidden_state(_layer(builder, config, f"encoder.layer.{i}", x))
     return x
 
 

@@ -62,6 +62,8 @@ class Family:
         )
     )
     """Old endings of tensor names -> today's."""
+    tokenizer_class: str = "BertTokenizer"
+    """The Hugging Face class of the tokenizer where a checkpoint names none."""
 
     def spelling(self, head: str, usual: Spelling) -> Spelling:
         """How this family spells a head, whose ``usual`` spelling is BERT's."""

@@ -8,31 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
 
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, StoredTensor
 from bertc.ir.reference import TABLES
 from bertc.ports import CU_SEQLENS, SELECTED, TOKENS, Port
 
-Array = np.ndarray[Any, Any]
-
-
 MAX_TENSORS = 100_000
 """Far beyond any encoder: a config that asks for more is wrong, and building it would never end."""
-
-
-class StoredTensor(Protocol):
-    """A tensor of a checkpoint, its elements not yet read."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of each dimension."""
-
-    def read(self) -> Array:
-        """The elements in float32."""
 
 
 class ModelBuilder:
@@ -52,11 +37,18 @@ class ModelBuilder:
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
+        self.hidden_states: list[str] = []
+        """What the embeddings and each layer give, as far as a family says it."""
+
+    def hidden_state(self, value: str) -> str:
+        """Say that a value is what the embeddings or a layer give; return it."""
+        self.hidden_states.append(value)
+        return value
 
     @property
     def wanted(self) -> Collection[str]:
         """The names of the tensors that were asked for so far."""
-        return self._shapes.keys()
+        return {self._stored.get(name, name) for name in self._shapes}
 
     def columns(self, value: str) -> int:
         """The width of a value."""
@@ -146,7 +138,9 @@ class ModelBuilder:
     def graph(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""
         self._check_tensors()
-        stored = {name: Constant(DType.F32, self._find(name).read()) for name in self._shapes}
+        for name in self._shapes:
+            self._find(name).read()  # to find what cannot be read before any work is done
+        stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes}
         constants = {**stored, **self._constants}
         return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
 

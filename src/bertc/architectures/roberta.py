@@ -31,4 +31,5 @@ FAMILY = Family(
         "sparse": _LM_HEAD,
     },
     lacks=frozenset({"next_sentence", "pretraining"}),
+    tokenizer_class="RobertaTokenizer",
 )

@@ -139,7 +139,7 @@ class TaskScores:
     """The scores of the fp32 model and of the compiled one on labeled data, by one evaluator."""
 
     evaluator: str
-    """The name of the evaluator: ``sts``, ``classification`` or ``ner``."""
+    """The name of the evaluator: ``sts``, ``classification``, ``ner`` or ``question_answering``."""
     data: str
     """The name of the file of labeled data."""
     sha256: str

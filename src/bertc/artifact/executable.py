@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +43,18 @@ class Executable:
 
 
 def aligned_copy(array: Array) -> Array:
-    """Return a contiguous copy of the array, in memory that starts on a multiple of ``ALIGNMENT`` bytes."""
-    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    """Return a contiguous copy of the array, in memory that starts on a multiple of ``ALIGNMENT`` bytes.
+
+    It is whole pages, and goes back to the system with the copy: an allocator may keep what is freed.
+    """
+    memory = mmap.mmap(-1, max(array.nbytes, 1), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    copy = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+def aligned_bytes(count: int) -> Array:
+    """Return uninitialized uint8 [count], in memory that starts on a multiple of ``ALIGNMENT`` bytes."""
+    memory = np.empty(count + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + count]

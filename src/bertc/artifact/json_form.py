@@ -65,7 +65,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return from_json_value(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is not None and _is_mapping_type(origin) and isinstance(value, dict):
+    if origin is Mapping and isinstance(value, dict):
         return MappingProxyType(
             {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
         )
@@ -89,8 +89,3 @@ def _finite(value: Any, where: str) -> Any:
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise ArtifactError(f"{where} does not fit 64 bits: compile the model again")
     return value
-
-
-def _is_mapping_type(origin: Any) -> bool:
-    """Return whether a generic's origin is a mapping type."""
-    return isinstance(origin, type) and issubclass(origin, Mapping)

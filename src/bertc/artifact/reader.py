@@ -16,16 +16,18 @@ import json
 import math
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from io import BufferedReader
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bertc.artifact.certificate import Certificate
-from bertc.artifact.executable import ALIGNMENT, Executable, Tensor, unchanged
+from bertc.artifact.executable import ALIGNMENT, Executable, Tensor, aligned_bytes, unchanged
+from bertc.artifact.file_stamp import FileStamp
 from bertc.artifact.format import EMPTY_HASH, FORMAT_NAME, MAX_HEADER_BYTES, STORED_DTYPES, header_hash
 from bertc.artifact.schema import FORMAT_VERSION, Manifest, is_unicode
 from bertc.errors import ArtifactError
@@ -33,48 +35,6 @@ from bertc.errors import ArtifactError
 Array = np.ndarray[Any, Any]
 
 _METADATA_KEYS = ("format", "format_version", "header_sha256", "weights_sha256", "manifest", "tokenizer")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """The place of a tensor in the file: ``start`` counts bytes from the file's first."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    nbytes: int
-
-    def tensor(self, memory: Array) -> Tensor:
-        """Return the tensor as a read-only view of the mapped file, without a copy."""
-        raw = memory[self.start : self.start + self.nbytes]
-        return Tensor(self.dtype.lower(), raw.view(STORED_DTYPES[self.dtype]).reshape(self.shape))
-
-
-class _FileStamp(NamedTuple):
-    """The identity of a mapped file, and those of its facts that change when it is written to."""
-
-    path: str
-    """The absolute path: the working folder may change."""
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-    def check_unchanged(self) -> None:
-        """Raise ``ArtifactError`` if the file was written to since it was opened.
-
-        Costs some microseconds. A file that was deleted, or replaced by a rename, is still mapped as it was.
-        """
-        try:
-            now = os.stat(self.path)  # noqa: PTH116 (Path.stat takes twice as long)
-        except OSError:
-            return
-        same_file = now.st_ino == self.inode and now.st_dev == self.device
-        if same_file and (now.st_size != self.size or now.st_mtime_ns != self.mtime_ns):
-            raise ArtifactError(
-                f"{self.path} was written to while it was in use: load it again. To deploy a file, rename "
-                "it onto the old one, or load with mmap=False"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +47,6 @@ class Artifact:
     executable: Executable
     size: int
     """The size of the file in bytes."""
-    format_version: int
     header_sha256: str
     weights_sha256: str
     memory: Array
@@ -119,26 +78,22 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: b
     ``ArtifactError`` for anything wrong with the file.
     """
     path = Path(path)
-    memory, stamp = _open(path, mapped=mmap)
+    memory, check_unchanged = _open(path, mapped=mmap)
     start = 8 + _header_length(path, memory)
-    header = _Header(path, memory[8:start].tobytes())
-    entries = header.tensor_entries(start, stop=len(memory))
+    metadata, entries = _parse_header(path, memory[8:start].tobytes())
+    tensors = _tensors(path, entries, memory, start)
     try:
-        manifest = Manifest.from_json(header.metadata["manifest"])
+        manifest = Manifest.from_json(metadata["manifest"])
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
-    tensors = MappingProxyType({name: entry.tensor(memory) for name, entry in entries.items()})
     artifact = Artifact(
         path=path,
         manifest=manifest,
-        tokenizer_json=header.metadata["tokenizer"],
-        executable=Executable(
-            manifest.program, tensors, str(path), unchanged if stamp is None else stamp.check_unchanged
-        ),
+        tokenizer_json=metadata["tokenizer"],
+        executable=Executable(manifest.program, MappingProxyType(tensors), str(path), check_unchanged),
         size=len(memory),
-        format_version=header.version,
-        header_sha256=header.metadata["header_sha256"],
-        weights_sha256=header.metadata["weights_sha256"],
+        header_sha256=metadata["header_sha256"],
+        weights_sha256=metadata["weights_sha256"],
         memory=memory,
         weights_start=start,
     )
@@ -147,14 +102,26 @@ def open_artifact(path: str | os.PathLike[str], *, verify: bool = False, mmap: b
     return artifact
 
 
-def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
+def _check_unchanged(stamp: FileStamp) -> None:
+    if stamp.was_written_to():
+        raise ArtifactError(
+            f"{stamp.path} was written to while it was in use: load it again. To deploy a file, rename "
+            "it onto the old one, or load with mmap=False"
+        )
+
+
+def _open(path: Path, *, mapped: bool) -> tuple[Array, Callable[[], None]]:
     try:
         with path.open("rb") as file:
             facts = os.fstat(file.fileno())
             if facts.st_size < 8:
                 raise ArtifactError(f"{path}: no bertc artifact, the file holds {facts.st_size} bytes")
             if not mapped:
-                return _read(path, file, facts.st_size), None
+                memory = aligned_bytes(facts.st_size)  # as packed weights must be
+                if file.readinto(memory.data) != facts.st_size:
+                    raise ArtifactError(f"{path} became shorter while it was read: load it again")
+                memory.flags.writeable = False
+                return memory, unchanged
             memory = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except IsADirectoryError:
         raise ArtifactError(
@@ -163,19 +130,7 @@ def _open(path: Path, *, mapped: bool) -> tuple[Array, _FileStamp | None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"cannot open {path}: {reason}") from None
-    stamp = _FileStamp(str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-    return memory, stamp
-
-
-def _read(path: Path, file: BufferedReader, size: int) -> Array:
-    """Return a copy of the file, in memory that starts on a multiple of 64 bytes, as packed weights must."""
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    memory = room[start : start + size]
-    if file.readinto(memory.data) != size:
-        raise ArtifactError(f"{path} became shorter while it was read: load it again")
-    memory.flags.writeable = False
-    return memory
+    return memory, partial(_check_unchanged, FileStamp.of(path, facts))
 
 
 def _header_length(path: Path, memory: Array) -> int:
@@ -187,67 +142,68 @@ def _header_length(path: Path, memory: Array) -> int:
     return length
 
 
-class _Header:
-    """The parsed and hash-checked header of a file."""
+def _parse_header(path: Path, raw: bytes) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the metadata of a header, whose version and hash are right, and its entries of tensors."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ArtifactError(f"{path}: no bertc artifact, or its header is damaged") from None
+    metadata = data.pop("__metadata__", None) if isinstance(data, dict) else None
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT_NAME:
+        raise ArtifactError(f"{path}: no bertc artifact (make one with: bertc compile MODEL -o FILE)")
+    _check_version(path, metadata.get("format_version"))
+    for key in _METADATA_KEYS:
+        if not isinstance(metadata.get(key), str) or not is_unicode(metadata[key]):
+            raise ArtifactError(f"{path}: the header lacks {key!r}: compile the model again")
+    stored = metadata["header_sha256"]
+    if header_hash(raw.replace(stored.encode(), EMPTY_HASH.encode(), 1)) != stored:
+        raise ArtifactError(
+            f"{path}: the header is damaged (SHA-256 differs): copy or compile the file again"
+        )
+    return metadata, data
 
-    def __init__(self, path: Path, raw: bytes) -> None:
-        self.path = path
-        try:
-            data = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise ArtifactError(f"{path}: no bertc artifact, or its header is damaged") from None
-        metadata = data.pop("__metadata__", None) if isinstance(data, dict) else None
-        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT_NAME:
-            raise ArtifactError(f"{path}: no bertc artifact (make one with: bertc compile MODEL -o FILE)")
-        self.version = self._check_version(metadata.get("format_version"))
-        for key in _METADATA_KEYS:
-            if not isinstance(metadata.get(key), str) or not is_unicode(metadata[key]):
-                raise ArtifactError(f"{path}: the header lacks {key!r}: compile the model again")
-        self.metadata: dict[str, str] = metadata
-        stored = metadata["header_sha256"]
-        if header_hash(raw.replace(stored.encode(), EMPTY_HASH.encode(), 1)) != stored:
-            raise ArtifactError(
-                f"{path}: the header is damaged (SHA-256 differs): copy or compile the file again"
-            )
-        self._tensors: dict[str, Any] = data
 
-    def _check_version(self, text: Any) -> int:
-        try:
-            version = int(text)
-        except (TypeError, ValueError):
-            raise ArtifactError(f"{self.path}: the format version {text!r} is no number") from None
-        if version != FORMAT_VERSION:
-            advice = "update bertc" if version > FORMAT_VERSION else "compile the model again"
-            raise ArtifactError(
-                f"{self.path} has format version {version}, this bertc reads {FORMAT_VERSION}: {advice}"
-            )
-        return version
+def _check_version(path: Path, text: Any) -> None:
+    try:
+        version = int(text)
+    except (TypeError, ValueError):
+        raise ArtifactError(f"{path}: the format version {text!r} is no number") from None
+    if version != FORMAT_VERSION:
+        advice = "update bertc" if version > FORMAT_VERSION else "compile the model again"
+        raise ArtifactError(
+            f"{path} has format version {version}, this bertc reads {FORMAT_VERSION}: {advice}"
+        )
 
-    def tensor_entries(self, start: int, stop: int) -> dict[str, _Entry]:
-        """Return all tensors' places by name; they must fill the rest of the file without gap or overlap."""
-        entries: dict[str, _Entry] = {}
-        expected = start
-        for name, item in self._tensors.items():
-            entry = self._entry(name, item, start)
-            if entry.start != expected or entry.start % ALIGNMENT:
-                raise ArtifactError(f"{self.path}: tensor {name!r} is not where it should be")
-            expected = entry.start + entry.nbytes
-            entries[name] = entry
-        if expected != stop:
-            problem = "truncated" if expected > stop else "longer than its header says"
-            raise ArtifactError(
-                f"{self.path}: {problem} ({stop} bytes, expected {expected}): copy the file again"
-            )
-        return entries
 
-    def _entry(self, name: str, item: Any, start: int) -> _Entry:
-        try:
-            dtype, shape = item["dtype"], tuple(item["shape"])
-            first, last = item["data_offsets"]
-            numbers = (*shape, first, last)
-            valid = dtype in STORED_DTYPES and all(type(number) is int and number >= 0 for number in numbers)
-        except (TypeError, KeyError, ValueError):
-            valid = False
-        if not valid or last - first != math.prod(shape) * np.dtype(STORED_DTYPES[dtype]).itemsize:
-            raise ArtifactError(f"{self.path}: the entry of tensor {name!r} is damaged")
-        return _Entry(dtype, shape, start + first, last - first)
+def _tensors(path: Path, entries: dict[str, Any], memory: Array, start: int) -> dict[str, Tensor]:
+    """Return read-only views of all tensors, which must fill the rest of the file without gap or overlap."""
+    tensors: dict[str, Tensor] = {}
+    expected = start
+    for name, item in entries.items():
+        dtype, shape, first, last = _entry(path, name, item)
+        if start + first != expected or expected % ALIGNMENT:
+            raise ArtifactError(f"{path}: tensor {name!r} is not where it should be")
+        expected = start + last
+        if expected <= len(memory):
+            raw = memory[start + first : expected]
+            tensors[name] = Tensor(dtype.lower(), raw.view(STORED_DTYPES[dtype]).reshape(shape))
+    if expected != len(memory):
+        problem = "truncated" if expected > len(memory) else "longer than its header says"
+        raise ArtifactError(
+            f"{path}: {problem} ({len(memory)} bytes, expected {expected}): copy the file again"
+        )
+    return tensors
+
+
+def _entry(path: Path, name: str, item: Any) -> tuple[str, tuple[int, ...], int, int]:
+    """Return the dtype, shape, first and last offset that an entry says."""
+    try:
+        dtype, shape = item["dtype"], tuple(item["shape"])
+        first, last = item["data_offsets"]
+        numbers = (*shape, first, last)
+        valid = dtype in STORED_DTYPES and all(type(number) is int and number >= 0 for number in numbers)
+    except (TypeError, KeyError, ValueError):
+        valid = False
+    if not valid or last - first != math.prod(shape) * np.dtype(STORED_DTYPES[dtype]).itemsize:
+        raise ArtifactError(f"{path}: the entry of tensor {name!r} is damaged")
+    return dtype, shape, first, last

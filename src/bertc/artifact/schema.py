@@ -14,7 +14,7 @@ from typing import Any
 
 from bertc.artifact.json_form import from_json_value, to_json_value
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import Port
+from bertc.ports import TOKENS, Port
 from bertc.task_table import TASKS
 
 FORMAT_VERSION = 2
@@ -44,6 +44,8 @@ class ModelInfo:
     """The names of the columns of ``logits``, for a model that decides between labels."""
     problem_type: str | None = None
     """The kind of labels as in ``config.json``: ``multi_label_classification``, ``regression``, ..."""
+    hidden_states: tuple[str, ...] = ()
+    """The buffers with what the embeddings and each layer give, in order; a caller may ask for them."""
     facts: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
     """Other facts that people and benchmarks may want to know, by Hugging Face's names: ``hidden_size``,
     ``pooling``, ...; nothing depends on their presence."""
@@ -171,6 +173,12 @@ def _check_facts(manifest: Manifest) -> None:
             raise ArtifactError(
                 f"the program's output {port.name!r} does not fit manifest.model (found {found}, expected "
                 f"{port}): compile the model again"
+            )
+    for name in info.hidden_states:
+        if name not in buffers or (buffers[name].dtype, buffers[name].rows) != ("f32", TOKENS):
+            raise ArtifactError(
+                f"manifest.model.hidden_states names {name!r}, no float32 buffer with a row for each token: "
+                "compile the model again"
             )
     task = TASKS.get(info.task)
     if task is None:  # of a newer version: loading says so

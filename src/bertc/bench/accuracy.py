@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,6 @@ from bertc.fidelity import cosine
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """The scores of an engine on an STS file."""
-
-    spearman: float
-    """Spearman's correlation with the scores in the file, times 100."""
-    pearson: float
-    """Pearson's correlation with the scores in the file, times 100."""
-    mean_cosine: float | None
-    """The mean cosine of its embeddings with those of a model in fp32; None without such a model."""
-    worst_cosine: float | None
-    """The smallest cosine of its embeddings with those of the model in fp32; None without such a model."""
-
-
 def sentences(path: Path) -> tuple[str, ...]:
     """Return both sentences of each pair of an STS file. Raises ``InputError`` as ``sts.read`` does."""
     return tuple(text for pair in sts.read(path) for text in (pair.first, pair.second))
@@ -36,32 +22,18 @@ def sentences(path: Path) -> tuple[str, ...]:
 
 def measure_accuracy(
     embeddings: Mapping[str, Array], path: Path, reference: str | None
-) -> dict[str, Accuracy]:
-    """Score each engine's float32 ``embeddings`` [sentences, hidden] of the file's :func:`sentences`.
+) -> list[dict[str, Any]]:
+    """Return a row of scores for each engine's float32 ``embeddings`` [sentences, hidden] of a file.
 
-    ``reference`` names the engine whose embeddings count as right.
+    They are Pearson's and Spearman's correlation with the scores in the file, times 100, and the mean and
+    smallest cosine with the embeddings of the engine ``reference``; None without one.
     """
-    truth = None if reference is None else embeddings[reference]
-    return {name: _score(path, vectors, truth) for name, vectors in embeddings.items()}
-
-
-class _Recorded:
-    """An engine that returns embeddings which were recorded before."""
-
-    def __init__(self, vectors: Array) -> None:
-        self._vectors = vectors
-
-    def encode(self, inputs: Any) -> Array:
-        assert len(inputs) == len(self._vectors)
-        return self._vectors
-
-
-def _score(path: Path, vectors: Array, truth: Array | None) -> Accuracy:
-    metrics = sts.evaluate(_Recorded(vectors), path).metrics
-    similarity = None if truth is None else cosine(vectors, truth)
-    return Accuracy(
-        spearman=metrics["spearman"],
-        pearson=metrics["pearson"],
-        mean_cosine=None if similarity is None else float(similarity.mean()),
-        worst_cosine=None if similarity is None else float(similarity.min()),
-    )
+    rows = []
+    for name, vectors in embeddings.items():
+        recorded = SimpleNamespace(encode=lambda _, found=vectors: found)
+        row = {"engine": name, **sts.evaluate(recorded, path).metrics}
+        similarity = None if reference is None else cosine(vectors, embeddings[reference])
+        row["mean_cosine"] = None if similarity is None else float(similarity.mean())
+        row["worst_cosine"] = None if similarity is None else float(similarity.min())
+        rows.append(row)
+    return rows

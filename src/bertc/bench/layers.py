@@ -18,6 +18,7 @@ import numpy as np
 
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
+from bertc.bench.engine import seconds_of
 from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
@@ -207,7 +208,7 @@ class LayerBench:
             profiles.clear()
         end = time.perf_counter() + seconds
         while len(runs.seconds) < LEAST_RUNS or time.perf_counter() < end:
-            runs.seconds.append([_seconds(turn) for turn in turns])
+            runs.seconds.append([seconds_of(turn) for turn in turns])
         return runs
 
     def _shares(self, runs: _Runs) -> dict[int, list[float]]:
@@ -250,9 +251,3 @@ class LayerBench:
 def _kind(step: Step) -> str:
     """Return the name of a step without the number of its layer."""
     return re.sub(r"\.\d+\.", ".*.", step.name)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -58,7 +58,8 @@ def _child(path: str, threads: int, batch: int, length: int) -> dict[str, float]
     memory = resident_mb()
     if memory is None:
         return None
-    weights = model.weights_bytes / 1e6
+    tensors = model.encoder.artifact.executable.tensors.values()
+    weights = sum(tensor.array.nbytes for tensor in tensors) / 1e6
     return {
         "batch": batch,
         "length": length,

@@ -40,16 +40,6 @@ class CompiledModel:
         return self._session.seconds
 
     @property
-    def file_bytes(self) -> int:
-        """The size of the file in bytes."""
-        return self.encoder.artifact.size
-
-    @property
-    def weights_bytes(self) -> int:
-        """The size of all tensors in the file, in bytes."""
-        return sum(tensor.array.nbytes for tensor in self.encoder.artifact.executable.tensors.values())
-
-    @property
     def matrix_bytes(self) -> int:
         """The size of the weights that the matrix products of a pass read, in bytes."""
         return matrix_bytes(self.encoder.artifact.executable, *main_output(self._session))

@@ -7,9 +7,10 @@ memory than caches hold. Everything else is measured as a share of these.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,29 +54,21 @@ def _peak(isa: str, dtype: str, threads: int) -> float:
     # Enough work that starting the threads does not show.
     iterations = max(1, int(iterations * SECONDS / (time.perf_counter() - start)))
     operations = operations * iterations // 1000
-    seconds = _best(lambda: _native.run_peak(isa, dtype, iterations), threads)
+    seconds = _best(lambda _: _native.run_peak(isa, dtype, iterations), range(threads))
     return threads * operations / seconds / 1e9
 
 
 def _memory(threads: int) -> float:
     blocks = [np.ones(MEMORY_BYTES, np.uint8) for _ in range(threads)]
-    waiting = list(blocks)
-
-    def read() -> None:
-        _native.read_memory(waiting.pop())
-
-    seconds = _best(read, threads, before=lambda: waiting.__setitem__(slice(None), blocks))
-    return threads * MEMORY_BYTES / seconds / 1e9
+    return threads * MEMORY_BYTES / _best(_native.read_memory, blocks) / 1e9
 
 
-def _best(work: Callable[[], object], threads: int, before: Callable[[], None] = lambda: None) -> float:
-    """Return the seconds of the fastest trial, in which every thread does ``work`` once at the same time."""
+def _best(work: Callable[[Any], object], items: Sequence[Any]) -> float:
+    """Return the seconds of the fastest trial, in which a thread for each item works on it, all at once."""
     seconds = []
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(len(items)) as pool:
         for _ in range(TRIALS):
-            before()
             start = time.perf_counter()
-            for future in [pool.submit(work) for _ in range(threads)]:
-                future.result()
+            list(pool.map(work, items))
             seconds.append(time.perf_counter() - start)
     return min(seconds)

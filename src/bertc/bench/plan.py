@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -48,59 +47,46 @@ class Settings:
 
 
 def plan(settings: Settings) -> list[EngineSpec]:
-    """List the engines, our files first, then the peers.
+    """List the engines, our files first, then the peers; file names tell files of one dtype apart.
 
     Raises ``InputError`` and ``MissingExtraError`` before anything runs.
     """
     artifacts = [open_artifact(path) for path in settings.files]
-    _check_models(artifacts)
-    specs = [_spec(settings, OURS, _dtype(each), each.path) for each in artifacts]
-    specs = _unique(specs)
+    names = {artifact.manifest.model.name for artifact in artifacts}
+    if len(names) != 1:
+        raise InputError(f"the files are of different models: {', '.join(sorted(names))}")
+    engines = [(OURS, _dtype(each), each.path) for each in artifacts]
     for library in settings.against:
         if library not in PEERS:
             nearest = get_close_matches(library, PEERS, 1, cutoff=0)[0]
             raise InputError(f"no peer {library!r}: did you mean {nearest!r}? There are {', '.join(PEERS)}")
         check_installed(PEERS[library])
         dtypes = [dtype for dtype in PEERS[library].dtypes if dtype in settings.dtypes]
-        specs += [_spec(settings, library, dtype, settings.files[0]) for dtype in dtypes]
+        engines += [(library, dtype, settings.files[0]) for dtype in dtypes]
     if settings.against and (settings.checkpoint is None or not settings.checkpoint.is_dir()):
         raise InputError(
             f"comparing with others needs the checkpoint folder that {settings.files[0]} was compiled from"
         )
     if settings.against and settings.texts and artifacts[0].manifest.model.task == "token_classification":
         raise InputError("texts are compared for embedding and classification models alone: leave them out")
-    return specs
-
-
-def _check_models(artifacts: Sequence[Artifact]) -> None:
-    names = {artifact.manifest.model.name for artifact in artifacts}
-    if len(names) != 1:
-        raise InputError(f"the files are of different models: {', '.join(sorted(names))}")
+    counts = Counter(f"{library} {dtype}" for library, dtype, _ in engines)
+    return [
+        EngineSpec(
+            library=library,
+            dtype=dtype,
+            name=f"{name} {file.stem}" if counts[name] > 1 else name,
+            file=file,
+            checkpoint=settings.checkpoint,
+            cache=settings.cache,
+            calibration=settings.calibration,
+            threads=settings.threads,
+        )
+        for library, dtype, file in engines
+        for name in (f"{library} {dtype}",)
+    ]
 
 
 def _dtype(artifact: Artifact) -> str:
     """Return the recipe's dtype, or int7 for products with weights of 7 bits, which have their own limit."""
     dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
     return INT7 if INT7 in dtypes else str(artifact.manifest.recipe.get("dtype"))
-
-
-def _spec(settings: Settings, library: str, dtype: str, file: Path) -> EngineSpec:
-    return EngineSpec(
-        library=library,
-        dtype=dtype,
-        name=f"{library} {dtype}",
-        file=file,
-        checkpoint=settings.checkpoint,
-        cache=settings.cache,
-        calibration=settings.calibration,
-        threads=settings.threads,
-    )
-
-
-def _unique(specs: Sequence[EngineSpec]) -> list[EngineSpec]:
-    """Tell files of one dtype apart by their file names."""
-    counts = Counter(spec.name for spec in specs)
-    return [
-        replace(spec, name=f"{spec.name} {spec.file.stem}") if counts[spec.name] > 1 else spec
-        for spec in specs
-    ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertc.bench.engine import OURS
+from bertc.bench.engine import OURS, TEXT_MODES
 from bertc.errors import MissingExtraError
 from bertc.precision import BF16, FP32, INT7, INT8
 
@@ -21,13 +21,9 @@ COLORS = {
 }
 LINES = {INT8: "-", INT7: "-.", BF16: "--", FP32: ":"}
 HATCHES = {INT8: "", INT7: "\\\\", BF16: "//", FP32: ".."}
+MODES = ("one_call", "sorted", "unsorted", "single")
+"""The ways to run texts, of ``TEXT_MODES``, in the order in which they are shown."""
 MARKERS = {INT8: "o", INT7: "v", BF16: "s", FP32: "^"}
-MODES = {
-    "one_call": "one unsorted call",
-    "sorted": "batches of 32, sorted",
-    "unsorted": "batches of 32, unsorted",
-    "single": "one by one",
-}
 
 
 def save_plots(report: Report, folder: Path, prefix: str = "") -> list[Path]:
@@ -102,7 +98,7 @@ def draw_texts(report: Report, pyplot: Any) -> Any:
             if speed:
                 panel.annotate(f" {speed:,.0f}", (speed, place), va="center", fontsize=7)
         panel.set_yticks(range(len(engines)), [engine["name"] for engine in engines], fontsize=8)
-        panel.set_title(MODES[mode], fontsize=9)
+        panel.set_title(TEXT_MODES[mode].title, fontsize=9)
         panel.set_xlabel("texts/s, tokenizing included", fontsize=8)
         panel.margins(x=0.18)
     return figure

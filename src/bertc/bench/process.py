@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertc.artifact.reader import open_artifact
-from bertc.bench.engine import BATCH, OURS, Driver, Engine
+from bertc.bench.engine import OURS, Driver, Engine
 from bertc.bench.memory import resident_mb
-from bertc.bench.timing import Round
 from bertc.errors import BertcError
 
 T = TypeVar("T")
@@ -80,56 +79,46 @@ class EngineProcess:
         handle, log = tempfile.mkstemp(prefix="bertc-bench-", suffix=".log")
         os.close(handle)  # the process opens it
         self._log = Path(log)
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool = self._start()
         try:
             if spec.library != OURS:
-                self._start()
                 self._do(_prepare, spec)
-            self._start()  # afresh: converting leaves memory behind
+                self._pool.shutdown()
+                self._pool = self._start()  # afresh: converting leaves memory behind
             self._do(_load, spec, list(texts))
         except BaseException:
             self.close()
             raise
 
-    def run_shape(self, batch: int, length: int, calls: int) -> Round:
-        """Time the model alone in the process, as :meth:`Driver.run_shape` says."""
-        return self._do(_driven, "run_shape", batch, length, calls)
+    def ask(self, question: Callable[..., T], *arguments: Any) -> T:
+        """Return what ``question`` gives in the process, of its driver and the arguments.
 
-    def run_texts(self, mode: str, calls: int) -> Round:
-        """Time passes over texts in the process, as :meth:`Driver.run_texts` says."""
-        return self._do(_driven, "run_texts", mode, calls)
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        """Run the texts in sorted batches of ``BATCH``, which is what libraries do by default."""
-        return self._do(_encode, list(texts))
+        That is a method of :class:`Driver`, or a function that takes one. Raises ``EngineError``.
+        """
+        answer: T = self._do(_answer, question, *arguments)
+        return answer
 
     def facts(self) -> EngineFacts:
         """Ask for version, instruction set and the memory so far."""
-        return self._do(_facts, self.spec)
+        return self.ask(_facts, self.spec)
 
     def close(self) -> None:
         """End the process."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._pool.shutdown()
         self._log.unlink(missing_ok=True)
 
-    def _start(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+    def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         start = partial(_start_process, self._log, self.spec.threads)
-        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=start)
+        return ProcessPoolExecutor(1, mp_context=context, initializer=start)
 
     def _do(self, function: Callable[..., T], *arguments: Any) -> T:
-        assert self._pool is not None
         try:
-            outcome = self._pool.submit(_guarded, function, *arguments).result()
+            return self._pool.submit(_guarded, function, *arguments).result()
         except BrokenProcessPool:
             raise EngineError(self.spec, f"its process died; {self._last_words()}") from None
-        if isinstance(outcome, _Failure):
-            raise EngineError(self.spec, outcome.message)
-        result: T = outcome
-        return result
+        except BertcError as error:
+            raise EngineError(self.spec, str(error)) from None
 
     def _last_words(self) -> str:
         lines = self._log.read_text("utf-8", errors="replace").strip().splitlines()
@@ -139,13 +128,6 @@ class EngineProcess:
 # What follows runs in the engine's process.
 
 _drivers: list[Driver] = []
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An exception that can travel: not every one survives pickling."""
-
-    message: str
 
 
 def _start_process(log: Path, threads: int) -> None:
@@ -164,19 +146,19 @@ def _start_process(log: Path, threads: int) -> None:
         os.sched_setaffinity(0, allowed[:threads])
 
 
-def _guarded(function: Callable[..., T], *arguments: Any) -> T | _Failure:
+def _guarded(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function; raise its errors as ``BertcError``: not every exception survives pickling."""
     try:
         return function(*arguments)
-    except BertcError as error:
-        return _Failure(str(error))
     except Exception as error:
-        return _Failure(f"{type(error).__name__}: {error}")
+        name = "" if isinstance(error, BertcError) else f"{type(error).__name__}: "
+        raise BertcError(f"{name}{error}") from None
 
 
 def _prepare(spec: EngineSpec) -> None:
     from bertc.bench.peers import PEERS
 
-    PEERS[spec.library].prepare(_source(spec), spec.dtype)
+    PEERS[spec.library].convert(_source(spec), spec.dtype)
 
 
 def _load(spec: EngineSpec, texts: list[str]) -> None:
@@ -187,7 +169,7 @@ def _load(spec: EngineSpec, texts: list[str]) -> None:
     if spec.library == OURS:
         engine = CompiledModel(spec.file, spec.threads)
     else:
-        engine = PEERS[spec.library].load(_source(spec), spec.dtype, spec.threads)
+        engine = PEERS[spec.library](_source(spec), spec.dtype, spec.threads)
     _drivers[:] = [Driver(engine, open_artifact(spec.file).manifest.model, texts)]
 
 
@@ -201,19 +183,14 @@ def _source(spec: EngineSpec) -> Any:
     )
 
 
-def _driven(method: str, *arguments: Any) -> Round:
-    result: Round = getattr(_drivers[0], method)(*arguments)
-    return result
+def _answer(question: Callable[..., T], *arguments: Any) -> T:
+    return question(_drivers[0], *arguments)
 
 
-def _encode(texts: list[str]) -> Any:
-    return _drivers[0].engine.encode(texts, batch_size=BATCH, sort=True)
-
-
-def _facts(spec: EngineSpec) -> EngineFacts:
+def _facts(driver: Driver, spec: EngineSpec) -> EngineFacts:
     from bertc.bench.ours import CompiledModel
 
-    engine, memory = _drivers[0].engine, resident_mb()
+    engine, memory = driver.engine, resident_mb()
     compiled = engine if isinstance(engine, CompiledModel) else None
     return EngineFacts(
         spec.name,
@@ -222,6 +199,6 @@ def _facts(spec: EngineSpec) -> EngineFacts:
         engine.version,
         engine.isa,
         peak_mb=None if memory is None else memory["VmHWM"],
-        file_mb=None if compiled is None else compiled.file_bytes / 1e6,
+        file_mb=None if compiled is None else compiled.encoder.artifact.size / 1e6,
         matrix_mb=None if compiled is None else compiled.matrix_bytes / 1e6,
     )

@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bertc.atomic_file import replace_atomically
 from bertc.bench.peaks import Peaks
 from bertc.bench.process import EngineFacts
 from bertc.bench.timing import Timing, faster
@@ -78,7 +79,7 @@ def ratios(
     for (work, timings, mine, theirs), own, peer in product(pairs, ours, peers):
         if (mine, own) in timings and (theirs, peer) in timings:
             ratio = faster(timings[mine, own].round_ms, timings[theirs, peer].round_ms)
-            rows.append({"engine": own, "peer": peer, "work": work, **asdict(ratio)})
+            rows.append({"engine": own, "peer": peer, "work": work, **ratio})
     return rows
 
 
@@ -96,9 +97,8 @@ def save(path: Path, report: Mapping[str, Any]) -> None:
     kept = [each for each in kept if _subject(each) != _subject(report)]
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "reports": [*kept, report]}, indent=1)
-    draft = path.with_suffix(".draft")
-    draft.write_text(text + "\n", encoding="utf-8")
-    draft.replace(path)  # at once: an interrupted run leaves what it had saved before
+    with replace_atomically(path) as file:  # an interrupted run leaves what it had saved before
+        file.write(f"{text}\n".encode())
 
 
 def _subject(report: Mapping[str, Any]) -> tuple[str, int]:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from bertc.artifact.reader import Artifact, open_artifact
+from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.bench.accuracy import measure_accuracy, sentences
-from bertc.bench.engine import OURS, TEXT_MODES, texts_of
+from bertc.bench.engine import OURS, TEXT_MODES, Driver, texts_of
 from bertc.bench.memory import measure_memory
 from bertc.bench.ours import token_lengths
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.plan import Settings, plan
 from bertc.bench.process import EngineError, EngineFacts, EngineProcess, EngineSpec
 from bertc.bench.report import FORMAT, best_peaks, rate, ratios
-from bertc.bench.scaling import SHAPE, measure_scaling
 from bertc.bench.startup import measure_startup
-from bertc.bench.timing import Amount, Effort, Round, Timing, summarize
+from bertc.bench.timing import Amount, Effort, Timing, faster, summarize
 from bertc.bench.turns import interleave
 from bertc.bench.versions import commit, versions
 from bertc.bench.work import longest_sequence
@@ -36,52 +35,9 @@ from bertc.runtime.machine import machine_facts
 Say = Callable[[str], None]
 Keep = Callable[[dict[str, Any]], None]
 Shape = tuple[int, int]
-
-
-class _Engines:
-    """The engines that take part, each in a process of its own, and those that failed."""
-
-    def __init__(self) -> None:
-        self.live: dict[str, EngineProcess] = {}
-        self.failed: dict[str, str] = {}
-
-    @classmethod
-    @contextmanager
-    def start(cls, specs: Sequence[EngineSpec], texts: Sequence[str], say: Say) -> Iterator[_Engines]:
-        """Load all engines, and end their processes when the block ends."""
-        engines = cls()
-        with ExitStack() as stack:
-            for spec in specs:
-                say(f"loading {spec.name}")
-                try:
-                    process = EngineProcess(spec, texts)
-                except EngineError as error:
-                    engines.drop(error)
-                else:
-                    stack.callback(process.close)
-                    engines.live[spec.name] = process
-            yield engines
-
-    def drop(self, error: EngineError) -> None:
-        """Go on without a peer that failed. Raises the error if a compiled file did."""
-        if error.spec.library == OURS:
-            raise error
-        self.live.pop(error.spec.name, None)
-        self.failed[error.spec.name] = str(error)
-
-    def measure(
-        self, turns: Callable[[Mapping[str, EngineProcess]], Mapping[Any, Any]], effort: Effort
-    ) -> dict[Any, list[Round]]:
-        """Let the engines take turns; if a peer fails, start again without it."""
-        while True:
-            try:
-                return interleave(turns(self.live), effort)
-            except EngineError as error:
-                self.drop(error)
-
-    def facts(self) -> dict[str, EngineFacts]:
-        """Ask each engine what it is."""
-        return {name: engine.facts() for name, engine in self.live.items()}
+Key = TypeVar("Key")
+SCALING_SHAPE = (8, 128)
+"""The batch and length at which scaling is judged."""
 
 
 def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda _: None) -> dict[str, Any]:
@@ -89,68 +45,148 @@ def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda
 
     ``keep`` gets the report as far as it is, again and again: what an interrupted run leaves.
     """
-    specs = plan(settings)
-    artifact = open_artifact(settings.files[0])
-    info = artifact.manifest.model
-    too_long = [length for length in settings.lengths if length > longest_sequence(info)]
-    if too_long:
-        raise InputError(f"length {too_long[0]}: the model has {longest_sequence(info)} positions")
-    findings = _Findings(settings, info, _circumstances(settings, info))
-    own = [spec for spec in specs if spec.library == OURS]
-    _measure_peaks(findings, say)
-    _measure_processes(findings, own, say)
-    keep(findings.report())
-    with _Engines.start(specs, settings.texts, say) as engines:
-        findings.failed = engines.failed
+    run = _Run(settings, say)
+    run.measure_peaks()
+    run.measure_processes()
+    keep(run.report())
+    with ExitStack() as stack:
+        run.start_engines(stack)
         if settings.texts:
-            _run_texts(findings, engines, artifact, say)
-            keep(findings.report())
+            run.run_texts()
+            keep(run.report())
         for length, batch in product(settings.lengths, settings.batches):
-            _run_shape(findings, engines, (batch, length), say)
-            keep(findings.report())
+            run.run_shape(batch, length)
+            keep(run.report())
         if settings.sts is not None:
-            _score(findings, engines, settings.sts, say)
-        findings.engines = engines.facts()
-    _measure_peaks(findings, say)
-    findings.complete = True
-    report = findings.report()
+            run.score(settings.sts)
+        run.ask_engines()
+    run.measure_peaks()
+    report = run.report(complete=True)
     keep(report)
     return report
 
 
-@dataclass
-class _Findings:
-    """The measurements of a run so far."""
+class _Run:
+    """The engines of a run, each in a process of its own, and what was measured so far."""
 
-    settings: Settings
-    info: ModelInfo
-    circumstances: dict[str, Any]
-    engines: dict[str, EngineFacts] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    peaks: list[Peaks] = field(default_factory=list)
-    """The limits, measured before and after all else: the better count."""
-    shapes: dict[tuple[Shape, str], Timing] = field(default_factory=dict)
-    texts: dict[tuple[str, str], Timing] = field(default_factory=dict)
-    accuracy: dict[str, Any] = field(default_factory=dict)
-    startup: dict[str, dict[str, float]] = field(default_factory=dict)
-    memory: list[dict[str, Any]] = field(default_factory=list)
-    scaling: list[dict[str, Any]] = field(default_factory=list)
-    complete: bool = False
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings, self._say = settings, say
+        self._specs = plan(settings)
+        self._artifact = open_artifact(settings.files[0])
+        self._info = self._artifact.manifest.model
+        self._longest = longest_sequence(self._info)
+        too_long = [length for length in settings.lengths if length > self._longest]
+        if too_long:
+            raise InputError(f"length {too_long[0]}: the model has {self._longest} positions")
+        self._live: dict[str, EngineProcess] = {}
+        self._failed: dict[str, str] = {}
+        self._circumstances = _circumstances(settings, self._info)
+        self._engines: dict[str, EngineFacts] = {}
+        self._peaks: list[Peaks] = []
+        """The limits, measured before and after all else: the better count."""
+        self._shapes: dict[tuple[Shape, str], Timing] = {}
+        self._texts: dict[tuple[str, str], Timing] = {}
+        self._accuracy: list[dict[str, Any]] = []
+        self._startup: dict[str, dict[str, float]] = {}
+        self._memory: list[dict[str, Any]] = []
+        self._scaling: list[dict[str, Any]] = []
 
-    def report(self) -> dict[str, Any]:
-        """The report as plain JSON, with the engines that did not fail."""
-        limits = best_peaks(self.peaks)
-        engines = self.engines
-        shapes = {key: timing for key, timing in self.shapes.items() if key[1] in engines}
-        texts = {key: timing for key, timing in self.texts.items() if key[1] in engines}
+    def measure_peaks(self) -> None:
+        """Measure the limits of the machine, if they are asked for."""
+        if self._settings.peaks:
+            self._say("the limits of this machine")
+            self._peaks.append(measure_peaks(self._settings.threads))
+
+    def measure_processes(self) -> None:
+        """Measure what takes further processes, while no engine is loaded."""
+        settings, own = self._settings, [spec for spec in self._specs if spec.library == OURS]
+        for spec in own:
+            if settings.startup:
+                self._say(f"starting {spec.name}")
+                self._startup[spec.name] = measure_startup(spec.file)
+            if settings.memory:
+                self._say(f"memory of {spec.name}")
+                memory = measure_memory(spec.file, spec.threads)
+                self._memory += [] if memory is None else [{"engine": spec.name, **memory}]
+        if settings.scaling and settings.threads > 1:
+            self._say("one thread and all of them")
+            shape = SCALING_SHAPE[0], min(SCALING_SHAPE[1], self._longest)
+            self._scaling = measure_scaling(own, settings.effort, shape)
+
+    def start_engines(self, stack: ExitStack) -> None:
+        """Load all engines; their processes end with the stack."""
+        for spec in self._specs:
+            self._say(f"loading {spec.name}")
+            try:
+                process = EngineProcess(spec, self._settings.texts)
+            except EngineError as error:
+                self._drop(error)
+            else:
+                stack.callback(process.close)
+                self._live[spec.name] = process
+
+    def ask_engines(self) -> None:
+        """Ask each engine what it is."""
+        self._engines = {name: engine.facts() for name, engine in self._live.items()}
+
+    def run_shape(self, batch: int, length: int) -> None:
+        """Run ``batch`` sequences of ``length`` tokens."""
+        self._say(f"{batch} x {length}")
+        amount = Amount.of(self._info, [length] * batch)
+
+        def turns() -> dict[str, Any]:
+            return {
+                name: partial(each.ask, Driver.run_shape, batch, length) for name, each in self._live.items()
+            }
+
+        for name, timing in self._measure(turns, self._settings.effort, lambda _: amount).items():
+            self._shapes[(batch, length), name] = timing
+
+    def run_texts(self) -> None:
+        """Run the texts in all modes in one go, so that ratios between modes hold too."""
+        settings = self._settings
+        self._say(settings.source or "texts")
+        amounts = {
+            mode: Amount.of(self._info, token_lengths(self._artifact, texts_of(mode, settings.texts)))
+            for mode in TEXT_MODES
+        }
+
+        def turns() -> dict[tuple[str, str], Any]:
+            return {
+                (mode, name): partial(each.ask, Driver.run_texts, mode)
+                for mode in TEXT_MODES
+                for name, each in self._live.items()
+                if mode != "one_call" or each.spec.library == OURS
+            }
+
+        # Each turn warms up by itself: whole passes for nothing would take minutes. A pass is many calls.
+        effort = replace(settings.effort, warmup=0, patience=3 * settings.effort.patience)
+        self._texts = self._measure(turns, effort, lambda key: amounts[key[0]])
+
+    def score(self, sts: Path) -> None:
+        """Score the embeddings of each engine."""
+        self._say("accuracy")
+        names = [name for name, each in self._live.items() if each.spec.dtype == FP32]
+        judge = next((name for name in names if name.startswith("transformers")), names[0] if names else None)
+        texts = sentences(sts)
+        embeddings = {
+            name: np.asarray(each.ask(Driver.encode, texts), np.float32) for name, each in self._live.items()
+        }
+        self._accuracy = measure_accuracy(embeddings, sts, judge)
+
+    def report(self, *, complete: bool = False) -> dict[str, Any]:
+        """Return the report as plain JSON, with the engines that did not fail."""
+        limits, engines = best_peaks(self._peaks), self._engines
+        shapes = {key: timing for key, timing in self._shapes.items() if key[1] in engines}
+        texts = {key: timing for key, timing in self._texts.items() if key[1] in engines}
         ours = [each.name for each in engines.values() if each.library == OURS]
         return {
             "format": FORMAT,
-            "complete": self.complete,
-            **self.circumstances,
+            "complete": complete,
+            **self._circumstances,
             "peaks": None if limits is None else asdict(limits),
             "engines": [asdict(each) for each in engines.values()],
-            "failed": dict(self.failed),
+            "failed": dict(self._failed),
             "shapes": [
                 {"batch": batch, "length": length, **rate(engines[engine], timing, limits)}
                 for ((batch, length), engine), timing in shapes.items()
@@ -159,109 +195,75 @@ class _Findings:
                 {"mode": mode, **rate(engines[engine], timing, limits)}
                 for (mode, engine), timing in texts.items()
             ],
-            "accuracy": [{"engine": name, **asdict(score)} for name, score in self.accuracy.items()],
+            "accuracy": self._accuracy,
             "ratios": ratios(shapes, texts, ours, [name for name in engines if name not in ours]),
-            "startup_ms": self.startup,
-            "memory": self.memory,
-            "scaling": self.scaling,
+            "startup_ms": self._startup,
+            "memory": self._memory,
+            "scaling": self._scaling,
         }
 
+    def _measure(
+        self,
+        turns: Callable[[], Mapping[Key, Any]],
+        effort: Effort,
+        amount: Callable[[Key], Amount],
+    ) -> dict[Key, Timing]:
+        """Let the engines take turns; if a peer fails, start again without it."""
+        while True:
+            try:
+                rounds = interleave(turns(), effort)
+                break
+            except EngineError as error:
+                self._drop(error)
+        self.ask_engines()
+        return {key: summarize(each, amount(key)) for key, each in rounds.items()}
 
-def _run_shape(findings: _Findings, engines: _Engines, shape: Shape, say: Say) -> None:
+    def _drop(self, error: EngineError) -> None:
+        """Go on without a peer that failed. Raises the error if a compiled file did."""
+        if error.spec.library == OURS:
+            raise error
+        self._live.pop(error.spec.name, None)
+        self._failed[error.spec.name] = str(error)
+
+
+def measure_scaling(
+    specs: Sequence[EngineSpec], effort: Effort, shape: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Return a row for each of ``specs``: its throughput with all its threads over that with one.
+
+    Each number of threads has a process of its own, bound to as many processors.
+    """
     batch, length = shape
-    say(f"{batch} x {length}")
-    amount = Amount.of(findings.info, [length] * batch)
-    turns = partial(_shape_turns, batch, length)
-    for name, rounds in engines.measure(turns, findings.settings.effort).items():
-        findings.shapes[shape, name] = summarize(rounds, amount)
-    findings.engines = engines.facts()
-
-
-def _shape_turns(batch: int, length: int, live: Mapping[str, EngineProcess]) -> dict[str, Any]:
-    return {name: partial(each.run_shape, batch, length) for name, each in live.items()}
-
-
-def _run_texts(findings: _Findings, engines: _Engines, artifact: Artifact, say: Say) -> None:
-    """Run the texts in all modes in one go, so that ratios between modes hold too."""
-    settings = findings.settings
-    say(settings.source or "texts")
-    amounts = {
-        mode: Amount.of(findings.info, token_lengths(artifact, texts_of(mode, settings.texts)))
-        for mode in TEXT_MODES
-    }
-    # Each turn warms up by itself: whole passes for nothing would take minutes. A pass is many calls.
-    effort = replace(settings.effort, warmup=0, patience=3 * settings.effort.patience)
-    for (mode, name), rounds in engines.measure(_text_turns, effort).items():
-        findings.texts[mode, name] = summarize(rounds, amounts[mode])
-    findings.engines = engines.facts()
-
-
-def _text_turns(live: Mapping[str, EngineProcess]) -> dict[tuple[str, str], Any]:
-    return {
-        (mode, name): partial(each.run_texts, mode)
-        for mode in TEXT_MODES
-        for name, each in live.items()
-        if mode != "one_call" or each.spec.library == OURS
-    }
-
-
-def _score(findings: _Findings, engines: _Engines, sts: Path, say: Say) -> None:
-    say("accuracy")
-    names = [name for name, each in engines.live.items() if each.spec.dtype == FP32]
-    judge = next((name for name in names if name.startswith("transformers")), names[0] if names else None)
-    texts = sentences(sts)
-    embeddings = {name: np.asarray(each.encode(texts), np.float32) for name, each in engines.live.items()}
-    findings.accuracy = measure_accuracy(embeddings, sts, judge)
-
-
-def _measure_peaks(findings: _Findings, say: Say) -> None:
-    if findings.settings.peaks:
-        say("the limits of this machine")
-        findings.peaks.append(measure_peaks(findings.settings.threads))
-
-
-def _measure_processes(findings: _Findings, own: Sequence[EngineSpec], say: Say) -> None:
-    """Measure what takes further processes, while no engine is loaded."""
-    settings = findings.settings
-    for spec in own:
-        if settings.startup:
-            say(f"starting {spec.name}")
-            findings.startup[spec.name] = measure_startup(spec.file)
-        if settings.memory:
-            say(f"memory of {spec.name}")
-            memory = measure_memory(spec.file, spec.threads)
-            if memory is not None:
-                findings.memory.append({"engine": spec.name, **memory})
-    if settings.scaling and settings.threads > 1:
-        say("one thread and all of them")
-        batch, length = SHAPE
-        shape = batch, min(length, longest_sequence(findings.info))
-        findings.scaling = measure_scaling(own, settings.effort, shape)
+    rows = []
+    for spec in specs:
+        with ExitStack() as stack:
+            turns = {}
+            for threads in (spec.threads, 1):
+                process = EngineProcess(replace(spec, threads=threads), ())
+                stack.callback(process.close)
+                turns[threads] = partial(process.ask, Driver.run_shape, batch, length)
+            rounds = interleave(turns, effort)
+        many, single = (tuple(each.unit_ms for each in rounds[threads]) for threads in (spec.threads, 1))
+        ratio = faster(many, single)
+        rows.append({"engine": spec.name, "threads": spec.threads, "batch": batch, "length": length, **ratio})
+    return rows
 
 
 def _circumstances(settings: Settings, info: ModelInfo) -> dict[str, Any]:
     """Return the part of a report that says when, where, of what and how it was measured."""
+    sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "commit": commit(),
         "machine": machine_facts(),
         "versions": versions(),
-        "model": _model_facts(info),
-        "settings": _settings_facts(settings),
-    }
-
-
-def _model_facts(info: ModelInfo) -> dict[str, Any]:
-    sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
-    return {"name": info.name, "task": info.task, **{key: info.size(key) for key in sizes}}
-
-
-def _settings_facts(settings: Settings) -> dict[str, Any]:
-    return {
-        "threads": settings.threads,
-        "effort": asdict(settings.effort),
-        "source": None if settings.source is None else Path(settings.source).name,
-        "texts": len(settings.texts),
-        "sts": None if settings.sts is None else settings.sts.name,
-        "calibration_texts": len(settings.calibration),
+        "model": {"name": info.name, "task": info.task, **{key: info.size(key) for key in sizes}},
+        "settings": {
+            "threads": settings.threads,
+            "effort": asdict(settings.effort),
+            "source": None if settings.source is None else Path(settings.source).name,
+            "texts": len(settings.texts),
+            "sts": None if settings.sts is None else settings.sts.name,
+            "calibration_texts": len(settings.calibration),
+        },
     }

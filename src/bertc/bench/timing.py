@@ -102,22 +102,14 @@ def summarize(rounds: Sequence[Round], amount: Amount) -> Timing:
     )
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """Says how many times faster one engine is than another: the median over pairs of neighboring rounds."""
+def faster(round_ms: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Divide the other's times by one's own, round by round: what slows both at one time cancels.
 
-    median: float
-    low: float
-    """The lower quartile over the pairs."""
-    high: float
-    """The upper quartile over the pairs."""
-
-
-def faster(round_ms: Sequence[float], others: Sequence[float]) -> Ratio:
-    """Divide the other's times by one's own, round by round: what slows both at one time cancels."""
+    Returns how many times faster one is: ``median``, ``low`` and ``high`` quartile over the rounds.
+    """
     ratios = [other / own for own, other in zip(round_ms, others, strict=False)]
     low, median, high = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
-    return Ratio(median, low, high)
+    return {"median": median, "low": low, "high": high}
 
 
 def operations(info: ModelInfo, lengths: Sequence[int]) -> int:

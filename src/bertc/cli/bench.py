@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, Threads, print_json, status
+from bertc.cli.console import AsJson, Threads, print_result, status
 
 if TYPE_CHECKING:
     from bertc.bench.plan import Settings
@@ -80,6 +80,7 @@ def command(
     from bertc.bench.peers.source import default_cache
     from bertc.bench.plan import Settings
     from bertc.bench.timing import Effort
+    from bertc.cli.bench_tables import print_report
     from bertc.runtime.environment import default_num_threads
 
     count = threads or default_num_threads()
@@ -107,13 +108,12 @@ def command(
         scaling=scaling,
         peaks=peaks,
     )
-    return _measure(settings, save, plots, as_json)
+    return print_result(_measure(settings, save, plots), as_json, print_report)
 
 
-def _measure(settings: Settings, save_to: Path | None, plots: Path | None, as_json: bool) -> None:
+def _measure(settings: Settings, save_to: Path | None, plots: Path | None) -> dict[str, Any]:
     from bertc.bench.report import save
     from bertc.bench.run import run_bench
-    from bertc.cli.bench_tables import print_report
 
     def keep(so_far: dict[str, Any]) -> None:
         if save_to is not None:
@@ -125,10 +125,7 @@ def _measure(settings: Settings, save_to: Path | None, plots: Path | None, as_js
         from bertc.bench.plots import save_plots
 
         save_plots(report, plots)
-    if as_json:
-        print_json(report)
-    else:
-        print_report(report)
+    return report
 
 
 def _only_peaks(threads: int, wanted: bool, as_json: bool) -> None:
@@ -142,10 +139,7 @@ def _only_peaks(threads: int, wanted: bool, as_json: bool) -> None:
         raise typer.BadParameter("a FILE is needed with --no-peaks", param_hint="FILE")
     with status("measuring the limits of this machine"):
         report: dict[str, Any] = {"machine": machine_facts(), "peaks": asdict(measure_peaks(threads))}
-    if as_json:
-        print_json(report)
-    else:
-        print_peaks(report)
+    print_result(report, as_json, print_peaks)
 
 
 def _only_layers(
@@ -161,15 +155,12 @@ def _only_layers(
         message = "it needs a FILE and takes no --against, --input, --sts, --save, --plots"
         raise typer.BadParameter(message, param_hint="--layers")
     from bertc.bench.layers import measure_layers
-    from bertc.cli.layer_tables import print_layers
+    from bertc.cli.bench_tables import print_layers
 
     shapes = [*product(_numbers(batch, "--batch"), _numbers(length, "--length"))]
     with status("starting") as say:
         report = measure_layers(files, threads, shapes, seconds, say)
-    if as_json:
-        print_json(report)
-    else:
-        print_layers(report)
+    print_result(report, as_json, print_layers)
 
 
 def _texts(source: str | None, column: str, sts: Path | None) -> tuple[str, ...]:

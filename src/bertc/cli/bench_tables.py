@@ -1,21 +1,43 @@
-"""Prints the tables of ``bertc bench``."""
+"""Prints the tables of ``bertc bench``, also with ``--layers``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from bertc.cli.console import print_facts, print_note, print_table
+from bertc.bench.engine import TEXT_MODES
+from bertc.cli.console import print_facts, print_note, print_rows, print_table
 
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
-TIMES = {"p50_ms": "p50 ms", "p90_ms": "p90 ms", "p99_ms": "p99 ms"}
-RATES = {"sequences_per_second": "sequences/s", "tokens_per_second": "tokens/s", "gops": "GOP/s"}
-MODES = {"sorted": "32, sorted", "unsorted": "32, unsorted", "single": "one by one", "one_call": "one call"}
-"""The names that tables give to the ways to batch texts."""
+FIGURES = {
+    "engine": "engine",
+    "p50_ms": "p50 ms",
+    "p90_ms": "p90 ms",
+    "p99_ms": "p99 ms",
+    "spread_percent": "spread %",
+    "sequences_per_second": "sequences/s",
+    "tokens_per_second": "tokens/s",
+    "gops": "GOP/s",
+    "percent_of_peak": "% of peak",
+    "repeats": "calls",
+}
+"""The columns of what was timed, with their headings."""
 RESTLESS = 0.2
 """The spread from round to round, as a share, that an idle machine stays below, by far."""
+LAYER_FIGURES = {
+    "ms": "ms",
+    "percent_of_time": "% of time",
+    "gops": "GOP/s",
+    "percent_of_peak": "% of peak",
+    "gb_per_second": "GB/s",
+    "percent_of_bandwidth": "% of memory bandwidth",
+}
+SCHEDULES = {
+    "throughput": "each with sequences of its own",
+    "latency": "which share each step",
+}
 
 
 def print_report(report: Report) -> None:
@@ -50,13 +72,12 @@ def print_peaks(report: Report, machine: bool = True) -> None:
 
 def _print_engines(report: Report) -> None:
     columns = {"name": "engine", "version": "version", "isa": "runs on", "peak_mb": "peak memory, MB"}
-    rows = [["" if each[key] is None else each[key] for key in columns] for each in report["engines"]]
-    print_table("engines", list(columns.values()), rows)
+    print_rows("engines", columns, report["engines"])
 
 
 def _print_shapes(report: Report) -> None:
-    rows = [[f"{row['batch']}x{row['length']}", row["engine"], *_figures(row)] for row in report["shapes"]]
-    print_table("fixed shapes, random ids, without tokenizing", ["shape", "engine", *_headings()], rows)
+    rows = [_row(row, shape=f"{row['batch']}x{row['length']}") for row in report["shapes"]]
+    print_rows("fixed shapes, random ids, without tokenizing", {"shape": "shape", **FIGURES}, rows)
 
 
 def _print_texts(report: Report) -> None:
@@ -66,26 +87,15 @@ def _print_texts(report: Report) -> None:
     rows = []
     for row in report["texts"]:
         fewer = "" if row["sequences"] == first["sequences"] else f", {row['sequences']} texts"
-        model_alone = row["kernel_sequences_per_second"]
-        rows.append([MODES[row["mode"]] + fewer, row["engine"], *_figures(row), model_alone])
+        rows.append(_row(row, batches=TEXT_MODES[row["mode"]].title + fewer))
     amount = f"{first['sequences']} texts, {first['tokens']} tokens"
     title = f"{report['settings']['source']}: {amount}, with tokenizing"
-    print_table(title, ["batches", "engine", *_headings(), "model alone, /s"], rows)
+    columns = {"batches": "batches", **FIGURES, "kernel_sequences_per_second": "model alone, /s"}
+    print_rows(title, columns, rows)
 
 
-def _headings() -> list[str]:
-    return [*TIMES.values(), "spread %", *RATES.values(), "% of peak", "calls"]
-
-
-def _figures(row: Row) -> list[Any]:
-    share = row["percent_of_peak"]
-    return [
-        *(row[key] for key in TIMES),
-        100 * row["spread"],
-        *(row[key] for key in RATES),
-        "" if share is None else share,
-        row["repeats"],
-    ]
+def _row(row: Row, **more: str) -> Row:
+    return {**row, **more, "spread_percent": 100 * row["spread"]}
 
 
 def _print_accuracy(report: Report) -> None:
@@ -96,15 +106,13 @@ def _print_accuracy(report: Report) -> None:
         "mean_cosine": "mean cosine to fp32",
         "worst_cosine": "worst",
     }
-    rows = [[_exact(each[key]) for key in columns] for each in report["accuracy"]]
-    if rows:
-        print_table(f"accuracy on {report['settings']['sts']}", list(columns.values()), rows)
+    rows = [{**each, **_exact(each)} for each in report["accuracy"]]
+    print_rows(f"accuracy on {report['settings']['sts']}", columns, rows)
 
 
-def _exact(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"{value:.5f}" if isinstance(value, float) and abs(value) <= 1 else value
+def _exact(row: Row) -> Row:
+    """Return the cosines of a row with more digits than other numbers have."""
+    return {key: f"{row[key]:.5f}" for key in ("mean_cosine", "worst_cosine") if row[key] is not None}
 
 
 def _print_ratios(report: Report) -> None:
@@ -129,10 +137,9 @@ def _print_ratios(report: Report) -> None:
 
 
 def _print_startup(report: Report) -> None:
-    phases = list(next(iter(report["startup_ms"].values()), {}))
-    rows = [[name, *times.values()] for name, times in report["startup_ms"].items()]
-    if rows:
-        print_table("start of a process to its first answer, ms", ["engine", *phases], rows)
+    rows = [{"engine": name, **times} for name, times in report["startup_ms"].items()]
+    for first in rows[:1]:
+        print_rows("start of a process to its first answer, ms", {key: key for key in first}, rows)
 
 
 def _print_memory(report: Report) -> None:
@@ -142,10 +149,9 @@ def _print_memory(report: Report) -> None:
         "weights_mb": "weights, mapped",
         "beyond_mb": "beyond them",
     }
-    rows = [[each[key] for key in columns] for each in report["memory"]]
-    if rows:
-        shape = "{batch:.0f}x{length:.0f}".format(**report["memory"][0])
-        print_table(f"memory of a process that runs {shape}, MB", list(columns.values()), rows)
+    for first in report["memory"][:1]:
+        shape = f"{first['batch']:.0f}x{first['length']:.0f}"
+        print_rows(f"memory of a process that runs {shape}, MB", columns, report["memory"])
 
 
 def _print_warning(report: Report) -> None:
@@ -162,7 +168,19 @@ def _print_warning(report: Report) -> None:
 
 
 def _print_scaling(report: Report) -> None:
-    rows = [[each["engine"], each["median"]] for each in report["scaling"]]
-    if rows:
-        title = "{threads} threads over 1, {batch}x{length}".format(**report["scaling"][0])
-        print_table(title, ["engine", "times as fast"], rows)
+    for first in report["scaling"][:1]:
+        title = "{threads} threads over 1, {batch}x{length}".format(**first)
+        print_rows(title, {"engine": "engine", "median": "times as fast"}, report["scaling"])
+
+
+def print_layers(report: Mapping[str, Any]) -> None:
+    """Print the limits, then for each shape the time by kernel and by kind of step."""
+    print_peaks(report)
+    for row in report["layers"]:
+        shape = f"{row['file']}, {row['batch']}x{row['length']}"
+        threads = f"{row['threads']} threads, {SCHEDULES[row['schedule']]}"
+        title = f"{shape}: {row['wall_ms']:.2f} ms, {threads if row['threads'] > 1 else '1 thread'}"
+        print_rows(title, {"kernel": "kernel", **LAYER_FIGURES}, row["kernels"])
+        columns = {"step": "step", "kernel": "kernel", "calls": "calls", **LAYER_FIGURES}
+        print_rows(f"{shape}, by step", columns, row["steps"])
+    print_note(report["how"])

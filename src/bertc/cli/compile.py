@@ -28,6 +28,10 @@ def command(
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
     ] = None,
@@ -59,19 +63,23 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Compile a Hugging Face BERT checkpoint to one .bertc file."""
-    from bertc.compiler import run_pipeline
+    from bertc.compiler import choose_recipe, run_pipeline
 
-    _check_names(recipe, preset, profile)
+    _check_names(recipe, preset, profile, task)
     if model is None and recipe is None:
         raise typer.BadParameter("name a model, or a recipe with a source", param_hint="MODEL")
     start = time.perf_counter()
     artifact = run_pipeline(
         model,
         output,
-        preset or recipe,
-        dtype=None if dtype is None else dtype.value,
-        profile=profile,
-        max_drop=None if max_drop is None else _share(max_drop),
+        choose_recipe(
+            preset or recipe,
+            None if dtype is None else dtype.value,
+            task,
+            profile,
+            None if max_drop is None else _share(max_drop),
+            eval_data,
+        ),
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
         on_step=_print_step if sys.stderr.isatty() else None,
@@ -94,9 +102,12 @@ def command(
     print_facts("compiled", {**facts, "certificate": certificate.summary, **_outcomes(certificate)})
 
 
-def _check_names(recipe: Path | None, preset: str | None, profile: str | None) -> None:
+def _check_names(recipe: Path | None, preset: str | None, profile: str | None, task: str | None) -> None:
     from bertc.recipe.presets import PRESETS, PROFILES
+    from bertc.task_table import TASKS
 
+    if task is not None:
+        check_choice(task, TASKS, "--task")
     if preset is not None:
         check_choice(preset, PRESETS, "--preset")
         if recipe is not None:

@@ -21,6 +21,10 @@ WIDTH_IN_A_FILE = 160
 """The columns of a line where standard output is no terminal: rich would cut tables at 80."""
 
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .bertc file.")]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder or hub id."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -44,6 +48,21 @@ def print_json(value: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+def print_result(value: Mapping[str, Any], as_json: bool, show: Callable[[Any], None]) -> None:
+    """Print a result as one JSON object, or as ``show`` prints it for people."""
+    if as_json:
+        print_json(value)
+    else:
+        show(value)
+
+
+def print_rows(title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of rows, if there are some: ``columns`` has the heading of each key; None is left out."""
+    cells = [["" if row[key] is None else row[key] for key in columns] for row in rows]
+    if cells:
+        print_table(title, list(columns.values()), cells)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; what is no text, as numbers, goes to the right; columns without entries are left out."""
     table = Table(title=title, title_justify="left", show_header=any(columns))
@@ -58,8 +77,10 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
     """Print a table of names and values, without a heading; nested facts get dotted names."""
+    from bertc.report.tables import flatten
+
     if facts:
-        print_table(title, ("", ""), list(_flatten(facts)))
+        print_table(title, ("", ""), list(flatten(facts, _spell_fact)))
 
 
 def print_note(text: str) -> None:
@@ -67,14 +88,8 @@ def print_note(text: str) -> None:
     _console().print(Text(text))
 
 
-def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, (list, tuple)):
-            yield f"{prefix}{key}", ", ".join(map(str, value))
-        else:
-            yield f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else _spell(value)
+def _spell_fact(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else _spell(value)
 
 
 def _spell(value: Any) -> str:

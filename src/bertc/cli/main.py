@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import bench, embed, evaluate, recipe, report, show, statistics
+from bertc.cli import answers, bench, cache, embed, evaluate, recipe, report, show, statistics
 from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
@@ -29,10 +29,13 @@ app.command("compile")(compile_.command)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(statistics.app, name="statistics")
 app.command("embed")(embed.command)
+for form in (answers.classify, answers.tag, answers.answer, answers.rerank, answers.fill_mask, answers.run):
+    app.command()(form)
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
+app.add_typer(cache.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:

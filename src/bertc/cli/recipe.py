@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import WIDTH_IN_A_FILE, AsJson, check_choice, print_json, print_table
+from bertc.cli.console import (
+    WIDTH_IN_A_FILE,
+    AsJson,
+    check_choice,
+    print_json,
+    print_result,
+    print_rows,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from bertc.frontends.imported_model import ImportedModel
@@ -84,13 +92,8 @@ def check(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
         {"line": document.line_of(each.path), "key": ".".join(each.path), "message": each.message}
         for each in problems
     ]
-    if as_json:
-        print_json({"recipe": recipe, "problems": found})
-    else:
-        for each in found:
-            typer.echo(f"{recipe}:{each['line'] or ''}: {each['message']}")
-        if not found:
-            typer.echo(f"{recipe}: valid")
+    lines = [f"{recipe}:{each['line'] or ''}: {each['message']}" for each in found] or [f"{recipe}: valid"]
+    print_result({"recipe": recipe, "problems": found}, as_json, lambda _: typer.echo("\n".join(lines)))
     if found:
         raise typer.Exit(1)
 
@@ -112,9 +115,8 @@ def explain(recipe: Source, model: Model = None, as_json: AsJson = False) -> Non
         _print_wrapped(each.meaning)
         if each.elsewhere:
             _print_wrapped(f"Elsewhere: {each.elsewhere}.")
-    if layers:
-        columns = ("layers", "nodes", "precision", "because of")
-        print_table("what each layer computes in", columns, [tuple(row.values()) for row in layers])
+    columns = {"layers": "layers", "nodes": "nodes", "precision": "precision", "because_of": "because of"}
+    print_rows("what each layer computes in", columns, layers)
 
 
 def _import(model: str) -> tuple[ImportedModel, Graph]:

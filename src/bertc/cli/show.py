@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, print_facts, print_json, print_table
+from bertc.cli.console import AsJson, ModelFile, print_facts, print_result, print_rows, print_table
 
 if TYPE_CHECKING:
+    from bertc.artifact.certificate import Certificate
     from bertc.artifact.reader import Artifact
     from bertc.artifact.schema import Program
+    from bertc.report.tables import Table
 
 
 def command(
@@ -29,38 +31,36 @@ def command(
     from bertc.artifact.reader import open_artifact
 
     artifact = open_artifact(file, verify=verify)
-    if certificate:
-        _show_certificate(artifact, as_json)
-        return
-    facts = _facts(artifact, verify)
-    if as_json:
-        print_json(facts)
-        return
+    if not certificate:
+        return print_result(_facts(artifact, verify), as_json, _print)
+    found = artifact.certificate
+    return print_result(found.to_json_value(), as_json, lambda _: _print_certificate(found))
+
+
+def _print(facts: dict[str, Any]) -> None:
+    """Print facts for people: what was not checked is not called wrong, and outputs are spelled out."""
+    verified = facts["file"].pop("weights_verified")
+    facts["file"]["weights"] = "verified" if verified else "not checked: --verify checks them"
+    outputs = facts["model"]["outputs"]
+    facts["model"]["outputs"] = {
+        port["name"]: f"{port['dtype']} [{port['rows']}, {port['columns']}]" for port in outputs
+    }
     tensors = facts.pop("tensors")
     for title, part in facts.items():
         print_facts(title, part)
-    columns = ("dtype", "tensors", "bytes")
-    print_table("tensors", columns, [tuple(row[name] for name in columns) for row in tensors])
-
-
-def _show_certificate(artifact: Artifact, as_json: bool) -> None:
-    from bertc.cli.certificate import print_certificate
-
-    if as_json:
-        print_json(artifact.certificate.to_json_value())
-    else:
-        print_certificate(artifact.certificate)
+    print_rows("tensors", {key: key for key in ("dtype", "tensors", "bytes")}, tensors)
 
 
 def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
     from bertc.artifact.json_form import to_json_value
+    from bertc.artifact.schema import FORMAT_VERSION
 
     manifest = artifact.manifest
     return {
         "file": {
             "path": str(artifact.path),
             "bytes": artifact.size,
-            "format_version": artifact.format_version,
+            "format_version": FORMAT_VERSION,
             "header_sha256": artifact.header_sha256,
             "weights_sha256": artifact.weights_sha256,
             "weights_verified": verified,
@@ -98,10 +98,46 @@ def _int8_layers(program: Program) -> dict[str, Any]:
 
 def _tensors(artifact: Artifact) -> list[dict[str, Any]]:
     """Return the number of tensors of each dtype, and their size in bytes."""
-    tensors = artifact.executable.tensors.values()
-    dtypes = sorted({tensor.dtype for tensor in tensors})
-    rows = []
-    for dtype in dtypes:
-        sizes = [tensor.array.nbytes for tensor in tensors if tensor.dtype == dtype]
-        rows.append({"dtype": dtype, "tensors": len(sizes), "bytes": sum(sizes)})
-    return rows
+    sizes: dict[str, list[int]] = {}
+    for tensor in artifact.executable.tensors.values():
+        sizes.setdefault(tensor.dtype, []).append(tensor.array.nbytes)
+    return [
+        {"dtype": dtype, "tensors": len(each), "bytes": sum(each)} for dtype, each in sorted(sizes.items())
+    ]
+
+
+def _print_certificate(certificate: Certificate) -> None:
+    """Print all of a certificate but the histograms and the points that ``bertc report`` draws."""
+    from bertc.report import tables
+
+    for table in tables.fidelity(certificate):
+        _print_table(table)
+    print_facts("measured", tables.measured(certificate))
+    if (task := certificate.task) is not None:
+        counts = ", ".join(f"{count:,} {name}" for name, count in task.counts.items())
+        print_facts("task", {"evaluator": task.evaluator, "data": task.data, "scored": counts})
+        _print_table(tables.scores(task))
+    if (budget := certificate.budget) is not None:
+        facts = {
+            "metric": budget.metric,
+            "at most": tables.percent(budget.max_drop),
+            "lost": tables.percent(budget.drop),
+            "lost without fallbacks": tables.percent(budget.drop_before),
+            "held": "yes" if budget.met else "no",
+            "variants tried": f"{budget.trials:,}",
+        }
+        print_facts("budget", facts)
+        _print_table(tables.fallbacks(budget))
+    print_facts("methods", certificate.methods)
+    _print_table(tables.ranges(certificate))
+    layers = [(layer.name, layer.op, layer.precision, f"{layer.sqnr_db:.2f}") for layer in certificate.layers]
+    columns = ("layer", "operation", "precision", "SQNR, dB")
+    _print_table(tables.Table("error of each layer, all before it included", columns, layers))
+    _print_table(tables.worst(certificate))
+    for note in certificate.notes:
+        print_facts("", {"note": note})
+
+
+def _print_table(table: Table) -> None:
+    if table.rows:
+        print_table(*table)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli.console import AsJson, print_facts, print_json, print_table
+from bertc.cli.console import AsJson, print_facts, print_json, print_rows
 
 app = typer.Typer(help="Collect and show calibration statistics.", no_args_is_help=True)
 
@@ -57,5 +57,6 @@ def show(
         print_json({"provenance": dict(statistics.provenance), "edges": edges})
         return
     print_facts("calibrated on", statistics.provenance)
-    columns = ("input", "rows", "channels", "low", "high", "largest channel / median")
-    print_table("inputs of 8-bit layers", columns, [tuple(edge.values()) for edge in edges])
+    headings = {"largest_channel": "largest channel / median"}
+    columns = {key: headings.get(key, key) for edge in edges[:1] for key in edge}
+    print_rows("inputs of 8-bit layers", columns, edges)

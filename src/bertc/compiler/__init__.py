@@ -4,6 +4,6 @@
 native core, through ``cpu_target``.
 """
 
-from bertc.compiler.pipeline import OnStep, compile, run_pipeline  # noqa: A004
+from bertc.compiler.pipeline import OnStep, choose_recipe, compile, run_pipeline  # noqa: A004
 
-__all__ = ["OnStep", "compile", "run_pipeline"]
+__all__ = ["OnStep", "choose_recipe", "compile", "run_pipeline"]

@@ -17,7 +17,6 @@ from bertc.compiler.edges import edge_ranges
 from bertc.errors import ArtifactError, InputError, RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
-from bertc.ir.graph import Graph
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.edges import EdgePlan
 from bertc.quantize.precisions import choose_precisions
@@ -36,12 +35,10 @@ def collect_from_model(
     chosen = Recipe.load(recipe)
     chosen = dataclasses.replace(chosen, calibration=dataclasses.replace(chosen.calibration, statistics=None))
     model = import_model(source)
-    fused = passes.fuse(model.graph)
-    precisions = choose_precisions(fused, chosen)
+    model = dataclasses.replace(model, graph=passes.fuse(model.graph))
+    precisions = choose_precisions(model.graph, chosen)
     data = read_calibration_data(chosen.calibration, model, show_progress=show_progress)
-    statistics = collect_statistics(
-        chosen, model, fused, precisions, data, CpuTarget(), show_progress=show_progress
-    )
+    statistics = collect_statistics(chosen, model, precisions, data, show_progress=show_progress)
     if statistics is None:
         raise RecipeError("this recipe reads no statistics: it has no 8-bit layer, or no calibrated method")
     return statistics
@@ -50,18 +47,17 @@ def collect_from_model(
 def collect_statistics(
     recipe: Recipe,
     model: ImportedModel,
-    fused: Graph,
     precisions: Mapping[str, str],
     data: CalibrationData,
-    target: CpuTarget,
     *,
     show_progress: bool = False,
 ) -> Statistics | None:
     """Return statistics of all edges that the recipe's 8-bit layers read; None if it needs none.
 
-    Raises ``InputError`` if the recipe names a file of statistics that cannot be read.
+    ``model`` has its fused graph. Raises ``InputError`` if the recipe names a file of statistics that cannot
+    be read.
     """
-    edges = quantized_edges(fused, precisions)
+    edges = quantized_edges(model.graph, precisions)
     if not edges or not recipe.calibrates:
         return None
     if recipe.calibration.statistics is not None:
@@ -69,9 +65,9 @@ def collect_statistics(
     samples = data.samples
     with progress(samples.facts.tokens, "calibrating (tokens)", enabled=show_progress) as advance:
         return calibrate(
-            data.enter(fused),
+            data.enter(model.graph),
             (batch.inputs for batch in samples.batches),
-            target,
+            CpuTarget(),
             edges,
             seed=recipe.calibration.seed,
             provenance={**to_json_value(samples.facts), **_identity(model)},

@@ -93,7 +93,7 @@ def read_calibration_data(
 def _table_rows(graph: Graph) -> dict[str, int]:
     """Return the number of rows of the table that each input of a graph is looked up in."""
     return {
-        node[ids]: len(graph.constants[node[table]].array)
+        node[ids]: graph.constants[node[table]].source.shape[0]
         for node in graph.nodes
         for table, ids in TABLES.items()
         if node.op == "embed" and table in node.inputs

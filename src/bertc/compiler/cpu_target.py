@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from bertc.artifact.executable import Executable, Tensor
-from bertc.ir.graph import Constant, Graph
+from bertc.ir.graph import Constant, Graph, StoredTensor
 from bertc.lowering.lower import Packer, lower
+from bertc.passes.eliminate_dead_nodes import eliminate_dead_nodes
 from bertc.ports import CU_SEQLENS
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
@@ -34,14 +35,16 @@ KEPT_GRAPHS = 2
 class CpuTarget:
     """Runs fused graphs (in fp32) and typed ones on packed inputs.
 
-    One target serves a whole compilation: the programs of the last graphs are kept, so that running a graph
-    batch by batch builds it once, and a constant that several of these graphs share is packed once.
+    The programs of the last graphs are kept, so that running a graph batch by batch builds it once, and a
+    constant that several of these graphs share is packed once. All of it goes with the target.
     """
 
     def __init__(self, *, num_threads: int | None = None) -> None:
         self._num_threads = num_threads
         self._built: OrderedDict[Graph, _Built] = OrderedDict()
         self._packed = _PackedConstants()
+        self.isa = ""
+        """The instruction set that graphs run on, known once one did."""
 
     def __call__(self, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return the graph's outputs by public name, as ``interpreter.run`` gives them.
@@ -53,49 +56,49 @@ class CpuTarget:
             {name: array for name, array in inputs.items() if name != CU_SEQLENS}, inputs[CU_SEQLENS]
         )
         results: dict[str, Array] = {}
-        for session in self._build(graph).sessions:
-            results |= session.run_batch(batch)
+        built = self._build(graph)
+        for executable in built.executables:
+            results |= (built.session or self._session(executable)).run_batch(batch)
         return {name: _widen(results[name]) for name in graph.outputs}
 
     def executable(self, graph: Graph) -> Executable:
-        """Return the executable of the graph, as a file would hold it."""
-        return self._build(graph).executable
+        """Return the executable of a graph with at most ``MAX_OUTPUTS`` outputs, as a file would hold it."""
+        (executable,) = self._build(graph).executables
+        return executable
 
     def session(self, graph: Graph) -> Session:
         """Return the session of a graph with at most ``MAX_OUTPUTS`` outputs, for tasks."""
-        (session,) = self._build(graph).sessions
-        return session
-
-    @property
-    def isa(self) -> str:
-        """The instruction set that the last graph ran on. Raises ``KeyError`` before the first run."""
-        return self._built[next(reversed(self._built))].sessions[0].isa
+        return self._build(graph).session or self._session(self.executable(graph))
 
     def _build(self, graph: Graph) -> _Built:
         if graph not in self._built:
-            executable = lower(graph, self._packed)
+            executables = tuple(lower(part, self._packed) for part in _with_few_outputs(graph))
             while len(self._built) >= KEPT_GRAPHS:
                 self._built.popitem(last=False)
-            sessions = tuple(
-                Session(part, num_threads=self._num_threads) for part in _with_few_outputs(executable)
-            )
-            self._built[graph] = _Built(executable, sessions)
+            session = self._session(executables[0]) if len(executables) == 1 else None
+            self._built[graph] = _Built(executables, session)
         self._built.move_to_end(graph)
         return self._built[graph]
 
+    def _session(self, executable: Executable) -> Session:
+        session = Session(executable, num_threads=self._num_threads)
+        self.isa = session.isa
+        return session
+
 
 class _Built(NamedTuple):
-    """The executable of a graph, and the sessions that run it."""
+    """A graph that can run, in parts if it has many outputs."""
 
-    executable: Executable
-    sessions: tuple[Session, ...]
+    executables: tuple[Executable, ...]
+    session: Session | None
+    """None for several parts: a session keeps memory for all of its outputs, and is made in milliseconds."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _PackedTensor(Tensor):
-    """A packed tensor with the array that it was made of: while it lives, no other array gets that id."""
+    """A packed tensor with what it was made of: while that lives, nothing else gets its id."""
 
-    source: Array
+    source: Array | StoredTensor
 
 
 class _PackedConstants:
@@ -105,22 +108,19 @@ class _PackedConstants:
         self._packed: WeakValueDictionary[tuple[int, Packer], _PackedTensor] = WeakValueDictionary()
 
     def __call__(self, packer: Packer, constant: Constant) -> Tensor:
-        key = id(constant.array), packer
+        key = id(constant.source), packer
         found = self._packed.get(key)
         if found is None:
             tensor = packer(constant)
-            found = self._packed[key] = _PackedTensor(tensor.dtype, tensor.array, constant.array)
+            found = self._packed[key] = _PackedTensor(tensor.dtype, tensor.array, constant.source)
         return found
 
 
-def _with_few_outputs(executable: Executable) -> list[Executable]:
-    """Return the executable, once for each ``MAX_OUTPUTS`` of its outputs."""
-    outputs = iter(executable.program.outputs.items())
-    parts = []
+def _with_few_outputs(graph: Graph) -> Iterator[Graph]:
+    """Yield the graph once for each ``MAX_OUTPUTS`` of its outputs, with the nodes that these need."""
+    outputs = iter(graph.outputs.items())
     while group := dict(itertools.islice(outputs, MAX_OUTPUTS)):
-        program = dataclasses.replace(executable.program, outputs=group)
-        parts.append(dataclasses.replace(executable, program=program))
-    return parts
+        yield eliminate_dead_nodes(graph.with_nodes(graph.nodes, outputs=group))
 
 
 def _widen(array: Array) -> Array:

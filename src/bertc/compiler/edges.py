@@ -21,9 +21,10 @@ def edge_ranges(plans: Mapping[str, EdgePlan]) -> tuple[EdgeRange, ...]:
 
 
 def _edge_range(name: str, plan: EdgePlan) -> EdgeRange:
-    low, high = _ends(plan.after)
+    after = plan.after
+    low, high = _ends(after)
     low_before, high_before = _ends(plan.before)
-    counts, _ = np.histogram(np.clip(plan.after.sample.astype(np.float64), low, high), BINS, (low, high))
+    counts, _ = np.histogram(np.clip(after.sample.astype(np.float64), low, high), BINS, (low, high))
     clip = (None, None) if plan.static is None else tuple(map(_short, covered_range(plan.static)))
     affine = plan.affine
     return EdgeRange(

@@ -67,12 +67,11 @@ def check_metric(info: ModelInfo, budget: Budget | None) -> None:
 
 def _choose_metric(info: ModelInfo, budget: Budget) -> str:
     own = yardstick(info).metric
-    scored = TASKS[info.task].metric
-    if scored is None and budget.eval_data is not None:
+    task = TASKS[info.task].metric or own
+    if task == own and budget.eval_data is not None:
         raise RecipeError(
             f"nothing scores models for {info.task} on labeled data: leave out budget.eval_data"
         )
-    task = own if scored is None else scored.name
     metric = budget.metric
     if metric == "auto":
         metric = own if budget.eval_data is None else task
@@ -128,9 +127,8 @@ def _notes(measure: Yardstick, metric: str, max_drop: float, rows: int) -> Itera
         )
 
 
-def check_budget(result: BudgetResult, allow: bool) -> None:
+def check_budget(outcome: BudgetOutcome | None, allow: bool) -> None:
     """Raise ``BudgetError`` for a budget that is not kept, or warn if that is allowed."""
-    outcome = result.outcome
     if outcome is None or outcome.met:
         return
     message = (

@@ -24,7 +24,7 @@ from bertc.artifact.writer import write_artifact
 from bertc.atomic_file import check_destination
 from bertc.compiler.calibration import calibration_facts, calibration_notes, collect_statistics
 from bertc.compiler.calibration_data import CalibrationData, read_calibration_data
-from bertc.compiler.certify import Graphs, ReferenceCheck, certify, check_reference
+from bertc.compiler.certify import Graphs, certify, check_reference
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
 from bertc.compiler.recipe_checks import find_misfits
@@ -32,7 +32,6 @@ from bertc.compiler.task_scores import TaskScorer
 from bertc.errors import RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
-from bertc.ir.graph import Graph
 from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
@@ -56,6 +55,7 @@ def compile(  # noqa: A001
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
+    task: str | None = None,
     profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
@@ -65,7 +65,8 @@ def compile(  # noqa: A001
 
     ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
-    "int8") overrides the recipe's. Without either, int8.
+    "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
+    was saved with another head: "embedding" makes an embedder of a masked LM.
     ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bits`` to 8 or 7, as the presets
     "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
@@ -74,83 +75,52 @@ def compile(  # noqa: A001
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read, or ``BudgetError`` if the budget cannot be kept (unless ``allow_over_budget``).
     """
-    return run_pipeline(
-        source,
-        output,
-        recipe,
-        dtype=dtype,
-        profile=profile,
-        max_drop=max_drop,
-        eval_data=eval_data,
-        allow_over_budget=allow_over_budget,
-    )
+    chosen = choose_recipe(recipe, dtype, task, profile, max_drop, eval_data)
+    return run_pipeline(source, output, chosen, eval_data=eval_data, allow_over_budget=allow_over_budget)
 
 
 def run_pipeline(
     source: str | PathLike[str] | None,
     output: str | PathLike[str],
-    recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
+    recipe: Recipe,
     *,
-    dtype: str | None = None,
-    profile: str | None = None,
-    max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
-    """Compile as :func:`compile` does, and tell ``on_step`` about each step; may show bars for long ones."""
+    """Compile as :func:`compile` does, and tell ``on_step`` about each step; may show bars for long ones.
+
+    It holds at most three times the weights in fp32: they stay in the checkpoint until they are needed, and
+    what a step makes of them (packed weights, statistics) ends with the step.
+    """
     step = _Steps(on_step)
-    chosen = step("read the recipe", lambda: _choose_recipe(recipe, dtype, profile, max_drop, eval_data))
     path = step("check the destination", lambda: check_destination(Path(output)))
     model = step(
-        "import the checkpoint", lambda: import_model(_choose_source(source, chosen), task=chosen.task)
+        "import the checkpoint", lambda: import_model(_choose_source(source, recipe), task=recipe.task)
     )
     fused = step("fuse", lambda: passes.fuse(model.graph))
-    raise_problems(list(find_misfits(chosen, model, fused)))
+    raise_problems(list(find_misfits(recipe, model, fused)))
     data = step(
         "read calibration data",
-        lambda: read_calibration_data(chosen.calibration, model, show_progress=show_progress),
+        lambda: read_calibration_data(recipe.calibration, model, show_progress=show_progress),
     )
-    target = CpuTarget()
-    reference = step("check the fp32 kernels", lambda: _check_reference(model, fused, data, target))
-    # Nothing needs the imported graph any more, and what fusion made anew of it is a quarter of the weights.
+    task_output = TASKS[model.info.task].output
+    reference = step(
+        "check the fp32 kernels",
+        lambda: check_reference(model.graph, fused, data.held_out, task_output, CpuTarget()),
+    )
     model = dataclasses.replace(model, graph=fused)
-    scorer = step("score the fp32 model", lambda: _scorer(model, eval_data, chosen.budget, target))
-    precisions = choose_precisions(fused, chosen)
-    statistics = step(
-        "calibrate",
-        lambda: collect_statistics(
-            chosen, model, fused, precisions, data, target, show_progress=show_progress
-        ),
-    )
-    quantizer = Quantizer(fused, chosen, statistics)
-    quantized = step(
-        f"quantize to {chosen.layer_dtype}",
-        lambda: _quantize(quantizer, precisions, show_progress=show_progress),
-    )
-    candidates = BudgetedModel(
-        model.info, fused, lambda p: quantizer(p).graph, precisions, data.held_out, target
-    )
-    within_budget = step(
-        "hold the budget", lambda: hold_budget(candidates, chosen.budget, scorer, show_progress=show_progress)
-    )
-    check_budget(within_budget, allow_over_budget)
-    if within_budget.precisions != precisions:
-        quantized = quantizer(within_budget.precisions)
-    executable = step("lower", lambda: target.executable(quantized.graph))
-    graphs = Graphs(quantized.reference, quantized.graph, within_budget.precisions)
+    scorer = step("score the fp32 model", lambda: _scorer(model, eval_data, recipe.budget))
+    target = CpuTarget()
+    graphs, facts = _quantize(step, recipe, model, data, target, scorer, show_progress=show_progress)
+    check_budget(facts["budget"], allow_over_budget)
+    executable = step("lower", lambda: target.executable(graphs.typed))
     certificate = step(
         "certify", lambda: certify(model.info, graphs, data.held_out, reference, target, scorer)
     )
-    certificate = dataclasses.replace(
-        certificate,
-        budget=within_budget.outcome,
-        notes=(*within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
-        methods=describe(quantized, chosen),
-        **calibration_facts(statistics, quantized.plans),
-    )
-    manifest = _manifest(model, executable, chosen, certificate)
+    facts["notes"] = (*model.notes, *facts["notes"])
+    manifest = _manifest(model, executable, recipe, dataclasses.replace(certificate, **facts))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
 
@@ -169,14 +139,44 @@ class _Steps:
         return result
 
 
-def _check_reference(
-    model: ImportedModel, fused: Graph, data: CalibrationData, target: CpuTarget
-) -> ReferenceCheck:
-    output = TASKS[model.info.task].output
-    return check_reference(model.graph, fused, data.held_out, output, target)
+def _quantize(
+    step: _Steps,
+    recipe: Recipe,
+    model: ImportedModel,
+    data: CalibrationData,
+    target: CpuTarget,
+    scorer: TaskScorer | None,
+    *,
+    show_progress: bool,
+) -> tuple[Graphs, dict[str, Any]]:
+    """Quantize a fused model within its budget. Return also fields of the certificate."""
+    precisions = choose_precisions(model.graph, recipe)
+    statistics = step(
+        "calibrate",
+        lambda: collect_statistics(recipe, model, precisions, data, show_progress=show_progress),
+    )
+    quantizer = Quantizer(model.graph, recipe, statistics)
+    quantized = step(
+        f"quantize to {recipe.layer_dtype}",
+        lambda: _first_variant(quantizer, precisions, show_progress=show_progress),
+    )
+    candidates = BudgetedModel(
+        model.info, model.graph, lambda p: quantizer(p).graph, precisions, data.held_out, target
+    )
+    within_budget = step(
+        "hold the budget", lambda: hold_budget(candidates, recipe.budget, scorer, show_progress=show_progress)
+    )
+    if within_budget.precisions != precisions:
+        quantized = quantizer(within_budget.precisions)
+    return Graphs(quantized.reference, quantized.graph, within_budget.precisions), {
+        "budget": within_budget.outcome,
+        "notes": (*within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
+        "methods": describe(quantized, recipe),
+        **calibration_facts(statistics, quantized.plans),
+    }
 
 
-def _quantize(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progress: bool) -> Quantized:
+def _first_variant(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progress: bool) -> Quantized:
     """Return the variant that the recipe asks for. What others share with it is not chosen a second time."""
     count = len(quantizer.layers(precisions))
     with progress(count, "quantizing (layers)", enabled=show_progress and count > 0) as advance:
@@ -184,25 +184,29 @@ def _quantize(quantizer: Quantizer, precisions: Mapping[str, str], *, show_progr
 
 
 def _scorer(
-    model: ImportedModel, eval_data: str | PathLike[str] | None, budget: Budget | None, target: CpuTarget
+    model: ImportedModel, eval_data: str | PathLike[str] | None, budget: Budget | None
 ) -> TaskScorer | None:
     path = eval_data or (budget.eval_data if budget is not None else None)
     if path is None:
         return None
     tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
-    return TaskScorer(model.info, tokenizer, Path(path), target.session(model.graph))
+    return TaskScorer(model.info, tokenizer, Path(path), CpuTarget().session(model.graph))
 
 
-def _choose_recipe(
+def choose_recipe(
     recipe: Any,
-    dtype: str | None,
-    profile: str | None,
-    max_drop: float | str | None,
-    eval_data: str | PathLike[str] | None,
+    dtype: str | None = None,
+    task: str | None = None,
+    profile: str | None = None,
+    max_drop: float | str | None = None,
+    eval_data: str | PathLike[str] | None = None,
 ) -> Recipe:
+    """Return the recipe with what the other arguments of :func:`compile` override. Raises ``RecipeError``."""
     chosen = Recipe.load(recipe)
     if dtype is not None:
         chosen = dataclasses.replace(chosen, dtype=dtype)
+    if task is not None:
+        chosen = dataclasses.replace(chosen, task=task)
     if profile is not None:
         chosen = _for_profile(chosen, profile)
     changes: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}

@@ -23,9 +23,8 @@ class TaskScorer:
     def __init__(self, info: ModelInfo, tokenizer: Tokenizer, path: Path, reference: Session) -> None:
         """Score the fp32 model. Raises ``InputError`` for a file that the task's evaluator cannot read."""
         self._task = TASKS[info.task]
-        if not self._task.evaluator or self._task.metric is None:
+        if not self._task.evaluator:
             raise InputError(f"nothing scores models for {info.task} on labeled data: leave out eval_data")
-        self._key = self._task.metric.key
         self._info, self._tokenizer, self._path = info, tokenizer, path
         self._sha256 = _hash(path)
         self._fp32 = self.score(reference)
@@ -38,7 +37,8 @@ class TaskScorer:
 
     def drop(self, found: Result) -> float:
         """Return how much of the task's metric is lost: 0.001 for a score of 0.1 less, of 100."""
-        return (self._fp32.metrics[self._key] - found.metrics[self._key]) / 100
+        key = self._task.score
+        return (self._fp32.metrics[key] - found.metrics[key]) / 100
 
     def facts(self, found: Result) -> TaskScores:
         """Return the scores of the fp32 model and of a variant, for the certificate."""

@@ -29,7 +29,7 @@ def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
     are taken for what goes into it. Raises ``InputError`` if their size is not that of the model.
     """
     embed = next(node for node in graph.nodes if node.op == "embed")
-    hidden = graph.constants[embed["word"]].array.shape[1]
+    hidden = graph.constants[embed["word"]].source.shape[1]
     if vectors.shape[1] != hidden:
         raise InputError(
             f"the prepared vectors have {vectors.shape[1]} components, the model's embeddings {hidden}"

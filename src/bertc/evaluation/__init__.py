@@ -1,1 +1,1 @@
-"""Scores on labelled data, by one evaluator for every engine."""
+"""Scores on labeled data, by one evaluator for every engine."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 
 class Embedder(Protocol):
@@ -16,6 +16,13 @@ class Embedder(Protocol):
 
     def encode(self, inputs: Any) -> Any:
         """``inputs``: a list of texts."""
+
+
+class CrossEncoder(Protocol):
+    """Gives a number for each pair of texts."""
+
+    def predict(self, inputs: Any) -> Any:
+        """``inputs``: a list of tuples (pairs)."""
 
 
 class Classifier(Protocol):
@@ -32,12 +39,11 @@ class Tagger(Protocol):
         """``words``: a list of lists of words."""
 
 
-@runtime_checkable
-class CountsTokens(Protocol):
-    """An engine that can say how many tokens it sees. Others are scored without these counts."""
+class QuestionAnswerer(Protocol):
+    """Gives a list of ``{"score": ..., "start": ..., "end": ..., "answer": ...}``."""
 
-    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> Any:
-        """An object with ``tokens`` and ``truncated``."""
+    def answer(self, question: Any, context: Any, *, handle_impossible_answer: bool = False) -> Any:
+        """``question`` and ``context``: lists of texts, as many of one as of the other."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ def labels_of(engine: Any) -> Sequence[str]:
 
 
 def token_counts(engine: Any, inputs: Sequence[Any], *, truncate: bool = True) -> dict[str, int]:
-    """Tokens and truncated inputs, as far as the engine can tell."""
-    if not isinstance(engine, CountsTokens):
+    """Tokens and truncated inputs by the engine's ``count_tokens``; nothing for one that cannot tell."""
+    if not hasattr(engine, "count_tokens"):
         return {}
     counts = engine.count_tokens(inputs, truncate=truncate)
     return {"tokens": counts.tokens, "truncated": counts.truncated}

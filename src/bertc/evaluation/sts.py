@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertc.errors import InputError, MissingExtraError
-from bertc.evaluation.engine import Embedder, Result, token_counts
+from bertc.evaluation.engine import CrossEncoder, Embedder, Result, token_counts
 from bertc.files.lines import read_lines
 
 Array = np.ndarray[Any, Any]
@@ -60,16 +60,23 @@ def _pair(cells: Sequence[str], columns: dict[str, int], where: str) -> ScoredPa
     return ScoredPair(cells[columns["sentence1"]], cells[columns["sentence2"]], score)
 
 
-def evaluate(engine: Embedder, path: str | PathLike[str]) -> Result:
-    """Pearson and Spearman correlation of cosine similarity with the scores in the file, times 100."""
+def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str]) -> Result:
+    """Pearson and Spearman correlation of similarities with the scores in the file, times 100.
+
+    Similarity is the cosine of two vectors, or what a cross-encoder predicts of a pair.
+    """
     try:
         from scipy import stats
     except ImportError:
         raise MissingExtraError("scipy", "eval", "scoring sentence similarity") from None
     pairs = read(path)
-    texts = [text for pair in pairs for text in (pair.first, pair.second)]
-    vectors = np.asarray(engine.encode(texts), np.float64)
-    similarities = _cosine(vectors[::2], vectors[1::2])
+    texts: list[Any] = [text for pair in pairs for text in (pair.first, pair.second)]
+    if hasattr(engine, "predict"):
+        texts = [(pair.first, pair.second) for pair in pairs]
+        similarities = np.asarray(engine.predict(texts), np.float64)
+    else:
+        vectors = np.asarray(engine.encode(texts), np.float64)
+        similarities = _cosine(vectors[::2], vectors[1::2])
     scores = np.array([pair.score for pair in pairs])
     for values, what in ((similarities, "the similarities"), (scores, f"the scores in {path}")):
         if np.ptp(values) == 0:

@@ -146,9 +146,8 @@ def _table(
     """Rows of cells by column name, or by number where the first column asked for is a number."""
     numbered = columns[0].isdecimal()
     header = [] if numbered else next(lines, (1, []))[1]
-    missing = [] if numbered else [column for column in columns if column not in header]
-    if missing:
-        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(header)}: name one of them")
+    if not numbered:
+        _check_columns(path, columns, header)
     for number, cells in lines:
         names = map(str, range(len(cells))) if numbered else header
         yield Row(f"{path}, line {number}", dict(zip(names, cells, strict=False)))
@@ -171,15 +170,19 @@ def _read_parquet(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterat
 
 def _parquet_rows(path: str | PathLike[str], file: Any, columns: tuple[str, ...]) -> Iterator[Row]:
     found = file.schema_arrow.names
-    missing = [column for column in columns if column not in found]
-    if missing:
-        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(found)}: name one of them")
+    _check_columns(path, columns, found)
     wanted = [*columns, *({"id"} & set(found))]
     index = 0
     for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=wanted):
         for cells in batch.to_pylist():
             yield Row(f"{path}, row {index}", cells)
             index += 1
+
+
+def _check_columns(path: str | PathLike[str], wanted: tuple[str, ...], found: list[str]) -> None:
+    missing = [column for column in wanted if column not in found]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(found)}: name one of them")
 
 
 def _text(row: Row, column: str) -> str:

@@ -1,13 +1,8 @@
-"""Vectors to a file, a slice at a time: ``.npy``, ``.jsonl`` or ``.parquet``.
-
-A file appears at its destination complete or not at all. What was written before an input turned out to
-be wrong is kept beside it, under a name that says so.
-"""
+"""Vectors to a file, a slice at a time: ``.npy``, ``.jsonl`` or ``.parquet``."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertc.atomic_file import replace_atomically
-from bertc.errors import BertcError, InputError, MissingExtraError
+from bertc.errors import InputError, MissingExtraError
+from bertc.files.rows import row_writer
 from bertc.files.texts import Record
 
 FloatArray = NDArray[np.float32]
@@ -25,47 +20,15 @@ Write = Callable[[Sequence[Record], FloatArray], None]
 """Append the vectors [records, width] of these records."""
 
 
-@contextmanager
-def vector_writer(path: Path, width: int) -> Iterator[Write]:
+def vector_writer(path: Path, width: int) -> AbstractContextManager[Write]:
     """Open ``path`` for vectors of ``width`` numbers; the suffix says which format.
 
-    If the block raises a ``BertcError`` after the first rows, these go to :func:`partial_path`. Raises
-    ``InputError`` where the disk refuses.
+    As :func:`bertc.files.rows.row_writer` does. Raises ``InputError`` for another suffix.
     """
-    check_suffix(path)
-    failure: BertcError | None = None
-    rows = 0
-
-    def counted(records: Sequence[Record], vectors: FloatArray) -> None:
-        nonlocal rows
-        write(records, vectors)
-        rows += len(vectors)
-
-    try:
-        with replace_atomically(path) as file:
-            with WRITERS[path.suffix.lower()](file, width) as write:
-                try:
-                    yield counted
-                except BertcError as error:
-                    failure = error
-            if failure is not None:
-                if rows:
-                    file.flush()
-                    shutil.move(file.name, partial_path(path))
-                raise failure
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; nothing was left there") from None
-
-
-def partial_path(path: Path) -> Path:
-    """Where the rows of ``path`` go that were written before a failure: ``vectors.partial.npy``."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
-def check_suffix(path: Path) -> None:
-    """Raise ``InputError`` if no writer goes with the name of the file."""
-    if path.suffix.lower() not in WRITERS:
+    writer = WRITERS.get(path.suffix.lower())
+    if writer is None:
         raise InputError(f"{path}: cannot write {path.suffix or 'without suffix'}: use {', '.join(WRITERS)}")
+    return row_writer(path, lambda file: writer(file, width))
 
 
 def to_json_line(record: Record, vector: FloatArray) -> str:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from mmap import mmap
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bertc.artifact.file_stamp import FileStamp
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.pickles import can_read_pickles, read_pickles
+from bertc.ir import graph as ir
 
 Array = np.ndarray[Any, Any]
 
@@ -38,12 +41,22 @@ class StoredTensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    file: str
-    data: mmap | bytes
+    stamp: FileStamp
+    data: mmap
     offset: int
 
+    @property
+    def file(self) -> str:
+        """The path of the file."""
+        return self.stamp.path
+
     def read(self) -> Array:
-        """Return a float32 copy. Raises ``CheckpointError`` for dtypes that are not floats and for NaN."""
+        """Return a float32 copy, and give back the memory of the mapped file.
+
+        Raises ``CheckpointError`` for dtypes that are not floats, for NaN, and if the file was written to.
+        """
+        if self.stamp.was_written_to():
+            raise CheckpointError(f"{self.file} was written to while it was compiled: compile it again")
         if self.dtype not in _STORED:
             raise CheckpointError(f"{self.file}: tensor {self.name!r} is {self.dtype}, expected a float type")
         raw = np.frombuffer(self.data, _STORED[self.dtype], math.prod(self.shape), self.offset)
@@ -54,22 +67,26 @@ class StoredTensor:
                 values = raw.astype(np.float32)
         if not np.isfinite(values).all():
             raise CheckpointError(f"{self.file}: tensor {self.name!r} holds infinite numbers or NaN")
+        self.data.madvise(MADV_DONTNEED)
         return values.reshape(self.shape)
 
 
 def read_tensors(
     folder: CheckpointFolder, subfolder: str = "", *, model_class: str
-) -> dict[str, StoredTensor]:
+) -> Mapping[str, ir.StoredTensor]:
     """Return all tensors of the checkpoint by name, their data not yet read.
 
-    Raises ``CheckpointError`` if there is no safetensors file (with advice, if weights are there in another
-    form), or if a file is missing or damaged. ``model_class`` goes into the advice.
+    Pickles are read where there is no safetensors file and PyTorch is installed. Raises ``CheckpointError``
+    if there are no weights (with advice, if they are there in another form), or if a file is damaged.
+    ``model_class`` goes into the advice.
     """
     single, index = (subfolder + file for file in (WEIGHTS, INDEX))
     if folder.has(single):
         return {tensor.name: tensor for tensor in _tensors(folder, single)}
     if folder.has(index):
         return _sharded(folder, subfolder, index)
+    if can_read_pickles() and (pickled := read_pickles(folder, subfolder)):
+        return pickled
     raise CheckpointError(_what_is_there(folder, subfolder, single, model_class))
 
 
@@ -81,8 +98,8 @@ def _what_is_there(folder: CheckpointFolder, subfolder: str, wanted: str, model_
     path = folder.path / subfolder
     if pickles := _matches(path, PICKLES):
         return (
-            f"{folder.path} holds its weights as a pickle ({pickles[0]}), which can run code when opened. "
-            f"Convert it where PyTorch is installed: {_conversion(folder, subfolder, model_class)}"
+            f"{folder.path} holds its weights as a pickle ({pickles[0]}). Install PyTorch here to have it "
+            f"read without running code, or convert it: {_conversion(folder, subfolder, model_class)}"
         )
     for pattern, (framework, keyword) in OTHER_FRAMEWORKS.items():
         if found := _matches(path, (pattern,)):
@@ -133,9 +150,10 @@ def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, 
 def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
     """Yield the tensors of one file; every offset is checked against the file's size."""
     where = folder.path / file
+    stamp = FileStamp.of(where, where.stat())
     data = folder.map(file)
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):
+    if isinstance(data, bytes) or len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):
         raise CheckpointError(f"{where} is not a safetensors file, or is cut off: download it again")
     try:
         header = json.loads(data[8 : 8 + length])
@@ -155,7 +173,7 @@ def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
                 f"{where}: tensor {name!r} ({dtype} {list(shape)}) takes {end - begin} bytes, "
                 f"expected {math.prod(shape) * itemsize}: download it again"
             )
-        yield StoredTensor(name, shape, dtype, str(where), data, 8 + length + begin)
+        yield StoredTensor(name, shape, dtype, stamp, data, 8 + length + begin)
 
 
 def _entry(entry: Any, where: str) -> tuple[tuple[int, ...], str, int, int]:

@@ -28,6 +28,13 @@ def model_name(path: Path) -> str:
     return resolved.parent.name if resolved.name == "model" else resolved.name
 
 
+def snapshot_revision(path: Path) -> str | None:
+    """Return the revision of a folder that is a snapshot in the hub's cache, else None."""
+    folder = path.resolve()
+    in_cache = folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
+    return folder.name if in_cache else None
+
+
 class CheckpointFolder:
     """The files of a checkpoint; each that is read is recorded in ``hashes``."""
 

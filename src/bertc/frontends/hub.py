@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.pickles import can_read_pickles
 
-_FILES = ("*.json", "model*.safetensors", "*/model*.safetensors")
+_FILES = ("*.json", "*vocab.txt", "*merges.txt", "model*.safetensors", "*/model*.safetensors")
+_PICKLES = ("pytorch_model*.bin*", "*/pytorch_model*.bin*")
+"""What is downloaded of a model that has nothing else."""
 _OTHER_FORMATS = ("onnx/*", "openvino/*")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
 
@@ -21,10 +25,11 @@ def is_hub_id(source: str) -> bool:
     return _HUB_ID.fullmatch(source) is not None
 
 
-def download(hub_id: str) -> CheckpointFolder:
+def download(hub_id: str, *, offline: bool = False) -> CheckpointFolder:
     """Download the files that a front end reads into the client's cache, and return their folder.
 
-    A bare name is looked for as it is, then under ``sentence-transformers/``, as that library does.
+    ``offline`` takes what that cache has already. A bare name is looked for as it is, then under
+    ``sentence-transformers/``, as that library does.
     Raises ``MissingExtraError`` without ``huggingface_hub``, ``CheckpointError`` if all fails.
     """
     try:
@@ -37,9 +42,9 @@ def download(hub_id: str) -> CheckpointFolder:
     problems = []
     for candidate in candidates:
         try:
-            path = snapshot_download(
-                candidate, allow_patterns=list(_FILES), ignore_patterns=list(_OTHER_FORMATS)
-            )
+            path = _snapshot(snapshot_download, candidate, _FILES, offline)
+            if can_read_pickles() and not any(Path(path).rglob("*.safetensors")):
+                path = _snapshot(snapshot_download, candidate, _PICKLES, offline)
         except Exception as error:  # the client raises a wide family: HTTP, offline, disk
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             problems.append(f"{candidate}: {reason}")
@@ -47,4 +52,13 @@ def download(hub_id: str) -> CheckpointFolder:
             return CheckpointFolder(Path(path), candidate, Path(path).name)
     raise CheckpointError(
         f"{hub_id!r} is no folder here, and could not be downloaded ({'; '.join(problems)})"
+    )
+
+
+def _snapshot(download: Callable[..., str], hub_id: str, patterns: tuple[str, ...], offline: bool) -> str:
+    return download(
+        hub_id,
+        allow_patterns=list(patterns),
+        ignore_patterns=list(_OTHER_FORMATS),
+        local_files_only=offline,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.frontends import hub
 from bertc.frontends.checkpoint import read_tensors
-from bertc.frontends.folder import CheckpointFolder, model_name
+from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
 from bertc.frontends.sentence_transformers import max_seq_length, read_modules, score_activation
 from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
-from bertc.frontends.weights import by_plain_name
+from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
 from bertc.ir.graph import Graph
 from bertc.ir.verifier import output_ports
@@ -39,9 +39,10 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     ``task`` asks for a head that serves it, whatever head the checkpoint was saved with: a masked LM as an
     embedding model. Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
-    folder = _locate(source)
+    folder = locate(source)
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
+    _refuse_adapter(folder, subfolder)
     raw = folder.read_json(f"{subfolder}config.json")
     with _name_the_folder(folder):
         model = find_class(raw, head=modules.head if modules else None, task=task)
@@ -50,7 +51,14 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     sentence_config = folder.read_json_if_there(f"{subfolder}sentence_bert_config.json")
     labels = _labels(raw) if model.head.has_labels else ()
     limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
-    tokenizer_json = read_tokenizer(folder, subfolder, tokenizer_config, sentence_config)
+    tokenizer_json = read_tokenizer(
+        folder,
+        subfolder,
+        tokenizer_config,
+        sentence_config,
+        default_class=raw.get("tokenizer_class") or model.family.tokenizer_class,
+        limit=limit,
+    )
     _warn_of_tokens_beyond(tokenizer_json, config.vocab_size)
     stored = read_tensors(folder, subfolder, model_class=model.name)
     with _name_the_folder(folder):
@@ -73,6 +81,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         outputs=output_ports(graph),
         max_seq_length=limit,
         labels=labels,
+        hidden_states=tuple(builder.hidden_states),
         problem_type=problem_type if isinstance(problem_type, str) else None,
         facts={
             **_facts(config, model.head, options),
@@ -80,18 +89,45 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
             **({} if activation is None else {"activation_fn": activation}),
         },
     )
-    return ImportedModel(graph, info, tokenizer_json, _provenance(folder))
+    notes = _notes(unused_modules(plain, builder.wanted), config, info)
+    return ImportedModel(graph, info, tokenizer_json, _provenance(folder), tuple(notes))
 
 
-def _locate(source: str | Path) -> CheckpointFolder:
+def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
+    """Return the folder of a checkpoint; that of a hub id is downloaded, unless it must be there already.
+
+    Raises ``CheckpointError`` if there is none, ``MissingExtraError`` without the hub's client.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
-        return CheckpointFolder(path, model_name(path))
+        return CheckpointFolder(path, model_name(path), snapshot_revision(path))
     if path.exists():
         raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
-    return hub.download(source)
+    return hub.download(source, offline=offline)
+
+
+def _refuse_adapter(folder: CheckpointFolder, subfolder: str) -> None:
+    if folder.has(f"{subfolder}config.json") or not folder.has(f"{subfolder}adapter_config.json"):
+        return
+    base = folder.read_json(f"{subfolder}adapter_config.json").get("base_model_name_or_path")
+    raise CheckpointError(
+        f"{folder.path} holds an adapter (LoRA or its kin) for {base}, not a model: merge the two with "
+        "peft's merge_and_unload(), save_pretrained() the result, and compile that"
+    )
+
+
+def _notes(unused: Sequence[str], config: EncoderConfig, info: ModelInfo) -> Iterator[str]:
+    """Yield what was left out of the checkpoint."""
+    if "encoder.layer" in unused:
+        warnings.warn(
+            f"the checkpoint of {info.name} has more layers than the {config.num_hidden_layers} that "
+            "config.json says: they were left out",
+            stacklevel=3,
+        )
+    if unused:
+        yield f"{info.architecture} has no use for tensors of the checkpoint: {', '.join(unused)}"
 
 
 @contextmanager

@@ -18,6 +18,8 @@ class ImportedModel:
     """The graph of the whole model, in stage "imported"."""
     info: ModelInfo
     tokenizer_json: str
-    """The tokenizer's minified JSON, without padding and truncation: packing and sessions do their work."""
+    """The tokenizer's minified JSON, without padding; of truncation, it says which side of a text to lose."""
     source: Mapping[str, Any]
     """The provenance: ``name``, ``files`` (relative path -> SHA-256), and ``revision`` if known."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the checkpoint was read: sentences for the certificate."""

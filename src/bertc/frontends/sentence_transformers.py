@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from bertc.errors import CheckpointError
-from bertc.frontends.checkpoint import StoredTensor, read_tensors
+from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder
 from bertc.heads import SentenceModule
+from bertc.ir.graph import StoredTensor
 
 MODULES = "modules.json"
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "pooler")
@@ -240,7 +241,8 @@ def max_seq_length(
     sentence_config: dict[str, Any], tokenizer_config: dict[str, Any], max_position_embeddings: int
 ) -> int:
     """Return the longest sequence in tokens by the two configs, the first that says one, within the table."""
-    for config, key in ((sentence_config, "max_seq_length"), (tokenizer_config, "model_max_length")):
+    keys = ((sentence_config, "max_seq_length"), (tokenizer_config, "model_max_length"))
+    for config, key in (*keys, (tokenizer_config, "max_len")):
         limit = config.get(key)
         if limit is None:
             continue

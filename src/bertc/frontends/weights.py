@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from bertc.errors import CheckpointError
-from bertc.frontends.checkpoint import StoredTensor
+from bertc.ir.graph import StoredTensor
 
 
 def by_plain_name(
@@ -62,3 +62,13 @@ def _suffixes(name: str) -> Iterator[str]:
     """Return all endings of a dotted name: ``a.b.c``, ``b.c`` and ``c``."""
     parts = name.split(".")
     return (".".join(parts[start:]) for start in range(len(parts)))
+
+
+_BUFFERS = ("position_ids", "token_type_ids")
+"""The endings of tensors that ``transformers`` computes and has stored at times."""
+
+
+def unused_modules(names: Iterable[str], wanted: Collection[str]) -> list[str]:
+    """Return the beginnings, of one or two words, of the names that nothing asked for."""
+    unused = (name for name in names if name not in wanted and not name.endswith(_BUFFERS))
+    return sorted({".".join(name.split(".")[:2]).removesuffix(".weight") for name in unused})

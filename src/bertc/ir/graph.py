@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from bertc.ports import Port
 
+Array = np.ndarray[Any, Any]
 Attribute = int | float | str | bool
 Dimension = int | str
 """A size: a number, or a symbol: one of those that a port's rows may be, or the one below."""
@@ -58,21 +59,37 @@ class TensorType:
         return f"{self.dtype.value}[{', '.join(str(size) for size in self.shape)}]"
 
 
+class StoredTensor(Protocol):
+    """A tensor that is read or made where it is needed, and that nobody holds in memory: a checkpoint's."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each dimension."""
+
+    def read(self) -> Array:
+        """Return the elements in float32, read anew."""
+
+
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor that the graph owns.
+    """A tensor that the graph owns: an array, or one that is read where it is needed.
 
     ``array`` holds bf16 as float32 numbers that are representable in bf16, since NumPy has no
     bf16; every other dtype is NumPy's own.
     """
 
     dtype: DType
-    array: np.ndarray[Any, Any]
+    source: Array | StoredTensor
+
+    @property
+    def array(self) -> Array:
+        """The elements. Those of a stored tensor are read each time, so that weights take no memory twice."""
+        return self.source if isinstance(self.source, np.ndarray) else self.source.read()
 
     @property
     def type(self) -> TensorType:
         """The tensor type of the array."""
-        return TensorType(self.dtype, tuple(self.array.shape))
+        return TensorType(self.dtype, tuple(self.source.shape))
 
 
 @dataclass(frozen=True)
@@ -118,22 +135,9 @@ class Graph:
     """The value of each output, by its public name (``last_hidden_state``, ``logits``, ...)."""
     stage: Stage = "imported"
 
-    def with_nodes(
-        self,
-        nodes: Iterable[Node],
-        *,
-        constants: Mapping[str, Constant] | None = None,
-        outputs: Mapping[str, str] | None = None,
-        stage: Stage | None = None,
-    ) -> Graph:
-        """Return a copy with other nodes, and other constants, outputs or stage where given."""
-        return replace(
-            self,
-            nodes=tuple(nodes),
-            constants=self.constants if constants is None else constants,
-            outputs=self.outputs if outputs is None else outputs,
-            stage=self.stage if stage is None else stage,
-        )
+    def with_nodes(self, nodes: Iterable[Node], **changes: Any) -> Graph:
+        """Return a copy with other nodes, and other ``constants``, ``outputs`` or ``stage`` where given."""
+        return replace(self, nodes=tuple(nodes), **changes)
 
     def producers(self) -> dict[str, Node]:
         """Return the node that produces each value, by the value's name."""

@@ -26,13 +26,14 @@ def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     if missing:
         raise InputError(f"graph input {missing[0]!r} is missing: pass {', '.join(types)}")
     values = {name: _check(name, inputs[name], kind) for name, kind in types.items() if name in inputs}
-    values.update((name, constant.array) for name, constant in graph.constants.items())
     last_use = _last_use(graph)
     for index, node in enumerate(graph.nodes):
+        read = {name for name in node.inputs.values() if name in graph.constants}
+        values.update((name, graph.constants[name].array) for name in read)
         values.update(zip(node.outputs, _execute(node, values), strict=True))
         for name in (*node.inputs.values(), *node.outputs):
-            # A whole model's activations at once would be gigabytes for long batches.
-            if last_use.get(name, -1) <= index and name not in graph.constants:
+            # A whole model's weights and activations at once would be gigabytes.
+            if last_use.get(name, -1) <= index:
                 values.pop(name, None)
     return {public: values[value] for public, value in graph.outputs.items()}
 

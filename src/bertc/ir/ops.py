@@ -8,6 +8,7 @@ that only front ends emit (stage "imported") have no kernel: the passes fuse the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from bertc.ir import formulas, reference, rules
 from bertc.ir.graph import TensorType
@@ -30,8 +31,9 @@ _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
 _ROUNDING = (*_VECTORS, _STATIC)
 _EPILOGUE = (Operand("bias", "vector"), Operand("residual", optional=True))
-_LINEAR = (*_X, Operand("weight", "weight"), *_EPILOGUE)
-_INT8 = (*_X, *map(Operand, ("scale", "zero_point")), Operand("weight", "weight"), Operand("weight_scale"))
+_WEIGHT = Operand("weight", "weight")
+_SCALES = tuple(map(Operand, ("scale", "zero_point")))
+_QUANTIZED = ("q", "scale", "zero_point")
 _APART = tuple(Operand(name, optional=True, imported_only=True) for name in ("query", "key", "value"))
 _IDS = tuple(
     Operand(name, optional=True, has_default=name != "input_ids") for name in reference.TABLES.values()
@@ -63,126 +65,79 @@ def _product(types: Types, _: float) -> float:
     return _columns(types["x"]) * float(types["weight"].shape[0])
 
 
-OPS: Mapping[str, Op] = {
-    op.name: op
-    for op in (
-        Op("add", _IMPORTED, (Operand("a"), Operand("b")), rules.add, reference.add),
-        *(Op(name, _IMPORTED, _X, rules.elementwise, twin) for name, twin in reference.ACTIVATIONS.items()),
-        Op(
-            "embed",
-            _ANY,
-            (*_IDS, *_TABLES, _CU_SEQLENS),
-            rules.embed,
-            reference.embed,
-            {"first_position": int},
-            defaults={"first_position": 0},
-            features=("first_position", "task_type"),
-            forms={"fp16": "embed", "int8": "embed"},
-            compared=True,
-        ),
-        Op(
-            "layer_norm",
-            _ANY,
-            _NORM,
-            rules.layer_norm,
-            reference.layer_norm,
-            _EPSILON,
-            in_place="x",
-            compared=True,
-        ),
-        Op(
-            "layer_norm_quantize",
-            _TYPED,
-            (*_NORM, *_ROUNDING),
-            rules.layer_norm_quantize,
-            reference.layer_norm_quantize,
-            _EPSILON,
-            outputs=("y", "q", "scale", "zero_point"),
-            in_place="x",
-        ),
-        Op(
-            "layer_norm_bf16",
-            _TYPED,
-            _NORM,
-            rules.layer_norm_bf16,
-            reference.layer_norm_bf16,
-            _EPSILON,
-            outputs=("y", "y_bf16"),
-            in_place="x",
-        ),
-        Op(
-            "linear",
-            _ANY,
-            _LINEAR,
-            rules.linear,
-            reference.linear,
-            _ACTIVATION,
-            in_place="residual",
-            work=_product,
-            forms={"bf16": "linear_bf16", "int8": "linear_int8"},
-            compared=True,
-        ),
-        Op(
-            "linear_bf16",
-            _TYPED,
-            _LINEAR,
-            rules.linear_bf16,
-            reference.linear_bf16,
-            {**_ACTIVATION, "out_dtype": _FLOATS},
-            in_place="residual",
-            work=_product,
-        ),
-        Op(
-            "linear_int8",
-            _TYPED,
-            (*_INT8, *_EPILOGUE, _STATIC),
-            rules.linear_int8,
-            reference.linear_int8,
-            {**_ACTIVATION, "out_dtype": _STORED},
-            in_place="residual",
-            work=_product,
-        ),
-        Op(
-            "attention",
-            _ANY,
-            (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC),
-            rules.attention,
-            reference.attention,
-            _ATTENTION,
-            defaults={"compute_dtype": "f32", "out_dtype": "f32"},
-            work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
-            forms={"bf16": "attention", "int8": "attention"},
-            compared=True,
-        ),
-        Op(
-            "channel_affine",
-            _BEFORE_TYPES,
-            (*_X, Operand("multiplier", "vector"), Operand("offset", "vector")),
-            rules.channel_affine,
-            reference.channel_affine,
-        ),
-        Op(
-            "quantize_rows",
-            _TYPED,
-            (*_X, *_ROUNDING),
-            rules.quantize_rows,
-            reference.quantize_rows,
-            outputs=("q", "scale", "zero_point"),
-        ),
-        Op("cast_bf16", _TYPED, _X, rules.cast_bf16, formulas.round_to_bf16),
-        Op("pool", _ANY, (*_X, _CU_SEQLENS), rules.pool, reference.pool, {"mode": POOLING_MODES}),
-        Op(
-            "select_rows",
-            _ANY,
-            (*_X, Operand("selected")),
-            rules.select_rows,
-            reference.select_rows,
-            features=("select_rows",),
-        ),
-        Op(
-            "concat", _ANY, (Operand("a"), Operand("b")), rules.concat, reference.concat, features=("concat",)
-        ),
-        Op("normalize", _ANY, _X, rules.elementwise, reference.normalize, in_place="x"),
-    )
-}
+_PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product}
+
+
+def _op(name: str, stages: frozenset[str], operands: tuple[Operand, ...], **columns: Any) -> Op:
+    """Return a row; its shape rule and its NumPy twin are functions of its name, unless others are given."""
+    columns["rule"] = columns.get("rule") or getattr(rules, name)
+    columns["reference"] = columns.get("reference") or getattr(reference, name)
+    return Op(name, stages, operands, **columns)
+
+
+_ROWS = (
+    _op("add", _IMPORTED, (Operand("a"), Operand("b"))),
+    *(_op(name, _IMPORTED, _X, rule=rules.elementwise) for name in reference.ACTIVATIONS),
+    _op(
+        "embed",
+        _ANY,
+        (*_IDS, *_TABLES, _CU_SEQLENS),
+        attributes={"first_position": int},
+        defaults={"first_position": 0},
+        features=("first_position", "task_type"),
+        forms={"fp16": "embed", "int8": "embed"},
+        compared=True,
+    ),
+    _op("layer_norm", _ANY, _NORM, attributes=_EPSILON, in_place="x", compared=True),
+    _op(
+        "layer_norm_quantize",
+        _TYPED,
+        (*_NORM, *_ROUNDING),
+        attributes=_EPSILON,
+        outputs=("y", *_QUANTIZED),
+        in_place="x",
+    ),
+    _op("layer_norm_bf16", _TYPED, _NORM, attributes=_EPSILON, outputs=("y", "y_bf16"), in_place="x"),
+    _op(
+        "linear",
+        _ANY,
+        (*_X, _WEIGHT, *_EPILOGUE),
+        attributes=_ACTIVATION,
+        **_PRODUCT,
+        forms={"bf16": "linear_bf16", "int8": "linear_int8"},
+        compared=True,
+    ),
+    _op(
+        "linear_bf16",
+        _TYPED,
+        (*_X, _WEIGHT, *_EPILOGUE),
+        attributes={**_ACTIVATION, "out_dtype": _FLOATS},
+        **_PRODUCT,
+    ),
+    _op(
+        "linear_int8",
+        _TYPED,
+        (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
+        attributes={**_ACTIVATION, "out_dtype": _STORED},
+        **_PRODUCT,
+    ),
+    _op(
+        "attention",
+        _ANY,
+        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC),
+        attributes=_ATTENTION,
+        defaults={"compute_dtype": "f32", "out_dtype": "f32"},
+        work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
+        forms={"bf16": "attention", "int8": "attention"},
+        compared=True,
+    ),
+    _op("channel_affine", _BEFORE_TYPES, (*_X, Operand("multiplier", "vector"), Operand("offset", "vector"))),
+    _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), outputs=_QUANTIZED),
+    _op("cast_bf16", _TYPED, _X, reference=formulas.round_to_bf16),
+    _op("pool", _ANY, (*_X, _CU_SEQLENS), attributes={"mode": POOLING_MODES}),
+    _op("select_rows", _ANY, (*_X, Operand("selected")), features=("select_rows",)),
+    _op("concat", _ANY, (Operand("a"), Operand("b")), features=("concat",)),
+    _op("normalize", _ANY, _X, rule=rules.elementwise, in_place="x"),
+)
+OPS: Mapping[str, Op] = {op.name: op for op in _ROWS}
 """The rows by op name."""

@@ -185,8 +185,7 @@ def linear_bf16(
     x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, out_dtype: str
 ) -> Array:
     """Compute :func:`linear` on bf16 operands, accumulated in float32."""
-    out = _epilogue(x @ weight.T, bias, residual, activation)
-    return formulas.round_to_bf16(out) if out_dtype == "bf16" else out
+    return _stored(_epilogue(x @ weight.T, bias, residual, activation), None, out_dtype)
 
 
 def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:

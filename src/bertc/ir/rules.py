@@ -99,20 +99,21 @@ def embed(types: Types, attributes: Attributes) -> Result:
     return (TensorType(DType.F32, (TOKENS, width)),)
 
 
-def layer_norm(types: Types, _: Attributes) -> Result:
-    """Return the type of ``x``; ``gamma`` and ``beta`` have a number for each of its columns."""
+def _per_column(types: Types, *vectors: str) -> Result:
     x = _rows(types, "x")
-    for name in ("gamma", "beta"):
+    for name in vectors:
         _vector(types, name, x.shape[1])
     return (x,)
+
+
+def layer_norm(types: Types, _: Attributes) -> Result:
+    """Return the type of ``x``; ``gamma`` and ``beta`` have a number for each of its columns."""
+    return _per_column(types, "gamma", "beta")
 
 
 def channel_affine(types: Types, _: Attributes) -> Result:
     """Return the type of ``x``; ``multiplier`` and ``offset`` have a number for each of its columns."""
-    x = _rows(types, "x")
-    for name in ("multiplier", "offset"):
-        _vector(types, name, x.shape[1])
-    return (x,)
+    return _per_column(types, "multiplier", "offset")
 
 
 def quantize_rows(types: Types, attributes: Attributes) -> Result:

@@ -75,7 +75,9 @@ def _define(types: dict[str, TensorType], name: str, value_type: TensorType, who
 
 def _constant_type(name: str, constant: Constant) -> TensorType:
     expected = np.dtype(_NUMPY_DTYPES[constant.dtype])
-    array = constant.array
+    array = constant.source
+    if not isinstance(array, np.ndarray):
+        return constant.type
     if array.dtype != expected:
         raise GraphError(
             f"constant {name!r} is declared {constant.dtype.value} but holds {array.dtype}, not {expected}"

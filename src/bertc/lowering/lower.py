@@ -9,7 +9,7 @@ import numpy as np
 from bertc.artifact.executable import Executable, Tensor
 from bertc.artifact.schema import Buffer, Program, Step
 from bertc.errors import GraphError
-from bertc.ir.graph import Constant, DType, Graph, Node, TensorType
+from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.ir.op import Packing
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
@@ -23,7 +23,6 @@ from bertc.lowering.pack import (
     weight_bits,
 )
 from bertc.lowering.plan_memory import plan_memory
-from bertc.ports import Port
 
 Packer = Callable[[Constant], Tensor]
 Pack = Callable[[Packer, Constant], Tensor]
@@ -32,29 +31,26 @@ Pack = Callable[[Packer, Constant], Tensor]
 _PACKERS: Mapping[Packing, Packer] = {"vector": pack_vector, "table": pack_table, "weight": pack_weight}
 
 
-def _pack_now(packer: Packer, constant: Constant) -> Tensor:
-    return packer(constant)
-
-
-def lower(graph: Graph, pack: Pack = _pack_now) -> Executable:
+def lower(graph: Graph, pack: Pack = lambda packer, constant: packer(constant)) -> Executable:
     """Lower a fused or a typed graph. Raises ``GraphError`` for an op without a kernel."""
     types = verify(graph.with_nodes(graph.nodes, stage="typed"))
     tensors: dict[str, Tensor] = {}
     steps = tuple(_lower_node(node, graph, tensors, pack) for node in graph.nodes)
-    inputs = _inputs(graph)
+    used = {value for node in graph.nodes for value in node.inputs.values()}
+    inputs = tuple(port for port in graph.inputs if port.name in used)
     given = tuple(port.name for port in inputs if port.columns)
-    values = [*given, *(value for node in graph.nodes for value in node.outputs)]
-    row_bytes = {value: _row_bytes(types[value]) for value in values}
+    kinds = {value: types[value] for value in (*given, *(v for node in graph.nodes for v in node.outputs))}
+    columns = {value: int(kind.shape[1]) if len(kind.shape) == 2 else 0 for value, kind in kinds.items()}
+    row_bytes = {
+        value: (round_up(columns[value], LANES) or 1) * kind.dtype.itemsize for value, kind in kinds.items()
+    }
     plan = plan_memory(steps, row_bytes, tuple(graph.outputs.values()), given)
-    buffers = tuple(_buffer(value, types[value], plan.slot_of[value]) for value in values)
+    buffers = tuple(
+        Buffer(value, kind.dtype.value, str(kind.shape[0]), columns[value], plan.slot_of[value])
+        for value, kind in kinds.items()
+    )
     program = Program(buffers, plan.slots, steps, dict(graph.outputs), inputs, _features(steps))
     return Executable(program, tensors)
-
-
-def _inputs(graph: Graph) -> tuple[Port, ...]:
-    """Return the inputs that nodes read."""
-    used = {value for node in graph.nodes for value in node.inputs.values()}
-    return tuple(port for port in graph.inputs if port.name in used)
 
 
 def _features(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -66,18 +62,6 @@ def _features(steps: Sequence[Step]) -> tuple[str, ...]:
         if name in (step.op, *step.inputs, *step.attributes)
     }
     return tuple(sorted(used))
-
-
-def _columns(kind: TensorType) -> int:
-    return int(kind.shape[1]) if len(kind.shape) == 2 else 0
-
-
-def _row_bytes(kind: TensorType) -> int:
-    return (round_up(_columns(kind), LANES) or 1) * kind.dtype.itemsize
-
-
-def _buffer(value: str, kind: TensorType, slot: int) -> Buffer:
-    return Buffer(value, kind.dtype.value, str(kind.shape[0]), _columns(kind), slot)
 
 
 def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack) -> Step:
@@ -95,7 +79,7 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
             tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
         if operand.packing == "table":
             # Packing adds rows that no id may name.
-            attributes[f"{operand.name}_rows"] = len(graph.constants[value].array)
+            attributes[f"{operand.name}_rows"] = graph.constants[value].source.shape[0]
     if node.op == "linear_int8":
         del inputs["weight_scale"]
         for name, (value, packer, constant) in _columns_of_int8(node, graph).items():

@@ -47,13 +47,13 @@ def pad_heads(graph: Graph) -> Graph:
 
 def _pad(constant: Constant, padded: _Padded) -> Constant:
     """Return the constant with zeros after each head's part of the axis."""
-    array = np.moveaxis(constant.array, padded.axis, 0)
-    size = len(array) // padded.heads
+    size = constant.source.shape[padded.axis] // padded.heads
     if size % LANES == 0:
         return constant
+    array = np.moveaxis(constant.array, padded.axis, 0)
     wide = np.pad(array.reshape(padded.heads, size, -1), ((0, 0), (0, -size % LANES), (0, 0)))
     moved = np.moveaxis(wide.reshape(-1, *array.shape[1:]), 0, padded.axis)
-    return dataclasses.replace(constant, array=np.ascontiguousarray(moved))
+    return dataclasses.replace(constant, source=np.ascontiguousarray(moved))
 
 
 def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]]:

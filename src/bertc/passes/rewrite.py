@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from bertc.ir.graph import Constant, Graph, Node
 
@@ -29,19 +31,13 @@ def rewrite(
     return graph.with_nodes(nodes, outputs=outputs, constants={**graph.constants, **(constants or {})})
 
 
-def count_uses(graph: Graph) -> dict[str, int]:
-    """Count the node inputs and graph outputs that read each value, by its name; at least one."""
-    uses: dict[str, int] = {}
-    for value in (*(v for node in graph.nodes for v in node.inputs.values()), *graph.outputs.values()):
-        uses[value] = uses.get(value, 0) + 1
-    return uses
+def count_uses(graph: Graph) -> Counter[str]:
+    """Count the node inputs and graph outputs that read each value, by its name."""
+    inputs = (value for node in graph.nodes for value in node.inputs.values())
+    return Counter((*inputs, *graph.outputs.values()))
 
 
 def common_parent(names: Sequence[str]) -> str:
     """Return the module that has all these: ``a.b`` for ``a.b.query`` and ``a.b.key``; else ""."""
-    parts: list[str] = []
-    for level in zip(*(name.split(".") for name in names), strict=False):
-        if len(set(level)) > 1:
-            break
-        parts.append(level[0])
-    return ".".join(parts)
+    levels = zip(*(name.split(".") for name in names), strict=False)
+    return ".".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))

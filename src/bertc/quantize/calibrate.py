@@ -49,13 +49,14 @@ def calibrate(
     observed = graph.with_nodes(graph.nodes, outputs={edge: edge for edge in edges})
     collectors: dict[str, EdgeCollector] = {}
     for inputs in batches:
-        found = run(observed, inputs)
+        found = dict(run(observed, inputs))
         for edge in edges:
+            x = found.pop(edge)
             if edge not in collectors:
                 # By name: whether another edge is watched must not change this one's sample.
-                collectors[edge] = EdgeCollector(found[edge].shape[1], seed ^ zlib.crc32(edge.encode()))
-            _check_range(edge, found[edge])
-            collectors[edge].add(found[edge])
+                collectors[edge] = EdgeCollector(x.shape[1], seed ^ zlib.crc32(edge.encode()))
+            _check_range(edge, x)
+            collectors[edge].add(x)
         if on_batch is not None:
             on_batch(len(inputs["input_ids"]))
     if not collectors:

@@ -32,6 +32,17 @@ class StaticScale(NamedTuple):
     """The integer that stands for zero, from 0 to 255."""
 
 
+class _InBf16:
+    """A constant that is rounded to bf16 where it is needed: its float32 numbers would be a second model."""
+
+    def __init__(self, constant: Constant) -> None:
+        self.shape, self._constant = constant.source.shape, constant
+
+    def read(self) -> Array:
+        """Return float32 numbers that are representable in bf16."""
+        return formulas.round_to_bf16(self._constant.array)
+
+
 class TypedConstants:
     """Makes the constants of a typed graph on request from those of a fused one.
 
@@ -59,8 +70,7 @@ class TypedConstants:
 
     def bf16(self, name: str) -> str:
         """Round a constant to bf16. Returns its new name."""
-        array = self._graph.constants[name].array
-        return self._add(name, BF16, Constant(DType.BF16, formulas.round_to_bf16(array)))
+        return self._add(name, BF16, Constant(DType.BF16, _InBf16(self._graph.constants[name])))
 
     def f16(self, name: str) -> str:
         """Round a constant to fp16. Returns its new name. Raises ``RecipeError`` for too large numbers."""

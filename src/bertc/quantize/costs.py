@@ -5,6 +5,7 @@ Estimated, not measured: a measurement on a busy machine would choose other node
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from bertc.ir.graph import Graph
@@ -74,4 +75,5 @@ def _elements(graph: Graph) -> Iterator[tuple[str, int]]:
     for node in graph.nodes:
         large = [each.name for each in OPS[node.op].operands if each.packing in ("weight", "table")]
         if large:
-            yield node.name, max(graph.constants[node[name]].array.size for name in large if node[name])
+            shapes = (graph.constants[node[name]].source.shape for name in large if node[name])
+            yield node.name, max(map(math.prod, shapes))

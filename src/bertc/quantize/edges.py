@@ -36,14 +36,17 @@ class EdgePlan:
 
     before: EdgeStatistics
     """The statistics of the value itself."""
-    after: EdgeStatistics
-    """The statistics of the changed value, which is quantized."""
     affine: ChannelAffine | None
     """The change of the value before it is quantized; None for no change."""
     static: StaticScale | None
     """The scale of all rows; None where each row has a scale of its own."""
     gain_db: float = 0.0
     """The estimate of how much ``affine`` lowers the layers' error."""
+
+    @property
+    def after(self) -> EdgeStatistics:
+        """The statistics of the changed value, which is quantized: made anew, as they are large."""
+        return self.before if self.affine is None else self.affine.statistics(self.before)
 
     @property
     def can_be_fitted_to(self) -> bool:
@@ -57,14 +60,14 @@ class EdgePlan:
         the others: taken off a bias, its mean would be an error in all of them (MiniLM, whose GELU has such
         tokens, falls from a cosine of 0.994 to 0.04 with percentile 99.99).
         """
-        sample = self.after.sample
-        kept = sample
+        after = self.after
+        kept = sample = after.sample
         if self.static is not None:
             (low, high), half = covered_range(self.static), self.static.scale / 2
             kept = np.clip(sample, low - half, high + half)
         # Of the sample only the error: the mean itself is known from all rows.
         error = self.round(sample) - kept
-        return np.asarray(self.after.mean + error.mean(axis=0, dtype=np.float64))
+        return np.asarray(after.mean + error.mean(axis=0, dtype=np.float64))
 
     def round(self, rows: Array) -> Array:
         """Return what is left of rows of the changed value after 8 bits."""
@@ -97,14 +100,12 @@ def plan_edge(
         gain = 10 * math.log10(before / left) if before and left else 0.0
         after = affine.statistics(edge)
     if not static or scheme.observer is None:
-        return EdgePlan(edge, after, affine, None, gain)
+        return EdgePlan(edge, affine, None, gain)
     if scheme.granularity == "per_channel_group":
         groups = group_channels(after, scheme, scheme.observer)
         affine = groups if affine is None else affine.then(groups)
         after = affine.statistics(edge)
-    return EdgePlan(
-        edge, after, affine, static_scale(after, scheme.observer, symmetric=scheme.symmetric), gain
-    )
+    return EdgePlan(edge, affine, static_scale(after, scheme.observer, symmetric=scheme.symmetric), gain)
 
 
 def is_static_edge(producer: Node, recipe: Recipe) -> bool:

@@ -37,13 +37,15 @@ KL_CROWDED = 0.9
 """With a larger share in the first bin there is nothing to see: the next histogram is 16 times finer."""
 
 
-def choose_range(edge: EdgeStatistics, observer: Observer, *, symmetric: bool = False) -> Range:
-    """Return where the range of an edge ends: ``(low, high)``, low <= 0 <= high.
+def choose_range(
+    edge: EdgeStatistics, observer: Observer, *, symmetric: bool = False, channels: slice = slice(None)
+) -> Range:
+    """Return where the range of an edge, or of some of its channels, ends: ``(low, high)``, low <= 0 <= high.
 
     A symmetric range is ``(-high, high)``, chosen by the magnitudes alone.
     """
-    low, high = min(float(edge.low.min()), 0.0), max(float(edge.high.max()), 0.0)
-    values = edge.sample.reshape(-1)
+    low, high = min(float(edge.low[channels].min()), 0.0), max(float(edge.high[channels].max()), 0.0)
+    values = edge.sample[:, channels].reshape(-1)
     if symmetric:
         low, high, values = 0.0, max(-low, high), np.abs(values)
     low, high = _RULES[observer.kind](observer, _Observed(low, high, values, symmetric))

@@ -95,7 +95,7 @@ def choose_affine(
     offset = -edge.mean if shift else np.zeros(len(edge.mean))
     candidates = [_affine(np.ones(len(offset)), offset, None)]
     if migration is not None:
-        typical = np.sqrt(np.diag(edge.covariance) + (edge.mean + offset) ** 2)
+        typical = np.sqrt(edge.variance() + (edge.mean + offset) ** 2)
         size = np.sqrt(typical * np.maximum(edge.high + offset, -(edge.low + offset)))
         norms = np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0))
         for alpha in ALPHAS if migration == "auto" else (float(migration),):
@@ -119,7 +119,7 @@ def estimate_error(edge: EdgeStatistics, weight: Array, affine: ChannelAffine, r
         low, high = low.min(), high.max()
     from_activations = ((high - low) ** 2).mean() / (12 * 255**2) * (weights**2).sum()
     steps = np.abs(weights).max(axis=1) / rounding.weight_limit
-    power = np.diag(changed.covariance).sum(dtype=np.float64) + (changed.mean**2).sum()
+    power = changed.variance().sum(dtype=np.float64) + (changed.mean**2).sum()
     from_weights = (steps**2).sum() / 12 * power
     return float(from_activations + rounding.weight_share * from_weights)
 

@@ -10,8 +10,6 @@ arXiv:2109.12948, sec. 4; our groups are of neighbors, theirs of channels of lik
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from bertc.ir.formulas import cover_range
@@ -42,19 +40,8 @@ def group_channels(edge: EdgeStatistics, scheme: ActivationScheme, observer: Obs
     multiplier, offset = np.empty(channels, np.float32), np.empty(channels, np.float32)
     for start in range(0, channels, size):
         group = slice(start, start + size)
-        low, high = choose_range(_part(edge, group), observer, symmetric=scheme.symmetric)
+        low, high = choose_range(edge, observer, symmetric=scheme.symmetric, channels=group)
         half = max((high - low) / 2, SMALLEST_RANGE)
         multiplier[group] = 1 / half
         offset[group] = -(high + low) / 2 / half
     return ChannelAffine(multiplier, offset, None)
-
-
-def _part(edge: EdgeStatistics, group: slice) -> EdgeStatistics:
-    return dataclasses.replace(
-        edge,
-        low=edge.low[group],
-        high=edge.high[group],
-        mean=edge.mean[group],
-        covariance=edge.covariance[group, group],
-        sample=edge.sample[:, group],
-    )

@@ -34,63 +34,46 @@ def _version(values: Values) -> Iterator[Problem]:
         )
 
 
-def _granularity(values: Values) -> Iterator[Problem]:
-    scheme, key = values["activations"], "activations.granularity"
-    if scheme.mode == "dynamic" and scheme.granularity != "per_token":
-        yield _clash(
-            key,
-            f"{key} {scheme.granularity} does not go with mode dynamic: a range that is found while the model"
-            " runs is that of one token, or results would depend on the rest of the batch; use per_token, or"
-            " mode static",
-            "activations.mode",
-        )
-    if scheme.mode != "dynamic" and scheme.granularity == "per_token":
-        yield _clash(
-            key,
+def _activations(values: Values) -> Iterator[Problem]:
+    scheme, section = values["activations"], "activations"
+    key, advice = f"{section}.granularity", "use mode static or mixed, or leave it out"
+    if scheme.mode == "dynamic":
+        if scheme.granularity != "per_token":
+            reason = (
+                "a range that is found while the model runs is that of one token, or results would depend on"
+                " the rest of the batch; use per_token, or mode static"
+            )
+            yield _no_dynamic(f"{key} {scheme.granularity}", key, reason)
+        if scheme.symmetric:
+            reason = "what is found while the model runs has a zero point"
+            yield _no_dynamic(f"{section}.symmetric", f"{section}.symmetric", f"{reason}; {advice}")
+        if scheme.observer is not None:
+            reason = "nothing is observed in advance"
+            yield _no_dynamic(f"{section}.observer", f"{section}.observer", f"{reason}; {advice}")
+    elif scheme.granularity == "per_token":
+        message = (
             f"{key} per_token does not go with mode {scheme.mode}: tokens are not known in advance; use"
-            " per_tensor or per_channel_group, or mode dynamic",
-            "activations.mode",
+            " per_tensor or per_channel_group, or mode dynamic"
         )
+        yield _clash(key, message, f"{section}.mode")
     if scheme.group_size is not None and scheme.granularity != "per_channel_group":
-        yield _clash(
-            "activations.group_size",
-            f"activations.group_size does not go with granularity {scheme.granularity}: it is for"
-            " per_channel_group",
-            key,
-            "activations.mode",
+        message = (
+            f"{section}.group_size does not go with granularity {scheme.granularity}: it is for"
+            " per_channel_group"
         )
+        yield _clash(f"{section}.group_size", message, key, f"{section}.mode")
 
 
-def _symmetric(values: Values) -> Iterator[Problem]:
-    scheme, key = values["activations"], "activations.symmetric"
-    if scheme.symmetric and scheme.mode == "dynamic":
-        yield _clash(
-            key,
-            f"{key} does not go with mode dynamic: what is found while the model runs has a zero point; use"
-            " mode static or mixed, or leave it out",
-            "activations.mode",
-        )
+def _no_dynamic(what: str, key: str, reason: str) -> Problem:
+    return _clash(key, f"{what} does not go with mode dynamic: {reason}", "activations.mode")
 
 
 def _observer(values: Values) -> Iterator[Problem]:
-    scheme, key = values["activations"], "activations.observer"
-    observer = scheme.observer
-    if observer is None:
-        return
-    if scheme.mode == "dynamic":
-        yield _clash(
-            key,
-            f"{key} does not go with mode dynamic: nothing is observed in advance; use mode static or mixed,"
-            " or leave it out",
-            "activations.mode",
-        )
+    observer, key = values["activations"].observer, "activations.observer"
     for name, kind in (("percentile", "percentile"), ("topk_ratio", "topk")):
-        if observer.kind != kind and getattr(observer, name) != getattr(_DEFAULT_OBSERVER, name):
-            yield _clash(
-                f"{key}.{name}",
-                f"{key}.{name} does not go with kind {observer.kind}: it is for {kind}",
-                f"{key}.kind",
-            )
+        if observer and observer.kind != kind and getattr(observer, name) != getattr(_DEFAULT_OBSERVER, name):
+            message = f"{key}.{name} does not go with kind {observer.kind}: it is for {kind}"
+            yield _clash(f"{key}.{name}", message, f"{key}.kind")
 
 
 def _bits(values: Values) -> Iterator[Problem]:
@@ -151,8 +134,7 @@ def _budget(values: Values) -> Iterator[Problem]:
 
 _RULES: tuple[Callable[[Values], Iterator[Problem]], ...] = (
     _version,
-    _granularity,
-    _symmetric,
+    _activations,
     _observer,
     _bits,
     _embeddings,

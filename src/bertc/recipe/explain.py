@@ -86,18 +86,18 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         FP16: "Embedding tables are stored in fp16.",
         FP32: "Embedding tables are stored in fp32.",
     },
+    "budget.metric": {
+        "auto": "Mean cosine of embeddings, top-1 agreement of logits; with eval_data the task's own metric.",
+        "cosine": "Mean cosine of embeddings to those of fp32.",
+        "correlation": "Correlation of values with those of fp32.",
+        "top1_agreement": "Share of the decisions that are those of fp32.",
+        "spearman": "Correlation of similarities with what people found, on eval_data.",
+        "accuracy": "Share of right labels, on eval_data.",
+        "entity_f1": "F1 of whole entities, on eval_data.",
+        "answer_f1": "F1 of the words of answers, on eval_data.",
+    },
 }
 """What each value of each key does."""
-
-METRICS: Mapping[str, str] = {
-    "auto": "Mean cosine of embeddings, top-1 agreement of logits; with eval_data the task's own metric.",
-    "cosine": "Mean cosine of embeddings to those of fp32.",
-    "correlation": "Correlation of values with those of fp32.",
-    "top1_agreement": "Share of the decisions that are those of fp32.",
-    "spearman": "Correlation of similarities with what people found, on eval_data.",
-    "accuracy": "Share of right labels, on eval_data.",
-    "entity_f1": "F1 of whole entities, on eval_data.",
-}
 
 ELSEWHERE: Mapping[str, str] = {
     "dtype": "Vastai vamc: backend.dtype; Ascend ATC: the precision mode",
@@ -191,12 +191,7 @@ def _data(recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
         yield "calibration.samples", data.samples, f"So many samples of {source} calibrate, seed {data.seed}."
     yield "calibration.held_out", data.held_out, f"The certificate is measured on so many others of {source}."
     if budget is not None:
-        drop = (
-            f"At most {100 * budget.max_drop:.4g} % of the metric may be lost against fp32; layers fall back"
-        )
-        yield (
-            "budget.max_drop",
-            budget.max_drop,
-            f"{drop} to bf16 or fp32, the cheapest first, until it holds.",
-        )
-        yield "budget.metric", budget.metric, METRICS[budget.metric]
+        drop = f"At most {100 * budget.max_drop:.4g} % of the metric may be lost against fp32"
+        fallback = "layers fall back to bf16 or fp32, the cheapest first, until it holds."
+        yield "budget.max_drop", budget.max_drop, f"{drop}; {fallback}"
+        yield _look_up("budget.metric", budget.metric)

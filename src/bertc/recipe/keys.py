@@ -45,31 +45,34 @@ class Rule:
 def setting(default: Any, rule: Rule, doc: str) -> Any:
     """Declare a field of a section, by its default or by a function that makes it.
 
-    ``doc`` is the comment that ``bertc recipe init`` writes above it.
+    A field whose default is None accepts nothing, too. ``doc`` is the comment that ``bertc recipe init``
+    writes above it.
     """
+    if default is None:
+        rule = _optional(rule)
     metadata = {"rule": rule, "doc": doc}
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def _optional(rule: Rule) -> Rule:
+    expected = f"{rule.expected}{';' if rule.section else ','} or nothing"
+    return Rule(lambda value: value is None or rule.accepts(value), expected, rule.section)
+
+
 def one_of(*choices: Any) -> Rule:
-    """Accept exactly one of some values; None is spelled nothing."""
-    spelled = ", ".join(str(choice) for choice in choices if choice is not None)
+    """Accept exactly one of some values."""
 
     def accepts(value: Any) -> bool:
         return any(type(value) is type(choice) and value == choice for choice in choices)
 
-    return Rule(accepts, f"one of {spelled}{', or nothing' if None in choices else ''}")
+    return Rule(accepts, f"one of {', '.join(map(str, choices))}")
 
 
-def whole(low: int, *, optional: bool = False) -> Rule:
+def whole(low: int) -> Rule:
     """Accept a whole number of at least ``low``."""
-
-    def accepts(value: Any) -> bool:
-        return (optional and value is None) or (type(value) is int and value >= low)
-
-    return Rule(accepts, f"a whole number from {low}{', or nothing' if optional else ''}")
+    return Rule(lambda value: type(value) is int and value >= low, f"a whole number from {low}")
 
 
 def number(low: float, high: float, *also: Any, above: bool = False, unit: str = "") -> Rule:
@@ -110,23 +113,15 @@ def flag() -> Rule:
     return Rule(lambda value: isinstance(value, bool), "true or false")
 
 
-def text(*, optional: bool = True) -> Rule:
+def text() -> Rule:
     """Accept a string that is not empty."""
-    return Rule(
-        lambda value: (optional and value is None) or (isinstance(value, str) and value != ""),
-        f"text{', or nothing' if optional else ''}",
-    )
+    return Rule(lambda value: isinstance(value, str) and value != "", "text")
 
 
-def name_or_number(*, optional: bool = False) -> Rule:
+def name_or_number() -> Rule:
     """Accept the name of a column, or its number from 0."""
-
-    def accepts(value: Any) -> bool:
-        if type(value) is int:
-            return value >= 0
-        return (optional and value is None) or (isinstance(value, str) and value != "")
-
-    return Rule(accepts, f"a name or a number from 0{', or nothing' if optional else ''}")
+    name, number = text(), whole(0)
+    return Rule(lambda value: name.accepts(value) or number.accepts(value), "a name or a number from 0")
 
 
 def patterns() -> Rule:
@@ -149,13 +144,12 @@ def choices_by_pattern(*choices: str) -> Rule:
     return Rule(accepts, f"a mapping of node-name patterns to one of {', '.join(choices)}")
 
 
-def section(cls: type, *, optional: bool = False) -> Rule:
-    """Accept a nested section: an instance of its dataclass, or a mapping of its keys."""
+def section(cls: type, doc: str, *, optional: bool = False) -> Any:
+    """Declare a field for a nested section: an instance of its dataclass, or a mapping of its keys."""
     names = ", ".join(field.name for field in dataclasses.fields(cls))
-    expected = f"a section with some of the keys {names}{'; or nothing' if optional else ''}"
-    return Rule(
-        lambda value: isinstance(value, (cls, Mapping)) or (optional and value is None), expected, cls
-    )
+    expected = f"a section with some of the keys {names}"
+    rule = Rule(lambda value: isinstance(value, (cls, Mapping)), expected, cls)
+    return setting(None if optional else cls, rule, doc)
 
 
 def rule_of(field: dataclasses.Field[Any]) -> Rule:

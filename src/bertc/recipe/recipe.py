@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from bertc.recipe.keys import (
     one_of,
     patterns,
     raise_problems,
-    rule_of,
     section,
     setting,
     text,
@@ -52,27 +50,23 @@ class Recipe(Section):
         None, text(), "The model: a folder or a hub id. Nothing: what the command line or the call says."
     )
     task: str | None = setting(
-        None, one_of(*TASKS, None), "What the model must be for. Nothing: whatever it is for."
+        None, one_of(*TASKS), "What the model must be for. Nothing: whatever it is for."
     )
     dtype: str = setting(
         INT8, one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
     )
     embeddings: str | None = setting(
         None,
-        one_of(*TABLE_DTYPES, None),
+        one_of(*TABLE_DTYPES),
         "How tables are stored; int8 has a scale per word. Nothing follows dtype: fp32, fp16 for bf16, int8.",
     )
-    weights: WeightScheme = setting(WeightScheme, section(WeightScheme), "Weights of int8 layers.")
-    activations: ActivationScheme = setting(
-        ActivationScheme, section(ActivationScheme), "Inputs of int8 layers."
-    )
-    smoothing: Smoothing = setting(
-        Smoothing, section(Smoothing), "What moves from activations into weights, exactly."
-    )
+    weights: WeightScheme = section(WeightScheme, "Weights of int8 layers.")
+    activations: ActivationScheme = section(ActivationScheme, "Inputs of int8 layers.")
+    smoothing: Smoothing = section(Smoothing, "What moves from activations into weights, exactly.")
     bias_correction: bool = setting(
         True, flag(), "Add the mean error of each int8 layer's output to its bias, with opposite sign."
     )
-    parts: Parts = setting(Parts, section(Parts), "What parts of the model compute in, where not in dtype.")
+    parts: Parts = section(Parts, "What parts of the model compute in, where not in dtype.")
     exclude: tuple[str, ...] = setting(
         (),
         patterns(),
@@ -83,19 +77,15 @@ class Recipe(Section):
         choices_by_pattern(*LAYER_DTYPES),
         "What single nodes compute in, by name or pattern; the last match counts.",
     )
-    calibration: Calibration = setting(
-        Calibration, section(Calibration), "The data that ranges, scales and roundings are fitted to."
+    calibration: Calibration = section(
+        Calibration, "The data that ranges, scales and roundings are fitted to."
     )
-    budget: Budget | None = setting(
-        None, section(Budget, optional=True), "How much may be lost before layers fall back. Nothing: any."
+    budget: Budget | None = section(
+        Budget, "How much may be lost before layers fall back. Nothing: any.", optional=True
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in dataclasses.fields(self):
-            nested, value = rule_of(field).section, getattr(self, field.name)
-            if nested is not None and isinstance(value, Mapping):
-                self._set(field.name, nested(**value))
         self._set("exclude", tuple(self.exclude))
         self._set("nodes", MappingProxyType(dict(self.nodes)))
         raise_problems(list(impossible(self.fields())))

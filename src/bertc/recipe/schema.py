@@ -15,6 +15,7 @@ from bertc.recipe.keys import (
     one_of,
     parse_share,
     raise_problems,
+    rule_of,
     section,
     setting,
     share,
@@ -36,6 +37,10 @@ class Section:
 
     def __post_init__(self) -> None:
         raise_problems(list(wrong_values(type(self), self.fields())))
+        for field in dataclasses.fields(self):
+            nested, value = rule_of(field).section, getattr(self, field.name)
+            if nested is not None and isinstance(value, Mapping):
+                self._set(field.name, nested(**value))
 
     def fields(self) -> dict[str, Any]:
         """Return the value of each field, sections as they are."""
@@ -107,23 +112,21 @@ class ActivationScheme(Section):
     )
     granularity: str | None = setting(
         None,
-        one_of("per_token", "per_tensor", "per_channel_group", None),
+        one_of("per_token", "per_tensor", "per_channel_group"),
         "per_token (dynamic), per_tensor or per_channel_group (the others). Nothing: the first that fits.",
     )
     group_size: int | None = setting(
-        None, whole(1, optional=True), "For per_channel_group: channels per group. Nothing: 64."
+        None, whole(1), "For per_channel_group: channels per group. Nothing: 64."
     )
     symmetric: bool = setting(
         False, flag(), "Fix the zero point of static ranges at 128, in the middle, instead of choosing it."
     )
-    observer: Observer | None = setting(
-        None, section(Observer, optional=True), "How static ranges are chosen. Nothing if mode is dynamic."
+    observer: Observer | None = section(
+        Observer, "How static ranges are chosen. Nothing if mode is dynamic.", optional=True
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.observer, Mapping):
-            self._set("observer", Observer(**self.observer))
         if self.granularity is None:
             self._set("granularity", "per_token" if self.mode == "dynamic" else "per_tensor")
         if self.group_size is None and self.granularity == "per_channel_group":
@@ -150,17 +153,17 @@ class Smoothing(Section):
 class Parts(Section):
     """Says what each part of the model computes in, where ``dtype`` and ``weights.bits`` do not."""
 
-    query: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Query projections.")
-    key: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Key projections.")
-    value: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Value projections.")
-    output: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Output projections of attention.")
-    ffn: str | None = setting(None, one_of(*LAYER_DTYPES, None), "Both matrices of the feed-forward blocks.")
+    query: str | None = setting(None, one_of(*LAYER_DTYPES), "Query projections.")
+    key: str | None = setting(None, one_of(*LAYER_DTYPES), "Key projections.")
+    value: str | None = setting(None, one_of(*LAYER_DTYPES), "Value projections.")
+    output: str | None = setting(None, one_of(*LAYER_DTYPES), "Output projections of attention.")
+    ffn: str | None = setting(None, one_of(*LAYER_DTYPES), "Both matrices of the feed-forward blocks.")
     embeddings: str | None = setting(
-        None, one_of(*DTYPES, None), "Tables. 16 bits are stored as fp16, which is finer."
+        None, one_of(*DTYPES), "Tables. 16 bits are stored as fp16, which is finer."
     )
     head: str | None = setting(
         None,
-        one_of(*LAYER_DTYPES, None),
+        one_of(*LAYER_DTYPES),
         "Pooler and classifier. Nothing: as all layers, but the one that gives the logits in fp32.",
     )
 
@@ -177,16 +180,16 @@ class Calibration(Section):
     format: str = setting("auto", one_of(*FORMATS), "What data is. auto: by the ending of its name.")
     column: str = setting("text", name_or_number(), "Where tables have the text.")
     pair_column: str | None = setting(
-        None, name_or_number(optional=True), "Where tables have the second text, for models of pairs."
+        None, name_or_number(), "Where tables have the second text, for models of pairs."
     )
     subset: str | None = setting(None, text(), "The configuration of a hub data set.")
-    split: str = setting("train", text(optional=False), "The split of a hub data set.")
+    split: str = setting("train", text(), "The split of a hub data set.")
     samples: int = setting(512, whole(1), "How many samples calibrate.")
     held_out: int = setting(128, whole(1), "How many others the certificate is measured on.")
     seed: int = setting(0, whole(0), "Which samples those are.")
     max_length: int | None = setting(
         None,
-        whole(8, optional=True),
+        whole(8),
         "Tokens per sample, longer ones are cut. Nothing: what the model takes.",
     )
     statistics: str | None = setting(

@@ -48,14 +48,13 @@ def agreement_scatter(agreement: Agreement) -> str:
     """Draw each number by this file against the same by the fp32 model, and the difference of the two."""
     points = list(zip(agreement.expected, agreement.found, strict=False))
     values = [value for point in points for value in point] or [0.0]
-    both = Scale(min(values), max(values), 0, 1)
-    differences = [found - expected for expected, found in points] or [0.0]
-    reach = max(map(abs, differences)) * 1.1
-    side = 320.0
-    left = _plane(70, side, both, Scale(both.low, both.high, 0, 1), "fp32", "this file", points)
-    diagonal = line(70, 10 + side, 70 + side, 10, "guide")
+    both = min(values), max(values)
     shifted = [(expected, found - expected) for expected, found in points]
-    right = _plane(520, side, both, Scale(-reach, reach, 0, 1), "fp32", "this file - fp32", shifted)
+    reach = max([abs(difference) for _, difference in shifted], default=0.0) * 1.1
+    side = 320.0
+    left = _plane(70, side, both, both, "this file", points)
+    diagonal = line(70, 10 + side, 70 + side, 10, "guide")
+    right = _plane(520, side, both, (-reach, reach), "this file - fp32", shifted)
     level = line(520, 10 + side / 2, 520 + side, 10 + side / 2, "guide")
     what = f"{agreement.what}, by this file against fp32"
     return picture([diagonal, level, *left, *right], WIDTH, side + 60, what)
@@ -119,14 +118,13 @@ def _vertical_axis(scale: Scale, top: float, bottom: float, unit: str) -> Iterat
 def _plane(
     left: float,
     side: float,
-    across: Scale,
-    up: Scale,
-    x_title: str,
-    y_title: str,
+    across: tuple[float, float],
+    up: tuple[float, float],
+    title: str,
     points: Sequence[tuple[float, float]],
 ) -> Iterator[str]:
-    x = Scale(across.low, across.high, left, left + side)
-    y = Scale(up.low, up.high, 10 + side, 10)
+    """Draw points, the first numbers of which are by fp32 and the second as the title says."""
+    x, y = Scale(*across, left, left + side), Scale(*up, 10 + side, 10)
     for tick in x.ticks():
         yield line(x(tick), 10, x(tick), 10 + side, "grid")
         yield text(spell(tick), x(tick), side + 26, anchor="middle")
@@ -135,17 +133,9 @@ def _plane(
         yield text(spell(tick), left - 6, y(tick) + 4, anchor="end")
     for first, second in points:
         yield element("circle", cx=x(first), cy=y(second), r=2.5, class_="point")
-    yield text(x_title, left + side / 2, side + 46, anchor="middle", class_="label title")
+    yield text("fp32", left + side / 2, side + 46, anchor="middle", class_="label title")
     turned = f"rotate(-90 {left - 52:g} {10 + side / 2:g})"
-    yield element(
-        "text",
-        y_title,
-        x=left - 52,
-        y=10 + side / 2,
-        text_anchor="middle",
-        class_="label title",
-        transform=turned,
-    )
+    yield text(title, left - 52, 10 + side / 2, anchor="middle", class_="label title", transform=turned)
 
 
 def _shorten(name: str, length: int) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
-from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate, DataFacts
+from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate
 from bertc.artifact.json_form import to_json_value
 from bertc.artifact.reader import Artifact
-from bertc.report import charts
+from bertc.report import charts, tables
 from bertc.task_table import TASKS
 from bertc.version import __version__
 
@@ -108,26 +108,7 @@ def _agreement(certificate: Certificate) -> Iterator[str]:
         f"{_sentence(certificate.agreement.what)}, each by the fp32 model and by this file. Left: on the "
         "dashed line the two are equal. Right: the difference alone, enlarged.",
     )
-    rows = [
-        (name, f"{vectors.mean_cosine:.6f}", f"{vectors.worst_cosine:.6f}", f"{vectors.rows:,}")
-        for name, vectors in certificate.vectors.items()
-    ]
-    if rows:
-        yield _table(("output", "mean cosine", "worst cosine", "rows"), rows)
-    if certificate.logits is not None:
-        logits = certificate.logits
-        yield _table(
-            ("answers", "the same", "mean divergence", "worst divergence", "largest difference of a logit"),
-            [
-                (
-                    f"{logits.rows:,}",
-                    f"{logits.same_decisions:,}",
-                    f"{logits.mean_kl:.3g}",
-                    f"{logits.worst_kl:.3g}",
-                    f"{logits.largest_difference:.3g}",
-                )
-            ],
-        )
+    yield from map(_table, tables.fidelity(certificate))
 
 
 def _task(certificate: Certificate) -> Iterator[str]:
@@ -140,11 +121,7 @@ def _task(certificate: Certificate) -> Iterator[str]:
         f"<p>Scored by the same evaluator ({escape(task.evaluator)}) on all of <b>{escape(task.data)}</b>: "
         f"{escape(counts)}.</p>"
     )
-    rows = [
-        (name, f"{task.fp32.get(name, 0.0):.2f}", f"{score:.2f}", f"{score - task.fp32.get(name, 0.0):+.2f}")
-        for name, score in task.compiled.items()
-    ]
-    yield _table(("metric, of 100", "fp32", "this file", "difference"), rows)
+    yield _table(tables.scores(task))
 
 
 def _worst(certificate: Certificate) -> Iterator[str]:
@@ -155,8 +132,7 @@ def _worst(certificate: Certificate) -> Iterator[str]:
         "<p>Those of the held-out samples whose answers are farthest from fp32: "
         f"{escape(_in_words(_UNITS, certificate))}. At most {TEXT_CHARACTERS} characters of each.</p>"
     )
-    rows = [(f"{sample.value:.5f}", f"{sample.tokens:,}", sample.text) for sample in certificate.worst]
-    yield _table((certificate.worst_by, "tokens", "text"), rows, numbers=2)
+    yield _table(tables.worst(certificate), numbers=2)
 
 
 def _layers(certificate: Certificate) -> Iterator[str]:
@@ -180,14 +156,12 @@ def _budget(certificate: Certificate) -> Iterator[str]:
         return
     verb = "holds" if budget.met else "does not hold"
     yield "<h2>What was given more bits?</h2>"
+    most, drop, before = map(tables.percent, (budget.max_drop, budget.drop, budget.drop_before))
     yield (
-        f"<p>The budget {verb}: {escape(budget.metric)} may drop by {_percent(budget.max_drop)}, it drops by "
-        f"{_percent(budget.drop)}; without fallbacks it would drop by {_percent(budget.drop_before)}. "
-        f"Variants that were measured: {budget.trials:,}.</p>"
+        f"<p>The budget {verb}: {escape(budget.metric)} may drop by {most}, it drops by {drop}; without "
+        f"fallbacks it would drop by {before}. Variants that were measured: {budget.trials:,}.</p>"
     )
-    rows = [(each.name, each.instead_of, each.precision, _percent(each.slower)) for each in budget.fallbacks]
-    if rows:
-        yield _table(("node", "asked for", "computes in", "slower, estimated"), rows)
+    yield _table(tables.fallbacks(budget))
     if budget.sensitivity:
         yield _figure(
             charts.sensitivity_bars(budget.sensitivity),
@@ -208,39 +182,24 @@ def _ranges(certificate: Certificate) -> Iterator[str]:
     yield '<div class="multiples">'
     yield "".join(map(charts.range_histogram, certificate.edges))
     yield "</div>"
-    rows = [
-        (
-            edge.name,
-            _range(edge.low_before, edge.high_before),
-            _range(edge.low, edge.high),
-            "-" if edge.migration is None else f"{edge.migration:g}",
-            f"{edge.largest_shift:.3g}",
-            f"{edge.gain_db:.1f}",
-        )
-        for edge in certificate.edges
-    ]
-    columns = ("input of 8-bit layers", "values", "quantized as", "migration", "largest shift", "gain, dB")
-    yield f"<details><summary>As a table</summary>{_table(columns, rows)}</details>"
+    yield f"<details><summary>As a table</summary>{_table(tables.ranges(certificate))}</details>"
 
 
 def _methods(certificate: Certificate) -> Iterator[str]:
     if certificate.methods:
         yield "<h2>What was done?</h2>"
-        yield _table(("", ""), list(_flatten(certificate.methods)))
+        yield _facts(tables.flatten(certificate.methods, _spell))
 
 
 def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
     provenance = artifact.manifest.provenance
     facts = [
-        ("measured on", _describe(certificate.data)),
-        *([("calibrated on", _describe(certificate.calibration))] if certificate.calibration else []),
-        ("compared with", f"{certificate.reference} ({certificate.reference_db:.0f} dB)"),
-        ("machine", f"{certificate.processor}, instructions: {certificate.isa}"),
+        *tables.measured(certificate).items(),
         ("hash of the weights", artifact.weights_sha256),
-        *_flatten({key: value for key, value in provenance.items() if key != "source"}),
+        *tables.flatten({key: value for key, value in provenance.items() if key != "source"}, _spell),
     ]
     yield "<h2>How was this measured?</h2>"
-    yield _table(("", ""), facts)
+    yield _facts(facts)
     for title, value in (
         ("The recipe", artifact.manifest.recipe),
         ("The source", provenance.get("source", {})),
@@ -258,43 +217,27 @@ def _figure(drawing: str, caption: str, markup: str = "") -> str:
     return f"<figure>{drawing}<figcaption>{escape(caption)}{markup}</figcaption></figure>"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int | None = None) -> str:
+def _table(table: tables.Table, numbers: int | None = None) -> str:
     """Return a table whose first column holds names and the others numbers; or the first ``numbers`` do."""
+    if not table.rows:
+        return ""
 
-    def cell(tag: str, index: int, content: str) -> str:
-        is_number = index > 0 if numbers is None else index < numbers
-        kind = ' class="number"' if is_number and any(columns) else ""
-        return f"<{tag}{kind}>{escape(content)}</{tag}>"
+    def row(tag: str, cells: Sequence[str]) -> str:
+        numeric = [index > 0 if numbers is None else index < numbers for index in range(len(cells))]
+        kinds = [' class="number"' if each else "" for each in numeric]
+        spelled = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        return f"<tr>{''.join(spelled)}</tr>"
 
-    head = "".join(cell("th", index, name) for index, name in enumerate(columns)) if any(columns) else ""
-    body = "".join(
-        "<tr>" + "".join(cell("td", index, content) for index, content in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    return f"<table>{f'<tr>{head}</tr>'}{body}</table>" if head else f'<table class="facts">{body}</table>'
+    return f"<table>{row('th', table.columns)}{''.join(row('td', cells) for cells in table.rows)}</table>"
 
 
-def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            items = value if isinstance(value, (list, tuple)) else [value]
-            yield f"{prefix}{key}", ", ".join(_YES_NO.get(str(item), str(item)) for item in items)
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts)
+    return f'<table class="facts">{"".join(rows)}</table>'
 
 
-def _describe(data: DataFacts) -> str:
-    seed = "" if data.seed is None else f", chosen by seed {data.seed}"
-    cut = f", {data.truncated:,} of them truncated" if data.truncated else ""
-    return f"{data.name}: {data.samples:,} samples{cut}, {data.tokens:,} tokens{seed}; SHA-256 {data.sha256}"
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:.4g} to {high:.4g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+def _spell(value: Any) -> str:
+    return _YES_NO.get(str(value), str(value))
 
 
 def _sentence(text: str) -> str:

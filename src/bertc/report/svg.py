@@ -49,9 +49,9 @@ def element(name: str, content: str | Iterable[str] = "", **attributes: str | fl
     return f"<{name}{spelled}>{inner}</{name}>"
 
 
-def text(label: str, x: float, y: float, *, anchor: str = "start", class_: str = "label") -> str:
+def text(label: str, x: float, y: float, *, anchor: str = "start", class_: str = "label", **more: str) -> str:
     """Return text at a point; ``anchor`` is start, middle or end."""
-    return element("text", escape(label), x=x, y=y, text_anchor=anchor, class_=class_)
+    return element("text", escape(label), x=x, y=y, text_anchor=anchor, class_=class_, **more)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:

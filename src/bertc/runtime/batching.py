@@ -7,6 +7,7 @@ passes through :class:`PaddedLayout`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -55,14 +56,14 @@ def _concatenate(rows: Sequence[Sequence[int]], cu_seqlens: IntArray) -> IntArra
     return np.fromiter(flat, np.int32, count=int(cu_seqlens[-1]))
 
 
-def windows(items: Sequence[T], min_items: int = 1) -> Iterator[Sequence[T]]:
+def windows(items: Sequence[T], min_items: int = 1, max_items: int | None = None) -> Iterator[Sequence[T]]:
     """Yield consecutive slices of ``items``, small enough that memory stays bounded.
 
-    A window has at most ``WINDOW_ITEMS`` items and about ``WINDOW_CHARACTERS`` characters, but at
-    least ``min_items`` items where so many are left. Where the cuts fall changes no result.
+    A window has at most ``max_items`` (``WINDOW_ITEMS``) items, about ``WINDOW_CHARACTERS`` characters, but
+    at least ``min_items`` items where so many are left. Where the cuts fall changes no result.
     """
     start = characters = 0
-    most = max(WINDOW_ITEMS, min_items)
+    most = max(WINDOW_ITEMS if max_items is None else max_items, min_items)
     for index, item in enumerate(items):
         size = _characters(item)
         count = index - start
@@ -96,16 +97,17 @@ class PaddedLayout:
 
     def spread_tokens(self, values: FloatArray) -> FloatArray:
         """Return values [tokens, n] as [batch, seq, n], zero where the mask is zero."""
-        batch, length = self.shape
-        out = np.zeros((batch * length, values.shape[1]), np.float32)
-        out[self.cells] = values
-        return out.reshape(batch, length, values.shape[1])
+        return _spread(values, self.cells, self.shape)
 
     def spread_sequences(self, values: FloatArray) -> FloatArray:
         """Return values [sequences, n] as [batch, n], zero for rows without a token."""
-        out = np.zeros((self.shape[0], values.shape[1]), np.float32)
-        out[self.rows] = values
-        return out
+        return _spread(values, self.rows, self.shape[:1])
+
+
+def _spread(values: FloatArray, places: NDArray[np.intp], shape: tuple[int, ...]) -> FloatArray:
+    out = np.zeros((math.prod(shape), values.shape[1]), np.float32)
+    out[places] = values
+    return out.reshape(*shape, values.shape[1])
 
 
 def unpad(

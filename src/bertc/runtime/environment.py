@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
 
@@ -27,6 +28,29 @@ def default_num_threads() -> int:
     if wanted.isdecimal() and int(wanted) > 0:
         limits.append(int(wanted))
     return max(1, min(limits))
+
+
+def cache_folder() -> Path:
+    """Return the folder of the cache of compiled models, which may not exist yet."""
+    if named := os.environ.get("BERTC_CACHE"):
+        return Path(named).expanduser()
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "bertc" / "Cache"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "bertc"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "bertc"
+
+
+def cache_limit() -> str:
+    """Return ``BERTC_CACHE_LIMIT``, the largest size of the cache, or ""."""
+    return os.environ.get("BERTC_CACHE_LIMIT", "")
+
+
+def hub_cache_folder() -> Path:
+    """Return the folder into which the hub's client downloads."""
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
 
 
 def _affinity() -> int:

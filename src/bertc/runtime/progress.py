@@ -23,12 +23,10 @@ def progress(total: int | None, what: str, *, enabled: bool) -> Iterator[Advance
     """
     if not enabled:
         yield lambda _: None
-    elif sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
-        with _bar(total, what) as advance:
-            yield advance
-    else:
-        with _lines(total, what) as advance:
-            yield advance
+        return
+    has_bar = sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
+    with (_bar if has_bar else _lines)(total, what) as advance:
+        yield advance
 
 
 @contextmanager

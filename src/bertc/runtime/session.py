@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids")
 """Inputs that tokenizers and callers pass to any model."""
 
+_LANES = 16
+"""A buffer's row takes a multiple of so many elements."""
 _INT32 = np.dtype(np.int32)
 _NUMPY_DTYPES = {"f32": np.float32, "i32": np.int32, "u8": np.uint8, "bf16": np.uint16}
 
@@ -58,6 +61,7 @@ class Session:
             num_threads = environment.default_num_threads()
         elif not isinstance(num_threads, int) or not 1 <= num_threads <= 1024:
             raise InputError(f"num_threads must be an integer from 1 to 1024, found {num_threads!r}")
+        self._executable = executable
         self._check_unchanged = executable.check_unchanged
         program = _build_program(executable, environment.isa() if isa is None else isa)
         self._native = _native.Session(program, num_threads)
@@ -69,6 +73,28 @@ class Session:
         self._known_outputs = {port.name for port in self.outputs}
         if environment.verbose():
             sys.stderr.write(f"bertc: {executable.origin}: {self.isa}, {self.num_threads} threads\n")
+
+    def with_outputs(self, outputs: Mapping[str, str]) -> Session:
+        """Return a session with more outputs: by name the buffers of the program that they are, float32.
+
+        Each such buffer gets memory of its own, so that no later step takes it over.
+        """
+        program = self._executable.program
+        slots, moved = list(program.slots), []
+        for buffer in program.buffers:
+            if buffer.name in outputs.values():
+                moved.append(dataclasses.replace(buffer, slot=len(slots)))
+                slots.append(4 * -(-buffer.columns // _LANES) * _LANES)
+            else:
+                moved.append(buffer)
+        changed = dataclasses.replace(
+            program,
+            buffers=tuple(moved),
+            slots=tuple(slots),
+            outputs={**program.outputs, **outputs},
+        )
+        executable = dataclasses.replace(self._executable, program=changed)
+        return Session(executable, num_threads=self.num_threads, isa=self.isa)
 
     @property
     def output_names(self) -> tuple[str, ...]:

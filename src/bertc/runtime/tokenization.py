@@ -1,7 +1,7 @@
 """Text in, packed token ids out. Nothing is padded; what is too long is cut, and counted.
 
-The settings for padding and truncation that a checkpoint's ``tokenizer.json`` may carry are not
-used: the limit is the model's ``max_seq_length``, special tokens included.
+The settings for padding that a ``tokenizer.json`` may carry are not used, and of those for truncation
+the side alone: the limit is the model's ``max_seq_length``, special tokens included.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from bertc.runtime.prefixes import (
     Prefix,
     boundary,
     first_tokens,
+    last_tokens,
     lengths_that_keep_the_second,
     lengths_to_keep,
+    overlapping,
     shorten,
 )
 
@@ -74,10 +76,13 @@ class Tokenizer:
         with _blame_the_file():
             self._native = NativeTokenizer.from_str(tokenizer_json)
             self._native.no_padding()
-            self._native.enable_truncation(max_seq_length)
-            processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
+            side = (self._native.truncation or {}).get("direction", "right")
+            self._native.enable_truncation(max_seq_length, direction=side)
+            processor = self._native.post_processor = self._native.post_processor or _WITHOUT_SPECIAL_TOKENS
             special = {texts: processor.num_special_tokens_to_add(texts == 2) for texts in (1, 2)}
+        self._json = tokenizer_json
         self.max_seq_length = max_seq_length
+        self._keeps_end = side == "left"
         self._vocab_size = vocab_size
         self._processor = processor
         self._room = {texts: max_seq_length - count for texts, count in special.items()}
@@ -134,6 +139,34 @@ class Tokenizer:
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
 
+    def windows(
+        self, pairs: Sequence[Pair], *, limit: int, overlap: int, first_limit: int, first: int = 0
+    ) -> tuple[TokenizedBatch, list[int]]:
+        """Tokenize pairs without losing a token of the second texts, with offsets.
+
+        A pair of more than ``limit`` tokens becomes several sequences: each has the first text, cut after
+        ``first_limit`` tokens, and a part of the second one, which begins with the last ``overlap`` tokens of
+        the part before (fewer, where the first text leaves no room for more than these). Returns the batch,
+        and for each of its sequences the index of the pair. Raises ``InputError``.
+        """
+        parts = list(dict.fromkeys(text for part in self._parts(pairs, first) for text in part))
+        tokens = dict(zip(parts, self._encode(parts, sys.maxsize, True), strict=True))
+        encodings: list[Encoding] = []
+        owners: list[int] = []
+        for index, (begin, text) in enumerate(pairs):
+            fixed = first_tokens(tokens[begin].encoding, min(first_limit, len(tokens[begin].encoding)))
+            room = limit - (self.max_seq_length - self._room[2]) - len(fixed)
+            if room < 1:
+                raise InputError(
+                    f"inputs[{first + index}]: the {len(fixed)} tokens of the first text leave no room for "
+                    f"the second one, as the limit is {limit}: shorten it"
+                )
+            pieces = overlapping(tokens[text].encoding, room, overlap if overlap < room else room // 2)
+            with _blame_the_file():
+                encodings.extend(self._processor.process(fixed, piece) for piece in pieces)
+            owners.extend([index] * len(pieces))
+        return self._batch(encodings, 0, [first + owner for owner in owners]), owners
+
     def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool) -> list[Encoding]:
         """Items as the tokenizers library encodes and cuts them: for what is not too long for it."""
         clean = [tuple(map(_without_surrogates, each)) for each in parts]
@@ -182,8 +215,15 @@ class Tokenizer:
         return parts
 
     def _encode(self, parts: Sequence[Any], size: int, offsets: bool) -> list[Prefix]:
-        """Tokens of texts, or of lists of words, without special ones; of each some ``size`` characters."""
-        shortened = [shorten(part, size, self._boundary if len(part) > size else None) for part in parts]
+        """Tokens of texts, or of lists of words, without special ones; of each some ``size`` characters.
+
+        Offsets count from the beginning: where they are asked for, no beginning is left out.
+        """
+        size = sys.maxsize if offsets and self._keeps_end else size
+        shortened = [
+            shorten(part, size, self._boundary if len(part) > size else None, keeps_end=self._keeps_end)
+            for part in parts
+        ]
         clean = [_without_surrogates(part) for part in shortened]
         encode = self._bare.encode_batch if offsets else self._bare.encode_batch_fast
         with _blame_the_file():
@@ -197,6 +237,16 @@ class Tokenizer:
         """The number of a token, None if the vocabulary lacks it."""
         number: int | None = self._native.token_to_id(token)
         return number
+
+    def ids(self, text: str) -> list[int]:
+        """The numbers of a text's tokens, without special ones and without limit."""
+        return list(self._encode([text], sys.maxsize, False)[0].encoding.ids)
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of some tokens, by the decoder of the tokenizer."""
+        with _blame_the_file():
+            text: str = self._native.decode(list(ids), skip_special_tokens)
+        return text
 
     @property
     def room(self) -> int:
@@ -216,23 +266,23 @@ class Tokenizer:
     @cached_property
     def _bare(self) -> NativeTokenizer:
         """The tokenizer without limit and special tokens; these are put in after the cut, by ``_finish``."""
-        bare = NativeTokenizer.from_str(self._native.to_str())
+        bare = NativeTokenizer.from_str(self._json)  # writing a hostile one to JSON may end the process
         bare.no_truncation()
         bare.post_processor = None
         return bare
 
     @cached_property
     def _boundary(self) -> re.Pattern[str] | None:
-        return boundary(self._bare)
+        return boundary(self._bare, keeps_end=self._keeps_end)
 
     def _finish(self, settled: list[tuple[list[Prefix], tuple[int, ...]]]) -> list[Encoding]:
         """Cut to the lengths that fit; put in special tokens and token types."""
         finished = []
+        keep = last_tokens if self._keeps_end else first_tokens
         with _blame_the_file():
             for prefixes, lengths in settled:
                 cut = [
-                    first_tokens(*each)
-                    for each in zip([part.encoding for part in prefixes], lengths, strict=True)
+                    keep(*each) for each in zip([part.encoding for part in prefixes], lengths, strict=True)
                 ]
                 finished.append(self._processor.process(cut[0], cut[1] if len(cut) == 2 else None))
         return finished
@@ -275,18 +325,6 @@ def as_items(inputs: Any) -> tuple[list[Any], bool]:
     return list(inputs), False
 
 
-def count_tokens(
-    tokenizer: Tokenizer, batches: Iterable[Sequence[Any]], *, truncate: bool = True
-) -> TokenCounts:
-    """Totals over ``batches``, truncated or (word lists only) cut into chunks."""
-    tokens = truncated = 0
-    for batch in batches:
-        tokenized = tokenizer(batch) if truncate else tokenizer.chunks(batch)[0]
-        tokens += int(tokenized.packed.cu_seqlens[-1])
-        truncated += tokenized.truncated
-    return TokenCounts(tokens, truncated)
-
-
 @contextmanager
 def _blame_the_file() -> Iterator[None]:
     """Turn what the tokenizers library raises into ``ArtifactError``.
@@ -324,10 +362,17 @@ def _characters(part: Any) -> int:
 
 
 def _without_surrogates(part: Any) -> Any:
-    """A text, or a list of words, as the tokenizers library takes it."""
-    return (
-        _replace_surrogates(part) if isinstance(part, str) else [_replace_surrogates(word) for word in part]
-    )
+    """A text, or a list of words, with each lone surrogate replaced by U+FFFD: UTF-8 has no place for them.
+
+    One for one, so that character offsets stay right.
+    """
+    if not isinstance(part, str):
+        return list(map(_without_surrogates, part))
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\ufffd", part)
+    return part
 
 
 def _describe(item: Any) -> str:
@@ -341,15 +386,3 @@ def _describe(item: Any) -> str:
 
 def _all_strings(parts: Sequence[Any]) -> TypeGuard[Sequence[str]]:
     return all(isinstance(part, str) for part in parts)
-
-
-def _replace_surrogates(text: str) -> str:
-    """``text`` with each lone surrogate replaced by U+FFFD: UTF-8 has no place for them.
-
-    One for one, so that character offsets stay right.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return _SURROGATES.sub("\ufffd", text)
-    return text

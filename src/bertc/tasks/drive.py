@@ -24,17 +24,18 @@ def drive(
     items: Sequence[Any],
     *,
     min_items: int = 1,
+    max_items: int | None = None,
     show_progress: bool | None = None,
 ) -> Iterator[Answers]:
-    """The answers of ``task`` to ``items``, a window at a time, in order.
+    """Yield the answers of ``task`` to ``items``, a window at a time, in order.
 
-    A window has at least ``min_items`` items while there are so many. Call it from a method that users call:
-    a warning names the line that called that method.
+    A window has at least ``min_items`` items while there are so many, and at most ``max_items``. Call it from
+    a method that users call: a warning names the line that called that method.
     """
     facts = TASKS[encoder.info.task]
     shows = encoder.show_progress_bar if show_progress is None else show_progress
     with progress(len(items), facts.methods[0], enabled=shows) as advance:
-        for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
+        for count, prepared in _prepare_ahead(task, list(windows(items, min_items, max_items))):
             if prepared.truncated:
                 _warn_once(encoder)
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
@@ -42,7 +43,7 @@ def drive(
 
 
 def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
-    """The output for a batch; no rows for one without a token."""
+    """Return the output for a batch; no rows for one without a token."""
     if len(batch.cu_seqlens) > 1:
         return encoder.session.run_batch(batch, outputs=(output,))[output]
     port = encoder.info.output(output)
@@ -52,7 +53,7 @@ def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
 def _prepare_ahead(
     task: Task[Any, Any], parts: Sequence[Sequence[Any]]
 ) -> Iterator[tuple[int, Prepared[Any]]]:
-    """Each part's size and batch; while the caller works on one, a thread prepares the next.
+    """Yield each part's size and batch; while the caller works on one, a thread prepares the next.
 
     One part alone needs no thread.
     """

@@ -18,7 +18,7 @@ from bertc.tasks.task import Prepared
 
 @dataclass(frozen=True)
 class Embedding:
-    """One vector per text or pair."""
+    """The task of giving each text or pair a vector."""
 
     tokenizer: Tokenizer
     normalize: bool = False
@@ -26,15 +26,17 @@ class Embedding:
     output: str = "sentence_embedding"
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[Sequence[int]]:
-        """A sequence for each item that has a token; the context are the indices of the others."""
+        """Return a batch with a sequence for each item that has a token; the context names the others."""
         tokenized = self.tokenizer(items, first=first)
         return Prepared(tokenized.packed, tokenized.empty, tokenized.truncated)
 
     def finish(self, prepared: Prepared[Sequence[int]], values: FloatArray) -> FloatArray:
-        """float32 [items, dimensions]; zeros for an item without a token, as in sentence-transformers."""
+        """Return float32 [items, dimensions]; zeros for an item without a token, as is usual."""
         vectors = values[:, : self.truncate_dim]
         if prepared.context:
-            vectors = np.insert(vectors, _gaps(prepared.context), 0, axis=0)
+            # insert counts rows without those that it inserts.
+            gaps = [index - before for before, index in enumerate(prepared.context)]
+            vectors = np.insert(vectors, gaps, 0, axis=0)
         if not self.normalize:
             return vectors
         norms = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
@@ -112,11 +114,6 @@ class Embedder(Encoder):
             return vectors
         separate: list[FloatArray] = list(vectors)
         return separate[0] if single else separate
-
-
-def _gaps(indices: Sequence[int]) -> list[int]:
-    """Where rows are missing, for :func:`numpy.insert`, which counts without those that it inserts."""
-    return [index - before for before, index in enumerate(indices)]
 
 
 def _check_positive(value: Any, name: str) -> None:

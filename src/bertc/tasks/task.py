@@ -1,4 +1,4 @@
-"""What a task is: two pure functions around a run of the model. No task is here.
+"""A task: two pure functions around a run of the model. No task is here.
 
 ``prepare`` makes a batch of what the caller passed, ``finish`` makes answers of the model's numbers. Who runs
 batches between the two is a driver: ``drive.py`` for calls.
@@ -26,7 +26,7 @@ class Prepared(Generic[Context]):
     batch: PackedBatch
     context: Context
     truncated: int = 0
-    """How many items were longer than the model's limit, and were cut."""
+    """The number of items that were longer than the model's limit, and were cut."""
 
 
 class Task(Protocol[Context, Answers_co]):
@@ -37,17 +37,17 @@ class Task(Protocol[Context, Answers_co]):
         """The output of the model that the task reads."""
 
     def prepare(self, items: Sequence[Any], *, first: int = 0) -> Prepared[Context]:
-        """Tokenize items. ``first`` is the index of the first one in what the caller passed, for messages.
+        """Return a batch of items; ``first`` is the index of the first one in what the caller passed.
 
         Raises ``InputError`` that names the index of an item that the task cannot take.
         """
 
     def finish(self, prepared: Prepared[Context], values: FloatArray) -> Answers_co:
-        """An answer for each item, of the task's output for the batch: a row per token or per sequence."""
+        """Return an answer for each item; ``values`` [tokens or sequences, columns] is the task's output."""
 
 
 def softmax(logits: ArrayLike) -> FloatArray:
-    """Probabilities along the last axis, float32."""
+    """Return the probabilities along the last axis, float32."""
     values = np.asarray(logits, np.float32)
     exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)

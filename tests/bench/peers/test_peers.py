@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bertc
+from bertc.bench.engine import Driver
 from bertc.bench.peers import PEERS
 from bertc.bench.process import EngineProcess, EngineSpec
 from bertc.data import sample_texts
@@ -33,10 +34,11 @@ def test_a_peer_runs_the_same_model(
     spec = EngineSpec(library, dtype, library, artifact(), checkpoint(), tmp_path, texts, threads=1)
     engine = EngineProcess(spec, TEXTS)
     try:
-        similarity = cosine(engine.encode(TEXTS), np.asarray(bertc.load(artifact()).encode(TEXTS)))
+        expected = np.asarray(bertc.load(artifact()).encode(TEXTS))
+        similarity = cosine(engine.ask(Driver.encode, TEXTS), expected)
         assert similarity.mean() > LEAST[dtype]
-        assert engine.run_shape(2, 8, 1).unit_ms > 0
-        assert engine.run_texts("sorted", 1).kernel_ms > 0
+        assert engine.ask(Driver.run_shape, 2, 8, 1).unit_ms > 0
+        assert engine.ask(Driver.run_texts, "sorted", 1).kernel_ms > 0
         facts = engine.facts()
         assert (facts.library, facts.dtype) == (library, dtype) and facts.version
     finally:

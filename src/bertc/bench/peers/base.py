@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +38,8 @@ class Peer(ABC):
     """The variants that the library offers on a CPU."""
     isa: str | None = None
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, dtype: str, threads: int) -> None:  # noqa: ARG002
+        """Take the tokenizer; subclasses load the converted checkpoint, to be run with so many threads."""
         self.info = source.info
         self.version = metadata.version(self.library)
         self.kernel_seconds = 0.0
@@ -45,13 +47,8 @@ class Peer(ABC):
 
     @classmethod
     @abstractmethod
-    def prepare(cls, source: Source, dtype: str) -> None:
-        """Convert the checkpoint, if the cache does not have it, in a process that ends afterwards."""
-
-    @classmethod
-    @abstractmethod
-    def load(cls, source: Source, dtype: str, threads: int) -> Peer:
-        """Load the converted checkpoint, to be run with ``threads`` threads."""
+    def convert(cls, source: Source, dtype: str) -> Path:
+        """Return the converted checkpoint, which is made if the cache does not have it."""
 
     @abstractmethod
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:

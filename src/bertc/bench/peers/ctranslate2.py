@@ -28,30 +28,26 @@ class CTranslate2Peer(Peer):
     packages = PACKAGES
     dtypes = tuple(COMPUTE_TYPES)
 
-    def __init__(self, source: Source, encoder: Any, storage: Any) -> None:
-        super().__init__(source)
-        self._encoder, self._storage = encoder, storage
-
-    @classmethod
-    def prepare(cls, source: Source, dtype: str) -> None:
-        """Convert the weights. Raises ``InputError`` for models that the library does not run."""
-        if source.info.task != "embedding" or source.info.facts.get("pooling") not in ("mean", "cls"):
-            raise InputError("ctranslate2 is compared on embedding models with mean or cls pooling alone")
-        _model(source, dtype)
-
-    @classmethod
-    def load(cls, source: Source, dtype: str, threads: int) -> CTranslate2Peer:
+    def __init__(self, source: Source, dtype: str, threads: int) -> None:
         """Load an encoder that runs one batch at a time, on all threads."""
         import ctranslate2
 
-        encoder = ctranslate2.Encoder(
-            str(_model(source, dtype)),
+        super().__init__(source, dtype, threads)
+        self._storage: Any = ctranslate2.StorageView
+        self._encoder: Any = ctranslate2.Encoder(
+            str(self.convert(source, dtype)),
             device="cpu",
             compute_type=COMPUTE_TYPES[dtype],
             inter_threads=1,
             intra_threads=threads,
         )
-        return cls(source, encoder, ctranslate2.StorageView)
+
+    @classmethod
+    def convert(cls, source: Source, dtype: str) -> Path:
+        """Convert the weights. Raises ``InputError`` for models that the library does not run."""
+        if source.info.task != "embedding" or source.info.facts.get("pooling") not in ("mean", "cls"):
+            raise InputError("ctranslate2 is compared on embedding models with mean or cls pooling alone")
+        return source.converted(dtype, PACKAGES, lambda folder: _convert(source, dtype, folder)) / "model"
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
         """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
@@ -68,11 +64,6 @@ class CTranslate2Peer(Peer):
             return np.asarray(vectors)
 
         return run
-
-
-def _model(source: Source, dtype: str) -> Path:
-    folder = source.converted(dtype, PACKAGES, lambda folder: _convert(source, dtype, folder))
-    return folder / "model"
 
 
 def _convert(source: Source, dtype: str, folder: Path) -> None:

@@ -34,41 +34,33 @@ class OnnxRuntimePeer(Peer):
     packages = PACKAGES
     dtypes = (FP32, INT8)
 
-    def __init__(self, source: Source, session: Any) -> None:
-        super().__init__(source)
-        self._session = session
-        self._inputs = [each.name for each in session.get_inputs()]
-
-    @classmethod
-    def prepare(cls, source: Source, dtype: str) -> None:
-        """Export and fuse the model, and quantize it."""
-        _model(source, dtype)
-
-    @classmethod
-    def load(cls, source: Source, dtype: str, threads: int) -> OnnxRuntimePeer:
+    def __init__(self, source: Source, dtype: str, threads: int) -> None:
         """Load a session that runs one request at a time, on all threads."""
         import onnxruntime
 
+        super().__init__(source, dtype, threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        path = str(_model(source, dtype))
-        return cls(source, onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+        path, providers = str(self.convert(source, dtype)), ["CPUExecutionProvider"]
+        self._session: Any = onnxruntime.InferenceSession(path, options, providers=providers)
+        self._inputs = [each.name for each in self._session.get_inputs()]
+
+    @classmethod
+    def convert(cls, source: Source, dtype: str) -> Path:
+        """Export and fuse the model, and quantize it."""
+        if dtype == FP32:
+            folder = source.converted(dtype, PACKAGES, lambda folder: _export(source, folder))
+        else:
+            fused = cls.convert(source, FP32)
+            folder = source.converted(dtype, PACKAGES, lambda folder: _quantize(fused, folder))
+        return folder / "model.onnx"
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
         """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
         arrays = feed(input_ids, attention_mask)
         inputs = {name: arrays[name] for name in self._inputs}
         return lambda: np.asarray(self._session.run(None, inputs)[0])
-
-
-def _model(source: Source, dtype: str) -> Path:
-    if dtype == FP32:
-        folder = source.converted(dtype, PACKAGES, lambda folder: _export(source, folder))
-    else:
-        fused = _model(source, FP32)
-        folder = source.converted(dtype, PACKAGES, lambda folder: _quantize(fused, folder))
-    return folder / "model.onnx"
 
 
 def _export(source: Source, folder: Path) -> None:

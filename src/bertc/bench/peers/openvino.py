@@ -33,39 +33,40 @@ class OpenVinoPeer(Peer):
     packages = PACKAGES
     dtypes = tuple(PRECISIONS)
 
-    def __init__(self, source: Source, compile_model: Callable[[str], Any]) -> None:
-        super().__init__(source)
-        self._compile = compile_model
-        compiled = compile_model("LATENCY")
+    def __init__(self, source: Source, dtype: str, threads: int) -> None:
+        """Load the model. Raises ``InputError`` where the processor does not run the precision."""
+        import openvino
+
+        super().__init__(source, dtype, threads)
+        self._core, self._precision, self._threads = openvino.Core(), PRECISIONS[dtype], threads
+        self._model = self._core.read_model(self.convert(source, dtype))
+        compiled = self._compile("LATENCY")
         self._request = compiled.create_infer_request()
         self._queue: Any = None
         requirements = str(compiled.get_property("RUNTIME_REQUIREMENTS"))
         self.isa = dict(part.partition("=")[::2] for part in requirements.split(";")).get("isa")
 
     @classmethod
-    def prepare(cls, source: Source, dtype: str) -> None:
-        """Convert the model, and quantize it."""
-        _model(source, dtype)
+    def convert(cls, source: Source, dtype: str) -> Path:
+        """Convert the model, and quantize it; the precision hint alone makes bf16."""
+        if dtype != INT8:
+            folder = source.converted(FP32, PACKAGES, lambda folder: _convert(source, folder))
+        else:
+            plain, texts = cls.convert(source, FP32), evenly(source.calibration, CALIBRATION_TEXTS)
+            folder = source.converted(
+                dtype, PACKAGES, lambda folder: _quantize(source, texts, plain, folder), *texts
+            )
+        return folder / "model.xml"
 
-    @classmethod
-    def load(cls, source: Source, dtype: str, threads: int) -> OpenVinoPeer:
-        """Load the model. Raises ``InputError`` where the processor does not run the precision."""
-        import openvino
-
-        core, precision = openvino.Core(), PRECISIONS[dtype]
-        model = core.read_model(_model(source, dtype))
-
-        def compile_model(hint: str) -> Any:
-            options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": hint}
-            if precision is not None:
-                options["INFERENCE_PRECISION_HINT"] = precision
-            compiled = core.compile_model(model, "CPU", options)
-            used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-            if precision not in (None, used):
-                raise InputError(f"openvino runs in {used} on this processor, not in {precision}")
-            return compiled
-
-        return cls(source, compile_model)
+    def _compile(self, hint: str) -> Any:
+        options = {"INFERENCE_NUM_THREADS": self._threads, "PERFORMANCE_HINT": hint}
+        if self._precision is not None:
+            options["INFERENCE_PRECISION_HINT"] = self._precision
+        compiled = self._core.compile_model(self._model, "CPU", options)
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if self._precision not in (None, used):
+            raise InputError(f"openvino runs in {used} on this processor, not in {self._precision}")
+        return compiled
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
         """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""
@@ -92,18 +93,6 @@ class OpenVinoPeer(Peer):
             self._queue.start_async(feed(ids, mask), index)
         self._queue.wait_all()
         return results
-
-
-def _model(source: Source, dtype: str) -> Path:
-    if dtype != INT8:  # the precision hint alone makes bf16
-        folder = source.converted(FP32, PACKAGES, lambda folder: _convert(source, folder))
-    else:
-        plain = _model(source, FP32)
-        texts = evenly(source.calibration, CALIBRATION_TEXTS)
-        folder = source.converted(
-            dtype, PACKAGES, lambda folder: _quantize(source, texts, plain, folder), *texts
-        )
-    return folder / "model.xml"
 
 
 def _convert(source: Source, folder: Path) -> None:

@@ -47,7 +47,8 @@ class Source:
 
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
         tokenizer.no_padding()
-        tokenizer.enable_truncation(self.info.max_seq_length)
+        side = (tokenizer.truncation or {}).get("direction", "right")
+        tokenizer.enable_truncation(self.info.max_seq_length, direction=side)
         return tokenizer
 
     def converted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,23 +24,21 @@ class TransformersPeer(Peer):
     packages = ("transformers", "torch")
     dtypes = tuple(TORCH_DTYPES)
 
-    def __init__(self, source: Source, model: Any, torch: Any) -> None:
-        super().__init__(source)
-        self._model, self._torch = model, torch
+    def __init__(self, source: Source, dtype: str, threads: int) -> None:
+        """Load the model; PyTorch then has ``threads`` threads in this process."""
+        import torch
+
+        super().__init__(source, dtype, threads)
+        torch.set_num_threads(threads)
+        self._torch: Any = torch
+        self._model = build(source.checkpoint, source.info, dtype=TORCH_DTYPES[dtype])
         self.version = f"{self.version} (torch {torch.__version__})"
         self.isa = torch.backends.cpu.get_cpu_capability()
 
     @classmethod
-    def prepare(cls, source: Source, dtype: str) -> None:
-        """Do nothing: there is nothing to convert."""
-
-    @classmethod
-    def load(cls, source: Source, dtype: str, threads: int) -> TransformersPeer:
-        """Load the model; PyTorch then has ``threads`` threads in this process."""
-        import torch
-
-        torch.set_num_threads(threads)
-        return cls(source, build(source.checkpoint, source.info, dtype=TORCH_DTYPES[dtype]), torch)
+    def convert(cls, source: Source, dtype: str) -> Path:  # noqa: ARG003
+        """Return the checkpoint itself: there is nothing to convert."""
+        return source.checkpoint
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
         """Prepare arrays as :meth:`bertc.bench.engine.Engine.bind` says."""

@@ -1,0 +1,200 @@
+"""Compiles real checkpoints to fp32 and int8, scores both, and writes docs/models.md.
+
+``python benchmarks/real_models.py --shared ../shared`` takes the models and data that are described there.
+The figures are kept in ``benchmarks/results/models.json``: ``--docs`` writes the page from them alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from markdown_tables import table
+from minilm import NAME, ROOT, model_folder
+
+import bertc
+from bertc.architectures import FAMILIES
+from bertc.frontends.model_class import supported_classes
+from bertc.heads import HEADS
+from bertc.runtime.machine import processor_name
+
+RESULTS = ROOT / "benchmarks" / "results" / "models.json"
+PAGE = ROOT / "docs" / "models.md"
+DTYPES = ("fp32", "int8")
+TEST_ARTICLES = 12
+"""The articles at the end of XQuAD that the question answerer was not trained on."""
+
+
+@dataclass(frozen=True)
+class RealModel:
+    """A checkpoint, and what it is scored on."""
+
+    name: str
+    folder: Callable[[Path, Path], Path]
+    """From the shared folder and a temporary one to the checkpoint."""
+    evaluator: str
+    """The module below ``bertc.evaluation``."""
+    data: Callable[[Path, Path], Path]
+    metric: str
+
+
+def _assembled(name: str) -> Callable[[Path, Path], Path]:
+    def assemble(shared: Path, temporary: Path) -> Path:
+        folder = temporary / name
+        script = shared / "models" / "assemble.py"
+        subprocess.run([sys.executable, str(script), name, str(folder)], check=True)
+        return folder
+
+    return assemble
+
+
+def _xquad(shared: Path, temporary: Path) -> Path:
+    whole = json.loads((shared / "data" / "xquad" / "xquad.en.json").read_text("utf-8"))
+    path = temporary / "xquad-test.json"
+    path.write_text(json.dumps({**whole, "data": whole["data"][-TEST_ARTICLES:]}), "utf-8")
+    return path
+
+
+def _file(name: str) -> Callable[[Path, Path], Path]:
+    return lambda shared, _: shared / name
+
+
+MODELS = (
+    RealModel(NAME, lambda *_: model_folder(), "sts", _file("data/stsbenchmark/sts-test.csv"), "spearman"),
+    RealModel(
+        "sst2-minilm-l6",
+        _file("models/sst2-minilm-l6"),
+        "classification",
+        _file("data/sst2/dev.tsv"),
+        "accuracy",
+    ),
+    RealModel(
+        "ner-zh-small", _file("models/ner-zh-small"), "ner", _file("data/peoples_daily/test.txt"), "f1"
+    ),
+    RealModel("qa-minilm-l6", _assembled("qa-minilm-l6"), "question_answering", _xquad, "f1"),
+    RealModel(
+        "ce-minilm-l6",
+        _assembled("ce-minilm-l6"),
+        "sts",
+        _file("data/stsbenchmark/sts-test.csv"),
+        "spearman",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one model in one dtype."""
+
+    model: str
+    architecture: str
+    task: str
+    dtype: str
+    megabytes: float
+    metric: str
+    score: float
+    samples: int
+    tokens: int
+    certificate: str
+
+
+def measure(model: RealModel, shared: Path, temporary: Path) -> list[Row]:
+    """Compile and score a model in every dtype."""
+    source, data = model.folder(shared, temporary), model.data(shared, temporary)
+    evaluator: Any = importlib.import_module(f"bertc.evaluation.{model.evaluator}")
+    rows = []
+    for dtype in DTYPES:
+        artifact = bertc.compile(source, temporary / f"{model.name}.{dtype}.bertc", dtype=dtype)
+        encoder = bertc.load(artifact.path)
+        result = evaluator.evaluate(encoder, data)
+        row = Row(
+            model=model.name,
+            architecture=encoder.info.architecture,
+            task=encoder.info.task,
+            dtype=dtype,
+            megabytes=artifact.size / 1e6,
+            metric=model.metric,
+            score=result.metrics[model.metric],
+            samples=result.counts["samples"],
+            tokens=result.counts["tokens"],
+            certificate=artifact.certificate.summary,
+        )
+        sys.stderr.write(f"{row}\n")
+        rows.append(row)
+    return rows
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return docs/models.md: what the registry has, and what was measured."""
+    stems = {stem: family for family in FAMILIES for stem in family.matches.values()}
+    names = {each.name for each in supported_classes()}
+    matrix = [
+        [f"`{head.suffix}`", *("yes" if stem + head.suffix in names else "-" for stem in stems)]
+        for head in HEADS.values()
+        if head.suffix
+    ]
+    folders = [f"`{head.name}`" for head in HEADS.values() if not head.suffix]
+    rows = [
+        [
+            row["model"],
+            f"`{row['architecture']}`",
+            row["dtype"],
+            f"{row['megabytes']:.1f}",
+            f"{row['metric']} {row['score']:.2f}",
+            f"{row['samples']:,} samples, {row['tokens']:,} tokens",
+            row["certificate"],
+        ]
+        for row in results["rows"]
+    ]
+    heading = ["model", "class", "dtype", "MB", "score x 100", "on", "certificate"]
+    lines = [
+        "# Models",
+        "",
+        "Made by `benchmarks/real_models.py`; do not edit by hand.",
+        "",
+        "## Families and heads",
+        "A class of `transformers` is a family's name with a head's ending. `task=` chooses another head",
+        "than that which a checkpoint was saved with.",
+        "",
+        *table(["ending of the class", *(f"`{stem}`" for stem in stems)], matrix),
+        "",
+        "Folders of sentence-transformers and PyLate make an embedding model, or one for "
+        f"{' or '.join(folders)}.",
+        "",
+        "## Real checkpoints",
+        f"Compiled and scored on {results['processor']}, Python {results['python']}. all-MiniLM-L6-v2 is",
+        "published; the others are small, trained to measure what compiling changes.",
+        "",
+        *table(heading, rows),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what is there, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--docs", action="store_true", help="only write the page anew")
+    arguments = parser.parse_args()
+    if not arguments.docs:
+        rows = []
+        with tempfile.TemporaryDirectory() as folder:
+            for model in MODELS:
+                rows += [asdict(row) for row in measure(model, arguments.shared, Path(folder))]
+        results = {"processor": processor_name(), "python": platform.python_version(), "rows": rows}
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    PAGE.write_text(page(json.loads(RESULTS.read_text("utf-8"))), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

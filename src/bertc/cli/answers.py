@@ -1,0 +1,220 @@
+"""``bertc run`` and its named forms: classify, tag, answer, rerank, fill-mask. Answers are JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertc.cli.console import Model, Threads
+from bertc.cli.rows import (
+    AnswerFile,
+    Ask,
+    Column,
+    InputFormat,
+    PairColumn,
+    Source,
+    Texts,
+    answer_all,
+    open_answers,
+    records_of,
+)
+
+if TYPE_CHECKING:
+    from bertc.encoder import Encoder
+    from bertc.files.texts import Record
+
+TopK = Annotated[int | None, typer.Option(min=1, help="How many answers for each text, best first.")]
+
+
+def classify(
+    model: Model,
+    texts: Texts = None,
+    source: Source = None,
+    input_format: InputFormat = None,
+    output: AnswerFile = None,
+    column: Column = "text",
+    pair_column: PairColumn = None,
+    top_k: TopK = 1,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="A candidate label, for a model of natural language inference."),
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Classify texts or pairs of texts."""
+    records = records_of(texts, source, input_format, column, pair_column)
+    encoder = _load(model, threads)
+    method = encoder.classify  # fails here for a model of another task
+    options: dict[str, Any] = {"candidate_labels": labels} if labels else {"top_k": top_k}
+    _answer(encoder, records, lambda part: method(_items(part), **options), output, source)
+
+
+def tag(
+    model: Model,
+    texts: Texts = None,
+    source: Source = None,
+    input_format: InputFormat = None,
+    output: AnswerFile = None,
+    column: Column = "text",
+    aggregation_strategy: Annotated[
+        str, typer.Option(help="How tokens are joined: none, simple, first, average or max.")
+    ] = "simple",
+    threads: Threads = None,
+) -> None:
+    """Find named entities, or whatever else a model labels tokens by."""
+    records = records_of(texts, source, input_format, column)
+    encoder = _load(model, threads)
+    method = encoder.tag
+    _answer(
+        encoder,
+        records,
+        lambda part: method(_items(part), aggregation_strategy=aggregation_strategy),
+        output,
+        source,
+    )
+
+
+def fill_mask(
+    model: Model,
+    texts: Texts = None,
+    source: Source = None,
+    input_format: InputFormat = None,
+    output: AnswerFile = None,
+    column: Column = "text",
+    top_k: TopK = 5,
+    targets: Annotated[
+        list[str] | None, typer.Option("--target", help="A word that may stand there; default: any.")
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Fill in masked words."""
+    records = records_of(texts, source, input_format, column)
+    encoder = _load(model, threads)
+    method = encoder.fill_mask
+    _answer(
+        encoder,
+        records,
+        lambda part: method(_items(part), top_k=top_k, targets=targets or None),
+        output,
+        source,
+    )
+
+
+def answer(
+    model: Model,
+    question: Annotated[str | None, typer.Option("--question", "-q", help="A question.")] = None,
+    context: Annotated[str | None, typer.Option("--context", "-c", help="The text that answers it.")] = None,
+    source: Source = None,
+    input_format: InputFormat = None,
+    output: AnswerFile = None,
+    question_column: Annotated[str, typer.Option(help="Where files have the question.")] = "question",
+    context_column: Annotated[str, typer.Option(help="Where they have the text.")] = "context",
+    top_k: Annotated[int, typer.Option(min=1, help="How many answers, best first.")] = 1,
+    handle_impossible_answer: Annotated[
+        bool, typer.Option("--handle-impossible-answer", help="The answer may be that there is none.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Answer questions by texts that hold the answers."""
+    from bertc.files.texts import Record
+
+    if (question is None) != (context is None) or (question is None) == (source is None):
+        raise typer.BadParameter("give --question and --context, or a file with --input")
+    if question is not None:
+        records = iter([Record(0, question, context)])
+    else:
+        records = records_of(None, source, input_format, question_column, context_column)
+    encoder = _load(model, threads)
+    method = encoder.answer
+    _answer(
+        encoder,
+        records,
+        lambda part: method(
+            [each.text for each in part],
+            [each.pair or "" for each in part],
+            top_k=top_k,
+            handle_impossible_answer=handle_impossible_answer,
+        ),
+        output,
+        source,
+    )
+
+
+def rerank(
+    model: Model,
+    documents: Annotated[list[str] | None, typer.Argument(metavar="DOCUMENT", help="What to rank.")] = None,
+    *,
+    query: Annotated[str, typer.Option("--query", "-q", help="What the documents shall answer.")],
+    source: Source = None,
+    input_format: InputFormat = None,
+    output: AnswerFile = None,
+    column: Column = "text",
+    top_k: TopK = None,
+    threads: Threads = None,
+) -> None:
+    """Rank documents by how well they answer a query, the best first."""
+    records = list(records_of(documents, source, input_format, column))
+    encoder = _load(model, threads)
+    ranking = encoder.rank(query, [each.text for each in records], top_k=top_k)
+    with open_answers(output) as write:
+        write([records[each["corpus_id"]] for each in ranking], [each["score"] for each in ranking])
+
+
+def run(
+    model: Model,
+    texts: Texts = None,
+    source: Source = None,
+    input_format: InputFormat = None,
+    output: AnswerFile = None,
+    column: Column = "text",
+    pair_column: PairColumn = None,
+    threads: Threads = None,
+) -> None:
+    """Do what the model is for, by its main method; the named forms have its options."""
+    records = records_of(texts, source, input_format, column, pair_column)
+    encoder = _load(model, threads)
+    _answer(encoder, records, _main_method(encoder), output, source)
+
+
+def _main_method(encoder: Encoder) -> Ask:
+    """Return the main method of a model's task, as a function of records."""
+    from bertc.task_table import TASKS
+
+    name = TASKS[encoder.info.task].methods[0]
+    method: Callable[..., Any] = getattr(encoder, name)
+    if name in _OF_PAIRS:
+        return lambda part: method([each.text for each in part], [each.pair or "" for each in part])
+    if name in _VECTORS:
+        return lambda part: [_plain(each) for each in method(_items(part))]
+    return lambda part: method(_items(part))
+
+
+_OF_PAIRS = ("answer", "next_sentence")
+_VECTORS = ("encode", "encode_tokens", "encode_sparse")
+
+
+def _plain(vector: Any) -> Any:
+    """Return a vector as JSON has it: lists, or for a sparse row its numbers by column."""
+    if hasattr(vector, "tocoo"):
+        row = vector.tocoo()
+        return {str(column): float(value) for column, value in zip(row.coords[-1], row.data, strict=True)}
+    return vector.tolist()
+
+
+def _load(model: str, threads: int | None) -> Encoder:
+    from bertc.loading import load
+
+    return load(model, num_threads=threads)
+
+
+def _items(part: list[Record]) -> list[Any]:
+    return [each.text if each.pair is None else (each.text, each.pair) for each in part]
+
+
+def _answer(
+    encoder: Encoder, records: Iterator[Record], ask: Ask, output: AnswerFile, source: str | None
+) -> None:
+    with open_answers(output) as write:
+        answer_all(ask, records, write, output, encoder.info.task, show_progress=source is not None)
