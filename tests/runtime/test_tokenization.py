@@ -91,6 +91,42 @@ def test_long_pair_is_counted(tokenizer: Tokenizer) -> None:
     assert len(batch.packed.inputs["input_ids"]) == LIMIT
 
 
+@pytest.mark.parametrize("stride", [0, 1, 13])
+def test_chunks_overlap_as_the_library_cuts_them(tokenizer: Tokenizer, stride: int) -> None:
+    native = make_tokenizer()
+    native.enable_truncation(LIMIT, stride=stride)
+    for item in ("", "the cat", "the cat plays " * 20, ["doging", "cat"] * 20):
+        whole = native.encode(item, is_pretokenized=isinstance(item, list))
+        batch, owners = tokenizer.chunks([item], stride=stride)
+        for found, expected in zip(batch.encodings, [whole, *whole.overflowing], strict=True):
+            assert (found.ids, found.offsets, found.word_ids, found.special_tokens_mask) == (
+                expected.ids,
+                expected.offsets,
+                expected.word_ids,
+                expected.special_tokens_mask,
+            )
+        assert owners == [0] * len(batch.encodings)
+
+
+@pytest.mark.parametrize("stride", [-1, 14])
+def test_an_overlap_leaves_room_for_a_token(tokenizer: Tokenizer, stride: int) -> None:
+    with pytest.raises(InputError, match=f"stride is {stride}: expected 0 to 13"):
+        tokenizer.chunks(["cat"], stride=stride)
+
+
+def test_the_second_text_can_be_kept_whole(tokenizer: Tokenizer) -> None:
+    native = make_tokenizer()
+    native.enable_truncation(LIMIT, strategy="only_first")
+    pairs = [("cat " * n, "dog " * m) for n in (0, 1, 5, 30, 3000) for m in (0, 1, 6, 12)]
+    batch = tokenizer(pairs, keep_second=True)
+    assert [each.ids for each in batch.encodings] == [native.encode(*pair).ids for pair in pairs]
+    assert batch.truncated == sum(len(a.split()) + len(b.split()) > 13 for a, b in pairs)
+    assert tokenizer([("", "dog " * 13)], keep_second=True).truncated == 0
+    for second in ("dog " * 13, "dog " * 5000):
+        with pytest.raises(InputError, match="leaves no room for the first one in 13"):
+            tokenizer([("cat", second)], keep_second=True)
+
+
 def test_chunks_lose_no_token(tokenizer: Tokenizer) -> None:
     words = ["dog"] * (2 * (LIMIT - 2) + 3)
     batch, owners = tokenizer.chunks([["cat"], words])

@@ -23,6 +23,7 @@ from bertc.frontends.huggingface import import_model
 from bertc.lowering.lower import lower
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
+from tests.support.multilingual import SENTENCES
 from tests.support.tiny_models import make_tokenizer, write_json
 
 SMALL: Mapping[str, Any] = {
@@ -107,3 +108,26 @@ def load_transformers(path: Path, class_name: str) -> tuple[Any, Any]:
     types = ["token_type_ids"] if model.config.type_vocab_size > 1 else []
     tokenizer.model_input_names = ["input_ids", "attention_mask", *types]
     return model, tokenizer
+
+
+def save_with_tokenizer(path: Path, class_name: str, **config: Any) -> Path:
+    """Save a model of a BERT or RoBERTa class with the tokenizer of its family, as a pipeline loads it."""
+    bert = class_name.startswith("Bert")
+    tokenizer = make_tokenizer(300) if bert else byte_level_tokenizer(SENTENCES, 500)
+    settings = {"vocab_size": tokenizer.get_vocab_size(), **config}
+    save_checkpoint(path, class_name, tokenizer=tokenizer, **settings)
+    names = ("pad", "unk", "cls", "sep", "mask")
+    tokens = [f"[{name.upper()}]" for name in names] if bert else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    special = {f"{name}_token": token for name, token in zip(names, tokens, strict=True)}
+    limit = config.get("max_position_embeddings", SMALL["max_position_embeddings"]) - (0 if bert else 2)
+    types = ["token_type_ids"] if bert else []
+    write_json(
+        path / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": limit,
+            "model_input_names": ["input_ids", "attention_mask", *types],
+            **special,
+        },
+    )
+    return path

@@ -12,9 +12,7 @@ import pytest
 
 import bertc
 from tests.support.artifacts import Artifacts
-from tests.support.hf_checkpoints import SMALL, byte_level_tokenizer, save_checkpoint
-from tests.support.multilingual import SENTENCES
-from tests.support.tiny_models import make_tokenizer, write_json
+from tests.support.hf_checkpoints import save_with_tokenizer
 
 FAMILIES = ("Bert", "Roberta")
 TOLERANCE = 1e-4
@@ -33,22 +31,6 @@ def pipeline_and_model(
     folder: Path = artifacts.derived(name, save)
     theirs = transformers.pipeline(task, model=str(folder), dtype=torch.float32, device="cpu")
     return theirs, bertc.load(artifacts.compile(folder, "fp32"))
-
-
-def save_with_tokenizer(path: Path, class_name: str, **config: Any) -> Path:
-    """Save a model of a BERT or RoBERTa class with the tokenizer of its family, as a pipeline loads it."""
-    bert = class_name.startswith("Bert")
-    tokenizer = make_tokenizer(300) if bert else byte_level_tokenizer(SENTENCES)
-    size = tokenizer.get_vocab_size()
-    save_checkpoint(path, class_name, tokenizer=tokenizer, **{"vocab_size": size, **config})
-    names = ("pad", "unk", "cls", "sep", "mask")
-    tokens = [f"[{name.upper()}]" for name in names] if bert else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
-    special = {f"{name}_token": token for name, token in zip(names, tokens, strict=True)}
-    limit = config.get("max_position_embeddings", SMALL["max_position_embeddings"]) - (0 if bert else 2)
-    inputs = ["input_ids", *(["token_type_ids"] if bert else []), "attention_mask"]
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs, **special}
-    write_json(path / "tokenizer_config.json", {**settings, "model_max_length": limit})
-    return path
 
 
 @contextmanager

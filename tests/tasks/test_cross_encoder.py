@@ -15,8 +15,9 @@ import bertc
 from bertc.errors import CheckpointError, InputError
 from bertc.frontends.huggingface import import_model
 from tests.support.artifacts import Artifacts
+from tests.support.hf_checkpoints import save_with_tokenizer
 from tests.support.multilingual import SENTENCES, TEXTS
-from tests.support.pipelines import quiet_on_one_thread, save_with_tokenizer
+from tests.support.pipelines import quiet_on_one_thread
 from tests.support.tiny_models import write_json
 
 pytestmark = [pytest.mark.native, pytest.mark.filterwarnings("ignore:a text has more than")]

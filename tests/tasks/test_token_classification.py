@@ -225,3 +225,12 @@ def test_a_stride_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         tagger.tag("john", stride=stride, aggregation_strategy=strategy)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 5}, {"aggregation_strategy": "average"}])
+def test_a_long_text_has_the_same_entities_in_any_batch(
+    tagger: bertc.Tagger, options: dict[str, Any]
+) -> None:
+    texts = ["john smith is in paris " * n for n in (1, 40, 7, 90, 13)]
+    every = {**options, "ignore_labels": ()}
+    assert tagger.tag(texts, **every) == [tagger.tag(text, **every) for text in texts]
