@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import Artifacts
+from tests.support.module_checkpoints import make_module_checkpoint
 
 Attack = Callable[..., dict[str, str]]
 
@@ -25,8 +26,11 @@ def checkpoint(artifacts: Artifacts) -> Path:
     return artifacts.tiny_checkpoint()
 
 
-@pytest.fixture(scope="session", params=VARIANTS)
+@pytest.fixture(scope="session", params=[*VARIANTS, "modules"])
 def artifact(request: pytest.FixtureRequest, artifacts: Artifacts) -> Path:
+    """A model of each task, and one with every pooling and module that sentence-transformers has."""
+    if request.param == "modules":
+        return artifacts.compile(artifacts.derived("all-modules", make_module_checkpoint), "int8")
     return artifacts.tiny(VARIANTS[request.param], request.param)
 
 
