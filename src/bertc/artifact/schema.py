@@ -20,7 +20,9 @@ from bertc.task_table import TASKS
 FORMAT_VERSION = 2
 """The version of the file format: raised when a reader of the old version could not run the new file."""
 
-FEATURES = frozenset({"concat", "embed.first_position", "embed.task_type", "select_rows"})
+FEATURES = frozenset(
+    {"attention.attended", "concat", "embed.first_position", "embed.task_type", "pool.pooled", "select_rows"}
+)
 """What the format gained since its version was set: ops, and operands and attributes of ops as ``OP.NAME``.
 A file lists those that it uses, so that a reader can name the one that it lacks."""
 

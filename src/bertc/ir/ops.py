@@ -26,6 +26,8 @@ _ANY = frozenset({"imported", "fused", "typed"})
 _X = (Operand("x"),)
 _CU_SEQLENS = Operand("cu_seqlens")
 _STATIC = Operand("static", "vector", optional=True)
+_ATTENDED = Operand("attended", optional=True, has_default=True)
+_POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
 _ROUNDING = (*_VECTORS, _STATIC)
@@ -145,11 +147,12 @@ OPS: Mapping[str, Op] = {
         Op(
             "attention",
             _ANY,
-            (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC),
+            (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC, _ATTENDED),
             rules.attention,
             reference.attention,
             _ATTENTION,
             defaults={"compute_dtype": "f32", "out_dtype": "f32"},
+            features=("attended",),
             work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
             forms={"bf16": "attention", "int8": "attention"},
             compared=True,
@@ -170,7 +173,15 @@ OPS: Mapping[str, Op] = {
             outputs=("q", "scale", "zero_point"),
         ),
         Op("cast_bf16", _TYPED, _X, rules.cast_bf16, formulas.round_to_bf16),
-        Op("pool", _ANY, (*_X, _CU_SEQLENS), rules.pool, reference.pool, {"mode": POOLING_MODES}),
+        Op(
+            "pool",
+            _ANY,
+            (*_X, _CU_SEQLENS, _POOLED),
+            rules.pool,
+            reference.pool,
+            {"mode": POOLING_MODES},
+            features=("pooled",),
+        ),
         Op(
             "select_rows",
             _ANY,
