@@ -69,7 +69,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="embedding",
                 encoder="embedding.Embedder",
-                methods=("encode",),
+                methods=("encode", "encode_query", "encode_document", "similarity"),
                 output="sentence_embedding",
                 rows="sequences",
                 compares="vectors",
@@ -150,7 +150,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="sparse",
                 encoder="sparse.SparseEmbedder",
-                methods=("encode_sparse",),
+                methods=("encode_sparse", "encode_query", "encode_document", "similarity"),
                 output="sparse_embedding",
                 rows="sequences",
                 compares="vectors",
@@ -159,7 +159,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="late_interaction",
                 encoder="late_interaction.TokenEmbedder",
-                methods=("encode_tokens",),
+                methods=("encode_tokens", "encode_query", "encode_document", "maxsim"),
                 output="token_embeddings",
                 rows="tokens",
                 compares="vectors",

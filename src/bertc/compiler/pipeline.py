@@ -29,6 +29,7 @@ from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
+from bertc.compiler.vector_ranges import with_ranges
 from bertc.errors import RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
@@ -146,10 +147,12 @@ def run_pipeline(
     certificate = dataclasses.replace(
         certificate,
         budget=within_budget.outcome,
-        notes=(*within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
+        notes=(*model.notes, *within_budget.notes, *calibration_notes(statistics), *notes(quantized)),
         methods=describe(quantized, chosen),
         **calibration_facts(statistics, quantized.plans),
     )
+    info = step("measure ranges of vectors", lambda: with_ranges(model.info, quantized.graph, data, target))
+    model = dataclasses.replace(model, info=info)
     manifest = _manifest(model, executable, chosen, certificate)
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
@@ -240,4 +243,6 @@ def _manifest(
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    return Manifest(model.info, executable.program, recipe.to_dict(), certificate.to_json_value(), provenance)
+    features = sorted({*executable.program.features, *model.info.embedding.features})
+    program = dataclasses.replace(executable.program, features=tuple(features))
+    return Manifest(model.info, program, recipe.to_dict(), certificate.to_json_value(), provenance)

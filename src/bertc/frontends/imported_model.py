@@ -21,3 +21,5 @@ class ImportedModel:
     """The tokenizer's minified JSON, without padding and truncation: packing and sessions do their work."""
     source: Mapping[str, Any]
     """The provenance: ``name``, ``files`` (relative path -> SHA-256), and ``revision`` if known."""
+    notes: tuple[str, ...] = ()
+    """What was assumed, or left out, for the certificate."""

@@ -11,8 +11,10 @@ from bertc.errors import CheckpointError
 from bertc.frontends.checkpoint import StoredTensor, read_tensors
 from bertc.frontends.folder import CheckpointFolder
 from bertc.heads import SentenceModule
+from bertc.heads.head import MEAN_POOLING
 
 MODULES = "modules.json"
+CONFIG = "config_sentence_transformers.json"
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "pooler")
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -45,6 +47,8 @@ class SentenceModules:
     """The name of the head that they make of the transformer (``bertc.heads``)."""
     modules: tuple[SentenceModule, ...]
     """What follows the transformer."""
+    mask: Mapping[str, Any]
+    """The config of a MultiVectorMask; empty if there is none, or it says nothing."""
     tensors: Mapping[str, StoredTensor]
     """The tensors of those that have some, by their names in the graph."""
 
@@ -61,10 +65,17 @@ def read_modules(folder: CheckpointFolder) -> SentenceModules | None:
         raise CheckpointError(
             f"{folder.path / MODULES}: the first module is {_kind(first) or 'missing'}, not a Transformer"
         )
-    _refuse_default_prompt(folder)
+    config = folder.read_json_if_there(CONFIG)
+    pylate = is_pylate(config)
+    token_level = pylate or config.get("model_type") == "MultiVectorEncoder"
+    values = _Values("token_embeddings" if token_level else "sentence_embedding")
     tensors: dict[str, StoredTensor] = {}
-    modules = []
+    modules: list[SentenceModule] = []
+    mask: dict[str, Any] = {}
     for entry in others:
+        if _kind(entry) == "MultiVectorMask":
+            mask = folder.read_json_if_there(f"{_path(entry)}config.json")
+            continue
         read = _READERS.get(_kind(entry))
         if read is None:
             raise CheckpointError(
@@ -72,11 +83,51 @@ def read_modules(folder: CheckpointFolder) -> SentenceModules | None:
                 f"{', '.join(('Transformer', *_READERS))}"
             )
         module = read(folder, _path(entry), tensors)
-        modules += [] if module is None else [module]
-    return SentenceModules(_path(first), _head(folder, modules), tuple(modules), MappingProxyType(tensors))
+        if module is not None and values.reads(folder, _path(entry), module):
+            modules.append(module)
+    if pylate:  # it normalizes without a module
+        modules.append(SentenceModule("normalize"))
+    head = "late_interaction" if token_level else _head(folder, modules)
+    return SentenceModules(_path(first), head, tuple(modules), mask, MappingProxyType(tensors))
 
 
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
+
+
+def is_pylate(config: Mapping[str, Any]) -> bool:
+    """Return whether config_sentence_transformers.json is one that PyLate wrote."""
+    model_type = config.get("model_type")
+    return model_type == "ColBERT" or (model_type != "MultiVectorEncoder" and "query_prefix" in config)
+
+
+class _Values:
+    """Follows the values that modules read and write by name, of which a graph has one at a time."""
+
+    def __init__(self, unnamed: str) -> None:
+        """``unnamed`` is what a Dense module reads that does not say it."""
+        self._unnamed = unnamed
+        self._pooled = False
+
+    def reads(self, folder: CheckpointFolder, path: str, module: SentenceModule) -> bool:
+        """Return whether the module changes what the model returns. Raises ``CheckpointError``."""
+        if module.kind == "pooling":
+            self._pooled = True
+        if module.kind not in ("dense", "normalize"):
+            return True
+        config = folder.read_json_if_there(f"{path}config.json")
+        read = config.get("module_input_name") or (
+            self._unnamed if module.kind == "dense" else "sentence_embedding"
+        )
+        written = config.get("module_output_name") or read
+        now = "sentence_embedding" if self._pooled else "token_embeddings"
+        if (read, written) == (now, now):
+            return True
+        if module.kind == "normalize" and {read, written} <= {"sentence_embedding", "token_embeddings"}:
+            return False
+        raise CheckpointError(
+            f"{folder.path / path}config.json: a module that reads {read!r} and writes {written!r} is not "
+            f"supported here, where the model has {now!r} alone"
+        )
 
 
 def _kind(entry: Mapping[str, Any]) -> str:
@@ -116,7 +167,7 @@ def _read_pooling(folder: CheckpointFolder, path: str, _: dict[str, StoredTensor
             f"{where}: pooling mode {unknown[0] if unknown else None!r} is not supported, only "
             f"{', '.join(_POOLINGS)}"
         )
-    return SentenceModule("pooling", tuple(modes))
+    return SentenceModule("pooling", tuple(modes), include_prompt=config.get("include_prompt") is not False)
 
 
 def _read_dense(folder: CheckpointFolder, path: str, tensors: dict[str, StoredTensor]) -> SentenceModule:
@@ -186,14 +237,33 @@ _READERS: Mapping[str, Callable[[CheckpointFolder, str, dict[str, StoredTensor]]
 """The reader of each class of module after the transformer; one that has tensors adds them to those given."""
 
 
-def _refuse_default_prompt(folder: CheckpointFolder) -> None:
-    file = "config_sentence_transformers.json"
-    prompt = folder.read_json_if_there(file).get("default_prompt_name")
-    if prompt:
-        raise CheckpointError(
-            f"{folder.path / file}: a default prompt ({prompt!r}) is not supported. Set "
-            "default_prompt_name to null and put the prompt before your texts"
-        )
+_ASSUMED: Mapping[str, tuple[tuple[SentenceModule, ...], str]] = MappingProxyType(
+    {
+        "embedding": (MEAN_POOLING, "the mean over all tokens was taken for a sentence's vector"),
+        "sparse": ((SentenceModule("splade", ("max",)),), "SPLADE's max of log(1 + relu) was taken"),
+        "late_interaction": (
+            (SentenceModule("normalize"),),
+            "hidden states were taken, divided by their lengths",
+        ),
+    }
+)
+"""What sentence-transformers puts on a checkpoint without modules, by head, and a sentence about it."""
+
+
+EMBEDDING_HEADS = tuple(_ASSUMED)
+
+
+def assumed_modules(head: str) -> tuple[SentenceModule, ...]:
+    """Return the modules of a checkpoint that has none for the head."""
+    return _ASSUMED[head][0] if head in _ASSUMED else MEAN_POOLING
+
+
+def assumptions(head: str, architectures: Any) -> tuple[str, ...]:
+    """Return a sentence about them for the certificate, if they make a difference."""
+    if head not in _ASSUMED:
+        return ()
+    saved = ", ".join(map(str, architectures)) if isinstance(architectures, list) else "a model"
+    return (f"the checkpoint ({saved}) does not say how to make vectors: {_ASSUMED[head][1]}",)
 
 
 def max_seq_length(

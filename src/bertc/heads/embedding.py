@@ -27,7 +27,7 @@ def append_modules(
     for index, module in enumerate(modules):
         name = f"sentence.{module.kind}" if module not in modules[:index] else f"sentence.{index}"
         if module.kind == "pooling":
-            value = _pool(builder, name, value, module.modes, pooler_output)
+            value = _pool(builder, name, value, module, pooler_output)
         elif module.kind == "dense":
             value = _dense(builder, value, module)
         elif module.kind == "layer_norm":
@@ -49,11 +49,12 @@ def _dense(builder: ModelBuilder, x: str, module: SentenceModule) -> str:
     return builder.add(f"{name}add", out, added)
 
 
-def _pool(builder: ModelBuilder, name: str, hidden: str, modes: tuple[str, ...], pooler_output: str) -> str:
+def _pool(builder: ModelBuilder, name: str, hidden: str, module: SentenceModule, pooler_output: str) -> str:
+    modes, partial = module.modes, not module.include_prompt
     first, *others = (
         pooler_output
         if mode == "pooler"
-        else builder.pool(name if len(modes) == 1 else f"{name}.{mode}", hidden, mode)
+        else builder.pool(name if len(modes) == 1 else f"{name}.{mode}", hidden, mode, partial=partial)
         for mode in modes
     )
     for mode, other in zip(modes[1:], others, strict=True):

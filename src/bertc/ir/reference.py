@@ -249,8 +249,10 @@ def attention(
     for start, stop in itertools.pairwise(cu_seqlens):
         end = stop if attended is None else start + (_count_leading(attended[start:stop], 1) or stop - start)
         bounds = (slice(start, stop), slice(start, end), slice(start, end))
-        parts = ((m[rows].reshape(shape)) for m, rows in zip((queries, keys, values), bounds, strict=True))
-        q, k, v = (part.transpose(1, 0, 2) for part in parts)
+        q, k, v = (
+            each[rows].reshape(shape).transpose(1, 0, 2)
+            for each, rows in zip((queries, keys, values), bounds, strict=True)
+        )
         scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
@@ -290,8 +292,8 @@ POOLINGS: dict[str, Callable[[Array, int], Array]] = {
     "mean_sqrt_len_tokens": lambda rows, _: rows.sum(axis=0) / math.sqrt(len(rows)),
     "weightedmean": _weighted_mean,
 }
-"""The rows [tokens, hidden] of one sequence as one row, by the names that sentence-transformers has; the second
-argument is the first row's number, counted from 1 over all tokens of the sequence."""
+"""The rows [tokens, hidden] of one sequence as one row, by the names that sentence-transformers has; the
+second argument is the first row's number, counted from 1 over all tokens of the sequence."""
 
 
 def concat(a: Array, b: Array) -> Array:

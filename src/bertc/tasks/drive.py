@@ -36,7 +36,7 @@ def drive(
     with progress(len(items), facts.methods[0], enabled=shows) as advance:
         for count, prepared in _prepare_ahead(task, list(windows(items, min_items))):
             if prepared.truncated:
-                _warn_once(encoder)
+                _warn_once(encoder, prepared.limit or encoder.info.max_seq_length)
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
             advance(count)
 
@@ -70,11 +70,11 @@ def _prepare_ahead(
             yield len(part), prepared
 
 
-def _warn_once(encoder: Encoder) -> None:
+def _warn_once(encoder: Encoder, limit: int) -> None:
     """Say, once per loaded model, that a text was cut."""
     if encoder.truncation_is_news():
         warnings.warn(
-            f"a text has more than {encoder.info.max_seq_length} tokens, the limit of this model: what is "
+            f"a text has more than {limit} tokens, the limit of this model: what is "
             "longer is cut off there (said once per loaded model)",
             stacklevel=4,  # this, drive, the method: the line that called it
         )
