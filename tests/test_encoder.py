@@ -105,7 +105,7 @@ def test_ids_out_of_range_are_refused(
 @pytest.mark.parametrize(
     ("head", "method", "answer"),
     [
-        ("embedding", "classify", "encode"),
+        ("embedding", "classify", "encode, encode_query, encode_document and similarity"),
         ("classification", "encode", "classify"),
         ("classification", "tag", "classify"),
         ("token_classification", "encode", "tag and predict_tags"),

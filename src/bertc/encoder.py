@@ -186,7 +186,8 @@ def encoder_class_of(info: ModelInfo) -> type[Encoder]:
 
 
 def _refuse(info: ModelInfo, method: str) -> NoReturn:
-    answers = " and ".join(TASKS[info.task].methods)
+    *others, last = TASKS[info.task].methods
+    answers = f"{', '.join(others)} and {last}" if others else last
     raise WrongTaskError(f"{info.name} is a model for {info.task}: it answers {answers}, not {method}")
 
 

@@ -6,6 +6,7 @@ read when the graph is finished; what is missing or misshaped is then reported a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -61,6 +62,11 @@ class ModelBuilder:
     def columns(self, value: str) -> int:
         """The width of a value."""
         return self._columns[value]
+
+    def unused(self, name: str) -> str:
+        """The name, numbered if a node has it already."""
+        names = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(2)))
+        return next(each for each in names if each not in self._columns)
 
     def has(self, module: str) -> bool:
         """Whether the checkpoint has tensors of a module."""

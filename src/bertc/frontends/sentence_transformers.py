@@ -125,8 +125,8 @@ class _Values:
         if module.kind == "normalize" and {read, written} <= {"sentence_embedding", "token_embeddings"}:
             return False
         raise CheckpointError(
-            f"{folder.path / path}config.json: a module that reads {read!r} and writes {written!r} is not "
-            f"supported here, where the model has {now!r} alone"
+            f"{folder.path / path / 'config.json'}: a module that reads {read!r} and writes {written!r} is "
+            f"not supported here, where the model has {now!r} alone"
         )
 
 
@@ -203,7 +203,7 @@ def _read_splade(folder: CheckpointFolder, path: str, _: dict[str, StoredTensor]
     strategy, activation = config.get("pooling_strategy", "max"), config.get("activation_function", "relu")
     if strategy not in ("max", "sum") or activation != "relu":
         raise CheckpointError(
-            f"{folder.path / path}config.json: pooling_strategy {strategy!r} with activation_function "
+            f"{folder.path / path / 'config.json'}: pooling_strategy {strategy!r} with activation_function "
             f"{activation!r} is not supported, only max or sum with relu"
         )
     return SentenceModule("splade", (strategy,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +29,8 @@ def drive(
 ) -> Iterator[Answers]:
     """The answers of ``task`` to ``items``, a window at a time, in order.
 
-    A window has at least ``min_items`` items while there are so many. Call it from a method that users call:
-    a warning names the line that called that method.
+    A window has at least ``min_items`` items while there are so many. A warning names the line that called
+    into bertc.
     """
     facts = TASKS[encoder.info.task]
     shows = encoder.show_progress_bar if show_progress is None else show_progress
@@ -76,5 +77,13 @@ def _warn_once(encoder: Encoder, limit: int) -> None:
         warnings.warn(
             f"a text has more than {limit} tokens, the limit of this model: what is "
             "longer is cut off there (said once per loaded model)",
-            stacklevel=4,  # this, drive, the method: the line that called it
+            stacklevel=_stack_level(),
         )
+
+
+def _stack_level() -> int:
+    """The number of frames from the caller of this to the first one outside of bertc, as warnings count."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bertc."):
+        level, frame = level + 1, frame.f_back
+    return level
