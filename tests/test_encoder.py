@@ -127,7 +127,7 @@ def test_ids_out_of_range_are_refused(
 @pytest.mark.parametrize(
     ("head", "method", "answer"),
     [
-        ("embedding", "classify", "encode"),
+        ("embedding", "classify", "encode, encode_query, encode_document and similarity"),
         ("classification", "encode", "classify, predict and rank"),
         ("classification", "tag", "classify, predict and rank"),
         ("token_classification", "encode", "tag and predict_tags"),

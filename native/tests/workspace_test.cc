@@ -59,7 +59,7 @@ template <class Element>
 std::size_t attention_scratch_used(std::size_t length, std::size_t head_dim) {
   auto* const start = reinterpret_cast<std::byte*>(std::uintptr_t{64});  // nothing is read or written
   Attention attention{};
-  attention.length = length;
+  attention.queries = attention.keys = length;
   attention.head_dim = head_dim;
   attention.scratch = start;
   const attention::Scratch<Element> scratch(attention);

@@ -61,7 +61,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="embedding",
                 encoder="embedding.Embedder",
-                methods=("encode",),
+                methods=("encode", "encode_query", "encode_document", "similarity"),
                 output="sentence_embedding",
                 rows="sequences",
                 compares="vectors",
@@ -148,7 +148,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="sparse",
                 encoder="sparse.SparseEmbedder",
-                methods=("encode_sparse",),
+                methods=("encode_sparse", "encode_query", "encode_document", "similarity"),
                 output="sparse_embedding",
                 rows="sequences",
                 compares="vectors",
@@ -157,7 +157,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="late_interaction",
                 encoder="late_interaction.TokenEmbedder",
-                methods=("encode_tokens",),
+                methods=("encode_tokens", "encode_query", "encode_document", "maxsim"),
                 output="token_embeddings",
                 rows="tokens",
                 compares="vectors",

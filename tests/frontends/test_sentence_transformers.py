@@ -3,13 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.sentence_transformers import read_modules
 from bertc.heads import SentenceModule
-from tests.support.tiny_models import write_json
+from tests.support.tiny_models import write_json, write_safetensors
 
 
 def _folder(path: Path, kinds: list[str], pooling: dict[str, Any]) -> CheckpointFolder:
@@ -82,15 +83,40 @@ def test_a_cross_encoder_with_other_modules_is_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "config_sentence_transformers.json", {"model_type": "CrossEncoder"})
     with pytest.raises(CheckpointError, match="'LogitScore' is not supported"):
         read_modules(_folder(tmp_path, ["Transformer", "LogitScore"], {}))
-    with pytest.raises(CheckpointError, match="pooling after the Transformer of a CrossEncoder"):
+    with pytest.raises(CheckpointError, match="pooling after a CrossEncoder's Transformer"):
         read_modules(_folder(tmp_path, ["Transformer", "Pooling"], {}))
 
 
 def test_a_default_prompt_is_refused_rather_than_left_out_in_silence(tmp_path: Path) -> None:
-    folder = _folder(tmp_path, ["Transformer", "Pooling"], {})
-    write_json(tmp_path / "config_sentence_transformers.json", {"default_prompt_name": "query"})
+    """A cross-encoder's, that is: an embedder puts it before texts."""
+    folder = _folder(tmp_path, ["Transformer"], {})
+    settings = {"model_type": "CrossEncoder", "default_prompt_name": "query"}
+    write_json(tmp_path / "config_sentence_transformers.json", settings)
     with pytest.raises(CheckpointError, match="default prompt"):
         read_modules(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "kept"),
+    [
+        ("Normalize", {"module_input_name": "token_embeddings"}, False),
+        ("Normalize", {"module_input_name": "sentence_embedding"}, True),
+        ("Dense", {"module_input_name": "token_embeddings"}, None),
+        ("Normalize", {"module_output_name": "other"}, None),
+    ],
+)
+def test_modules_read_and_write_values_by_name(
+    kind: str, names: dict[str, str], kept: bool | None, tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path, ["Transformer", "Pooling", kind], {})
+    write_json(tmp_path / f"2_{kind}" / "config.json", {"out_features": 8, **names})
+    write_safetensors(tmp_path / f"2_{kind}" / "model.safetensors", {"linear.weight": np.ones((8, 32))})
+    if kept is None:
+        with pytest.raises(CheckpointError, match=f"2_{kind}.config.json: a module that reads"):
+            read_modules(folder)
+    else:
+        modules = read_modules(folder)
+        assert modules is not None and (SentenceModule("normalize") in modules.modules) is kept
 
 
 def test_modules_outside_the_folder_are_not_followed(tmp_path: Path) -> None:

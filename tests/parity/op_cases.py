@@ -185,7 +185,11 @@ def attention(builder: Builder) -> None:
     width = builder.shape.heads * head_size
     builder.node(
         "attention",
-        {"qkv": builder.activation("qkv", 3 * width, spread=0.0), "cu_seqlens": "cu_seqlens"},
+        {
+            "qkv": builder.activation("qkv", 3 * width, spread=0.0),
+            "cu_seqlens": "cu_seqlens",
+            **({"attended": "attended"} if builder.shape.out % 3 else {}),
+        },
         ["y"],
         num_attention_heads=builder.shape.heads,
         scale=head_size**-0.5,
@@ -219,7 +223,8 @@ def pool(builder: Builder) -> None:
     modes = tuple(reference.POOLINGS)
     mode = modes[builder.shape.choice % len(modes)]
     x = builder.activation("x", builder.shape.columns)
-    builder.result(*builder.node("pool", [x, "cu_seqlens"], ["y"], mode=mode))
+    inputs = {"x": x, "cu_seqlens": "cu_seqlens", **({"pooled": "pooled"} if builder.shape.out % 3 else {})}
+    builder.result(*builder.node("pool", inputs, ["y"], mode=mode))
 
 
 def select_rows(builder: Builder) -> None:

@@ -30,12 +30,22 @@ shapes = st.builds(
 )
 
 
+def _flags(shape: Shape, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Ones and then zeros in each sequence, the last of which has zeros alone."""
+    ones = [int(rng.integers(0, length + 1)) for length in shape.lengths[:-1]] + [0]
+    return np.concatenate(
+        [np.arange(length) < count for length, count in zip(shape.lengths, ones, strict=True)]
+    ).astype(np.int32)
+
+
 def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
     inputs = {
         "input_ids": np.arange(shape.tokens, dtype=np.int32),
         "token_type_ids": rng.integers(0, 2, shape.tokens).astype(np.int32),
         "position_ids": rng.integers(0, 512, shape.tokens).astype(np.int32),
         "task_type_ids": rng.integers(0, 3, shape.tokens).astype(np.int32),
+        "attended": _flags(shape, rng),
+        "pooled": 1 - _flags(shape, rng),
         "selected": np.flatnonzero(rng.integers(0, 2, shape.tokens)).astype(np.int32),
         "cu_seqlens": np.cumsum((0, *shape.lengths)).astype(np.int32),
     }
@@ -44,6 +54,8 @@ def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any,
         "token_type_ids": shape.out % 2,
         "position_ids": shape.out // 2 % 2,
         "task_type_ids": shape.out // 4 % 2,
+        "attended": shape.out // 8 % 2,
+        "pooled": shape.out // 16 % 2,
     }
     return {name: array for name, array in inputs.items() if not left_out.get(name)}
 

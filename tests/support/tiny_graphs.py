@@ -20,8 +20,12 @@ from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
 Array = np.ndarray[Any, Any]
 
 
-IDS = (*(Port(name, "i32", TOKENS) for name in TABLES.values()), Port("selected", "i32", SELECTED))
-"""All ids that ``embed`` may take."""
+FLAGS = ("attended", "pooled")
+IDS = (
+    *(Port(name, "i32", TOKENS) for name in (*TABLES.values(), *FLAGS)),
+    Port("selected", "i32", SELECTED),
+)
+"""All ids and flags that ops may take."""
 
 
 def constant(*shape: int, seed: int = 0) -> Constant:

@@ -29,10 +29,33 @@ def test_a_list_gives_a_matrix_in_order(embedder: bertc.Embedder) -> None:
         assert np.array_equal(embedder.encode([text])[0], row)
 
 
-def test_one_string_or_one_pair_gives_one_vector(embedder: bertc.Embedder) -> None:
-    assert np.array_equal(embedder.encode("cat"), embedder.encode(["cat"])[0])
-    pair = embedder.encode(("cat", "dog"))
-    assert isinstance(pair, np.ndarray) and pair.shape == (32,)
+def test_what_inputs_mean(embedder: bertc.Embedder) -> None:
+    texts = embedder.encode(["cat", "dog"])
+    assert np.array_equal(embedder.encode("cat"), texts[0])
+    for batch in (("cat", "dog"), np.array(["cat", "dog"]), (text for text in ("cat", "dog"))):
+        assert np.array_equal(embedder.encode(batch), texts)
+    pair = embedder.encode([("cat", "dog")])
+    assert pair.shape == (1, 32) and not np.allclose(pair[0], texts[0])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            [["cat", "dog"]],
+            r'inputs\[0\] is a list, .* a pair as a tuple, \[\("a", "b"\)\], and words as one',
+        ),
+        (["cat", 3], r"inputs\[1\] is int: expected a string"),
+        ([("cat", "dog", "man")], r"inputs\[0\] is a tuple of 3 strings"),
+        ([("cat", None)], r"inputs\[0\] is a tuple that holds NoneType"),
+        (3, "inputs are int"),
+        (b"cat", "inputs are bytes"),
+        ({"text": "cat"}, "inputs are dict"),
+    ],
+)
+def test_what_is_no_text_is_refused(embedder: bertc.Embedder, inputs: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        embedder.encode(inputs)
 
 
 def test_no_text_gives_an_empty_matrix(embedder: bertc.Embedder) -> None:
@@ -66,7 +89,19 @@ def test_normalized_rows_have_the_same_bits_alone(embedder: bertc.Embedder) -> N
         assert np.array_equal(embedder.encode(text, normalize_embeddings=True), row)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": "3"}, {"truncate_dim": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"batch_size": "3"},
+        {"truncate_dim": -1},
+        {"precision": "int4"},
+        {"output_value": None},
+        {"prompt_name": "passage"},
+        {"prompt": 3},
+        {"ranges": np.zeros((2, 3)), "precision": "int8"},
+    ],
+)
 def test_wrong_options_are_named(embedder: bertc.Embedder, options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         embedder.encode(TEXTS, **options)

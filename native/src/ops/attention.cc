@@ -1,5 +1,8 @@
 // attention: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
-// cu_seqlens, static?, with which the output is in 8 bits.
+// cu_seqlens, static?, with which the output is in 8 bits, attended?, flags: the tokens of a sequence before
+// the first one without are its keys (all, where its first token has none).
+#include <algorithm>
+
 #include "ops/binder.h"
 #include "ops/op.h"
 #include "ops/row_quantization.h"
@@ -13,6 +16,7 @@ class AttentionOp final : public Op {
     std::size_t heads;
     float scale;
     StaticScale out_scale;
+    std::size_t attended;
   };
 
   AttentionOp(const Buffer& qkv, const Buffer& out, const Constants& constants, AttentionKernel kernel)
@@ -34,6 +38,8 @@ class AttentionOp final : public Op {
     return attention_scratch_bytes(max_seqlen, head_dim_);
   }
 
+  void limit_ids(InputLimits& limits) const override { limit_flags(limits, constants_.attended); }
+
  private:
   void run_head(const Frame& frame, std::size_t sequence, std::size_t head) const {
     const auto first = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence]);
@@ -51,7 +57,13 @@ class AttentionOp final : public Op {
     attention.out_stride = out_.padded_columns();
     attention.bf16_out = out_.dtype == DType::kBf16;
     attention.out_scale = constants_.out_scale;
-    attention.length = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence + 1]) - first;
+    attention.queries = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence + 1]) - first;
+    attention.keys = attention.queries;
+    if (const int32_t* attended = flags_of(frame, constants_.attended); attended != nullptr) {
+      const int32_t* end = attended + first + attention.queries;
+      const auto keys = static_cast<std::size_t>(std::find(attended + first, end, 0) - (attended + first));
+      if (keys > 0) attention.keys = keys;
+    }
     attention.head_dim = head_dim_;
     attention.scale = constants_.scale;
     attention.scratch = frame.scratch;
@@ -89,7 +101,9 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   if (binder.has_attribute("compute_dtype")) wanted = binder.choice("compute_dtype", {"f32", "bf16", "int8"});
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
-      qkv, out, AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out)},
+      qkv, out,
+      AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out),
+                             binder.flags("attended")},
       by_precision[wanted]);
 }
 

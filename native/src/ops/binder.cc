@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/op.h"
+
 namespace bertc {
 
 void Binder::fail(const std::string& message) const {
@@ -82,6 +84,8 @@ std::size_t Binder::ids(const std::string& operand) {
   if (found == ids_.end()) fail("the program takes no ids '" + name + "'");
   return found->second;
 }
+
+std::size_t Binder::flags(const std::string& operand) { return has(operand) ? ids(operand) : kNoFlags; }
 
 void Binder::cu_seqlens() {
   require(value_of("cu_seqlens") == "cu_seqlens", "input 'cu_seqlens' must be cu_seqlens");

@@ -42,6 +42,8 @@ class Binder {
   // The op reads cu_seqlens, or which tokens are selected, by an operand of that name.
   void cu_seqlens();
   void selected();
+  // The place of an optional operand that is flags (op.h), or kNoFlags.
+  std::size_t flags(const std::string& operand);
 
   const Buffer& output(std::size_t index, DType dtype, std::size_t columns, Rows rows);
   const Buffer& output_any(std::size_t index);

@@ -66,6 +66,17 @@ struct IdLimits {
 };
 using InputLimits = std::array<IdLimits, kMaxInputs>;
 
+// Flags are ids 0 and 1 that callers may leave out; an op without them has no place among the inputs.
+inline constexpr std::size_t kNoFlags = SIZE_MAX;
+
+inline const int32_t* flags_of(const Frame& frame, std::size_t input) {
+  return input == kNoFlags ? nullptr : frame.batch.ids[input];
+}
+
+inline void limit_flags(InputLimits& limits, std::size_t input) {
+  if (input != kNoFlags && limits[input].rows > 2) limits[input].rows = 2;
+}
+
 class Op {
  public:
   virtual ~Op() = default;

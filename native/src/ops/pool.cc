@@ -1,4 +1,5 @@
-// pool: one row per sequence; normalize: rows divided by their L2 norm.
+// pool: one row per sequence, of its tokens from the first on that the flags `pooled` are set for (one of
+// all, if there are none). Inputs: x, cu_seqlens, pooled?; normalize: rows divided by their L2 norm.
 #include "ops/binder.h"
 #include "ops/op.h"
 
@@ -7,24 +8,28 @@ namespace {
 
 class PoolOp final : public Op {
  public:
-  PoolOp(const Buffer& x, const Buffer& out, Pooling mode, PoolKernel kernel)
-      : x_(x), out_(out), mode_(mode), kernel_(kernel) {}
+  PoolOp(const Buffer& x, const Buffer& out, Pooling mode, std::size_t pooled, PoolKernel kernel)
+      : x_(x), out_(out), mode_(mode), pooled_(pooled), kernel_(kernel) {}
 
   void run(const Frame& frame, Part part) const override {
     const std::size_t first = part.begin(frame.batch.sequences);
     const std::size_t columns = x_.padded_columns();
     kernel_({.x = frame.data<float>(x_),
              .cu_seqlens = frame.batch.cu_seqlens + first,
+             .pooled = flags_of(frame, pooled_),
              .sequences = part.end(frame.batch.sequences) - first,
              .padded_columns = columns,
              .mode = mode_,
              .out = frame.data<float>(out_) + first * columns});
   }
 
+  void limit_ids(InputLimits& limits) const override { limit_flags(limits, pooled_); }
+
  private:
   const Buffer& x_;
   const Buffer& out_;
   Pooling mode_;
+  std::size_t pooled_;
   PoolKernel kernel_;
 };
 
@@ -55,7 +60,7 @@ std::unique_ptr<Op> make_pool(Binder& binder, const Kernels& kernels) {
   const auto mode = static_cast<Pooling>(binder.choice(
       "mode", {"cls", "mean", "max", "lasttoken", "sum", "mean_sqrt_len_tokens", "weightedmean"}));
   return std::make_unique<PoolOp>(x, binder.output(0, DType::kF32, x.columns, Rows::kSequences), mode,
-                                  kernels.pool);
+                                  binder.flags("pooled"), kernels.pool);
 }
 
 std::unique_ptr<Op> make_normalize(Binder& binder, const Kernels& kernels) {

@@ -6,6 +6,7 @@ read when the graph is finished; what is missing or misshaped is then reported a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -53,6 +54,11 @@ class ModelBuilder:
     def columns(self, value: str) -> int:
         """The width of a value."""
         return self._columns[value]
+
+    def unused(self, name: str) -> str:
+        """The name, numbered if a node has it already."""
+        names = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(2)))
+        return next(each for each in names if each not in self._columns)
 
     def has(self, module: str) -> bool:
         """Whether the checkpoint has tensors of a module."""
@@ -127,9 +133,26 @@ class ModelBuilder:
         self._inputs[SELECTED] = Port(SELECTED, "i32", SELECTED)
         return self.op("select_rows", name, {"x": x, "selected": SELECTED})
 
-    def pool(self, name: str, x: str, mode: str) -> str:
-        """A row for each sequence, of its tokens' rows."""
-        return self.op("pool", name, {"x": x, "cu_seqlens": CU_SEQLENS}, mode=mode)
+    def pool(self, name: str, x: str, mode: str, *, partial: bool = False) -> str:
+        """A row for each sequence, of its tokens' rows; ``partial``: of those that callers flag."""
+        operands = {
+            "x": x,
+            "cu_seqlens": CU_SEQLENS,
+            **({"pooled": self._flags("pooled")} if partial else {}),
+        }
+        return self.op("pool", name, operands, mode=mode)
+
+    def flag_attention(self) -> None:
+        """Let callers flag the tokens that are attended to, in all layers so far."""
+        flags = self._flags("attended")
+        self._nodes = [
+            node.with_inputs(attended=flags) if node.op == "attention" else node for node in self._nodes
+        ]
+
+    def _flags(self, name: str) -> str:
+        """Ask for an input with a 0 or 1 for each token."""
+        self._inputs[name] = Port(name, "i32", TOKENS)
+        return name
 
     def activation(self, kind: str, name: str, x: str) -> str:
         """An elementwise function, by the name of its op."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.json_form import from_json_value, to_json_value
 from bertc.errors import ArtifactError, InputError
 from bertc.ports import TOKENS, Port
@@ -20,8 +21,20 @@ from bertc.task_table import TASKS
 FORMAT_VERSION = 2
 """The version of the file format: raised when a reader of the old version could not run the new file."""
 
-FEATURES = frozenset({"concat", "embed.first_position", "embed.task_type", "select_rows"})
-"""What the format gained since its version was set: ops, and operands and attributes of ops as ``OP.NAME``.
+FEATURES = frozenset(
+    {
+        "attention.attended",
+        "concat",
+        "default_prompt_name",
+        "embed.first_position",
+        "embed.task_type",
+        "pool.pooled",
+        "select_rows",
+        "truncate_dim",
+    }
+)
+"""What the format gained since its version was set: ops, operands and attributes of ops as ``OP.NAME``, and
+those fields of ``EmbeddingFacts`` that change what a call without options gives.
 A file lists those that it uses, so that a reader can name the one that it lacks."""
 
 Attribute = int | float | str | bool
@@ -49,6 +62,8 @@ class ModelInfo:
     facts: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
     """Other facts that people and benchmarks may want to know, by Hugging Face's names: ``hidden_size``,
     ``pooling``, ...; nothing depends on their presence."""
+    embedding: EmbeddingFacts = field(default_factory=EmbeddingFacts)
+    """How texts are to be embedded, for a model that embeds."""
 
     def size(self, name: str) -> int:
         """Return a fact that is a whole number. Raises ``InputError`` if the file does not say it."""
@@ -103,7 +118,7 @@ class Program:
     inputs: tuple[Port, ...]
     """What a caller passes besides ``cu_seqlens``: ids, or rows of float32 for the buffer of that name."""
     features: tuple[str, ...] = ()
-    """Those of ``FEATURES`` that the steps use."""
+    """Those of ``FEATURES`` that the file uses."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +199,7 @@ def _check_facts(manifest: Manifest) -> None:
     if task is None:  # of a newer version: loading says so
         return
     read = info.output(task.output)
+    info.embedding.check(0 if read is None else read.columns, info.max_seq_length)
     labels = len(info.labels) if task.labeled else None
     if read is None or (read.dtype, read.rows) != ("f32", task.rows) or labels not in (None, read.columns):
         raise ArtifactError(

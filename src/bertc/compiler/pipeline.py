@@ -29,6 +29,7 @@ from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
+from bertc.compiler.vector_ranges import with_ranges
 from bertc.errors import RecipeError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
@@ -120,6 +121,8 @@ def run_pipeline(
         "certify", lambda: certify(model.info, graphs, data.held_out, reference, target, scorer)
     )
     facts["notes"] = (*model.notes, *facts["notes"])
+    info = step("measure ranges of vectors", lambda: with_ranges(model.info, graphs.typed, data, target))
+    model = dataclasses.replace(model, info=info)
     manifest = _manifest(model, executable, recipe, dataclasses.replace(certificate, **facts))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
@@ -244,4 +247,6 @@ def _manifest(
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    return Manifest(model.info, executable.program, recipe.to_dict(), certificate.to_json_value(), provenance)
+    features = sorted({*executable.program.features, *model.info.embedding.features})
+    program = dataclasses.replace(executable.program, features=tuple(features))
+    return Manifest(model.info, program, recipe.to_dict(), certificate.to_json_value(), provenance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from bertc.architectures import ConfigReader, EncoderConfig, Family, ModelBuilder
+from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.frontends import hub
 from bertc.frontends.checkpoint import read_tensors
+from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.model_class import ENCODER_HEAD, find_class
-from bertc.frontends.sentence_transformers import max_seq_length, read_modules, score_activation
+from bertc.frontends.sentence_transformers import (
+    EMBEDDING_HEADS,
+    assumed_modules,
+    assumptions,
+    max_seq_length,
+    read_modules,
+    score_activation,
+)
 from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
 from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
@@ -51,27 +59,37 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     sentence_config = folder.read_json_if_there(f"{subfolder}sentence_bert_config.json")
     labels = _labels(raw) if model.head.has_labels else ()
     limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
-    tokenizer_json = read_tokenizer(
-        folder,
-        subfolder,
-        tokenizer_config,
-        sentence_config,
-        default_class=raw.get("tokenizer_class") or model.family.tokenizer_class,
-        limit=limit,
+    embedding = EmbeddingConfig(folder, modules, sentence_config)
+    tokenizer_json = embedding.register_prefixes(
+        read_tokenizer(
+            folder,
+            subfolder,
+            tokenizer_config,
+            sentence_config,
+            default_class=raw.get("tokenizer_class") or model.family.tokenizer_class,
+            limit=limit,
+        )
     )
     _warn_of_tokens_beyond(tokenizer_json, config.vocab_size)
     stored = read_tensors(folder, subfolder, model_class=model.name)
     with _name_the_folder(folder):
         plain = by_plain_name(stored, model.family.renames, _names_of(model.family, config))
     builder = ModelBuilder({**plain, **(modules.tensors if modules else {})})
-    options = HeadOptions(len(labels), tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)))
-    if modules is not None and model.head.name == modules.head:
-        options = dataclasses.replace(options, modules=modules.modules)
+    own_modules = modules is not None and model.head.name == modules.head
+    options = HeadOptions(
+        len(labels),
+        modules=modules.modules if modules and own_modules else assumed_modules(model.head.name),
+        partial_attention=embedding.partial_attention,
+        tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)),
+    )
     spelling = model.family.spelling(model.head.name, model.head.spelling)
     hidden = model.family.encoder(builder, config)
     outputs = model.head.outputs(HeadContext(builder, hidden, config, spelling, options))
     with _name_the_folder(folder):
         graph = builder.graph(outputs)
+    mask_token = _mask_token(tokenizer_json, tokenizer_config)
+    lengths = embedding.lengths(limit, config.longest_sequence)
+    longest = max(*lengths.values(), embedding.expansion_length or 0)
     problem_type = raw.get("problem_type")
     activation = score_activation(folder, raw) if model.head.task == "classification" else None
     info = ModelInfo(
@@ -79,18 +97,24 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         architecture=model.name,
         task=model.head.task,
         outputs=output_ports(graph),
-        max_seq_length=limit,
+        max_seq_length=longest,
         labels=labels,
         hidden_states=tuple(builder.hidden_states),
         problem_type=problem_type if isinstance(problem_type, str) else None,
         facts={
             **_facts(config, model.head, options),
-            **_mask_token(graph, tokenizer_json, tokenizer_config),
+            **({"mask_token": mask_token} if mask_token and _fills_masks(graph) else {}),
             **({} if activation is None else {"activation_fn": activation}),
         },
+        embedding=(
+            embedding.facts(tokenizer_json, mask_token, lengths, config.longest_sequence)
+            if model.head.name in EMBEDDING_HEADS
+            else EmbeddingFacts()
+        ),
     )
-    notes = _notes(unused_modules(plain, builder.wanted), config, info)
-    return ImportedModel(graph, info, tokenizer_json, _provenance(folder), tuple(notes))
+    assumed = () if own_modules else assumptions(model.head.name, raw.get("architectures"))
+    notes = (*assumed, *_notes(unused_modules(plain, builder.wanted), config, info))
+    return ImportedModel(graph, info, tokenizer_json, _provenance(folder), notes)
 
 
 def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
@@ -179,15 +203,16 @@ def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str,
     }
 
 
-def _mask_token(graph: Graph, tokenizer_json: str, tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a text spells a masked word by, for a model that fills it in."""
-    if all(port.rows != SELECTED for port in graph.inputs):
-        return {}
+def _fills_masks(graph: Graph) -> bool:
+    return any(port.rows == SELECTED for port in graph.inputs)
+
+
+def _mask_token(tokenizer_json: str, tokenizer_config: Mapping[str, Any]) -> str | None:
+    """Return what a text spells a masked word by, None if the tokenizer has no token for it."""
     said = tokenizer_config.get("mask_token")
     token = said.get("content") if isinstance(said, dict) else said
     tokens = (str(token),) if token else _MASK_TOKENS
-    found = [each for each in tokens if has_token(tokenizer_json, each)]
-    return {"mask_token": found[0]} if found else {}
+    return next((each for each in tokens if has_token(tokenizer_json, each)), None)
 
 
 def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:

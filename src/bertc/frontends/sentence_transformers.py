@@ -12,9 +12,11 @@ from bertc.errors import CheckpointError
 from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.folder import CheckpointFolder
 from bertc.heads import SentenceModule
+from bertc.heads.head import MEAN_POOLING
 from bertc.ir.graph import StoredTensor
 
 MODULES = "modules.json"
+CONFIG = "config_sentence_transformers.json"
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "pooler")
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -37,7 +39,6 @@ _ACTIVATIONS = {
 """The op for a class of ``torch.nn``."""
 _SCORE_ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax", "Tanh": "tanh"}
 """What a class of ``torch.nn`` does to the logits of a cross-encoder (``bertc.tasks.activations``)."""
-_CONFIG = "config_sentence_transformers.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class SentenceModules:
     """The name of the head that they make of the transformer (``bertc.heads``)."""
     modules: tuple[SentenceModule, ...]
     """What follows the transformer."""
+    mask: Mapping[str, Any]
+    """The config of a MultiVectorMask; empty if there is none, or it says nothing."""
     tensors: Mapping[str, StoredTensor]
     """The tensors of those that have some, by their names in the graph."""
 
@@ -66,10 +69,17 @@ def read_modules(folder: CheckpointFolder) -> SentenceModules | None:
         raise CheckpointError(
             f"{folder.path / MODULES}: the first module is {_kind(first) or 'missing'}, not a Transformer"
         )
-    _refuse_default_prompt(folder)
+    config = folder.read_json_if_there(CONFIG)
+    pylate = is_pylate(config)
+    token_level = pylate or config.get("model_type") == "MultiVectorEncoder"
+    values = _Values("token_embeddings" if token_level else "sentence_embedding")
     tensors: dict[str, StoredTensor] = {}
-    modules = []
+    modules: list[SentenceModule] = []
+    mask: dict[str, Any] = {}
     for entry in others:
+        if _kind(entry) == "MultiVectorMask":
+            mask = folder.read_json_if_there(f"{_path(entry)}config.json")
+            continue
         read = _READERS.get(_kind(entry))
         if read is None:
             raise CheckpointError(
@@ -77,11 +87,51 @@ def read_modules(folder: CheckpointFolder) -> SentenceModules | None:
                 f"{', '.join(('Transformer', *_READERS))}"
             )
         module = read(folder, _path(entry), tensors)
-        modules += [] if module is None else [module]
-    return SentenceModules(_path(first), _head(folder, modules), tuple(modules), MappingProxyType(tensors))
+        if module is not None and values.reads(folder, _path(entry), module):
+            modules.append(module)
+    if pylate:  # it normalizes without a module
+        modules.append(SentenceModule("normalize"))
+    head = "late_interaction" if token_level else _head(folder, modules)
+    return SentenceModules(_path(first), head, tuple(modules), mask, MappingProxyType(tensors))
 
 
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
+
+
+def is_pylate(config: Mapping[str, Any]) -> bool:
+    """Return whether config_sentence_transformers.json is one that PyLate wrote."""
+    model_type = config.get("model_type")
+    return model_type == "ColBERT" or (model_type != "MultiVectorEncoder" and "query_prefix" in config)
+
+
+class _Values:
+    """Follows the values that modules read and write by name, of which a graph has one at a time."""
+
+    def __init__(self, unnamed: str) -> None:
+        """``unnamed`` is what a Dense module reads that does not say it."""
+        self._unnamed = unnamed
+        self._pooled = False
+
+    def reads(self, folder: CheckpointFolder, path: str, module: SentenceModule) -> bool:
+        """Return whether the module changes what the model returns. Raises ``CheckpointError``."""
+        if module.kind == "pooling":
+            self._pooled = True
+        if module.kind not in ("dense", "normalize"):
+            return True
+        config = folder.read_json_if_there(f"{path}config.json")
+        read = config.get("module_input_name") or (
+            self._unnamed if module.kind == "dense" else "sentence_embedding"
+        )
+        written = config.get("module_output_name") or read
+        now = "sentence_embedding" if self._pooled else "token_embeddings"
+        if (read, written) == (now, now):
+            return True
+        if module.kind == "normalize" and {read, written} <= {"sentence_embedding", "token_embeddings"}:
+            return False
+        raise CheckpointError(
+            f"{folder.path / path / 'config.json'}: a module that reads {read!r} and writes {written!r} is "
+            f"not supported here, where the model has {now!r} alone"
+        )
 
 
 def _kind(entry: Mapping[str, Any]) -> str:
@@ -96,12 +146,13 @@ def _path(entry: Mapping[str, Any]) -> str:
 def _head(folder: CheckpointFolder, modules: list[SentenceModule]) -> str:
     """Return the name of the head that the modules make."""
     kinds = [module.kind for module in modules]
-    if folder.read_json_if_there(_CONFIG).get("model_type") == "CrossEncoder":
+    if folder.read_json_if_there(CONFIG).get("model_type") == "CrossEncoder":
         if kinds:
             raise CheckpointError(
                 f"{folder.path / MODULES}: {' -> '.join(kinds)} after a CrossEncoder's Transformer is no "
                 "model here, only a sequence classifier alone"
             )
+        _refuse_default_prompt(folder)
         return "classification"
     if kinds == ["splade"]:
         return "sparse"
@@ -128,7 +179,7 @@ def _read_pooling(folder: CheckpointFolder, path: str, _: dict[str, StoredTensor
             f"{where}: pooling mode {unknown[0] if unknown else None!r} is not supported, only "
             f"{', '.join(_POOLINGS)}"
         )
-    return SentenceModule("pooling", tuple(modes))
+    return SentenceModule("pooling", tuple(modes), include_prompt=config.get("include_prompt") is not False)
 
 
 def _read_dense(folder: CheckpointFolder, path: str, tensors: dict[str, StoredTensor]) -> SentenceModule:
@@ -164,7 +215,7 @@ def _read_splade(folder: CheckpointFolder, path: str, _: dict[str, StoredTensor]
     strategy, activation = config.get("pooling_strategy", "max"), config.get("activation_function", "relu")
     if strategy not in ("max", "sum") or activation != "relu":
         raise CheckpointError(
-            f"{folder.path / path}config.json: pooling_strategy {strategy!r} with activation_function "
+            f"{folder.path / path / 'config.json'}: pooling_strategy {strategy!r} with activation_function "
             f"{activation!r} is not supported, only max or sum with relu"
         )
     return SentenceModule("splade", (strategy,))
@@ -208,7 +259,7 @@ def score_activation(folder: CheckpointFolder, config: Mapping[str, Any]) -> str
     section = config.get("sentence_transformers")
     stated = section if isinstance(section, dict) else {}
     older = stated.get("activation_fn", config.get("sbert_ce_default_activation_function"))
-    for path in (folder.read_json_if_there(_CONFIG).get("activation_fn"), older):
+    for path in (folder.read_json_if_there(CONFIG).get("activation_fn"), older):
         if path is None:
             continue
         kind = str(path).rpartition(".")[2]
@@ -229,12 +280,42 @@ def score_activation(folder: CheckpointFolder, config: Mapping[str, Any]) -> str
 
 
 def _refuse_default_prompt(folder: CheckpointFolder) -> None:
-    prompt = folder.read_json_if_there(_CONFIG).get("default_prompt_name")
+    """Refuse the default prompt of a cross-encoder, which predictions would leave out in silence."""
+    prompt = folder.read_json_if_there(CONFIG).get("default_prompt_name")
     if prompt:
         raise CheckpointError(
-            f"{folder.path / _CONFIG}: a default prompt ({prompt!r}) is not supported. Set "
+            f"{folder.path / CONFIG}: a default prompt ({prompt!r}) of a cross-encoder is not supported. Set "
             "default_prompt_name to null and put the prompt before your texts"
         )
+
+
+_ASSUMED: Mapping[str, tuple[tuple[SentenceModule, ...], str]] = MappingProxyType(
+    {
+        "embedding": (MEAN_POOLING, "the mean over all tokens was taken for a sentence's vector"),
+        "sparse": ((SentenceModule("splade", ("max",)),), "SPLADE's max of log(1 + relu) was taken"),
+        "late_interaction": (
+            (SentenceModule("normalize"),),
+            "hidden states were taken, divided by their lengths",
+        ),
+    }
+)
+"""What sentence-transformers puts on a checkpoint without modules, by head, and a sentence about it."""
+
+
+EMBEDDING_HEADS = tuple(_ASSUMED)
+
+
+def assumed_modules(head: str) -> tuple[SentenceModule, ...]:
+    """Return the modules of a checkpoint that has none for the head."""
+    return _ASSUMED[head][0] if head in _ASSUMED else MEAN_POOLING
+
+
+def assumptions(head: str, architectures: Any) -> tuple[str, ...]:
+    """Return a sentence about them for the certificate, if they make a difference."""
+    if head not in _ASSUMED:
+        return ()
+    saved = ", ".join(map(str, architectures)) if isinstance(architectures, list) else "a model"
+    return (f"the checkpoint ({saved}) does not say how to make vectors: {_ASSUMED[head][1]}",)
 
 
 def max_seq_length(

@@ -16,7 +16,11 @@ def _outputs(context: HeadContext) -> dict[str, str]:
     if builder.has(pooler) or any("pooler" in module.modes for module in modules):
         dense = builder.linear(pooler, first_token(builder, context.hidden), context.config.hidden_size)
         outputs["pooler_output"] = builder.activation("tanh", "pooler.activation", dense)
-    sentence = append_modules(builder, context.hidden, modules, outputs.get("pooler_output", ""))
+    before = next(index for index, module in enumerate(modules) if module.kind == "pooling")
+    tokens = append_modules(builder, context.hidden, modules[:before])
+    if before:
+        outputs["token_embeddings"] = tokens
+    sentence = append_modules(builder, tokens, modules[before:], outputs.get("pooler_output", ""))
     return {**outputs, "sentence_embedding": sentence}
 
 
@@ -24,10 +28,10 @@ def append_modules(
     builder: ModelBuilder, value: str, modules: tuple[SentenceModule, ...], pooler_output: str = ""
 ) -> str:
     """Append modules of sentence-transformers to a hidden state; return the last one's value."""
-    for index, module in enumerate(modules):
-        name = f"sentence.{module.kind}" if module not in modules[:index] else f"sentence.{index}"
+    for module in modules:
+        name = builder.unused(f"sentence.{module.kind}")
         if module.kind == "pooling":
-            value = _pool(builder, name, value, module.modes, pooler_output)
+            value = _pool(builder, name, value, module, pooler_output)
         elif module.kind == "dense":
             value = _dense(builder, value, module)
         elif module.kind == "layer_norm":
@@ -49,11 +53,12 @@ def _dense(builder: ModelBuilder, x: str, module: SentenceModule) -> str:
     return builder.add(f"{name}add", out, added)
 
 
-def _pool(builder: ModelBuilder, name: str, hidden: str, modes: tuple[str, ...], pooler_output: str) -> str:
+def _pool(builder: ModelBuilder, name: str, hidden: str, module: SentenceModule, pooler_output: str) -> str:
+    modes, partial = module.modes, not module.include_prompt
     first, *others = (
         pooler_output
         if mode == "pooler"
-        else builder.pool(name if len(modes) == 1 else f"{name}.{mode}", hidden, mode)
+        else builder.pool(name if len(modes) == 1 else f"{name}.{mode}", hidden, mode, partial=partial)
         for mode in modes
     )
     for mode, other in zip(modes[1:], others, strict=True):

@@ -26,6 +26,8 @@ class SentenceModule:
     """The op that follows a dense layer."""
     bias: bool = True
     """Whether a dense layer has one."""
+    include_prompt: bool = True
+    """Whether a pooling counts the tokens of a prompt."""
     residual: bool = False
     """Whether a dense layer's input is added to its result, through a matrix where their widths differ."""
 
@@ -41,6 +43,8 @@ class HeadOptions:
     num_labels: int = 0
     modules: tuple[SentenceModule, ...] = MEAN_POOLING
     """For an embedding model: what makes a vector of hidden states."""
+    partial_attention: bool = False
+    """For late interaction: whether callers may say that nothing attends to some tokens."""
     tie_word_embeddings: bool = True
     """For a masked LM: whether the word embeddings are its last weights where a checkpoint has no others."""
 

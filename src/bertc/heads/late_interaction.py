@@ -7,6 +7,8 @@ from bertc.heads.head import Head, HeadContext
 
 
 def _outputs(context: HeadContext) -> dict[str, str]:
+    if context.options.partial_attention:
+        context.builder.flag_attention()
     return {"token_embeddings": append_modules(context.builder, context.hidden, context.options.modules)}
 
 

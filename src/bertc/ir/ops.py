@@ -27,6 +27,8 @@ _ANY = frozenset({"imported", "fused", "typed"})
 _X = (Operand("x"),)
 _CU_SEQLENS = Operand("cu_seqlens")
 _STATIC = Operand("static", "vector", optional=True)
+_ATTENDED = Operand("attended", optional=True, has_default=True)
+_POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
 _ROUNDING = (*_VECTORS, _STATIC)
@@ -124,9 +126,10 @@ _ROWS = (
     _op(
         "attention",
         _ANY,
-        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC),
+        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC, _ATTENDED),
         attributes=_ATTENTION,
         defaults={"compute_dtype": "f32", "out_dtype": "f32"},
+        features=("attended",),
         work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
@@ -134,7 +137,13 @@ _ROWS = (
     _op("channel_affine", _BEFORE_TYPES, (*_X, Operand("multiplier", "vector"), Operand("offset", "vector"))),
     _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), outputs=_QUANTIZED),
     _op("cast_bf16", _TYPED, _X, reference=formulas.round_to_bf16),
-    _op("pool", _ANY, (*_X, _CU_SEQLENS), attributes={"mode": POOLING_MODES}),
+    _op(
+        "pool",
+        _ANY,
+        (*_X, _CU_SEQLENS, _POOLED),
+        attributes={"mode": POOLING_MODES},
+        features=("pooled",),
+    ),
     _op("select_rows", _ANY, (*_X, Operand("selected")), features=("select_rows",)),
     _op("concat", _ANY, (Operand("a"), Operand("b")), features=("concat",)),
     _op("normalize", _ANY, _X, rule=rules.elementwise, in_place="x"),

@@ -223,6 +223,7 @@ def attention(
     value: Array | None = None,
     qkv: Array | None = None,
     static: Array | None = None,
+    attended: Array | None = None,
     *,
     num_attention_heads: int,
     scale: float,
@@ -236,13 +237,21 @@ def attention(
     With ``compute_dtype`` "bf16" a target may round queries, keys, values and probabilities to bf16,
     with "int8" also queries and keys to 8 bits with a scale for each token and head; the reference
     does not, and the kernels' tolerance says so.
+
+    ``attended`` is 0 or 1 for each token: the keys of a sequence are its tokens before the first 0, or all
+    of them if that is its first token. The other tokens attend to those keys as well, not to each other.
     """
     parts = (query, key, value) if qkv is None else np.split(qkv.astype(np.float32), 3, axis=1)
     queries, keys, values = (np.asarray(part) for part in parts)
     out = np.empty(values.shape, np.float32)
     shape = (-1, num_attention_heads, values.shape[1] // num_attention_heads)
     for start, stop in itertools.pairwise(cu_seqlens):
-        q, k, v = (m[start:stop].reshape(shape).transpose(1, 0, 2) for m in (queries, keys, values))
+        end = stop if attended is None else start + (_count_leading(attended[start:stop], 1) or stop - start)
+        bounds = (slice(start, stop), slice(start, end), slice(start, end))
+        q, k, v = (
+            each[rows].reshape(shape).transpose(1, 0, 2)
+            for each, rows in zip((queries, keys, values), bounds, strict=True)
+        )
         scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
@@ -251,26 +260,39 @@ def attention(
     return _stored(out, static, out_dtype)
 
 
-def pool(x: Array, cu_seqlens: Array, *, mode: str) -> Array:
-    """Reduce each sequence to one row by one of ``POOLINGS``: [sequences, hidden]."""
-    sequences = [x[start:stop].astype(np.float64) for start, stop in itertools.pairwise(cu_seqlens)]
-    return np.stack([POOLINGS[mode](rows) for rows in sequences]).astype(np.float32)
+def _count_leading(flags: Array, value: int) -> int:
+    """Return the number of flags before the first that is not ``value``."""
+    return int(np.argmin(np.append(flags == value, False)))
 
 
-def _weighted_mean(rows: Array) -> Array:
-    return np.asarray(np.average(rows, axis=0, weights=np.arange(1, len(rows) + 1)))
+def pool(x: Array, cu_seqlens: Array, pooled: Array | None = None, *, mode: str) -> Array:
+    """Reduce each sequence to one row by one of ``POOLINGS``: [sequences, hidden].
+
+    ``pooled`` is 0 or 1 for each token: what is pooled of a sequence are its tokens from the first 1 on, or
+    all of them if there is none.
+    """
+    sequences = []
+    for start, stop in itertools.pairwise(cu_seqlens):
+        first = 0 if pooled is None else _count_leading(pooled[start:stop], 0) % (stop - start)
+        sequences.append(POOLINGS[mode](x[start + first : stop].astype(np.float64), first + 1))
+    return np.stack(sequences).astype(np.float32)
 
 
-POOLINGS: dict[str, Callable[[Array], Array]] = {
-    "cls": lambda rows: rows[0],
-    "mean": lambda rows: rows.mean(axis=0),
-    "max": lambda rows: rows.max(axis=0),
-    "lasttoken": lambda rows: rows[-1],
-    "sum": lambda rows: rows.sum(axis=0),
-    "mean_sqrt_len_tokens": lambda rows: rows.sum(axis=0) / math.sqrt(len(rows)),
+def _weighted_mean(rows: Array, weight: int) -> Array:
+    return np.asarray(np.average(rows, axis=0, weights=np.arange(weight, weight + len(rows))))
+
+
+POOLINGS: dict[str, Callable[[Array, int], Array]] = {
+    "cls": lambda rows, _: rows[0],
+    "mean": lambda rows, _: rows.mean(axis=0),
+    "max": lambda rows, _: rows.max(axis=0),
+    "lasttoken": lambda rows, _: rows[-1],
+    "sum": lambda rows, _: rows.sum(axis=0),
+    "mean_sqrt_len_tokens": lambda rows, _: rows.sum(axis=0) / math.sqrt(len(rows)),
     "weightedmean": _weighted_mean,
 }
-"""The rows [tokens, hidden] of one sequence as one row, by the names that sentence-transformers has."""
+"""The rows [tokens, hidden] of one sequence as one row, by the names that sentence-transformers has; the
+second argument is the first row's number, counted from 1 over all tokens of the sequence."""
 
 
 def concat(a: Array, b: Array) -> Array:

@@ -200,6 +200,7 @@ def attention(types: Types, attributes: Attributes) -> Result:
         _same(_width(qkv), 3 * width, "width of qkv")
     _same(rows, TOKENS, "rows of queries, keys and values")
     _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+    _vector(types, "attended", TOKENS, DType.I32)
     heads = int(attributes["num_attention_heads"])
     if heads < 1 or width % heads:
         _fail(f"{width} columns do not divide into {heads} attention heads")
@@ -219,4 +220,5 @@ def pool(types: Types, _: Attributes) -> Result:
     x = _rows(types, "x")
     _same(x.shape[0], TOKENS, "rows of x")
     _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+    _vector(types, "pooled", TOKENS, DType.I32)
     return (TensorType(DType.F32, (SEQUENCES, x.shape[1])),)

@@ -84,6 +84,7 @@ class Tokenizer:
         self.max_seq_length = max_seq_length
         self._keeps_end = side == "left"
         self._vocab_size = vocab_size
+        self._with_limit: dict[int, Tokenizer] = {}
         self._processor = processor
         self._room = {texts: max_seq_length - count for texts, count in special.items()}
         """Tokens that the limit leaves for a text, or for both of a pair."""
@@ -232,6 +233,18 @@ class Tokenizer:
             Prefix(encoding, len(seen) == len(part))
             for encoding, seen, part in zip(encodings, shortened, parts, strict=True)
         ]
+
+    def with_limit(self, max_seq_length: int) -> Tokenizer:
+        """The tokenizer that cuts at another length, which costs as much as making one the first time."""
+        if max_seq_length not in self._with_limit:
+            self._with_limit[max_seq_length] = Tokenizer(
+                self._native.to_str(), max_seq_length, self._vocab_size
+            )
+        return self._with_limit[max_seq_length]
+
+    def token(self, number: int) -> str:
+        """The spelling of a token, or its number for one that the vocabulary lacks."""
+        return str(self._native.id_to_token(number) or number)
 
     def token_id(self, token: str) -> int | None:
         """The number of a token, None if the vocabulary lacks it."""

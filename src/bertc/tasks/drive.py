@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,15 +30,15 @@ def drive(
 ) -> Iterator[Answers]:
     """Yield the answers of ``task`` to ``items``, a window at a time, in order.
 
-    A window has at least ``min_items`` items while there are so many, and at most ``max_items``. Call it from
-    a method that users call: a warning names the line that called that method.
+    A window has at least ``min_items`` items while there are so many, and at most ``max_items``. A warning
+    names the line that called into bertc.
     """
     facts = TASKS[encoder.info.task]
     shows = encoder.show_progress_bar if show_progress is None else show_progress
     with progress(len(items), facts.methods[0], enabled=shows) as advance:
         for count, prepared in _prepare_ahead(task, list(windows(items, min_items, max_items))):
             if prepared.truncated:
-                _warn_once(encoder)
+                _warn_once(encoder, prepared.limit or encoder.info.max_seq_length)
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
             advance(count)
 
@@ -71,11 +72,19 @@ def _prepare_ahead(
             yield len(part), prepared
 
 
-def _warn_once(encoder: Encoder) -> None:
+def _warn_once(encoder: Encoder, limit: int) -> None:
     """Say, once per loaded model, that a text was cut."""
     if encoder.truncation_is_news():
         warnings.warn(
-            f"a text has more than {encoder.info.max_seq_length} tokens, the limit of this model: what is "
+            f"a text has more than {limit} tokens, the limit of this model: what is "
             "longer is cut off there (said once per loaded model)",
-            stacklevel=4,  # this, drive, the method: the line that called it
+            stacklevel=_stack_level(),
         )
+
+
+def _stack_level() -> int:
+    """The number of frames from the caller of this to the first one outside of bertc, as warnings count."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bertc."):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -26,7 +26,9 @@ class Prepared(Generic[Context]):
     batch: PackedBatch
     context: Context
     truncated: int = 0
-    """The number of items that were longer than the model's limit, and were cut."""
+    """The number of items that were longer than the limit, and were cut."""
+    limit: int | None = None
+    """The limit in tokens where it is not the model's."""
 
 
 class Task(Protocol[Context, Answers_co]):

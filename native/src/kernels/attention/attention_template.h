@@ -59,7 +59,7 @@ struct Scratch {
   Element* converted;
 
   explicit BERTC_INLINE Scratch(const Attention& in) {
-    const std::size_t columns = attention_columns(in.length), rows = attention_queries(in.length);
+    const std::size_t columns = attention_columns(in.keys), rows = attention_queries(in.keys);
     scores = reinterpret_cast<float*>(in.scratch);
     mixed = scores + rows * columns;
     keys = reinterpret_cast<Element*>(mixed + rows * in.head_dim);
@@ -75,15 +75,15 @@ struct Scratch {
 template <class V, class Dot, class MultiplyScores>
 BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active>& scratch, Laps<V>& laps,
                          MultiplyScores multiply_scores) {
-  const std::size_t columns = attention_columns(in.length);
-  const std::size_t groups = (in.length + Dot::kDepth - 1) / Dot::kDepth;
-  const Blocking blocking(in.length, attention_queries(in.length), kTileRows<Dot>);
-  for (std::size_t first = 0, block = 0; first < in.length; ++block) {
+  const std::size_t columns = attention_columns(in.keys);
+  const std::size_t groups = (in.keys + Dot::kDepth - 1) / Dot::kDepth;
+  const Blocking blocking(in.queries, attention_queries(in.keys), kTileRows<Dot>);
+  for (std::size_t first = 0, block = 0; first < in.queries; ++block) {
     const std::size_t count = blocking.rows + (block < blocking.longer ? 1 : 0);
     const float* scales = multiply_scores(first, count, blocking.tile_rows);
     laps.lap(kScores);
     float inverse_sums[kMostQueries];
-    softmax<V>(scratch.scores, columns, count, in.length, scales, scratch.weights, inverse_sums);
+    softmax<V>(scratch.scores, columns, count, in.keys, scales, scratch.weights, inverse_sums);
     laps.lap(kSoftmax);
     multiply<Dot>({scratch.weights, columns, scratch.values, groups}, count, blocking.tile_rows,
                   in.head_dim / 16, scratch.mixed, in.head_dim);
@@ -101,12 +101,12 @@ void run(const Attention& in) {
   Laps<V> laps(in.ticks);
   const Scratch<typename Dot::Active> scratch(in);
   const Head<typename Dot::Active> head = head_of<V>(in, scratch.converted);
-  pack_keys<V>(head, in.length, in.head_dim, scratch.keys);
-  pack_values<V>(head, in.length, in.head_dim, scratch.values);
+  pack_keys<V>(head, in.keys, in.head_dim, scratch.keys);
+  pack_values<V>(head, in.keys, in.head_dim, scratch.values);
   laps.lap(kPacking);
   float scales[kMostQueries];
   for (float& scale : scales) scale = in.scale;
-  const std::size_t columns = attention_columns(in.length), blocks = (in.length + 15) / 16;
+  const std::size_t columns = attention_columns(in.keys), blocks = (in.keys + 15) / 16;
   attend<V, Dot>(in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows) {
     multiply<Dot>({head.query + first * head.stride, head.stride, scratch.keys, in.head_dim / Dot::kDepth},
                   count, tile_rows, blocks, scratch.scores, columns);
@@ -119,23 +119,23 @@ void run(const Attention& in) {
 template <class V, class Dot>
 void run_int8(const Attention& in) {
   constexpr bool kF32 = std::is_same_v<typename Dot::Active, float>;
-  if (in.length < (kF32 ? kShortestInt8InF32 : kShortestInt8InBf16)) return run<V, Dot>(in);
+  if (in.keys < (kF32 ? kShortestInt8InF32 : kShortestInt8InBf16)) return run<V, Dot>(in);
   using Int8 = typename V::DotInt8;
   Laps<V> laps(in.ticks);
   const Scratch<typename Dot::Active> scratch(in);
   const Head<typename Dot::Active> head = head_of<V>(in, scratch.converted);
   auto* keys = reinterpret_cast<int8_t*>(scratch.keys);
-  pack_int8_keys<V>(head, in.length, in.head_dim, scratch.words, keys);
-  pack_values<V>(head, in.length, in.head_dim, scratch.values);
+  pack_int8_keys<V>(head, in.keys, in.head_dim, scratch.words, keys);
+  pack_values<V>(head, in.keys, in.head_dim, scratch.values);
   laps.lap(kPacking);
-  const std::size_t columns = attention_columns(in.length), blocks = (in.length + 15) / 16;
+  const std::size_t columns = attention_columns(in.keys), blocks = (in.keys + 15) / 16;
   float scales[16];
   std::size_t begin = 0, end = 0;
   attend<V, Dot>(in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows) {
     if (first + count > end) {
       begin = first;
       end = first + 16;
-      quantize<V>(SixteenRows(head.query, head.stride, first, in.length), in.head_dim, kFlip, scratch.words,
+      quantize<V>(SixteenRows(head.query, head.stride, first, in.queries), in.head_dim, kFlip, scratch.words,
                   scratch.queries, scales);
       for (float& scale : scales) scale *= in.scale;
       laps.lap(kPacking);

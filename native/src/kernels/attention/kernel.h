@@ -4,7 +4,7 @@
 // head into the layout of weights (keys are the columns of the first product, depth of the second).
 // Then a block of rows of Q at a time is multiplied, exponentiated and multiplied again, so that
 // scores stay in L1. The division by the row's sum comes last. How a sequence is cut into blocks and
-// tiles depends on its length alone, so its result does not depend on the batch.
+// tiles depends on its numbers of queries and keys alone, so its result does not depend on the batch.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +24,11 @@ struct Attention {
   std::size_t out_stride;
   bool bf16_out;
   StaticScale out_scale;
-  std::size_t length;    // tokens in the sequence
+  std::size_t queries;   // tokens in the sequence
+  std::size_t keys;      // those of them that are attended to, the first ones
   std::size_t head_dim;  // a multiple of 16
   float scale;
-  std::byte* scratch;  // attention_scratch_bytes(length, head_dim), 64-byte aligned
+  std::byte* scratch;  // attention_scratch_bytes(queries, head_dim), 64-byte aligned
   uint64_t* ticks;     // null, or [kAttentionParts]: what each part takes is added (laps.h)
 };
 

@@ -37,7 +37,7 @@ Head<Element> convert_head(const Attention& in, Element* to) {
   const Element* parts[3];
   for (std::size_t part = 0; part < 3; ++part) {
     parts[part] = to;
-    for (std::size_t row = 0; row < in.length; ++row) {
+    for (std::size_t row = 0; row < (part == 0 ? in.queries : in.keys); ++row) {
       const From* from = static_cast<const From*>(inputs[part]) + row * in.in_stride;
       for (std::size_t d = 0; d < in.head_dim; d += 16, to += 16) convert<V>(from + d, to);
     }

@@ -13,12 +13,13 @@ enum class Pooling : int32_t {
   kLastToken,
   kSum,
   kMeanSqrtLength,  // the sum over the root of the number of tokens
-  kWeightedMean     // token i of a sequence counts i + 1 times
+  kWeightedMean     // token i of a sequence counts i + 1 times, whichever is the first that counts
 };
 
 struct Pool {
   const float* x;
   const int32_t* cu_seqlens;  // of the sequences to pool, and one more; rows of x
+  const int32_t* pooled;      // null, or of each row of x: 0 before the row that its sequence is pooled from
   std::size_t sequences;
   std::size_t padded_columns;
   Pooling mode;

@@ -6,18 +6,26 @@
 
 namespace bertc::pool {
 
-// What the sum over a sequence's tokens is multiplied by.
-inline float factor_of(Pooling mode, float length) {
+// What the sum over a sequence's tokens, without the first `left_out`, is multiplied by.
+inline float factor_of(Pooling mode, float length, float left_out) {
   switch (mode) {
     case Pooling::kMean:
-      return 1.0f / length;
+      return 1.0f / (length - left_out);
     case Pooling::kMeanSqrtLength:
-      return 1.0f / __builtin_sqrtf(length);
+      return 1.0f / __builtin_sqrtf(length - left_out);
     case Pooling::kWeightedMean:
-      return 2.0f / (length * (length + 1.0f));
+      return 2.0f / (length * (length + 1.0f) - left_out * (left_out + 1.0f));
     default:
       return 1.0f;
   }
+}
+
+// The row that a sequence's pooling starts at: its first, if `pooled` is 0 for all of them.
+inline std::size_t begin_of(const int32_t* pooled, std::size_t first, std::size_t last) {
+  if (pooled == nullptr) return first;
+  std::size_t begin = first;
+  while (begin < last && pooled[begin] == 0) ++begin;
+  return begin < last ? begin : first;
 }
 
 template <class V>
@@ -26,11 +34,15 @@ void run(const Pool& in) {
   for (std::size_t s = 0; s < in.sequences; ++s) {
     const auto first = static_cast<std::size_t>(in.cu_seqlens[s]);
     const auto last = static_cast<std::size_t>(in.cu_seqlens[s + 1]);
-    const std::size_t start = in.mode == Pooling::kLastToken ? last - 1 : first;
-    const std::size_t stop = in.mode == Pooling::kCls ? first + 1 : last;
-    const F32 factor = V::set(factor_of(in.mode, static_cast<float>(last - first)));
+    const std::size_t begin = begin_of(in.pooled, first, last);
+    const std::size_t start = in.mode == Pooling::kLastToken ? last - 1 : begin;
+    const std::size_t stop = in.mode == Pooling::kCls ? begin + 1 : last;
+    const F32 factor =
+        V::set(factor_of(in.mode, static_cast<float>(last - first), static_cast<float>(begin - first)));
+    const F32 weight =
+        V::set(in.mode == Pooling::kWeightedMean ? static_cast<float>(start - first + 1) : 1.0f);
     for (std::size_t i = 0; i < in.padded_columns; i += 16) {
-      F32 value = V::load(in.x + start * in.padded_columns + i);
+      F32 value = V::mul(V::load(in.x + start * in.padded_columns + i), weight);
       for (std::size_t token = start + 1; token < stop; ++token) {
         const F32 next = V::load(in.x + token * in.padded_columns + i);
         if (in.mode == Pooling::kMax) {
