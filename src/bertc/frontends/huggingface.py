@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertc.architectures import ConfigReader, EncoderConfig, Family, ModelBuilder
 from bertc.artifact.embedding_facts import EmbeddingFacts
@@ -17,7 +17,7 @@ from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
-from bertc.frontends.model_class import ENCODER_HEAD, find_class
+from bertc.frontends.model_class import ENCODER_HEAD, ModelClass, find_class
 from bertc.frontends.sentence_transformers import (
     EMBEDDING_HEADS,
     assumed_modules,
@@ -29,7 +29,7 @@ from bertc.frontends.sentence_transformers import (
 from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
 from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
-from bertc.ir.graph import Graph
+from bertc.ir.graph import Graph, StoredTensor
 from bertc.ir.verifier import output_ports
 from bertc.ports import SELECTED
 
@@ -71,10 +71,6 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         )
     )
     _warn_of_tokens_beyond(tokenizer_json, config.vocab_size)
-    stored = read_tensors(folder, subfolder, model_class=model.name)
-    with _name_the_folder(folder):
-        plain = by_plain_name(stored, model.family.renames, _names_of(model.family, config))
-    builder = ModelBuilder({**plain, **(modules.tensors if modules else {})})
     own_modules = modules is not None and model.head.name == modules.head
     options = HeadOptions(
         len(labels),
@@ -82,11 +78,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         partial_attention=embedding.partial_attention,
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)),
     )
-    spelling = model.family.spelling(model.head.name, model.head.spelling)
-    hidden = model.family.encoder(builder, config)
-    outputs = model.head.outputs(HeadContext(builder, hidden, config, spelling, options))
-    with _name_the_folder(folder):
-        graph = builder.graph(outputs)
+    built = _build(folder, subfolder, model, config, options, modules.tensors if modules else {})
     mask_token = _mask_token(tokenizer_json, tokenizer_config)
     lengths = embedding.lengths(limit, config.longest_sequence)
     longest = max(*lengths.values(), embedding.expansion_length or 0)
@@ -96,14 +88,14 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         name=folder.name,
         architecture=model.name,
         task=model.head.task,
-        outputs=output_ports(graph),
+        outputs=output_ports(built.graph),
         max_seq_length=longest,
         labels=labels,
-        hidden_states=tuple(builder.hidden_states),
+        hidden_states=built.hidden_states,
         problem_type=problem_type if isinstance(problem_type, str) else None,
         facts={
             **_facts(config, model.head, options),
-            **({"mask_token": mask_token} if mask_token and _fills_masks(graph) else {}),
+            **({"mask_token": mask_token} if mask_token and _fills_masks(built.graph) else {}),
             **({} if activation is None else {"activation_fn": activation}),
         },
         embedding=(
@@ -113,8 +105,38 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         ),
     )
     assumed = () if own_modules else assumptions(model.head.name, raw.get("architectures"))
-    notes = (*assumed, *_notes(unused_modules(plain, builder.wanted), config, info))
-    return ImportedModel(graph, info, tokenizer_json, _provenance(folder), notes)
+    notes = (*assumed, *_notes(built.unused, config, info))
+    return ImportedModel(built.graph, info, tokenizer_json, _provenance(folder), notes)
+
+
+class _Built(NamedTuple):
+    """A graph, and what else is known of a checkpoint once its tensors are asked for."""
+
+    graph: Graph
+    hidden_states: tuple[str, ...]
+    unused: list[str]
+    """The modules that the graph has no use for."""
+
+
+def _build(
+    folder: CheckpointFolder,
+    subfolder: str,
+    model: ModelClass,
+    config: EncoderConfig,
+    options: HeadOptions,
+    module_tensors: Mapping[str, StoredTensor],
+) -> _Built:
+    """Build the graph of a family's encoder with a head, of the tensors in a folder."""
+    stored = read_tensors(folder, subfolder, model_class=model.name)
+    with _name_the_folder(folder):
+        plain = by_plain_name(stored, model.family.renames, _names_of(model.family, config))
+    builder = ModelBuilder({**plain, **module_tensors})
+    spelling = model.family.spelling(model.head.name, model.head.spelling)
+    hidden = model.family.encoder(builder, config)
+    outputs = model.head.outputs(HeadContext(builder, hidden, config, spelling, options))
+    with _name_the_folder(folder):
+        graph = builder.graph(outputs)
+    return _Built(graph, tuple(builder.hidden_states), unused_modules(plain, builder.wanted))
 
 
 def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
