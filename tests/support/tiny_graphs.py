@@ -88,7 +88,7 @@ def bert_graph(
     **config: Any,
 ) -> Graph:
     """Return the imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
-    full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS[head])), **config}
+    full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS.get(head, ()))), **config}
     if tensors is None:
         tensors = bert_tensors(full, head, seed=seed, prefix="")
     builder = ModelBuilder({name: _Loaded(array) for name, array in tensors.items()})
