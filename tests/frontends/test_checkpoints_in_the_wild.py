@@ -15,7 +15,13 @@ import bertc
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from tests.support.hf_checkpoints import save_checkpoint
-from tests.support.tiny_models import bert_tensors, make_bert_checkpoint, write_json, write_weights
+from tests.support.tiny_models import (
+    DEFAULT_CONFIG,
+    bert_tensors,
+    make_bert_checkpoint,
+    write_json,
+    write_weights,
+)
 
 Array = np.ndarray[Any, Any]
 Save = Callable[[Any, Path, dict[str, Any]], None]
@@ -145,6 +151,19 @@ def test_buffers_are_no_weights(tmp_path: Path) -> None:
     tensors = bert_tensors(json.loads((path / "config.json").read_text()), "embedding")
     write_weights(path, {**tensors, "embeddings.position_ids": np.arange(64, dtype=np.float32)})
     assert not any("no use" in note for note in import_model(path).notes)
+
+
+def test_a_pooler_that_is_not_needed_may_hold_nan(tmp_path: Path) -> None:
+    tensors = bert_tensors(DEFAULT_CONFIG, "embedding")
+    tensors["pooler.dense.weight"][3, 5] = np.nan
+    path = make_bert_checkpoint(tmp_path, pooling="mean")
+    write_weights(path, tensors)
+    model = import_model(path)
+    assert list(model.graph.outputs) == ["last_hidden_state", "sentence_embedding"]
+    assert model.notes[-1] == "BertModel has no use for tensors of the checkpoint: pooler.dense"
+    write_json(path / "1_Pooling" / "config.json", {"pooling_mode": "pooler"})
+    with pytest.raises(CheckpointError, match=r"'pooler\.dense\.weight' holds infinite numbers or NaN"):
+        import_model(path)
 
 
 def test_a_decoder_that_is_stored_wins_over_the_one_it_would_be_tied_to(tmp_path: Path) -> None:

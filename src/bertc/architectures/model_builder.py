@@ -60,9 +60,15 @@ class ModelBuilder:
         names = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(2)))
         return next(each for each in names if each not in self._columns)
 
-    def has(self, module: str) -> bool:
-        """Whether the checkpoint has tensors of a module."""
-        return any(name.startswith(f"{module}.") for name in self._tensors)
+    def is_sound(self, module: str) -> bool:
+        """Whether the checkpoint has tensors of a module, and their numbers are finite."""
+        tensors = [tensor for name, tensor in self._tensors.items() if name.startswith(f"{module}.")]
+        try:
+            for tensor in tensors:
+                tensor.read()
+        except CheckpointError:
+            return False
+        return bool(tensors)
 
     def op(
         self,

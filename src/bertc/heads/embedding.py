@@ -13,7 +13,8 @@ def _outputs(context: HeadContext) -> dict[str, str]:
     builder, modules = context.builder, context.options.modules
     outputs = {"last_hidden_state": context.hidden}
     pooler = context.spelling["pooler"]
-    if builder.has(pooler) or any("pooler" in module.modes for module in modules):
+    # One that nobody needs may hold anything: training left it as it was.
+    if builder.is_sound(pooler) or any("pooler" in module.modes for module in modules):
         dense = builder.linear(pooler, first_token(builder, context.hidden), context.config.hidden_size)
         outputs["pooler_output"] = builder.activation("tanh", "pooler.activation", dense)
     before = next(index for index, module in enumerate(modules) if module.kind == "pooling")
