@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.schema import FEATURES
 from bertc.errors import ArtifactError
 from bertc.ir.graph import Graph
@@ -90,7 +91,8 @@ def test_a_program_lists_what_it_uses_beyond_what_all_readers_know() -> None:
 
 def test_readers_know_all_features_that_the_op_table_has() -> None:
     names = {f"{op.name}.{name}" if name != op.name else name for op in OPS.values() for name in op.features}
-    assert names == FEATURES
+    facts = EmbeddingFacts(default_prompt_name="query", truncate_dim=8)
+    assert names | {*facts.features} == FEATURES
     for op in OPS.values():
         optional = {operand.name for operand in op.operands if operand.optional} | op.defaults.keys()
         assert {*op.features} <= {op.name, *optional}
