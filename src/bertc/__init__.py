@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from bertc.recipe import Recipe
     from bertc.tasks.classification import Classifier
     from bertc.tasks.embedding import Embedder
+    from bertc.tasks.late_interaction import TokenEmbedder
     from bertc.tasks.masked_lm import MaskFiller
     from bertc.tasks.multiple_choice import Chooser
     from bertc.tasks.next_sentence import NextSentencePredictor
     from bertc.tasks.pretraining import PretrainedModel
     from bertc.tasks.question_answering import QuestionAnswerer
+    from bertc.tasks.sparse import SparseEmbedder
     from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
 
@@ -47,7 +49,9 @@ _HOMES = {
     "PretrainedModel": "tasks.pretraining",
     "QuestionAnswerer": "tasks.question_answering",
     "Recipe": "recipe",
+    "SparseEmbedder": "tasks.sparse",
     "Tagger": "tasks.token_classification",
+    "TokenEmbedder": "tasks.late_interaction",
     "__version__": "version",
     "compile": "compiler",
     "load": "loading",
@@ -74,7 +78,9 @@ __all__ = [
     "QuestionAnswerer",
     "Recipe",
     "RecipeError",
+    "SparseEmbedder",
     "Tagger",
+    "TokenEmbedder",
     "__version__",
     "compile",
     "load",
