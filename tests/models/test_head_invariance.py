@@ -21,8 +21,6 @@ from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.module_checkpoints import make_module_checkpoint
 from tests.support.native import ISAS
 
-pytestmark = pytest.mark.native
-
 Array = np.ndarray[Any, Any]
 LENGTHS = (1, 2, 15, 17, 33, 60, 5, 8)
 
