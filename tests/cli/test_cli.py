@@ -246,6 +246,11 @@ def test_bench(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     assert outcome.code == 0 and "tokens/s" in outcome.out and "first_run" in outcome.out
 
 
+def test_bench_runs_the_usual_lengths_that_the_model_has(run: Run, artifact: MakeArtifact) -> None:
+    quick = ("--batch", 1, "--repeats", 1, "--seconds", 0, "--no-startup", "--no-memory", "--no-peaks")
+    assert [row["length"] for row in run.json("bench", artifact(), *quick)["shapes"]] == [16]
+
+
 def test_bench_by_layers(run: Run, artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertc.bench.peaks.SECONDS", 0.0005)
     monkeypatch.setattr("bertc.bench.peaks.TRIALS", 1)

@@ -28,7 +28,8 @@ Batch = Annotated[
     str | None, typer.Option(help="Sequences per run. Default: 1,4,8,16,32,64; with --layers 1,8.")
 ]
 Length = Annotated[
-    str | None, typer.Option(help="Tokens per sequence. Default: 16,128,512; with --layers 128.")
+    str | None,
+    typer.Option(help="Tokens per sequence. Default: 16,128,512 as far as it goes; with --layers 128."),
 ]
 Input = Annotated[str | None, typer.Option("--input", "-i", help="Also time the texts of this file.")]
 Column = Annotated[str, typer.Option(help="Where .jsonl and .parquet have the text.")]
@@ -86,7 +87,7 @@ def command(
     count = threads or default_num_threads()
     if layers:
         others = (against, source, sts, save, plots)
-        return _only_layers(files, others, count, batch or "1,8", length or "128", seconds, as_json)
+        return _only_layers(files, others, count, batch or "1,8", length, seconds, as_json)
     if not files:
         return _only_peaks(count, peaks, as_json)
     settings = Settings(
@@ -96,7 +97,7 @@ def command(
         dtypes=_names(dtypes),
         checkpoint=checkpoint,
         batches=_numbers(batch or "1,4,8,16,32,64", "--batch"),
-        lengths=_numbers(length or "16,128,512", "--length"),
+        lengths=_lengths(length, files[0], (16, 128, 512)),
         texts=_texts(source, column, sts),
         source=source or (str(sts) if sts else None),
         sts=sts,
@@ -147,7 +148,7 @@ def _only_layers(
     others: tuple[object, ...],
     threads: int,
     batch: str,
-    length: str,
+    length: str | None,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -157,7 +158,7 @@ def _only_layers(
     from bertc.bench.layers import measure_layers
     from bertc.cli.bench_tables import print_layers
 
-    shapes = [*product(_numbers(batch, "--batch"), _numbers(length, "--length"))]
+    shapes = [*product(_numbers(batch, "--batch"), _lengths(length, files[0], (128,)))]
     with status("starting") as say:
         report = measure_layers(files, threads, shapes, seconds, say)
     print_result(report, as_json, print_layers)
@@ -187,6 +188,17 @@ def _calibration(path: Path | None, column: str) -> tuple[str, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _lengths(text: str | None, file: Path, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the lengths of ``--length``, else the usual ones that the model has positions for."""
+    from bertc.artifact.reader import open_artifact
+    from bertc.bench.work import longest_sequence
+
+    if text is not None:
+        return _numbers(text, "--length")
+    longest = longest_sequence(open_artifact(file).manifest.model)
+    return tuple(length for length in usual if length <= longest) or (longest,)
 
 
 def _numbers(text: str, name: str) -> tuple[int, ...]:
