@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bertc.bench.engine import TEXT_MODES
 from bertc.bench.peaks import Peaks
 from bertc.bench.plots import save_plots
 from bertc.bench.report import best_peaks, limit, load_results, rate, ratios, save
@@ -90,7 +91,8 @@ def test_tables_show_everything(capsys: pytest.CaptureFixture[str]) -> None:
         "total",
     ):
         assert text in out
-    line = next(line for line in out.splitlines() if "one_call/sorted" in line)
+    call, batches = TEXT_MODES["one_call"].title, TEXT_MODES["sorted"].title
+    line = next(line for line in out.splitlines() if f"{call} / {batches}" in line)
     assert [cell.strip() for cell in line.split("│")[2:5]] == ["2.00", "2.00", "3.00"]
     print_peaks(report)
     assert "20" in capsys.readouterr().out

@@ -54,8 +54,8 @@ def print_report(report: Report) -> None:
     _print_startup(report)
     _print_memory(report)
     _print_scaling(report)
-    for message in report["failed"].values():
-        print_facts("not measured", {"": message})
+    if report["failed"]:
+        print_table("not measured", [""], [[message] for message in report["failed"].values()])
     _print_warning(report)
 
 
@@ -131,9 +131,14 @@ def _print_ratios(report: Report) -> None:
         rows = []
         for work in dict.fromkeys(row["work"] for row in mine):
             best = min(found[work, peer] for peer in peers if (work, peer) in found)
-            rows.append([work, best, *(found.get((work, peer), "") for peer in peers)])
+            rows.append([_title(work), best, *(found.get((work, peer), "") for peer in peers)])
         if rows:
             print_table(f"{own} is so many times faster than", ["", "the best of them", *peers], rows)
+
+
+def _title(work: str) -> str:
+    """Return the title of a work in ratios: of a way to run texts, of two of them, or of a shape."""
+    return " / ".join(TEXT_MODES[mode].title if mode in TEXT_MODES else mode for mode in work.split("/"))
 
 
 def _print_startup(report: Report) -> None:
