@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import bertc
+from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.reader import open_artifact
 from bertc.bench import engine as module
 from bertc.bench.engine import TEXT_MODES, Driver, batches, evenly
@@ -88,3 +91,22 @@ def test_texts_are_timed_for_every_task(artifact: MakeArtifact, head: str) -> No
     assert len(found.calls_ms) == 4
     assert 0 < found.kernel_ms <= found.unit_ms
     assert token_lengths(open_artifact(artifact(head)), texts) == [3, 4]
+
+
+def test_token_vectors_of_texts_are_answers_of_their_own(artifact: MakeArtifact) -> None:
+    model, texts = CompiledModel(artifact("token_classification")), ["cat", "dog cat"]
+    vectors = [np.zeros((len(text), 2), np.float32) for text in texts]
+    model.encoder.tag = lambda part: [vectors[texts.index(text)] for text in part]  # type: ignore[attr-defined]
+    found = model.encode(texts, batch_size=1, sort=True)
+    assert [each is vector for each, vector in zip(found, vectors, strict=True)] == [True, True]
+
+
+def test_tokens_are_counted_with_the_default_prompt_and_up_to_the_limit_of_texts(
+    artifact: MakeArtifact,
+) -> None:
+    plain = open_artifact(artifact())
+    facts = EmbeddingFacts({"query": "a man "}, "query", max_lengths={"": 5})
+    model = replace(plain.manifest.model, embedding=facts)
+    prompted = replace(plain, manifest=replace(plain.manifest, model=model))
+    assert token_lengths(plain, ["cat", "dog cat"]) == [3, 4]
+    assert token_lengths(prompted, ["cat", "dog cat"]) == [5, 5]

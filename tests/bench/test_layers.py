@@ -14,6 +14,8 @@ from bertc.errors import InputError
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
 from tests.conftest import MakeArtifact
+from tests.support.artifacts import Artifacts
+from tests.support.hf_checkpoints import save_checkpoint
 
 pytestmark = pytest.mark.native
 
@@ -99,3 +101,13 @@ def test_profiling_tells_of_the_steps_that_ran_and_changes_no_result(artifact: M
     assert inside.attention_ticks.shape == (len(ATTENTION_PARTS),) and inside.attention_ticks.all()
     after = session.run(ids, cu_seqlens)
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_vocabulary_is_multiplied_for_the_selected_token_of_each_sequence(artifacts: Artifacts) -> None:
+    source = artifacts.derived("layers-lm", lambda path: save_checkpoint(path, "BertForMaskedLM"))
+    bench = LayerBench(artifacts.compile(source, "fp32"), threads=1, peaks=None)
+    row = bench.measure(2, 8, seconds=0.0)
+    steps = {(each["step"], each["kernel"]): each for each in row["steps"]}
+    assert any(kernel == "selecting tokens" for _, kernel in steps)
+    decoder = steps["cls.predictions.decoder", "GEMM"]
+    assert decoder["gops"] * decoder["ms"] * 1e6 == pytest.approx(2 * 2 * 32 * 300)

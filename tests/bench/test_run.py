@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.reader import open_artifact
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.base import Peer
-from bertc.bench.plan import Settings, plan
+from bertc.bench.plan import Settings, check_work, plan
 from bertc.bench.process import EngineError, EngineProcess, EngineSpec
 from bertc.bench.run import run_bench
 from bertc.bench.timing import Effort
@@ -20,6 +21,9 @@ from bertc.bench.work import product_dtype
 from bertc.errors import InputError, MissingExtraError
 from bertc.runtime.machine import machine_facts, processor_name
 from tests.conftest import MakeArtifact
+from tests.support.answers import make_info
+from tests.support.artifacts import Artifacts
+from tests.support.hf_checkpoints import save_checkpoint
 
 QUICK = Effort(warmup=0, repeats=3, seconds=0.0)
 TEXTS = ("the cat", "a dog", "good film", "good movie", "one two", "one two three")
@@ -36,6 +40,12 @@ def settings(*files: Path, **changes: Any) -> Settings:
         "peaks": False,
     }
     return Settings(files=files, **{**quick, **changes})
+
+
+def compiled(artifacts: Artifacts, class_name: str) -> Path:
+    """Return the fp32 file of a tiny checkpoint of a class of transformers."""
+    source = artifacts.derived(f"bench-{class_name}", lambda path: save_checkpoint(path, class_name))
+    return artifacts.compile(source, "fp32")
 
 
 @pytest.fixture
@@ -173,6 +183,51 @@ def test_our_own_failure_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"bertc int8: .*none\.bertc") as caught:
         EngineProcess(spec, [])
     assert caught.value.spec is spec
+
+
+@pytest.mark.parametrize("class_name", [f"BertFor{task}" for task in ("QuestionAnswering", "MultipleChoice")])
+def test_a_model_of_pairs_is_measured_on_shapes_alone(artifacts: Artifacts, class_name: str) -> None:
+    path = compiled(artifacts, class_name)
+    assert [row["batch"] for row in run_bench(settings(path))["shapes"]] == [1, 2]
+    with pytest.raises(InputError, match="about pairs: leave --input out"):
+        plan(settings(path, texts=TEXTS))
+
+
+@pytest.mark.parametrize("class_name", ["BertForMaskedLM", "BertForPreTraining"])
+def test_a_model_that_fills_masks_is_measured_with_one_in_each_sequence(
+    artifacts: Artifacts, class_name: str
+) -> None:
+    path = compiled(artifacts, class_name)
+    texts = ("the [MASK]", "a [MASK] film")
+    report = run_bench(settings(path, texts=texts, startup=True, memory=True, batches=(2,)))
+    assert report["startup_ms"]["bertc fp32"]["total"] > 0
+    assert len(report["shapes"]) == 1 and len(report["texts"]) == 4
+    with pytest.raises(EngineError, match=r"has no mask: write \[MASK\]"):
+        run_bench(settings(path, texts=TEXTS))
+
+
+def test_what_cannot_be_compared_or_scored_is_refused_before_anything_runs(
+    artifact: MakeArtifact, sts: Path
+) -> None:
+    with pytest.raises(InputError, match="classification: --sts scores embeddings"):
+        run_bench(settings(artifact("classification"), sts=sts))
+    with pytest.raises(InputError, match=r"masked_lm: peers are compared on .*leave --against out"):
+        check_work(settings(Path("tiny.bertc"), against=("openvino",)), make_info("masked_lm"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"facts": {"modules": "pooling -> dense"}}, "the modules of tiny, pooling -> dense"),
+        ({"embedding": EmbeddingFacts(truncate_dim=4)}, "truncate_dim, which peers do not know"),
+        ({"embedding": EmbeddingFacts(max_lengths={"": 8})}, "max_lengths, which peers do not know"),
+    ],
+)
+def test_peers_are_not_compared_with_what_they_do_not_do(changes: dict[str, Any], match: str) -> None:
+    chosen = settings(Path("tiny.bertc"), against=("openvino",), texts=TEXTS)
+    with pytest.raises(InputError, match=match):
+        check_work(chosen, make_info("embedding", **changes))
+    check_work(chosen, make_info("embedding"))
 
 
 def test_too_long_a_shape_is_refused_before_anything_runs(artifact: MakeArtifact) -> None:

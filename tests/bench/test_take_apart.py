@@ -7,7 +7,8 @@ import pytest
 
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
-from bertc.bench.take_apart import KERNELS, split, take_apart
+from bertc.bench.take_apart import ACTIVATIONS, KERNELS, split, take_apart
+from bertc.ir import reference
 from bertc.ir.ops import OPS
 from bertc.runtime.session import ATTENTION_PARTS
 from tests.conftest import MakeArtifact
@@ -46,6 +47,7 @@ def test_an_activation_is_what_a_product_takes_longer_with_it() -> None:
         ("GEMM", 7.0, 1.0),
         ("GELU", 3.0, 0.0),
     ]
+    assert set(ACTIVATIONS) == set(reference.ACTIVATIONS)
     slower = split(step("linear", activation="gelu"), 10.0, [1.1], NO_ATTENTION)
     assert [part.nanoseconds for part in slower] == [10, 0]
     (part,) = split(step("linear", activation="none"), 10.0, [0.9], NO_ATTENTION)

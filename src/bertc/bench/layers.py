@@ -19,7 +19,7 @@ import numpy as np
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
 from bertc.bench.engine import seconds_of
-from bertc.bench.ours import main_output
+from bertc.bench.ours import main_output, with_selection
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
 from bertc.bench.take_apart import SCORES, split, take_apart
@@ -194,7 +194,8 @@ class LayerBench:
         vocabulary = self._info.size("vocab_size")
         ids = np.random.default_rng(0).integers(0, vocabulary, batch * length, dtype=np.int32)
         cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
-        packed, outputs = PackedBatch({"input_ids": ids}, cu_seqlens), main_output(self._session)
+        packed = with_selection(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
+        outputs = main_output(self._info)
         runs = _Runs()
         turns: tuple[Callable[[], object], ...] = (
             lambda: self._session.run_batch(packed, outputs=outputs),

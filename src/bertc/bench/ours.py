@@ -11,9 +11,11 @@ import numpy as np
 
 from bertc.artifact.executable import Executable
 from bertc.artifact.reader import Artifact, open_artifact
+from bertc.artifact.schema import ModelInfo
 from bertc.bench.engine import Array, batches
 from bertc.bench.work import matrix_bytes
 from bertc.encoder import encoder_class_of, tokenizer_of
+from bertc.ports import SELECTED
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
@@ -42,7 +44,7 @@ class CompiledModel:
     @property
     def matrix_bytes(self) -> int:
         """The size of the weights that the matrix products of a pass read, in bytes."""
-        return matrix_bytes(self.encoder.artifact.executable, *main_output(self._session))
+        return matrix_bytes(self.encoder.artifact.executable, *main_output(self.encoder.info))
 
     def bind(self, input_ids: Array, attention_mask: Array) -> Callable[[], Array]:
         """Pack arrays as :meth:`bertc.bench.engine.Engine.bind` says, for the model's main output."""
@@ -50,8 +52,8 @@ class CompiledModel:
         ids = np.ascontiguousarray(input_ids[mask], np.int32)
         cu_seqlens = np.zeros(len(mask) + 1, np.int32)
         np.cumsum(mask.sum(axis=1), out=cu_seqlens[1:])
-        packed = PackedBatch({"input_ids": ids}, cu_seqlens)
-        outputs = main_output(self._session)
+        packed = with_selection(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
+        outputs = main_output(self.encoder.info)
         return lambda: self._session.run_batch(packed, outputs=outputs)[outputs[0]]
 
     def encode(self, texts: Sequence[str], *, batch_size: int | None, sort: bool) -> Any:
@@ -63,19 +65,31 @@ class CompiledModel:
         for batch in batches(texts, batch_size, order):
             for index, answer in zip(batch, answer_all([texts[i] for i in batch]), strict=True):
                 answers[index] = answer
-        return np.stack(answers) if answers and isinstance(answers[0], np.ndarray) else answers
+        vectors = answers and isinstance(answers[0], np.ndarray) and answers[0].ndim == 1
+        return np.stack(answers) if vectors else answers
 
 
 def token_lengths(artifact: Artifact, texts: Sequence[str]) -> list[int]:
-    """Return the number of tokens of each text, after truncation."""
-    tokenizer = Tokenizer(artifact.tokenizer_json, artifact.manifest.model.max_seq_length)
-    return [len(encoding.ids) for encoding in tokenizer(texts).encodings]
+    """Return the number of tokens of each text, with the model's default prompt, after truncation."""
+    info = artifact.manifest.model
+    facts = info.embedding
+    prompt = facts.prompts[facts.default_prompt_name] if facts.default_prompt_name else ""
+    tokenizer = Tokenizer(artifact.tokenizer_json, facts.max_lengths.get("", info.max_seq_length))
+    return [len(encoding.ids) for encoding in tokenizer([prompt + text for text in texts]).encodings]
 
 
-def main_output(session: Session) -> tuple[str, ...]:
-    """Return the name of the output that a model is for: its embedding, else its logits, else its states."""
-    names = ("sentence_embedding", "logits", "last_hidden_state")
-    return next((name,) for name in names if name in session.output_names)
+def main_output(info: ModelInfo) -> tuple[str, ...]:
+    """Return the name of the one output that the model's task reads."""
+    return (TASKS[info.task].output,)
+
+
+def with_selection(session: Session, batch: PackedBatch) -> PackedBatch:
+    """Return the batch, with a token of each sequence selected for a model that takes a selection.
+
+    That is the work of texts with one masked word each.
+    """
+    selects = any(port.rows == SELECTED for port in session.inputs)
+    return batch.selecting(np.asarray(batch.cu_seqlens[:-1])) if selects else batch
 
 
 class _TimedSession(Session):

@@ -8,14 +8,19 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bertc.artifact.reader import Artifact, open_artifact
+from bertc.artifact.schema import ModelInfo
 from bertc.bench.engine import OURS
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.base import check_installed
+from bertc.bench.peers.torch_model import CLASSES
 from bertc.bench.process import EngineSpec
 from bertc.bench.timing import Effort
 from bertc.bench.work import product_dtype
 from bertc.errors import InputError
 from bertc.precision import DTYPES, INT7
+
+PAIR_TASKS = ("question_answering", "next_sentence", "multiple_choice")
+"""The tasks whose models answer about a text beside another, never about one alone."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,7 @@ def plan(settings: Settings) -> list[EngineSpec]:
         raise InputError(
             f"comparing with others needs the checkpoint folder that {settings.files[0]} was compiled from"
         )
-    if settings.against and settings.texts and artifacts[0].manifest.model.task == "token_classification":
-        raise InputError("texts are compared for embedding and classification models alone: leave them out")
+    check_work(settings, artifacts[0].manifest.model)
     counts = Counter(f"{library} {dtype}" for library, dtype, _ in engines)
     return [
         EngineSpec(
@@ -84,6 +88,30 @@ def plan(settings: Settings) -> list[EngineSpec]:
         for library, dtype, file in engines
         for name in (f"{library} {dtype}",)
     ]
+
+
+def check_work(settings: Settings, info: ModelInfo) -> None:
+    """Raise ``InputError`` for texts or peers that the bench cannot run or compare for such a model."""
+    is_for = f"{info.name} is a model for {info.task}"
+    if settings.against and info.task not in CLASSES:
+        raise InputError(f"{is_for}: peers are compared on {', '.join(CLASSES)} alone, leave --against out")
+    if settings.against and "modules" in info.facts:
+        raise InputError(
+            f"peers do not run the modules of {info.name}, {info.facts['modules']}: leave --against out"
+        )
+    if settings.sts is not None and info.task != "embedding":
+        raise InputError(f"{is_for}: --sts scores embeddings, leave it out")
+    if not settings.texts:
+        return
+    if info.task in PAIR_TASKS:
+        raise InputError(f"{is_for}, which answers about pairs: leave --input out, shapes are measured")
+    if settings.against and info.task == "token_classification":
+        raise InputError("texts are compared for embedding and classification models alone: leave them out")
+    changes = [*info.embedding.features, *(["max_lengths"] if "" in info.embedding.max_lengths else [])]
+    if settings.against and changes:
+        raise InputError(
+            f"{info.name} has {' and '.join(changes)}, which peers do not know: leave texts or --against out"
+        )
 
 
 def _dtype(artifact: Artifact) -> str:

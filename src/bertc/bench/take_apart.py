@@ -32,9 +32,22 @@ KERNELS = {
     "embed": "embedding",
     "pool": "pooling",
     "normalize": "pooling",
+    "concat": "pooling",
+    "select_rows": "selecting tokens",
 }
 """The kernel that the time of each op is counted for, as far as the op is not taken apart."""
-ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU", "relu": "ReLU", "tanh": "tanh"}
+ACTIVATIONS = {
+    "gelu": "GELU",
+    "gelu_tanh": "GELU",
+    "quick_gelu": "GELU",
+    "relu": "ReLU",
+    "log1p_relu": "log(1 + ReLU)",
+    "silu": "SiLU",
+    "mish": "Mish",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+}
+"""The kernel that the time of each activation is counted for."""
 QUANTIZING_NORMS = {"layer_norm_quantize": "quantize_rows", "layer_norm_bf16": "cast_bf16"}
 """The op that only quantizes, for each layer norm that also writes what the next product takes."""
 NORM_OPERANDS = ("x", "gamma", "beta")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bertc.artifact.executable import Executable
 from bertc.artifact.schema import ModelInfo, Program, Step
 from bertc.bench.timing import attention_operations
+from bertc.ports import SELECTED, SEQUENCES, TOKENS
 from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
@@ -44,11 +45,11 @@ def matrix_bytes(executable: Executable, output: str) -> int:
 
 
 class Workload:
-    """A batch of ``batch`` sequences of ``length`` tokens in a program."""
+    """A batch of ``batch`` sequences of ``length`` tokens, one of them selected, in a program."""
 
     def __init__(self, executable: Executable, batch: int, length: int) -> None:
         self._tensors = executable.tensors
-        self._rows = {"tokens": batch * length, "sequences": batch}
+        self._rows = {TOKENS: batch * length, SEQUENCES: batch, SELECTED: batch}
         self._batch, self._length = batch, length
         self._buffers = {buffer.name: buffer for buffer in executable.program.buffers}
 
@@ -73,6 +74,6 @@ class Workload:
             elif name in self._tensors:
                 array = self._tensors[name].array
                 # Of a table, the rows that tokens name: one each.
-                share = self._rows["tokens"] / array.shape[0] if step.op == "embed" else 1.0
+                share = self._rows[TOKENS] / array.shape[0] if step.op == "embed" else 1.0
                 total += int(array.nbytes * share)
         return total
