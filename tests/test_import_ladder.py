@@ -62,6 +62,7 @@ LADDER: dict[str, set[str]] = {
         "errors",
         "evaluation",
         "fidelity",
+        "ports",
         "precision",
         "runtime",
         "task_table",
