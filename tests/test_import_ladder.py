@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "bertc"
 
 COMPILE_HALF = {"architectures", "frontends", "heads", "ir", "lowering", "passes", "quantize", "recipe"}
 RUN_HALF = {"_native", "encoder", "runtime", "tasks"}
-BOTH_HALVES = {"__init__", "cli", "compiler", "loading"}
+BOTH_HALVES = {"__init__", "__main__", "cli", "compiler", "loading"}
 """What may reach both halves."""
 
 LADDER: dict[str, set[str]] = {
@@ -92,6 +92,7 @@ LADDER: dict[str, set[str]] = {
     },
     "__init__": {"artifact", "compiler", "encoder", "errors", "loading", "recipe", "tasks", "version"},
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "recipe", "runtime"},
+    "__main__": {"cli"},
     "cli": {
         "artifact",
         "atomic_file",

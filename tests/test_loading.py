@@ -43,6 +43,7 @@ def test_a_checkpoint_is_compiled_once(
     said = capsys.readouterr().err
     assert "bertc: compiling tiny to int8, once: it is kept in" in said and "cosine" in said
     (file,) = compiled_files(folder)
+    assert file.name.startswith("tiny-int8-")
     inode = file.stat().st_ino
     np.testing.assert_array_equal(bertc.load(str(source)).encode([TEXT]), vectors)
     assert capsys.readouterr().err == "" and file.stat().st_ino == inode

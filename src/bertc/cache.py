@@ -13,10 +13,11 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bertc.atomic_file import replace_atomically
 from bertc.errors import ArtifactError, InputError
@@ -32,6 +33,8 @@ DEFAULT_LIMIT = 20 * 10**9
 _SUFFIX = ".bertc"
 _READ = (".json", ".txt", ".safetensors", ".bin", ".model")
 """The endings of files that front ends read."""
+_ABANDONED_SECONDS = 3600
+"""The age of a file that nobody is still writing: to write one takes seconds."""
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -53,47 +56,70 @@ def size_limit() -> int:
         return DEFAULT_LIMIT
     unit = text[-1] if text[-1] in _UNITS else ""
     try:
-        return int(float(text.removesuffix(unit)) * _UNITS[unit])
+        limit = int(float(text.removesuffix(unit)) * _UNITS[unit])
     except (ValueError, OverflowError):
-        raise InputError(f"BERTC_CACHE_LIMIT is {said!r}: expected a size such as 20GB") from None
+        limit = -1
+    if limit < 0:
+        raise InputError(f"BERTC_CACHE_LIMIT is {said!r}: expected a size such as 20GB")
+    return limit
 
 
 class Entry:
     """The place in the cache of one checkpoint, compiled in one way."""
 
-    def __init__(self, checkpoint: Path, options: Any) -> None:
-        """``options`` is plain data: everything that compiling depends on beside the checkpoint's files."""
-        self._checkpoint = checkpoint
+    def __init__(self, checkpoint: Path, options: Any, data: Iterable[str] = ()) -> None:
+        """Look at the files as they are now.
+
+        ``options`` is plain data: everything that compiling depends on beside the checkpoint's files, and
+        ``data``, which are files and folders that the recipe names. Raises ``OSError``.
+        """
         self._options = json.dumps([__version__, options], sort_keys=True, default=str)
-        self._files = sorted(
-            file for file in checkpoint.rglob("*") if file.suffix in _READ and file.is_file()
-        )
-        facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self._files]
-        self._note = cache_folder() / "notes" / _digest(json.dumps(facts), self._options)
+        self._files = {
+            f"{number}/{file.relative_to(root)}": file
+            for number, root in enumerate([checkpoint, *map(Path, data)])
+            for file in sorted(_files_below(root))
+            if number or file.suffix in _READ
+        }
+        self._seen = self._facts()
+        self._note = cache_folder() / "notes" / _digest(json.dumps(self._seen), self._options)
+
+    def _facts(self) -> list[tuple[str, int, int, int]]:
+        """Return what changes when a file does; its time of change cannot be set, unlike that of writing."""
+        found = ((file.absolute(), file.stat()) for file in self._files.values())
+        return [(str(file), now.st_size, now.st_mtime_ns, now.st_ctime_ns) for file, now in found]
+
+    def has_changed(self) -> bool:
+        """Return whether a file is no longer what it was."""
+        try:
+            return self._facts() != self._seen
+        except OSError:
+            return True
 
     def find(self) -> Path | None:
         """Return the compiled file if the cache has it for the checkpoint as it is here now, else None."""
         with contextlib.suppress(OSError, UnicodeError):
             named = cache_folder() / Path(self._note.read_text("utf-8")).name
             if named.is_file():
-                os.utime(self._note)
+                with contextlib.suppress(OSError):  # a cache that is only read, or of another user
+                    os.utime(self._note)
                 return named
         return None
 
     def place(self, name: str) -> Path:
         """Return where the compiled file belongs; ``name`` is for people. Reads the whole checkpoint."""
         hashes = []
-        for file in self._files:
+        for relative, file in self._files.items():
             with file.open("rb") as stream:
-                hashes.append(f"{file.relative_to(self._checkpoint)}: {_hash(stream)}")
+                hashes.append(f"{relative}: {_hash(stream)}")
         readable = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[-80:]
         return cache_folder() / f"{readable}-{_digest(*hashes, self._options)[:16]}{_SUFFIX}"
 
     def remember(self, compiled: Path) -> None:
-        """Note that this checkpoint, as its files are now, is the compiled one."""
-        self._note.parent.mkdir(parents=True, exist_ok=True)
-        with replace_atomically(self._note) as note:
-            note.write(compiled.name.encode())
+        """Note that this checkpoint is the compiled one; without the note the next start hashes it again."""
+        with contextlib.suppress(OSError):
+            self._note.parent.mkdir(parents=True, exist_ok=True)
+            with replace_atomically(self._note) as note:
+                note.write(compiled.name.encode())
 
 
 @contextlib.contextmanager
@@ -105,17 +131,34 @@ def compiling(path: Path) -> Iterator[None]:
     lock = path.with_suffix(".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = lock.open("ab")
+        stream = _locked(lock)
     except OSError as error:
         raise ArtifactError(
             f"the cache {path.parent} cannot be written to ({error.strerror}): set BERTC_CACHE to another "
             "folder, or compile to a file with bertc compile"
         ) from None
     with stream:
-        if sys.platform != "win32":
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-        lock.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Return the open file of a lock that this process holds, once nobody else does. Raises ``OSError``."""
+    while True:
+        stream = path.open("ab")
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                return stream
+        except FileNotFoundError:
+            pass  # whoever held the lock has removed its file
+        except BaseException:
+            stream.close()
+            raise
+        stream.close()
 
 
 def cached_models() -> list[CachedModel]:
@@ -138,8 +181,13 @@ def clear(keep_bytes: int = 0) -> list[CachedModel]:
     """Remove models, those first that were not used for longest, until ``keep_bytes`` are left at most.
 
     Unless nothing shall be kept, the model that was used last stays whatever its size. One that a process has
-    in use stays mapped there. Returns what was removed.
+    in use stays mapped there. What processes left that were killed while they wrote goes too. Returns the
+    models that were removed.
     """
+    for rest in cache_folder().glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - rest.stat().st_mtime > _ABANDONED_SECONDS:
+                rest.unlink()
     removed, kept = [], 0
     for index, model in enumerate(cached_models()):
         kept += model.bytes
@@ -151,6 +199,20 @@ def clear(keep_bytes: int = 0) -> list[CachedModel]:
             if not (cache_folder() / Path(note.read_text("utf-8")).name).is_file():
                 note.unlink(missing_ok=True)
     return removed
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield the files of a folder, behind links too, or the file itself; nothing for what is not there."""
+    if root.is_file():
+        yield root
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (path for name in files if (path := Path(folder, name)).is_file())
 
 
 def _digest(*texts: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertc import encoder
-from bertc.errors import InputError
+from bertc.errors import ArtifactError, CheckpointError, InputError
 from bertc.runtime.environment import hub_cache_folder
 
 if TYPE_CHECKING:
+    from bertc import cache
     from bertc.encoder import Encoder
     from bertc.recipe import Recipe
+
+_EXPECTED = ("config.json", "modules.json", "adapter_config.json")
+"""Files of which a checkpoint's folder has one at least: an adapter's is refused with advice."""
 
 
 def load(
@@ -46,7 +51,12 @@ def load(
         if dtype is not None or recipe is not None:
             raise InputError(f"{path} is compiled already: dtype and recipe are for a checkpoint")
     else:
-        path = compiled(path, dtype=dtype, recipe=recipe, offline=offline)
+        source, path = path, compiled(path, dtype=dtype, recipe=recipe, offline=offline)
+        try:
+            return encoder.load(path, num_threads=num_threads, verify=verify, mmap=mmap)
+        except ArtifactError as error:
+            _discard(path, error)
+        path = compiled(source, dtype=dtype, recipe=recipe, offline=offline)
     return encoder.load(path, num_threads=num_threads, verify=verify, mmap=mmap)
 
 
@@ -58,17 +68,30 @@ def compiled(
     offline: bool = False,
 ) -> Path:
     """Return the file in the cache that a checkpoint is compiled to, and compile it if there is none."""
-    from bertc import cache
+    try:
+        folder = _folder(source)
+        entry = None if folder is None else _entry(folder, dtype, recipe)
+        found = None if entry is None else entry.find()
+        return found or _compile(source, dtype, recipe, offline)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {error.filename or source}: {error.strerror or error}") from None
 
-    folder = _folder(source)
-    entry = None if folder is None else cache.Entry(folder, _options(dtype, recipe))
-    found = None if entry is None else entry.find()
-    return found or _compile(source, dtype, recipe, offline)
+
+def _discard(path: Path, error: ArtifactError) -> None:
+    """Remove a file of the cache that cannot be opened; raises the error again where that is not allowed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        raise error from None
+    _say(f"{error}. That file was in the cache: it is compiled again")
 
 
 def _is_compiled(path: str | PathLike[str]) -> bool:
     """Tell whether a path is meant as a file: it is one, it ends as one, or no hub id looks like it."""
-    text = os.fspath(path)
+    if not isinstance(path, (str, PathLike)) or not isinstance(text := os.fspath(path), str):
+        raise InputError(f"path is {type(path).__name__}: expected the path of a file or folder, or a hub id")
+    if not text or "\0" in text:
+        raise InputError(f"path is {text!r}: expected the path of a file or folder, or a hub id")
     if os.path.isdir(text):  # noqa: PTH112 (pathlib is not worth its time here)
         return False
     return not isinstance(path, str) or text.endswith(".bertc") or os.path.exists(text)  # noqa: PTH110
@@ -76,8 +99,10 @@ def _is_compiled(path: str | PathLike[str]) -> bool:
 
 def _folder(source: str | PathLike[str]) -> Path | None:
     """Return the folder of a checkpoint that is on this machine, looked up without the hub's client."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path.expanduser raises where there is no home)
     if path.is_dir():
+        if not any((path / name).is_file() for name in _EXPECTED):
+            return None  # no checkpoint, as compiling says: perhaps a folder of very many files
         return path.absolute()
     hub, name = hub_cache_folder(), str(source)
     for owner in ("", "" if "/" in name else "sentence-transformers/"):
@@ -91,13 +116,18 @@ def _folder(source: str | PathLike[str]) -> Path | None:
     return None
 
 
-def _options(dtype: str | None, recipe: Any) -> list[Any]:
-    """Return dtype and recipe as plain data."""
-    if hasattr(recipe, "to_dict"):
-        return [dtype, recipe.to_dict()]
-    if isinstance(recipe, (str, PathLike)) and Path(recipe).is_file():
-        return [dtype, Path(recipe).read_text("utf-8", "replace")]
-    return [dtype, dict(recipe) if isinstance(recipe, Mapping) else recipe]
+def _entry(folder: Path, dtype: str | None, recipe: Any) -> cache.Entry:
+    """Return the place in the cache of a checkpoint that is compiled with a dtype and a recipe."""
+    from bertc import cache
+
+    if recipe is None:
+        return cache.Entry(folder, [dtype, None])
+    from bertc.recipe import Recipe
+
+    chosen = Recipe.load(recipe)
+    named = [chosen.calibration.data, chosen.calibration.statistics]
+    named.append(None if chosen.budget is None else chosen.budget.eval_data)
+    return cache.Entry(folder, [dtype, chosen.to_dict()], [name for name in named if name is not None])
 
 
 def _compile(source: str | PathLike[str], dtype: str | None, recipe: Any, offline: bool) -> Path:
@@ -106,25 +136,32 @@ def _compile(source: str | PathLike[str], dtype: str | None, recipe: Any, offlin
     from bertc.frontends.huggingface import locate
 
     folder = locate(source if isinstance(source, str) else Path(source), offline=offline)
-    entry = cache.Entry(folder.path.absolute(), _options(dtype, recipe))
+    if not any(folder.has(name) for name in _EXPECTED):
+        raise CheckpointError(f"{folder.path} is no model folder: there is no config.json in it")
+    entry = _entry(folder.path.absolute(), dtype, recipe)
     chosen = choose_recipe(recipe, dtype)
     place = entry.place(f"{folder.name}-{chosen.dtype}")
+    if place.is_file():  # perhaps in a cache that is only read
+        entry.remember(place)
+        return place
     with cache.compiling(place):
         if not place.is_file():
             limit = cache.size_limit()
             start = time.monotonic()
             _say(f"compiling {folder.name} to {chosen.dtype}, once: it is kept in {place.parent}")
             artifact = run_pipeline(folder.path, place, chosen, show_progress=True)
+            if entry.has_changed():
+                place.unlink()
+                raise CheckpointError(f"{folder.path} was changed while it was compiled: load it again")
             seconds = time.monotonic() - start
             _say(
                 f"{artifact.size / 1e6:.0f} MB in {seconds:.0f} s, compared with fp32: "
                 f"{artifact.certificate.summary}"
             )
             entry.remember(place)
-            for model in cache.clear(limit):
-                _say(f"removed {model.path.name} from the cache, which is limited to {limit / 1e9:g} GB")
-        else:
-            entry.remember(place)
+            with contextlib.suppress(OSError):  # models of other users stay
+                for model in cache.clear(max(limit, 1)):
+                    _say(f"removed {model.path.name} from the cache, which is limited to {limit / 1e9:g} GB")
     return place
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +106,44 @@ def test_a_model_for_another_task_says_what_it_can(run: Run, artifact: MakeArtif
     assert outcome.code == 1 and "is a model for classification: it answers classify" in outcome.err
     outcome = run("rerank", artifact("embedding"), "a text", "-q", "who")
     assert outcome.code == 1 and "it answers encode" in outcome.err
+
+
+def test_a_row_without_a_context_is_named(run: Run, compiled: Any, tmp_path: Path) -> None:
+    rows = [{"question": "who plays", "context": text} for text in ("the man plays", "", "a dog")]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    outcome = run("answer", compiled("BertForQuestionAnswering"), "-i", tmp_path / "x.jsonl")
+    assert outcome.code == 1 and len(lines(outcome.out)) == 1
+    assert "error: row 1 of the input: context is empty: there is nothing to answer" in outcome.err
+
+
+def test_a_model_that_chooses_has_no_form(run: Run, compiled: Any) -> None:
+    outcome = run("run", compiled("BertForMultipleChoice"), "a text")
+    assert outcome.code == 1 and "chooses among texts, which is for Python: call choose" in outcome.err
+
+
+def test_labels_and_top_k_are_misuse(run: Run, artifact: MakeArtifact) -> None:
+    outcome = run("classify", artifact("classification"), "a text", "--label", "a", "--top-k", 2)
+    assert outcome.code == 2 and "leave --top-k out" in outcome.err
+
+
+def test_input_that_is_not_there(
+    run: Run, artifact: MakeArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty.csv").write_text("")
+    outcome = run("classify", artifact("classification"), "-i", tmp_path / "empty.csv")
+    assert outcome.code == 1 and "empty.csv: no column 'text', it has none" in outcome.err
+    monkeypatch.setattr(sys, "stdin", None)
+    outcome = run("classify", artifact("classification"), "-i", "-")
+    assert outcome.code == 1 and outcome.err == "bertc: error: cannot read standard input: it is closed\n"
+
+
+def test_an_interrupt_while_modules_are_imported_is_quiet(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    paths = [str(tmp_path), str(Path(bertc.__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "bertc", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize(

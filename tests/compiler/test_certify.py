@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+import bertc
 from bertc import fidelity
 from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate
 from bertc.compiler.certify import Graphs, certify, check_reference, shorten
@@ -29,6 +31,7 @@ from bertc.recipe import Observer, Recipe
 from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from tests.conftest import MakeArtifact
+from tests.support.tiny_models import make_bert_checkpoint, write_weights
 
 pytestmark = pytest.mark.native
 
@@ -186,6 +189,17 @@ def test_a_model_that_gives_nan_is_refused(checkpoint: MakeArtifact) -> None:
             Recipe(dtype="fp32"),
             damage={"embeddings.LayerNorm.weight": table * np.float32("nan")},
         )
+
+
+def test_a_model_that_overflows_in_fp32_is_refused(tmp_path: Path) -> None:
+    source = make_bert_checkpoint(tmp_path / "tiny", pooling="mean")
+    tensors = load_file(source / "model.safetensors")
+    tensors["encoder.layer.0.output.dense.weight"][:] = 1e38
+    write_weights(source, tensors)
+    for dtype in ("fp32", "int8"):
+        with pytest.raises(CheckpointError, match="the fp32 model overflows on the first samples"):
+            bertc.compile(source, tmp_path / "x.bertc", dtype=dtype)
+    assert not (tmp_path / "x.bertc").exists()
 
 
 def test_a_text_is_shortened_to_one_line() -> None:

@@ -20,6 +20,7 @@ from bertc.cli.rows import (
     open_answers,
     records_of,
 )
+from bertc.errors import InputError
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -44,6 +45,8 @@ def classify(
     threads: Threads = None,
 ) -> None:
     """Classify texts or pairs of texts."""
+    if labels and top_k != 1:
+        raise typer.BadParameter("every label has a score: leave --top-k out", param_hint="--label")
     records = records_of(texts, source, input_format, column, pair_column)
     encoder = _load(model, threads)
     method = encoder.classify  # fails here for a model of another task
@@ -183,6 +186,8 @@ def _main_method(encoder: Encoder) -> Ask:
     from bertc.task_table import TASKS
 
     name = TASKS[encoder.info.task].methods[0]
+    if name == "choose":
+        raise InputError(f"{encoder.info.name} chooses among texts, which is for Python: call choose")
     method: Callable[..., Any] = getattr(encoder, name)
     if name in _OF_PAIRS:
         return lambda part: method([each.text for each in part], [each.pair or "" for each in part])

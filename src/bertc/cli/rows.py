@@ -115,11 +115,17 @@ def _answers(ask: Ask, part: list[Record], first: int) -> Iterator[tuple[list[Re
             try:
                 answers = ask([record])
             except InputError as error:
-                where = f"row {row} of the input"
-                raise InputError(str(error).replace("inputs[0]", where)) from None
+                raise InputError(_name_the_row(str(error), f"row {row} of the input")) from None
             yield [record], answers
     else:
         yield part, answers
+
+
+def _name_the_row(message: str, where: str) -> str:
+    """Return a message about one record alone with its place in the input."""
+    if "inputs[0]" in message:
+        return message.replace("inputs[0]", where)
+    return f"{where}: {message.replace('[0]', '')}" if "[0]" in message else message
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from bertc.compiler.yardsticks import (
     has_values,
     yardstick,
 )
+from bertc.errors import CheckpointError
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 from bertc.ports import SELECTED
@@ -76,7 +77,10 @@ class ReferenceCheck:
 def check_reference(
     imported: Graph, fused: Graph, samples: Samples, output: str, target: CpuTarget
 ) -> ReferenceCheck:
-    """Compare the fused graph on the fp32 kernels with the imported one in NumPy, on some tokens."""
+    """Compare the fused graph on the fp32 kernels with the imported one in NumPy, on some tokens.
+
+    Raises ``CheckpointError`` if NumPy's answer is infinite or NaN: whatever is compiled of it means nothing.
+    """
     batch = samples.batches[0]
     bounds = batch.inputs["cu_seqlens"]
     count = max(1, int(np.searchsorted(bounds, CHECKED_TOKENS, side="right")) - 1)
@@ -86,7 +90,12 @@ def check_reference(
     if SELECTED in inputs:
         selected = batch.inputs[SELECTED]
         inputs[SELECTED] = selected[selected < tokens]
-    expected = interpreter.run(imported, inputs)[output]
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
+        expected = interpreter.run(imported, inputs)[output]
+    if not np.isfinite(expected).all():
+        raise CheckpointError(
+            "the fp32 model overflows on the first samples: download or save the checkpoint again"
+        )
     meter = fidelity.NoiseMeter()
     meter.add(expected, target(fused, inputs)[output])
     return ReferenceCheck(tokens, round(meter.db, 2))

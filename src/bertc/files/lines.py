@@ -35,6 +35,8 @@ def open_bytes(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     suffix = compression(path)
     try:
         if str(path) == STDIN:
+            if sys.stdin is None:
+                raise InputError("cannot read standard input: it is closed")
             yield sys.stdin.buffer
         elif suffix is None:
             with Path(path).open("rb") as file:

@@ -182,7 +182,8 @@ def _parquet_rows(path: str | PathLike[str], file: Any, columns: tuple[str, ...]
 def _check_columns(path: str | PathLike[str], wanted: tuple[str, ...], found: list[str]) -> None:
     missing = [column for column in wanted if column not in found]
     if missing:
-        raise InputError(f"{path}: no column {missing[0]!r}, it has {', '.join(found)}: name one of them")
+        names = f"it has {', '.join(found)}: name one of them" if found else "it has none"
+        raise InputError(f"{path}: no column {missing[0]!r}, {names}")
 
 
 def _text(row: Row, column: str) -> str:

@@ -18,9 +18,10 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def model_name(path: Path) -> str:
     """Return the name of the model in a folder: ``owner/name`` in the hub's cache, else the folder's name.
 
-    The folder above gives the name of one that is called "model", as inside many a training run.
+    The folder above gives the name of one that is called "model", as inside many a training run. Bytes that
+    are no text in the locale become question marks.
     """
-    resolved = path.resolve()
+    resolved = Path(str(path.resolve()).encode("utf-8", "replace").decode())
     for folder in (resolved, *resolved.parents):
         repository = folder.parent.parent.name
         if folder.parent.name == "snapshots" and repository.startswith("models--"):
@@ -48,11 +49,14 @@ class CheckpointFolder:
     def has(self, file: str) -> bool:
         """Return whether the file is there. Raises ``CheckpointError`` for a link to what is not."""
         path = self._locate(file)
-        if path.is_symlink() and not path.exists():
-            raise CheckpointError(
-                f"{path} is a link to {path.readlink()}, where nothing is: download the checkpoint again"
-            )
-        return path.is_file()
+        try:
+            if path.is_symlink() and not path.exists():
+                raise CheckpointError(
+                    f"{path} is a link to {path.readlink()}, where nothing is: download the checkpoint again"
+                )
+            return path.is_file()
+        except OSError as error:
+            raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
 
     def read_json(self, file: str) -> dict[str, Any]:
         """Return the object that a JSON file holds."""

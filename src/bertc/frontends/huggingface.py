@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -144,10 +145,14 @@ def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
 
     Raises ``CheckpointError`` if there is none, ``MissingExtraError`` without the hub's client.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path.expanduser raises where there is no home)
+    try:
+        found, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    if is_folder:
         return CheckpointFolder(path, model_name(path), snapshot_revision(path))
-    if path.exists():
+    if found:
         raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")

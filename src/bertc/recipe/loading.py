@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from bertc.recipe.presets import PRESETS
 T = TypeVar("T")
 
 
-def open_document(source: str | Path) -> Document:
+def open_document(source: str | PathLike[str]) -> Document:
     """Return what a recipe file says, or the preset of this name. Raises ``RecipeError``."""
     if str(source) in PRESETS:
         return Document(PRESETS[str(source)].values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
@@ -131,7 +131,7 @@ class Recipe(Section):
         return loading.build(cls, documents.parse_yaml(text))
 
     @classmethod
-    def load(cls, source: str | Path | Mapping[str, Any] | Recipe | None) -> Recipe:
+    def load(cls, source: str | PathLike[str] | Mapping[str, Any] | Recipe | None) -> Recipe:
         """Return the recipe of a ``.json``, ``.yaml`` or ``.yml`` file, a preset's name, or a mapping.
 
         A recipe is returned as it is, None is the default recipe. Raises ``RecipeError``.
@@ -142,6 +142,10 @@ class Recipe(Section):
             return source
         if isinstance(source, Mapping):
             return cls.from_dict(source)
+        if not isinstance(source, (str, PathLike)):
+            raise RecipeError(
+                f"the recipe is {type(source).__name__}: expected a file, a mapping or a preset's name"
+            )
         document = loading.open_document(source)
         try:
             return loading.build(cls, document)

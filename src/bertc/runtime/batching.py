@@ -153,7 +153,10 @@ def unpad(
 def _mask(attention_mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if attention_mask is None:
         return np.ones(shape, np.bool_)
-    mask = np.asarray(attention_mask)
+    try:
+        mask = np.asarray(attention_mask)
+    except ValueError:
+        raise InputError("attention_mask is ragged: pad its rows as those of input_ids") from None
     if mask.dtype.kind not in "biuf":
         raise InputError(f"attention_mask has dtype {mask.dtype}: expected numbers or booleans")
     return _same_shape(mask, shape, "attention_mask").astype(np.bool_)

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from bertc.errors import InputError
+
 
 def isa() -> str:
     """Return ``BERTC_ISA``, the instruction set to use, or "" for the best one there is."""
@@ -31,10 +33,18 @@ def default_num_threads() -> int:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache of compiled models, which may not exist yet."""
-    if named := os.environ.get("BERTC_CACHE"):
-        return Path(named).expanduser()
-    home = Path.home()
+    """Return the folder of the cache of compiled models, which may not exist yet.
+
+    Raises ``InputError`` if it would be in a home folder that the system does not know.
+    """
+    folder = _expanded(os.environ.get("BERTC_CACHE") or _platform_cache_folder())
+    if str(folder).startswith("~"):
+        raise InputError(f"there is no home folder {folder.parts[0]} for the cache: set BERTC_CACHE")
+    return folder
+
+
+def _platform_cache_folder() -> Path:
+    home = Path("~")
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "bertc" / "Cache"
     if sys.platform == "darwin":
@@ -49,8 +59,13 @@ def cache_limit() -> str:
 
 def hub_cache_folder() -> Path:
     """Return the folder into which the hub's client downloads."""
-    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    home = os.environ.get("HF_HOME") or Path("~", ".cache", "huggingface")
+    return _expanded(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+
+
+def _expanded(path: str | Path) -> Path:
+    """Return a path without ~, which stays where the system knows no home: Path.expanduser would raise."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _affinity() -> int:

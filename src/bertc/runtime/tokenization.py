@@ -248,7 +248,7 @@ class Tokenizer:
 
     def token_id(self, token: str) -> int | None:
         """The number of a token, None if the vocabulary lacks it."""
-        number: int | None = self._native.token_to_id(token)
+        number: int | None = self._native.token_to_id(_without_surrogates(token))
         return number
 
     def ids(self, text: str) -> list[int]:
@@ -324,6 +324,15 @@ class Tokenizer:
         )
 
 
+def is_collection(value: Any) -> bool:
+    """Return whether a value can be iterated, and is no bytes; NumPy's scalars and 0-d arrays cannot."""
+    return (
+        isinstance(value, Iterable)
+        and not isinstance(value, (bytes, bytearray, memoryview))
+        and getattr(value, "ndim", 1) > 0
+    )
+
+
 def as_items(inputs: Any) -> tuple[list[Any], bool]:
     """What the caller passed as a list of items, and whether it was a single item.
 
@@ -331,7 +340,7 @@ def as_items(inputs: Any) -> tuple[list[Any], bool]:
     """
     if isinstance(inputs, (str, tuple)):
         return [inputs], True
-    if not isinstance(inputs, Iterable) or isinstance(inputs, (bytes, dict)):
+    if not is_collection(inputs) or isinstance(inputs, dict):
         raise InputError(
             f"inputs are {type(inputs).__name__}: pass a string, a tuple of two strings, or a list of them"
         )

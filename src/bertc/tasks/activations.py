@@ -52,7 +52,12 @@ def activate(logits: FloatArray, activation: Any) -> FloatArray:
         found = activation(torch.from_numpy(logits.copy())).detach().numpy()
     else:
         found = activation(logits)
-    values = np.asarray(found, np.float32)
+    try:
+        values = np.asarray(found, np.float32)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"the activation makes {type(found).__name__}: expected an array of numbers"
+        ) from None
     if values.shape != logits.shape:
         raise InputError(f"the activation makes shape {values.shape} of {logits.shape}: expected the same")
     return values

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from bertc.errors import InputError
+from bertc.runtime.tokenization import is_collection
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
     """Raise ``InputError`` unless ``value`` is a whole number that is not below ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}: expected a whole number, at least {least}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise ``InputError`` unless ``value`` is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+
+
+def as_list(name: str, values: Any) -> list[Any]:
+    """Return what a collection of strings holds. Raises ``InputError`` for what is none, and for a string."""
+    if isinstance(values, str) or not is_collection(values):
+        raise InputError(f"{name} are {type(values).__name__}: expected a list of strings")
+    return list(values)
 
 
 def as_pairs(first: Any, second: Any, names: tuple[str, str]) -> tuple[list[tuple[Any, Any]], bool]:

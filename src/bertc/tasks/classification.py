@@ -17,8 +17,9 @@ from bertc.artifact.schema import ModelInfo
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.tokenization import TokenCounts, Tokenizer
+from bertc.runtime.tokenization import TokenCounts, Tokenizer, is_collection
 from bertc.tasks.activations import activate
+from bertc.tasks.arguments import check_choice
 from bertc.tasks.containers import as_pairs_to_score, as_texts_and_pairs
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared
@@ -110,10 +111,8 @@ class Classifier(Encoder):
         label has a score of its own. Raises ``InputError``.
         """
         _check_top_k(top_k)
-        if function_to_apply not in (None, *FUNCTIONS):
-            raise InputError(
-                f"function_to_apply is {function_to_apply!r}: expected one of {', '.join(FUNCTIONS)}"
-            )
+        if function_to_apply is not None:
+            check_choice("function_to_apply", function_to_apply, FUNCTIONS)
         items, single = as_texts_and_pairs(inputs)
         answers: list[Any]
         if candidate_labels is None:
@@ -229,7 +228,7 @@ def _function_of(info: ModelInfo) -> str:
 def _paired(query: Any, documents: Any) -> list[tuple[str, str]]:
     if not isinstance(query, str):
         raise InputError(f"query is {type(query).__name__}: expected a string")
-    if isinstance(documents, (str, bytes, dict)):
+    if not is_collection(documents) or isinstance(documents, (str, dict)):
         raise InputError(f"documents are {type(documents).__name__}: expected a list of strings")
     pairs = [(query, document) for document in documents]
     for index, (_, document) in enumerate(pairs):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import InputError
-from bertc.runtime.tokenization import Pair
+from bertc.runtime.tokenization import Pair, is_collection
 
 _KEYS = {"text", "text_pair"}
 
@@ -23,6 +23,8 @@ def as_texts_and_pairs(inputs: Any) -> tuple[list[str | Pair], bool]:
     ``text-classification`` pipeline has it. Of anything else each item is a text or a pair. Raises
     ``InputError`` that shows the spellings.
     """
+    if isinstance(inputs, np.ndarray):
+        inputs = inputs.tolist()
     alone = isinstance(inputs, (str, dict)) or (isinstance(inputs, tuple) and _all_strings(inputs))
     if alone and inputs != ():
         return [_text_or_pair(inputs, "inputs")], True
@@ -42,9 +44,7 @@ def as_pairs_to_score(inputs: Any) -> tuple[list[str | Pair], bool]:
 
 
 def _listed(inputs: Any) -> list[Any]:
-    if isinstance(inputs, np.ndarray):
-        inputs = inputs.tolist()
-    if not isinstance(inputs, Iterable) or isinstance(inputs, bytes):
+    if not is_collection(inputs):
         raise _wrong(inputs, "inputs")
     return list(inputs)
 

@@ -14,7 +14,7 @@ from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, IntArray
 from bertc.runtime.tokenization import Tokenizer, as_items
-from bertc.tasks.arguments import check_count
+from bertc.tasks.arguments import as_list, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax
 
@@ -152,7 +152,7 @@ def _best(scores: FloatArray, count: int) -> np.ndarray[Any, np.dtype[np.intp]]:
 
 def _target_ids(tokenizer: Tokenizer, targets: str | Sequence[str], vocab_size: int) -> IntArray:
     """Return the numbers of the tokens that ``targets`` are; a word that is none gets a warning."""
-    words = [targets] if isinstance(targets, str) else list(targets)
+    words = as_list("targets", [targets] if isinstance(targets, str) else targets)
     found = set()
     for index, word in enumerate(words):
         if not isinstance(word, str):

@@ -13,7 +13,7 @@ import numpy as np
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, windows
-from bertc.runtime.tokenization import TokenCounts, Tokenizer
+from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items
 from bertc.tasks.arguments import as_pairs, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax
@@ -176,8 +176,12 @@ class QuestionAnswerer(Encoder):
         """
         if truncate:
             return super().count_tokens(inputs)
+        pairs, _ = as_items(inputs)
+        for index, pair in enumerate(pairs):
+            if not isinstance(pair, tuple) or [isinstance(each, str) for each in pair] != [True, True]:
+                raise InputError(f"inputs[{index}] is {pair!r:.80}: expected a question with its context")
         task = QuestionAnswering(self.tokenizer, *self._window(None, None))
-        parts = (task.prepare(part) for part in windows(inputs))
+        parts = (task.prepare(part) for part in windows(pairs))
         return TokenCounts(sum(int(part.batch.cu_seqlens[-1]) for part in parts), 0)
 
     def _window(self, max_seq_len: int | None, doc_stride: int | None) -> tuple[int, int]:
@@ -218,6 +222,8 @@ def _pairs(question: Any, context: Any) -> tuple[list[tuple[str, str]], bool]:
         raise InputError("there is no context: pass question and context, or dicts with these two keys")
     for index, item in enumerate(items):
         if set(item) != {"question", "context"}:
-            raise InputError(f"inputs[{index}] has the keys {sorted(item)}: expected question and context")
+            raise InputError(
+                f"inputs[{index}] has the keys {sorted(map(str, item))}: expected question and context"
+            )
     questions, contexts = ([item[name] for item in items] for name in ("question", "context"))
     return as_pairs(questions, contexts, ("question", "context"))[0], single

@@ -19,6 +19,7 @@ from bertc.tasks.aggregation import (
     aggregate,
     resolve_overlaps,
 )
+from bertc.tasks.arguments import as_list, check_choice
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax
 
@@ -189,13 +190,11 @@ class Tagger(Encoder):
         windows that overlap by so many tokens give entities each for itself, of which the longer ones stay.
         Raises ``InputError``.
         """
-        if aggregation_strategy not in STRATEGIES:
-            raise InputError(
-                f"aggregation_strategy is {aggregation_strategy!r}: expected one of {', '.join(STRATEGIES)}"
-            )
+        check_choice("aggregation_strategy", aggregation_strategy, STRATEGIES)
+        ignored = as_list("ignore_labels", ignore_labels)
         _check_stride(stride, aggregation_strategy)
         items, single = as_items(inputs)
-        task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignore_labels, stride)
+        task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignored, stride)
         answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
         return answers[0] if single else answers
 

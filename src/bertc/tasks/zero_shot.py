@@ -12,6 +12,7 @@ from typing import Any
 
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
+from bertc.tasks.arguments import as_list
 from bertc.tasks.task import softmax
 
 DEFAULT_TEMPLATE = "This example is {}."
@@ -32,12 +33,12 @@ class Candidates:
         """
         if isinstance(labels, str):
             labels = [label.strip() for label in labels.split(",") if label.strip()]
-        labels = list(labels)
+        labels = as_list("candidate_labels", labels)
         if not labels or not all(isinstance(label, str) for label in labels):
             raise InputError(f"candidate_labels are {labels!r}: expected at least one label, each a string")
         try:
             hypotheses = [template.format(label) for label in labels]
-        except (AttributeError, IndexError, KeyError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"hypothesis_template {template!r} does not take a label: {error}") from None
         if hypotheses[0] == template:
             raise InputError(f"hypothesis_template {template!r} has no {{}} where the label should go")
