@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from bertc.recipe import Recipe
     from bertc.tasks.classification import Classifier
     from bertc.tasks.embedding import Embedder
+    from bertc.tasks.late_interaction import TokenEmbedder
+    from bertc.tasks.sparse import SparseEmbedder
     from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
 
@@ -44,7 +46,9 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Recipe": "recipe",
     "RecipeError": "errors",
+    "SparseEmbedder": "tasks.sparse",
     "Tagger": "tasks.token_classification",
+    "TokenEmbedder": "tasks.late_interaction",
     "__version__": "version",
     "compile": "compiler",
     "load": "encoder",
@@ -66,7 +70,9 @@ __all__ = [
     "MissingExtraError",
     "Recipe",
     "RecipeError",
+    "SparseEmbedder",
     "Tagger",
+    "TokenEmbedder",
     "__version__",
     "compile",
     "load",

@@ -135,3 +135,9 @@ def test_a_text_without_a_token_has_no_label(artifact: MakeArtifact, head: str, 
     else:
         with pytest.raises(InputError, match=r"inputs\[1\] has no token"):
             answer(["cat", ""])
+
+
+def test_the_warning_names_the_line_that_called_whatever_method(embedder: bertc.Embedder) -> None:
+    with pytest.warns(UserWarning, match="more than 64 tokens") as caught:
+        embedder.encode_query("word " * 100)
+    assert caught[0].filename == __file__

@@ -200,3 +200,16 @@ def test_a_prompt_changes_no_bits_between_batches(both: Compare) -> None:
     assert all(
         np.array_equal(ours.encode([t], prompt_name="query")[0], v) for t, v in zip(TEXTS, whole, strict=True)
     )
+
+
+def test_a_masked_lm_embeds_by_the_mean_and_the_certificate_says_so(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, "BertForMaskedLM")
+    recipe = {"dtype": "fp32", "task": "embedding", "calibration": {"samples": 8, "held_out": 8}}
+    artifact = bertc.compile(tmp_path, tmp_path / "x.bertc", recipe)
+    (note,) = (each for each in artifact.certificate.notes if "BertForMaskedLM" in each)
+    assert note.endswith(
+        "does not say how to make vectors: the mean over all tokens was taken for a sentence's vector"
+    )
+    ours = bertc.load(tmp_path / "x.bertc")
+    assert isinstance(ours, bertc.Embedder)
+    assert_close(ours.encode(TEXTS[:4]), st.SentenceTransformer(str(tmp_path)).encode(TEXTS[:4]))
