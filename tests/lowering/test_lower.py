@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertc.artifact import embedding_facts
 from bertc.artifact.schema import FEATURES
 from bertc.errors import ArtifactError
 from bertc.ir.graph import Graph
@@ -88,9 +89,9 @@ def test_a_program_lists_what_it_uses_beyond_what_all_readers_know() -> None:
     assert lower(fuse(bert_graph())).program.features == ()
 
 
-def test_readers_know_all_features_that_the_op_table_has() -> None:
+def test_readers_know_all_features_that_op_table_and_embedding_facts_have() -> None:
     names = {f"{op.name}.{name}" if name != op.name else name for op in OPS.values() for name in op.features}
-    assert names == FEATURES
+    assert names | set(embedding_facts.FEATURES) == FEATURES
     for op in OPS.values():
         optional = {operand.name for operand in op.operands if operand.optional} | op.defaults.keys()
         assert {*op.features} <= {op.name, *optional}
