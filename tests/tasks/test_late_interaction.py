@@ -70,6 +70,18 @@ def test_expanded_queries(strategy: str, attend: bool, checkpoint: Path, tmp_pat
     _assert_same(st.MultiVectorEncoder(str(folder)), compile_fp32(folder))
 
 
+def test_expanded_queries_of_roberta(tmp_path: Path) -> None:
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "mask", "unk", "cls", "sep")}
+    checkpoint = save_checkpoint(tmp_path / "checkpoint", "RobertaModel", pad_token_id=0)
+    write_json(
+        checkpoint / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 64, **special},
+    )
+    expansion = {"strategy": "fixed", "attend": False, "length": 32}
+    folder = _save(checkpoint, tmp_path / "model", {"query_expansion": expansion})
+    _assert_same(st.MultiVectorEncoder(str(folder)), compile_fp32(folder))
+
+
 def test_lengths_and_a_skiplist_for_both(checkpoint: Path, tmp_path: Path) -> None:
     transformer = {"document_length": 50, "query_length": 20, "max_seq_length": 30}
     tasks = ["query", "document"]
@@ -120,6 +132,11 @@ def test_a_text_has_the_same_bits_in_any_batch(checkpoint: Path, tmp_path: Path)
         whole = ours.encode_tokens(TEXTS, is_query=is_query)
         for text, rows in zip(TEXTS, whole, strict=True):
             assert np.array_equal(ours.encode_tokens(text, is_query=is_query), rows)
+    # Nothing attends to the expansion: the query's own tokens are what they are without it.
+    for text, rows in zip(TEXTS, ours.encode_query(TEXTS), strict=True):
+        alone = ours.encode_tokens(text, prompt="[Q] ")
+        if len(alone) < 32:
+            assert np.array_equal(alone, rows[: len(alone)])
 
 
 def test_a_plain_encoder_gives_its_hidden_states(checkpoint: Path, tmp_path: Path) -> None:

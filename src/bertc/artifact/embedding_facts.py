@@ -13,6 +13,8 @@ from bertc.errors import ArtifactError
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan", "maxsim", "meanmaxsim")
 """The similarity functions that a folder may name."""
+FEATURES = ("default_prompt_name", "truncate_dim")
+"""The fields of ``EmbeddingFacts`` that readers from before it would get wrong: features of the format."""
 QUERY, DOCUMENT = "query", "document"
 
 
@@ -66,8 +68,8 @@ class EmbeddingFacts:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What readers from before this class would get wrong, as names of the format's features."""
-        return tuple(name for name in ("default_prompt_name", "truncate_dim") if getattr(self, name))
+        """Those of ``FEATURES`` that the file uses."""
+        return tuple(name for name in FEATURES if getattr(self, name))
 
     def check(self, columns: int, max_seq_length: int) -> None:
         """Raise ``ArtifactError`` for what makes no sense for vectors of ``columns`` components."""
