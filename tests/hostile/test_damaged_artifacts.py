@@ -88,7 +88,7 @@ def test_missing_file_and_folder_get_a_clear_message(tmp_path: Path) -> None:
     with pytest.raises(bertc.ArtifactError, match=r"is a folder.*bertc compile"):
         open_artifact(tmp_path)
     with pytest.raises(
-        bertc.CheckpointError, match=r"config\.json is missing in"
+        bertc.CheckpointError, match=r"is no model folder: there is no config\.json"
     ):  # loading would compile it
         bertc.load(tmp_path)
 
