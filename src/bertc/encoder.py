@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from os import PathLike
@@ -18,10 +19,11 @@ from numpy.typing import ArrayLike
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import SELECTED, SEQUENCES
+from bertc.ports import SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
+from bertc.runtime.items import as_items
 from bertc.runtime.session import Session
-from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items
+from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.task_table import TASKS
 
 
@@ -92,12 +94,7 @@ class Encoder:
         With ``truncate=False``, which is for lists of words, counted as ``predict_tags`` sees them: cut
         into pieces, each with its special tokens.
         """
-        tokens = truncated = 0
-        for part in windows(as_items(inputs)[0]):
-            batch = self.tokenizer(part) if truncate else self.tokenizer.chunks(part)[0]
-            tokens += int(batch.packed.cu_seqlens[-1])
-            truncated += batch.truncated
-        return TokenCounts(tokens, truncated)
+        return count_tokens(self.tokenizer, as_items(inputs)[0], truncate=truncate)
 
     def truncation_is_news(self) -> bool:
         """Return True the first time that it is asked, whichever thread asks."""
@@ -132,7 +129,7 @@ class Encoder:
         ports = [port for port in session.outputs if port.name in places or port.name in layers]
         if len(layout.packed.cu_seqlens) > 1:
             batch = layout.packed
-            if any(port.rows == SELECTED for port in session.inputs):
+            if takes_selection(session.inputs):
                 batch = batch.selecting(np.arange(batch.cu_seqlens[-1], dtype=np.int32))
             results = session.run_batch(batch, outputs=[port.name for port in ports])
         else:
@@ -188,6 +185,16 @@ def load(
     session = Session(artifact.executable, num_threads=num_threads)
     tokenizer = tokenizer_of(artifact)
     return encoder_class(session, tokenizer, info, artifact=artifact, num_threads=num_threads)
+
+
+def count_tokens(tokenizer: Tokenizer, items: Sequence[Any], *, truncate: bool) -> TokenCounts:
+    """Count the tokens of items, truncated or (without ``truncate``) cut into pieces."""
+    tokens = truncated = 0
+    for part in windows(items):
+        batch = tokenizer(part) if truncate else tokenizer.chunks(part)[0]
+        tokens += int(batch.packed.cu_seqlens[-1])
+        truncated += batch.truncated
+    return TokenCounts(tokens, truncated)
 
 
 def tokenizer_of(artifact: Artifact) -> Tokenizer:

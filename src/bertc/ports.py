@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 TOKENS = "tokens"
@@ -24,3 +25,8 @@ class Port:
     rows: str
     """What the array has a row for: ``TOKENS``, ``SEQUENCES`` or ``SELECTED``."""
     columns: int = 0
+
+
+def takes_selection(inputs: Iterable[Port]) -> bool:
+    """Return whether a graph or program with these inputs works on tokens that callers select."""
+    return any(port.rows == SELECTED for port in inputs)

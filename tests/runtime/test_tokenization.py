@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from bertc.errors import ArtifactError, InputError
-from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.runtime.items import as_items
+from bertc.runtime.tokenization import Tokenizer
 from tests.support.tiny_models import make_tokenizer
 
 LIMIT = 16

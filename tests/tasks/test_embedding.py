@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,24 @@ import pytest
 
 import bertc
 from bertc.errors import InputError
+from bertc.runtime.tokenization import TokenCounts
 from bertc.tasks.embedding import Embedding
 from tests.conftest import MakeArtifact
 from tests.support.answers import answers, tokenizer
+from tests.support.tiny_models import make_bert_checkpoint, write_json
 
 TEXTS = ["the man", "a good dog plays", "", "cat", "one two three"]
+
+
+def test_tokens_are_counted_as_encode_sees_them(tmp_path: Path) -> None:
+    """The default prompt stands before each text; a tuple is a batch, and a pair one inside of it."""
+    path = make_bert_checkpoint(tmp_path / "source", pooling="mean")
+    settings = {"prompts": {"odd": "the man "}, "default_prompt_name": "odd"}
+    write_json(path / "config_sentence_transformers.json", settings)
+    embedder = bertc.load(bertc.compile(path, tmp_path / "x.bertc", dtype="fp32").path)
+    assert embedder.count_tokens(("cat", "dog cat")) == TokenCounts(5 + 6, 0)
+    assert embedder.count_tokens([("cat", "dog cat")]) == TokenCounts(8, 0)
+    assert embedder.count_tokens("cat " * 70) == TokenCounts(64, 1)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bertc.artifact.schema import ModelInfo
 from bertc.bench.engine import Array, batches
 from bertc.bench.work import matrix_bytes
 from bertc.encoder import encoder_class_of, tokenizer_of
-from bertc.ports import SELECTED
+from bertc.ports import takes_selection
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
@@ -88,7 +88,7 @@ def with_selection(session: Session, batch: PackedBatch) -> PackedBatch:
 
     That is the work of texts with one masked word each.
     """
-    selects = any(port.rows == SELECTED for port in session.inputs)
+    selects = takes_selection(session.inputs)
     return batch.selecting(np.asarray(batch.cu_seqlens[:-1])) if selects else batch
 
 

@@ -72,7 +72,7 @@ def _child(path: str, started: float) -> dict[str, float]:
 
     from bertc.artifact.reader import open_artifact
     from bertc.encoder import tokenizer_of
-    from bertc.ports import SELECTED
+    from bertc.ports import takes_selection
     from bertc.runtime.session import Session
 
     marks.append(time.perf_counter())
@@ -83,7 +83,7 @@ def _child(path: str, started: float) -> dict[str, float]:
     tokenizer = tokenizer_of(artifact)
     marks.append(time.perf_counter())
     batch = tokenizer([TEXT]).packed
-    if any(port.rows == SELECTED for port in session.inputs):
+    if takes_selection(session.inputs):
         batch = batch.selecting(batch.cu_seqlens[:-1])
     session.run_batch(batch)
     marks.append(time.perf_counter())

@@ -20,7 +20,7 @@ from bertc.files.texts import Record
 from bertc.frontends.imported_model import ImportedModel
 from bertc.ir.graph import Graph
 from bertc.ir.reference import TABLES
-from bertc.ports import SELECTED
+from bertc.ports import takes_selection
 from bertc.recipe import Calibration
 from bertc.runtime.progress import progress
 from bertc.runtime.tokenization import Tokenizer
@@ -77,7 +77,7 @@ def read_calibration_data(
         if len(chosen) == 1:
             facts = dataclasses.replace(found.held_out.facts, name=f"{name}, which it was calibrated on")
             found = dataclasses.replace(found, held_out=dataclasses.replace(found.held_out, facts=facts))
-    if any(port.rows == SELECTED for port in model.graph.inputs):
+    if takes_selection(model.graph.inputs):
         found = dataclasses.replace(
             found, samples=encode.masked(found.samples), held_out=encode.masked(found.held_out)
         )

@@ -12,7 +12,8 @@ import numpy as np
 
 from bertc.artifact.certificate import DataFacts
 from bertc.ports import CU_SEQLENS, SELECTED, SEQUENCES, TOKENS
-from bertc.runtime.tokenization import Pair, Text, Tokenizer
+from bertc.runtime.items import Pair, Text
+from bertc.runtime.tokenization import Tokenizer
 
 Array = np.ndarray[Any, Any]
 

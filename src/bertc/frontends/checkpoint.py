@@ -84,7 +84,7 @@ def read_tensors(
     if folder.has(single):
         return {tensor.name: tensor for tensor in _tensors(folder, single)}
     if folder.has(index):
-        return _sharded(folder, subfolder, index)
+        return _sharded(folder, index)
     if can_read_pickles() and (pickled := read_pickles(folder, subfolder)):
         return pickled
     raise CheckpointError(_what_is_there(folder, subfolder, single, model_class))
@@ -132,19 +132,14 @@ def _conversion(folder: CheckpointFolder, subfolder: str, model_class: str, keyw
     return f'python -c "import transformers as t; {"; ".join(commands)}"'
 
 
-def _sharded(folder: CheckpointFolder, subfolder: str, index: str) -> dict[str, StoredTensor]:
-    weight_map = folder.read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
-        raise CheckpointError(f"{folder.path / index}: 'weight_map' must map tensor names to file names")
-    files = sorted({subfolder + file for file in weight_map.values()})
-    missing = [file for file in files if not folder.has(file)]
-    if missing:
-        raise CheckpointError(f"{folder.path / index} lists files that are missing: {', '.join(missing)}")
+def _sharded(folder: CheckpointFolder, index: str) -> dict[str, StoredTensor]:
+    weight_map = folder.read_weight_map(index)
+    files = sorted(set(weight_map.values()))
     found = {(file, tensor.name): tensor for file in files for tensor in _tensors(folder, file)}
-    absent = [name for name, file in weight_map.items() if (subfolder + file, name) not in found]
+    absent = [name for name, file in weight_map.items() if (file, name) not in found]
     if absent:
         raise CheckpointError(f"{folder.path / index} lists tensors that its files lack: {', '.join(absent)}")
-    return {name: found[subfolder + file, name] for name, file in weight_map.items()}
+    return {name: found[file, name] for name, file in weight_map.items()}
 
 
 def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:

@@ -76,6 +76,18 @@ class CheckpointFolder:
             raise CheckpointError(f"{self.path / file} must hold a list of objects")
         return value
 
+    def read_weight_map(self, index: str) -> dict[str, str]:
+        """Return the file of each tensor, in this folder, by an index of shards."""
+        where, folder = self.path / index, PurePosixPath(index).parent
+        weight_map = self.read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
+            raise CheckpointError(f"{where}: 'weight_map' must map tensor names to file names")
+        files = {name: str(folder / file) for name, file in weight_map.items()}
+        missing = sorted({file for file in files.values() if not self.has(file)})
+        if missing:
+            raise CheckpointError(f"{where} lists files that are missing: {', '.join(missing)}")
+        return files
+
     def map(self, file: str) -> mmap.mmap | bytes:
         """Return the bytes of a file, mapped read-only (plain ``bytes`` if it is empty)."""
         try:

@@ -32,7 +32,7 @@ from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
 from bertc.ir.graph import Graph, StoredTensor
 from bertc.ir.verifier import output_ports
-from bertc.ports import SELECTED
+from bertc.ports import takes_selection
 
 _DEFAULT_NUM_LABELS = 2
 """The number of labels where config.json has neither id2label nor num_labels, as in ``transformers``."""
@@ -96,7 +96,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         problem_type=problem_type if isinstance(problem_type, str) else None,
         facts={
             **_facts(config, model.head, options),
-            **({"mask_token": mask_token} if mask_token and _fills_masks(built.graph) else {}),
+            **({"mask_token": mask_token} if mask_token and takes_selection(built.graph.inputs) else {}),
             **({} if activation is None else {"activation_fn": activation}),
         },
         embedding=(
@@ -228,10 +228,6 @@ def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str,
         "normalize_embeddings": kinds[-1] == "normalize",
         **({"modules": " -> ".join(kinds)} if {"dense", "layer_norm"} & set(kinds) else {}),
     }
-
-
-def _fills_masks(graph: Graph) -> bool:
-    return any(port.rows == SELECTED for port in graph.inputs)
 
 
 def _mask_token(tokenizer_json: str, tokenizer_config: Mapping[str, Any]) -> str | None:

@@ -59,13 +59,7 @@ def can_read_pickles() -> bool:
 def read_pickles(folder: CheckpointFolder, subfolder: str = "") -> dict[str, PickledTensor] | None:
     """Return all tensors of the pickles in a folder, one file or sharded; None if there is none."""
     if folder.has(subfolder + INDEX):
-        weight_map = folder.read_json(subfolder + INDEX).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
-            raise CheckpointError(f"{folder.path / subfolder}{INDEX}: 'weight_map' must map names to files")
-        files = sorted({subfolder + file for file in weight_map.values()})
-        missing = [file for file in files if not folder.has(file)]
-        if missing:
-            raise CheckpointError(f"{folder.path / INDEX} lists files that are missing: {', '.join(missing)}")
+        files = sorted(set(folder.read_weight_map(subfolder + INDEX).values()))
     else:
         files = [subfolder + file for file in SINGLE if folder.has(subfolder + file)][:1]
     if not files:

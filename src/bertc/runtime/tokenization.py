@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn
 
 from tokenizers import Encoding, processors
 from tokenizers import Tokenizer as NativeTokenizer
 
 from bertc.errors import ArtifactError, InputError
 from bertc.runtime.batching import PackedBatch, pack
+from bertc.runtime.items import Item, Pair, Text, Words, check_item, count_characters, without_surrogates
 from bertc.runtime.prefixes import (
     CHARACTERS_PER_TOKEN,
     Prefix,
@@ -31,16 +32,8 @@ from bertc.runtime.prefixes import (
     shorten,
 )
 
-Text = str
-Pair = tuple[str, str]
-Words = list[str]
-Item = Text | Pair | Words
-"""One input: a text, a pair of texts, or a text that is already split into words."""
-
-_EXPECTED = "a string, a tuple of two strings (a pair), or a list of strings (words)"
 _WITHOUT_SPECIAL_TOKENS = processors.TemplateProcessing(single="$A", pair="$A:0 $B:1", special_tokens=[])
 """For a tokenizer that has no post-processor."""
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ class Tokenizer:
         size = CHARACTERS_PER_TOKEN * self.max_seq_length
         if keep_second:
             encodings, truncated = self._encode_beginnings(parts, size, offsets, lengths_that_keep_the_second)
-        elif all(_characters(part) <= size for each in parts for part in each):
+        elif all(count_characters(part) <= size for each in parts for part in each):
             encodings = self._encode_whole(parts, offsets)
             truncated = sum(
                 len(each) >= self.max_seq_length and len(each.overflowing) > 0 for each in encodings
@@ -170,7 +163,7 @@ class Tokenizer:
 
     def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool) -> list[Encoding]:
         """Items as the tokenizers library encodes and cuts them: for what is not too long for it."""
-        clean = [tuple(map(_without_surrogates, each)) for each in parts]
+        clean = [tuple(map(without_surrogates, each)) for each in parts]
         inputs = [each[0] if len(each) == 1 else each for each in clean]
         encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
         with _blame_the_file():
@@ -205,7 +198,7 @@ class Tokenizer:
     def _parts(self, items: Sequence[Item], first: int, texts: int = 2) -> list[tuple[Any, ...]]:
         """Each item as one text, two texts (if so many may be) or one list of words."""
         split = bool(items) and isinstance(items[0], list)
-        parts = [_checked(item, split, first + index) for index, item in enumerate(items)]
+        parts = [check_item(item, split, first + index) for index, item in enumerate(items)]
         if texts == 1 or self._room[2] < 0:
             for index, part in enumerate(parts, first):
                 if len(part) == 2:
@@ -225,7 +218,7 @@ class Tokenizer:
             shorten(part, size, self._boundary if len(part) > size else None, keeps_end=self._keeps_end)
             for part in parts
         ]
-        clean = [_without_surrogates(part) for part in shortened]
+        clean = [without_surrogates(part) for part in shortened]
         encode = self._bare.encode_batch if offsets else self._bare.encode_batch_fast
         with _blame_the_file():
             encodings = encode(clean, is_pretokenized=isinstance(clean[0], list))
@@ -248,7 +241,7 @@ class Tokenizer:
 
     def token_id(self, token: str) -> int | None:
         """The number of a token, None if the vocabulary lacks it."""
-        number: int | None = self._native.token_to_id(_without_surrogates(token))
+        number: int | None = self._native.token_to_id(without_surrogates(token))
         return number
 
     def ids(self, text: str) -> list[int]:
@@ -324,29 +317,6 @@ class Tokenizer:
         )
 
 
-def is_collection(value: Any) -> bool:
-    """Return whether a value can be iterated, and is no bytes; NumPy's scalars and 0-d arrays cannot."""
-    return (
-        isinstance(value, Iterable)
-        and not isinstance(value, (bytes, bytearray, memoryview))
-        and getattr(value, "ndim", 1) > 0
-    )
-
-
-def as_items(inputs: Any) -> tuple[list[Any], bool]:
-    """What the caller passed as a list of items, and whether it was a single item.
-
-    A string is one text, a tuple is one pair, anything else that can be iterated is a batch.
-    """
-    if isinstance(inputs, (str, tuple)):
-        return [inputs], True
-    if not is_collection(inputs) or isinstance(inputs, dict):
-        raise InputError(
-            f"inputs are {type(inputs).__name__}: pass a string, a tuple of two strings, or a list of them"
-        )
-    return list(inputs), False
-
-
 @contextmanager
 def _blame_the_file() -> Iterator[None]:
     """Turn what the tokenizers library raises into ``ArtifactError``.
@@ -362,49 +332,3 @@ def _blame_the_file() -> Iterator[None]:
         raise ArtifactError(
             f"the tokenizer in the file does not work ({error}): compile the model again"
         ) from None
-
-
-def _checked(item: Any, split: bool, index: int) -> tuple[Any, ...]:
-    """The one or two texts of an item, or its list of words; raises ``InputError`` for anything else."""
-    if isinstance(item, list) is not split:
-        raise InputError(
-            f"inputs[{index}] is {'text' if split else 'a list'}, inputs before it are "
-            f"{'lists of words' if split else 'texts'}: a batch is one or the other"
-        )
-    if isinstance(item, str) or (isinstance(item, list) and _all_strings(item)):
-        return (item,)
-    if isinstance(item, tuple) and len(item) == 2 and _all_strings(item):
-        return (item[0], item[1])
-    raise InputError(f"inputs[{index}] is {_describe(item)}: expected {_EXPECTED}")
-
-
-def _characters(part: Any) -> int:
-    """The length of a text, or of a list of words with a space after each."""
-    return len(part) if isinstance(part, str) else sum(map(len, part)) + len(part)
-
-
-def _without_surrogates(part: Any) -> Any:
-    """A text, or a list of words, with each lone surrogate replaced by U+FFFD: UTF-8 has no place for them.
-
-    One for one, so that character offsets stay right.
-    """
-    if not isinstance(part, str):
-        return list(map(_without_surrogates, part))
-    try:
-        part.encode()
-    except UnicodeEncodeError:
-        return _SURROGATES.sub("\ufffd", part)
-    return part
-
-
-def _describe(item: Any) -> str:
-    if not isinstance(item, (list, tuple)):
-        return type(item).__name__
-    if not _all_strings(item):
-        odd = next(type(part).__name__ for part in item if not isinstance(part, str))
-        return f"a {type(item).__name__} that holds {odd}"
-    return f"a tuple of {len(item)} strings"
-
-
-def _all_strings(parts: Sequence[Any]) -> TypeGuard[Sequence[str]]:
-    return all(isinstance(part, str) for part in parts)

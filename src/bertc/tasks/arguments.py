@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from bertc.errors import InputError
-from bertc.runtime.tokenization import is_collection
+from bertc.runtime.items import is_collection
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
     """Raise ``InputError`` unless ``value`` is a whole number that is not below ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}: expected a whole number, at least {least}")
 
 

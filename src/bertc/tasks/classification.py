@@ -17,9 +17,10 @@ from bertc.artifact.schema import ModelInfo
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.tokenization import TokenCounts, Tokenizer, is_collection
+from bertc.runtime.items import is_collection
+from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.tasks.activations import activate
-from bertc.tasks.arguments import check_choice
+from bertc.tasks.arguments import check_choice, check_count
 from bertc.tasks.containers import as_pairs_to_score, as_texts_and_pairs
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared
@@ -154,7 +155,7 @@ class Classifier(Encoder):
         if (inputs is None) == (sentences is None):
             raise InputError("predict needs inputs, or sentences, but not both")
         items, single = as_pairs_to_score(sentences if inputs is None else inputs)
-        _check_positive(batch_size, "batch_size")
+        check_count("batch_size", batch_size)
         task = Scoring(self.tokenizer)
         found = list(drive(self, task, items, min_items=batch_size, show_progress=show_progress_bar))
         scores = self._activated(found, activation_fn, activation_fct)
@@ -187,7 +188,7 @@ class Classifier(Encoder):
                 f"rank is for models of one label, {self.info.name} has {len(self.info.labels)}: use predict"
             )
         _check_top_k(top_k)
-        _check_positive(batch_size, "batch_size")
+        check_count("batch_size", batch_size)
         pairs = _paired(query, documents)
         task = Scoring(self.tokenizer)
         found = list(drive(self, task, pairs, min_items=batch_size, show_progress=show_progress_bar))
@@ -240,8 +241,3 @@ def _paired(query: Any, documents: Any) -> list[tuple[str, str]]:
 def _check_top_k(top_k: Any) -> None:
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise InputError(f"top_k is {top_k!r}: expected a positive whole number, or None for all")
-
-
-def _check_positive(value: Any, name: str) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is {value!r}: expected a positive whole number")

@@ -5,13 +5,12 @@ docs/inputs.md has the rules of every task in one table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from bertc.errors import InputError
-from bertc.runtime.tokenization import Pair, is_collection
+from bertc.runtime.items import Pair, all_strings, is_collection
 
 _KEYS = {"text", "text_pair"}
 
@@ -25,7 +24,7 @@ def as_texts_and_pairs(inputs: Any) -> tuple[list[str | Pair], bool]:
     """
     if isinstance(inputs, np.ndarray):
         inputs = inputs.tolist()
-    alone = isinstance(inputs, (str, dict)) or (isinstance(inputs, tuple) and _all_strings(inputs))
+    alone = isinstance(inputs, (str, dict)) or (isinstance(inputs, tuple) and all_strings(inputs))
     if alone and inputs != ():
         return [_text_or_pair(inputs, "inputs")], True
     return [_text_or_pair(item, f"inputs[{index}]") for index, item in enumerate(_listed(inputs))], False
@@ -38,7 +37,7 @@ def as_pairs_to_score(inputs: Any) -> tuple[list[str | Pair], bool]:
     """
     if isinstance(inputs, np.ndarray):
         inputs = inputs.tolist()
-    if isinstance(inputs, list) and inputs and _all_strings(inputs):
+    if isinstance(inputs, list) and inputs and all_strings(inputs):
         return [_text_or_pair(inputs, "inputs")], True
     return as_texts_and_pairs(inputs)
 
@@ -56,7 +55,7 @@ def _text_or_pair(item: Any, where: str) -> str | Pair:
         text, other = item.get("text"), item.get("text_pair")
         if isinstance(text, str) and (other is None or isinstance(other, str)) and set(item) <= _KEYS:
             return text if other is None else (text, other)
-    elif isinstance(item, (tuple, list)) and len(item) == 2 and _all_strings(item):
+    elif isinstance(item, (tuple, list)) and len(item) == 2 and all_strings(item):
         return item[0], item[1]
     raise _wrong(item, where)
 
@@ -73,7 +72,3 @@ def _wrong(item: Any, where: str) -> InputError:
         '["a text", "another"], one pair is ("a text", "another") or '
         '{"text": "a text", "text_pair": "another"}, and several pairs are [("a text", "another"), ...]'
     )
-
-
-def _all_strings(parts: Iterable[Any]) -> bool:
-    return all(isinstance(part, str) for part in parts)

@@ -13,10 +13,11 @@ from bertc.artifact.embedding_facts import DOCUMENT, QUERY
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, PackedBatch
 from bertc.runtime.tokenization import Tokenizer
+from bertc.tasks.arguments import check_choice, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.similarity import similarity, similarity_pairwise
 from bertc.tasks.task import Prepared
-from bertc.tasks.text_encoder import TextEncoder, as_texts, check_choice, check_positive, normalized
+from bertc.tasks.text_encoder import TextEncoder, as_texts, normalized
 from bertc.tasks.vector_precision import (
     PRECISIONS,
     SCALED,
@@ -155,11 +156,11 @@ class Embedder(TextEncoder):
         """
         if (inputs is None) == (sentences is None):
             raise InputError("encode needs inputs, or sentences, but not both")
-        check_positive(batch_size, "batch_size")
-        check_choice(precision, "precision", PRECISIONS)
-        check_choice(output_value, "output_value", OUTPUT_VALUES)
+        check_count("batch_size", batch_size)
+        check_choice("precision", precision, PRECISIONS)
+        check_choice("output_value", output_value, OUTPUT_VALUES)
         if truncate_dim is not None:
-            check_positive(truncate_dim, "truncate_dim")
+            check_count("truncate_dim", truncate_dim)
         prompt = self._prompt(prompt, prompt_name)
         items, single = as_texts(sentences if inputs is None else inputs, prompt)
         steps = {"min_items": batch_size, "show_progress": show_progress_bar}

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from bertc.artifact.embedding_facts import DOCUMENT, QUERY, QueryExpansion
 from bertc.runtime.batching import FloatArray, PackedBatch, pack
 from bertc.runtime.tokenization import Tokenizer
+from bertc.tasks.arguments import check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.similarity import maxsim
 from bertc.tasks.task import Prepared
-from bertc.tasks.text_encoder import TextEncoder, as_texts, check_positive, normalized
+from bertc.tasks.text_encoder import TextEncoder, as_texts, normalized
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class TokenEmbedder(TextEncoder):
         tokens that documents leave out. Special tokens have vectors too. ``inputs`` and prompts are those
         of :meth:`Embedder.encode`. Raises ``InputError``.
         """
-        check_positive(batch_size, "batch_size")
+        check_count("batch_size", batch_size)
         task = "" if is_query is None else QUERY if is_query else DOCUMENT
         items, single = as_texts(inputs, self._prompt(prompt, prompt_name, task))
         windows = drive(

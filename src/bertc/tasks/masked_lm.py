@@ -13,7 +13,8 @@ import numpy as np
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, IntArray
-from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.runtime.items import as_items
+from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks.arguments import as_list, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bertc.encoder import Encoder
-from bertc.ports import SELECTED
+from bertc.ports import takes_selection
 from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks.arguments import as_pairs
@@ -64,7 +64,7 @@ class NextSentencePredictor(Encoder):
         The score is the probability of the label. Raises ``InputError``.
         """
         pairs, single = as_pairs(first, second, ("first", "second"))
-        selects = any(port.rows == SELECTED for port in self.session.inputs)
+        selects = takes_selection(self.session.inputs)
         task = NextSentencePrediction(self.tokenizer, selects, self._relationship)
         answers = list(chain.from_iterable(drive(self, task, pairs, show_progress=show_progress_bar)))
         return answers[0] if single else answers

@@ -13,7 +13,8 @@ import numpy as np
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, windows
-from bertc.runtime.tokenization import TokenCounts, Tokenizer, as_items
+from bertc.runtime.items import as_items
+from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.tasks.arguments import as_pairs, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.task import Prepared, softmax

@@ -13,10 +13,11 @@ from bertc.artifact.embedding_facts import DOCUMENT, QUERY
 from bertc.errors import InputError, MissingExtraError
 from bertc.runtime.batching import FloatArray, IntArray
 from bertc.runtime.tokenization import Tokenizer
+from bertc.tasks.arguments import check_choice, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.similarity import similarity
 from bertc.tasks.task import Prepared
-from bertc.tasks.text_encoder import TextEncoder, as_texts, check_choice, check_positive
+from bertc.tasks.text_encoder import TextEncoder, as_texts
 
 OUTPUTS = ("csr", "dict")
 Weights = dict[str, float]
@@ -91,10 +92,10 @@ class SparseEmbedder(TextEncoder):
         ``inputs`` and prompts are those of :meth:`Embedder.encode`. Raises ``InputError``, and
         ``MissingExtraError`` for a matrix without SciPy.
         """
-        check_positive(batch_size, "batch_size")
-        check_choice(output, "output", OUTPUTS)
+        check_count("batch_size", batch_size)
+        check_choice("output", output, OUTPUTS)
         if top_k is not None:
-            check_positive(top_k, "top_k")
+            check_count("top_k", top_k)
         csr_matrix = _csr_matrix() if output == "csr" else None
         items, single = as_texts(inputs, self._prompt(prompt, prompt_name))
         task = SparseEmbedding(self._tokenizer_for(self._limit()), top_k or self.facts.max_active_dims)
@@ -120,7 +121,7 @@ class SparseEmbedder(TextEncoder):
     def decode(self, embeddings: Any, top_k: int | None = None) -> list[Weights]:
         """Return ``{token: weight}`` for each row of a matrix, largest weight first, ``top_k`` at most."""
         if top_k is not None:
-            check_positive(top_k, "top_k")
+            check_count("top_k", top_k)
         matrix = _csr_matrix()(embeddings)
         if matrix.shape[1] != self.dimensions:
             raise InputError(f"embeddings have {matrix.shape[1]} columns, expected {self.dimensions}")

@@ -7,15 +7,15 @@ list inside of a batch is refused, as it may be meant as a pair or as words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bertc.artifact.embedding_facts import DOCUMENT, QUERY, EmbeddingFacts
-from bertc.encoder import Encoder
+from bertc.encoder import Encoder, count_tokens
 from bertc.errors import InputError
-from bertc.runtime.tokenization import Tokenizer
+from bertc.runtime.items import all_strings, describe, is_collection
+from bertc.runtime.tokenization import TokenCounts, Tokenizer
 
 
 class TextEncoder(Encoder):
@@ -37,6 +37,14 @@ class TextEncoder(Encoder):
     def similarity_fn_name(self) -> str:
         """The function that ``similarity`` computes."""
         return self.facts.similarity_fn_name or self._usual_similarity
+
+    def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:
+        """Count the tokens that the model sees of texts and pairs, and those inputs that are truncated.
+
+        They have the default prompt before them, and the limit of what is neither query nor document.
+        """
+        items, _ = as_texts(inputs, self._prompt(None, None))
+        return count_tokens(self._tokenizer_for(self._limit()), items, truncate=truncate)
 
     def _prompt(self, prompt: str | None, prompt_name: str | None, task: str = "") -> str:
         """The prompt of a call: its own, else the one it names, else the task's, else the model's default."""
@@ -69,7 +77,7 @@ def as_texts(inputs: Any, prompt: str = "") -> tuple[list[Any], bool]:
     """
     if isinstance(inputs, str):
         return [prompt + inputs], True
-    if not isinstance(inputs, Iterable) or isinstance(inputs, (bytes, dict)):
+    if not is_collection(inputs) or isinstance(inputs, dict):
         raise InputError(f"inputs are {type(inputs).__name__}: pass a string or a list of strings")
     return [_checked(item, index, prompt) for index, item in enumerate(inputs)], False
 
@@ -77,7 +85,7 @@ def as_texts(inputs: Any, prompt: str = "") -> tuple[list[Any], bool]:
 def _checked(item: Any, index: int, prompt: str) -> str | tuple[str, str]:
     if isinstance(item, str):
         return prompt + item
-    if isinstance(item, tuple) and len(item) == 2 and all(isinstance(part, str) for part in item):
+    if isinstance(item, tuple) and len(item) == 2 and all_strings(item):
         return (prompt + item[0], item[1])
     if isinstance(item, list):
         raise InputError(
@@ -85,30 +93,11 @@ def _checked(item: Any, index: int, prompt: str) -> str | tuple[str, str]:
             '[("a", "b")], and words as one text, ["a b"]'
         )
     raise InputError(
-        f"inputs[{index}] is {_describe(item)}: expected a string, or a tuple of two strings (a pair)"
+        f"inputs[{index}] is {describe(item)}: expected a string, or a tuple of two strings (a pair)"
     )
-
-
-def _describe(item: Any) -> str:
-    if not isinstance(item, tuple):
-        return type(item).__name__
-    odd = [type(part).__name__ for part in item if not isinstance(part, str)]
-    return f"a tuple that holds {odd[0]}" if odd else f"a tuple of {len(item)} strings"
 
 
 def normalized(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Rows of float32 divided by their length, or by 1e-12 where that is larger."""
     norms = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=-1, keepdims=True))
     return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
-
-
-def check_positive(value: Any, name: str) -> None:
-    """Raise ``InputError`` for what is no positive whole number."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is {value!r}: expected a positive whole number")
-
-
-def check_choice(value: Any, name: str, choices: Sequence[str]) -> None:
-    """Raise ``InputError`` for what is not one of ``choices``."""
-    if value not in choices:
-        raise InputError(f"{name} is {value!r}: expected one of {', '.join(choices)}")

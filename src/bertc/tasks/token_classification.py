@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.tokenization import Tokenizer, as_items
+from bertc.runtime.items import as_items
+from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks.aggregation import (
     STRATEGIES,
     WORD_STRATEGIES,

@@ -20,18 +20,6 @@ from tests.support.tiny_models import make_bert_checkpoint, write_json
 TEXT = "a man is playing the guitar"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
-    monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return make_bert_checkpoint(tmp_path / "tiny", pooling="mean")
-
-
 def test_a_damaged_file_is_compiled_again(
     folder: Path, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,18 +20,6 @@ from tests.support.tiny_models import make_bert_checkpoint
 TEXT = "a man is playing the guitar"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
-    monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return make_bert_checkpoint(tmp_path / "tiny", pooling="mean")
-
-
 def compiled_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.bertc"))
 
