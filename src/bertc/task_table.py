@@ -37,6 +37,9 @@ class TaskFacts:
     """The same score as the evaluator spells it in its results."""
     labeled: bool = False
     """Whether the columns of the output have names, the labels of ``ModelInfo``."""
+    takes: str = "texts"
+    """The arguments of the main method: ``texts``, ``pairs`` (two lists of texts) or ``choices`` (texts, and
+    for each the texts to choose from)."""
     columns: tuple[str, ...] = ()
     """The names that the padded call gives to the columns of the output, if each is an answer of its own."""
 
@@ -103,6 +106,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 output="logits",
                 rows="tokens",
                 compares="values",
+                takes="pairs",
                 columns=("start_logits", "end_logits"),
                 evaluator="question_answering",
                 metric="answer_f1",
@@ -125,6 +129,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 output="logits",
                 rows="sequences",
                 compares="decisions",
+                takes="pairs",
                 does="tells whether a text follows another",
             ),
             TaskFacts(
@@ -143,6 +148,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 output="logits",
                 rows="sequences",
                 compares="values",
+                takes="choices",
                 does="chooses the text that fits best",
             ),
             TaskFacts(

@@ -18,9 +18,7 @@ from bertc.bench.timing import Effort
 from bertc.bench.work import product_dtype
 from bertc.errors import InputError
 from bertc.precision import DTYPES, INT7
-
-PAIR_TASKS = ("question_answering", "next_sentence", "multiple_choice")
-"""The tasks whose models answer about a text beside another, never about one alone."""
+from bertc.task_table import TASKS
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def check_work(settings: Settings, info: ModelInfo) -> None:
         raise InputError(f"{is_for}: --sts scores embeddings, leave it out")
     if not settings.texts:
         return
-    if info.task in PAIR_TASKS:
+    if TASKS[info.task].takes != "texts":
         raise InputError(f"{is_for}, which answers about pairs: leave --input out, shapes are measured")
     if settings.against and info.task == "token_classification":
         raise InputError("texts are compared for embedding and classification models alone: leave them out")

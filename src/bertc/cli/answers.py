@@ -185,19 +185,15 @@ def _main_method(encoder: Encoder) -> Ask:
     """Return the main method of a model's task, as a function of records."""
     from bertc.task_table import TASKS
 
-    name = TASKS[encoder.info.task].methods[0]
-    if name == "choose":
+    task = TASKS[encoder.info.task]
+    if task.takes == "choices":
         raise InputError(f"{encoder.info.name} chooses among texts, which is for Python: call choose")
-    method: Callable[..., Any] = getattr(encoder, name)
-    if name in _OF_PAIRS:
+    method: Callable[..., Any] = getattr(encoder, task.methods[0])
+    if task.takes == "pairs":
         return lambda part: method([each.text for each in part], [each.pair or "" for each in part])
-    if name in _VECTORS:
+    if task.compares == "vectors":
         return lambda part: [_plain(each) for each in method(_items(part))]
     return lambda part: method(_items(part))
-
-
-_OF_PAIRS = ("answer", "next_sentence")
-_VECTORS = ("encode", "encode_tokens", "encode_sparse")
 
 
 def _plain(vector: Any) -> Any:
