@@ -135,7 +135,7 @@ def measure(model: RealModel, shared: Path, temporary: Path) -> list[Row]:
 
 def page(results: dict[str, Any]) -> str:
     """Return docs/models.md: what the registry has, and what was measured."""
-    stems = {stem: family for family in FAMILIES for stem in family.matches.values()}
+    stems = [stem for family in FAMILIES for stem, _ in family.model_types.values()]
     names = {each.name for each in supported_classes()}
     matrix = [
         [f"`{head.suffix}`", *("yes" if stem + head.suffix in names else "-" for stem in stems)]
