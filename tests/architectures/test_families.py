@@ -66,7 +66,8 @@ def test_layers_that_share_tensors_are_stored_once(dtype: str, groups: int, tmp_
         weights = open_artifact(artifact.path).executable.tensors
         sizes[layers] = sum(tensor.array.nbytes for tensor in weights.values())
         assert len([n for n in weights if "ffn_output" in n and n.endswith("weight")]) == groups
-    assert sizes[6] == sizes[2]
+    vector = 4 * SMALL["hidden_size"]  # a group's first layer may shift what comes from another group
+    assert sizes[6] - sizes[2] <= (0 if dtype == "fp32" else 4 * vector)
 
 
 def test_shared_layers_in_groups_of_several(tmp_path: Path) -> None:
