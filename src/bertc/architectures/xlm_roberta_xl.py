@@ -16,7 +16,7 @@ def _encoder(builder: ModelBuilder, config: EncoderConfig) -> str:
 
 
 FAMILY = Family(
-    model_types={"xlm-roberta-xl": ModelType("XLMRobertaXL", "XLMRobertaTokenizer")},
+    model_types={"xlm-roberta-xl": ModelType("XLMRobertaXL", "PreTrainedTokenizerFast")},
     read_config=roberta.read_config,
     encoder=_encoder,
     spellings=roberta.SPELLINGS,
