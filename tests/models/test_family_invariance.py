@@ -1,4 +1,4 @@
-"""The promise of ``test_invariance`` for what families add: shared layers, projections, norms before parts."""
+"""Batch invariance for what families add: shared layers, projections, norms before a layer's parts."""
 
 from __future__ import annotations
 
