@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,14 +23,22 @@ from markdown_tables import table
 from minilm import NAME, ROOT, model_folder
 
 import bertc
-from bertc.architectures import FAMILIES
-from bertc.frontends.model_class import supported_classes
+from bertc.frontends.model_class import ENCODER_HEAD, ModelClass, supported_classes
 from bertc.heads import HEADS
 from bertc.runtime.machine import processor_name
 
 RESULTS = ROOT / "benchmarks" / "results" / "models.json"
 PAGE = ROOT / "docs" / "models.md"
 DTYPES = ("fp32", "int8")
+RANDOM_SIZES = {
+    "vocab_size": 30522,
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "intermediate_size": 1024,
+    "initializer_range": 0.1,
+}
+"""The sizes of the encoders with random weights; their spread is that of trained matrices of such a width."""
 TEST_ARTICLES = 12
 """The articles at the end of XQuAD that the question answerer was not trained on."""
 
@@ -133,14 +142,46 @@ def measure(model: RealModel, shared: Path, temporary: Path) -> list[Row]:
     return rows
 
 
+def encoder_classes() -> list[ModelClass]:
+    """Return the bare encoder of every model type."""
+    return [each for each in supported_classes() if each.head.name == ENCODER_HEAD]
+
+
+def random_encoder(model: ModelClass, path: Path) -> Path:
+    """Save an encoder of a model type with random weights, and the tokenizer of a real model."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    keys = model.family.config_keys
+    sizes = {keys.get(key, key): value for key, value in RANDOM_SIZES.items()}
+    encoder_class = getattr(transformers, model.name)
+    encoder_class(encoder_class.config_class(**sizes)).save_pretrained(path)
+    shutil.copy(model_folder() / "tokenizer.json", path)
+    (path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}', "utf-8")
+    return path
+
+
+def certify_families(temporary: Path) -> dict[str, str]:
+    """Compile a random encoder of every model type to int8; return what its certificate says."""
+    certificates = {}
+    for model in encoder_classes():
+        source = random_encoder(model, temporary / model.name)
+        artifact = bertc.compile(source, temporary / f"{model.name}.bertc", dtype="int8")
+        certificates[model.name] = artifact.certificate.summary
+        sys.stderr.write(f"{model.name}: {artifact.certificate.summary}\n")
+    return certificates
+
+
 def page(results: dict[str, Any]) -> str:
     """Return docs/models.md: what the registry has, and what was measured."""
-    stems = {stem: family for family in FAMILIES for stem in family.matches.values()}
-    names = {each.name for each in supported_classes()}
+    names: dict[str, dict[str, str]] = {}
+    for each in supported_classes():
+        names.setdefault(each.model_type, {})[each.head.name] = each.name
+    heads = [head for head in HEADS.values() if head.suffix]
     matrix = [
-        [f"`{head.suffix}`", *("yes" if stem + head.suffix in names else "-" for stem in stems)]
-        for head in HEADS.values()
-        if head.suffix
+        [f"`{model_type}`", f"`{of[ENCODER_HEAD]}`", *("yes" if head.name in of else "-" for head in heads)]
+        for model_type, of in names.items()
     ]
     folders = [f"`{head.name}`" for head in HEADS.values() if not head.suffix]
     rows = [
@@ -162,10 +203,10 @@ def page(results: dict[str, Any]) -> str:
         "Made by `benchmarks/real_models.py`; do not edit by hand.",
         "",
         "## Families and heads",
-        "A class of `transformers` is a family's name with a head's ending. `task=` chooses another head",
-        "than that which a checkpoint was saved with.",
+        "By `model_type` of config.json, as `bertc models` prints it. `task=` chooses another head than that",
+        "which a checkpoint was saved with. ELECTRA's `ForPreTraining` tells replaced tokens.",
         "",
-        *table(["ending of the class", *(f"`{stem}`" for stem in stems)], matrix),
+        *table(["model_type", "encoder", *(head.name.replace("_", " ") for head in heads)], matrix),
         "",
         "Folders of sentence-transformers and PyLate make an embedding model, or one for "
         f"{' or '.join(folders)}.",
@@ -175,6 +216,12 @@ def page(results: dict[str, Any]) -> str:
         "published; the others are small, trained to measure what compiling changes.",
         "",
         *table(heading, rows),
+        "",
+        "## Every family in int8",
+        "Encoders of 4 layers with **random weights**: a family compiles and keeps its numbers; it says",
+        "nothing of how well a trained model does.",
+        "",
+        *table(["class", "certificate"], [[f"`{name}`", text] for name, text in results["families"].items()]),
         "",
     ]
     return "\n".join(lines)
@@ -187,11 +234,17 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="only write the page anew")
     arguments = parser.parse_args()
     if not arguments.docs:
-        rows = []
+        rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory() as folder:
             for model in MODELS:
                 rows += [asdict(row) for row in measure(model, arguments.shared, Path(folder))]
-        results = {"processor": processor_name(), "python": platform.python_version(), "rows": rows}
+            families = certify_families(Path(folder))
+        results = {
+            "processor": processor_name(),
+            "python": platform.python_version(),
+            "rows": rows,
+            "families": families,
+        }
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     PAGE.write_text(page(json.loads(RESULTS.read_text("utf-8"))), "utf-8")
 

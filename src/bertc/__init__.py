@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bertc.tasks.next_sentence import NextSentencePredictor
     from bertc.tasks.pretraining import PretrainedModel
     from bertc.tasks.question_answering import QuestionAnswerer
+    from bertc.tasks.replaced_token import ReplacedTokenDetector
     from bertc.tasks.sparse import SparseEmbedder
     from bertc.tasks.token_classification import Tagger
     from bertc.version import __version__
@@ -49,6 +50,7 @@ _HOMES = {
     "PretrainedModel": "tasks.pretraining",
     "QuestionAnswerer": "tasks.question_answering",
     "Recipe": "recipe",
+    "ReplacedTokenDetector": "tasks.replaced_token",
     "SparseEmbedder": "tasks.sparse",
     "Tagger": "tasks.token_classification",
     "TokenEmbedder": "tasks.late_interaction",
@@ -78,6 +80,7 @@ __all__ = [
     "QuestionAnswerer",
     "Recipe",
     "RecipeError",
+    "ReplacedTokenDetector",
     "SparseEmbedder",
     "Tagger",
     "TokenEmbedder",

@@ -46,6 +46,8 @@ class ModelOutput:
     """The masked words, float32 [batch, seq, vocabulary], of a model for pretraining."""
     seq_relationship_logits: FloatArray | None = None
     """Whether the second text follows the first, float32 [batch, 2], of such a model."""
+    sop_logits: FloatArray | None = None
+    """Whether two texts are in their order, float32 [batch, 2], as ALBERT calls the same."""
     hidden_states: tuple[FloatArray, ...] | None = None
     """The results of the embeddings and of each layer, float32 [batch, seq, hidden], if asked for."""
 
@@ -110,19 +112,27 @@ class Encoder:
         token_type_ids: ArrayLike | None = None,
         position_ids: ArrayLike | None = None,
         *,
+        task_type_ids: ArrayLike | None = None,
         output_hidden_states: bool = False,
     ) -> ModelOutput:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
         Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
         tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token
-        that the mask keeps, and a row without a token gives zeros. ``output_hidden_states`` adds what the
-        embeddings and each layer give.
+        that the mask keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE
+        with a table of them. ``output_hidden_states`` adds what the embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
         padding_idx = first - 1 if isinstance(first, int) and first else None
-        layout = unpad(input_ids, attention_mask, token_type_ids, position_ids, padding_idx=padding_idx)
+        layout = unpad(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            task_type_ids,
+            padding_idx=padding_idx,
+        )
         session = self._session_with_hidden_states if output_hidden_states else self.session
         places = {field.name for field in dataclasses.fields(ModelOutput)}
         layers = _layer_names(self.info) if output_hidden_states else {}

@@ -142,6 +142,16 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
                 does="fills in masked words, and tells whether a text follows another",
             ),
             TaskFacts(
+                name="replaced_token",
+                encoder="replaced_token.ReplacedTokenDetector",
+                methods=("find_replaced",),
+                output="logits",
+                rows="tokens",
+                compares="values",
+                columns=("logits",),
+                does="finds the words that do not belong in a text",
+            ),
+            TaskFacts(
                 name="multiple_choice",
                 encoder="multiple_choice.Chooser",
                 methods=("choose",),

@@ -19,6 +19,7 @@ from bertc.frontends.imported_model import ImportedModel
 from bertc.ir import interpreter
 from bertc.passes import fuse
 from bertc.recipe import Calibration
+from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.tiny_models import make_bert_checkpoint
 
 WORDS = ["the", "man", "is", "playing", "guitar", "in", "paris", "and", "a", "dog"]
@@ -187,3 +188,15 @@ def test_batches_are_packed_and_bounded(model: ImportedModel) -> None:
         # The model counts positions by itself.
         assert set(batch.inputs) == {"input_ids", "token_type_ids", "cu_seqlens"}
         assert all(array.dtype == np.int32 for array in batch.inputs.values())
+
+
+def test_texts_with_tokens_beyond_the_table_do_not_calibrate(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="tokens that the model has no row for"):
+        model = import_model(save_checkpoint(tmp_path / "model", "BertModel", vocab_size=150))
+    found = read(model)
+    assert max(batch.inputs["input_ids"].max() for batch in found.samples.batches) < 150
+    assert 1 < len(found.samples.texts) < Calibration().samples
+    with pytest.warns(UserWarning, match="no row for"):
+        few = import_model(save_checkpoint(tmp_path / "few", "BertModel", vocab_size=2))
+    with pytest.raises(InputError, match="every text is empty or has a token that the model has no row for"):
+        read(few)

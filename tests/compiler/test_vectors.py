@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.vectors import enter_at_embeddings
 from bertc.errors import InputError
+from bertc.frontends.huggingface import import_model
 from bertc.ir import interpreter
 from bertc.ir.graph import Graph
 from bertc.ir.verifier import verify
 from bertc.passes import fuse
 from bertc.quantize.apply import apply_recipe
 from bertc.recipe import Recipe
+from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.tiny_graphs import bert_graph
 from tests.support.tiny_models import packed_inputs
 
@@ -46,6 +50,16 @@ def test_a_quantized_graph_takes_them_too() -> None:
     expected = interpreter.run(typed, INPUTS)
     for name, array in interpreter.run(entered, ROWS).items():
         np.testing.assert_allclose(array, expected[name], rtol=0, atol=1e-3, err_msg=name)
+
+
+def test_a_norm_that_is_no_embedding_norm_changes_no_vectors(tmp_path: Path) -> None:
+    model = import_model(save_checkpoint(tmp_path / "model", "MegatronBertModel"))
+    graph = fuse(model.graph)
+    rows = np.random.default_rng(0).normal(size=(28, 32)).astype(np.float32)
+    rows = (rows - rows.mean(axis=1, keepdims=True)) / rows.std(axis=1, keepdims=True)
+    entered = enter_at_embeddings(graph, rows)
+    embed = next(node for node in entered.nodes if node.op == "embed")
+    np.testing.assert_array_equal(entered.constants[embed["word"]].array, rows)
 
 
 def test_another_size_is_refused() -> None:

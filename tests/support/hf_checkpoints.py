@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as NativeTokenizer
 from bertc import passes
 from bertc.encoder import Encoder, encoder_class_of
 from bertc.frontends.huggingface import import_model
+from bertc.frontends.model_class import supported_classes
 from bertc.lowering.lower import lower
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
@@ -56,7 +57,9 @@ def save_checkpoint(
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     model_class = getattr(transformers, class_name)
-    settings = model_class.config_class(**{**SMALL, **config})
+    keys = next(each.family.config_keys for each in supported_classes() if each.name == class_name)
+    given = {keys.get(key, key): value for key, value in {**SMALL, **config}.items()}
+    settings = model_class.config_class(**given)
     model = model_class(settings)
     for name, tensor in model.named_parameters():
         if name.endswith("bias"):
@@ -105,7 +108,7 @@ def load_transformers(path: Path, class_name: str) -> tuple[Any, Any]:
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(path / "tokenizer.json"), **dict(zip(keys, names, strict=True))
     )
-    types = ["token_type_ids"] if model.config.type_vocab_size > 1 else []
+    types = ["token_type_ids"] if getattr(model.config, "type_vocab_size", 0) > 1 else []
     tokenizer.model_input_names = ["input_ids", "attention_mask", *types]
     return model, tokenizer
 

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from bertc.architectures import bert, roberta
+from typing import Any
+
+from bertc.architectures import (
+    albert,
+    bert,
+    bert_generation,
+    distilbert,
+    electra,
+    ernie,
+    megatron_bert,
+    roberta,
+    roberta_prelayernorm,
+    xlm_roberta_xl,
+)
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
 from bertc.architectures.model_builder import ModelBuilder
 
-FAMILIES: tuple[Family, ...] = (bert.FAMILY, roberta.FAMILY)
+FAMILIES: tuple[Family[Any], ...] = (
+    bert.FAMILY,
+    roberta.FAMILY,
+    distilbert.FAMILY,
+    electra.FAMILY,
+    albert.FAMILY,
+    ernie.FAMILY,
+    megatron_bert.FAMILY,
+    roberta_prelayernorm.FAMILY,
+    xlm_roberta_xl.FAMILY,
+    bert_generation.FAMILY,
+)
 """Every family, in the order in which messages and documents list them."""
 
 __all__ = ["FAMILIES", "ConfigReader", "EncoderConfig", "Family", "ModelBuilder"]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from bertc.architectures.model_builder import ModelBuilder
 
@@ -17,9 +17,11 @@ the checkpoint, or for a function (``activation``) -> its op."""
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The sizes and options of an encoder, by Hugging Face's names."""
+    """The sizes and options of an encoder, by Hugging Face's names; a family may add its own."""
 
     hidden_size: int
+    embedding_size: int
+    """The width of the tables, and of a masked LM's last matrix: most often that of the hidden states."""
     num_hidden_layers: int
     num_attention_heads: int
     intermediate_size: int
@@ -28,9 +30,11 @@ class EncoderConfig:
     type_vocab_size: int
     layer_norm_eps: float
     activation: str
-    """Name of the op: ``gelu``, ``gelu_tanh`` or ``relu``."""
+    """The name of an op of the table, such as ``gelu_tanh``."""
     first_position: int = 0
     """The row of the position table that a sequence's first token takes."""
+    task_type_vocab_size: int = 0
+    """The number of ERNIE's task types, 0 for a model without."""
 
     @property
     def longest_sequence(self) -> int:
@@ -42,28 +46,43 @@ class EncoderConfig:
         return dataclasses.asdict(self)
 
 
+Config = TypeVar("Config", bound=EncoderConfig)
+
+
+class ModelType(NamedTuple):
+    """What Hugging Face calls a family, which has several such names for models trained in other ways."""
+
+    stem: str
+    """How the names of its classes begin: ``Bert``."""
+    tokenizer_class: str
+    """The class of the tokenizer where a checkpoint names none."""
+
+
 @dataclass(frozen=True)
-class Family:
+class Family(Generic[Config]):
     """One model family: how it is recognized, its encoder, and how it spells what stands on the encoder."""
 
-    matches: Mapping[str, str]
-    """``model_type`` of config.json -> how the names of its classes begin: ``bert`` -> ``Bert``."""
-    read_config: Callable[[ConfigReader], EncoderConfig]
+    model_types: Mapping[str, ModelType]
+    """``model_type`` of config.json -> its names."""
+    read_config: Callable[[ConfigReader], Config]
     """Reads sizes and options; problems go into the reader, which reports them together."""
-    encoder: Callable[[ModelBuilder, EncoderConfig], str]
+    encoder: Callable[[ModelBuilder, Config], str]
     """Appends the encoder and returns its last hidden state [tokens, hidden_size]."""
+    config_keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Usual keys of config.json -> those of this family, where they are others."""
     spellings: Mapping[str, Spelling] = field(default_factory=lambda: MappingProxyType({}))
-    """Name of a head (``bertc.heads``) -> the words of its spelling that are others than BERT's."""
-    lacks: frozenset[str] = frozenset()
-    """The heads that no class of this family has."""
+    """Name of a head (``bertc.heads``) -> the words of its spelling that are others than BERT's, perhaps
+    none: heads that few families have are those of the families that name them here."""
+    endings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Name of a head -> the ending of its class in this family, where that is another than most have."""
+    encoder_only: bool = False
+    """Whether the encoder is the only class of the family."""
     renames: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType(
             {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
         )
     )
     """Old endings of tensor names -> today's."""
-    tokenizer_class: str = "BertTokenizer"
-    """The Hugging Face class of the tokenizer where a checkpoint names none."""
 
     def spelling(self, head: str, usual: Spelling) -> Spelling:
         """How this family spells a head, whose ``usual`` spelling is BERT's."""
@@ -73,13 +92,21 @@ class Family:
 class ConfigReader:
     """Reads keys of a config.json and gathers what is wrong with them, to report it all at once."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], keys: Mapping[str, str] = MappingProxyType({})) -> None:
+        """``keys`` maps those that are asked for to those that the config has instead."""
         self._config = config
+        self._keys = keys
         self.problems: list[str] = []
+
+    def _get(self, key: str, default: Any = None) -> tuple[str, Any]:
+        """Return the key that the config has, and its value."""
+        own = self._keys.get(key, key)
+        used = key if own not in self._config and key in self._config else own
+        return used, self._config.get(used, default)
 
     def size(self, key: str, default: int | None = None, *, smallest: int = 1) -> int:
         """A whole number of at least ``smallest``; without a default the key must be there."""
-        value = self._config.get(key, default)
+        key, value = self._get(key, default)
         if value is None:
             self.problems.append(f"{key} is missing")
         elif type(value) is not int or value < smallest:
@@ -91,7 +118,7 @@ class ConfigReader:
 
     def number(self, key: str, default: float) -> float:
         """A positive number."""
-        value = self._config.get(key, default)
+        key, value = self._get(key, default)
         if type(value) not in (int, float) or not 0 < value < float("inf"):
             self.problems.append(f"{key} is {value!r}, expected a positive number")
             return default
@@ -99,7 +126,7 @@ class ConfigReader:
 
     def choice(self, key: str, choices: Mapping[str, str], default: str) -> str:
         """The translation of a string, one of the keys of ``choices``."""
-        value = self._config.get(key, default)
+        key, value = self._get(key, default)
         if not isinstance(value, str) or value not in choices:
             self.problems.append(f"{key} {value!r} is not supported, only {', '.join(choices)}")
             return choices[default]
@@ -109,3 +136,15 @@ class ConfigReader:
         """Refuse a key that is set to anything true."""
         if self._config.get(key):
             self.problems.append(f"{key} is set: {reason}")
+
+    def flag(self, key: str) -> bool:
+        """Return a value that is true or false, and false where it is not there."""
+        value = self._config.get(key, False)
+        if not isinstance(value, bool):
+            self.problems.append(f"{key} is {value!r}, expected true or false")
+        return value is True
+
+    def require(self, holds: bool, problem: str) -> None:
+        """Add a problem unless a condition holds, which is for sizes that must fit each other."""
+        if not holds and not self.problems:
+            self.problems.append(problem)

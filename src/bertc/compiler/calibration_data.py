@@ -120,7 +120,7 @@ class _Encoder:
             return self._in_batches(samples, arrays, [len(each.ids) for each in prepared])
         texts = [each for each in records if isinstance(each, Record)]
         items = [each.text if each.pair is None else (each.text, each.pair) for each in texts]
-        return tokenize(self._tokenizer, items, self._name, self._seed)
+        return tokenize(self._tokenizer, items, self._name, self._seed, self._rows.get("input_ids"))
 
     def vectors(self, records: Sequence[PreparedVectors]) -> tuple[Samples, Array]:
         """Return samples of prepared vectors, whose ids are row numbers, and the rows [tokens, hidden]."""

@@ -192,7 +192,8 @@ def _scorer(
     path = eval_data or (budget.eval_data if budget is not None else None)
     if path is None:
         return None
-    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
+    vocab_size = model.info.size("vocab_size")
+    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length, vocab_size)
     return TaskScorer(model.info, tokenizer, Path(path), CpuTarget().session(model.graph))
 
 

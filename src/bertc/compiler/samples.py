@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertc.artifact.certificate import DataFacts
+from bertc.errors import InputError
 from bertc.ports import CU_SEQLENS, SELECTED, SEQUENCES, TOKENS
 from bertc.runtime.items import Pair, Text
 from bertc.runtime.tokenization import Tokenizer
@@ -90,16 +91,26 @@ class Samples:
 
 
 def tokenize(
-    tokenizer: Tokenizer, texts: Sequence[Text | Pair], name: str, seed: int | None = None
+    tokenizer: Tokenizer,
+    texts: Sequence[Text | Pair],
+    name: str,
+    seed: int | None = None,
+    vocab_size: int | None = None,
 ) -> Samples:
-    """Return texts or pairs of texts as batches; ``name`` and ``seed`` are for the facts."""
+    """Return texts or pairs of texts as batches; ``name`` and ``seed`` are for the facts.
+
+    Texts with a token that the model has no row for, of its ``vocab_size``, are left out: they would be
+    refused. Raises ``InputError`` if none is left.
+    """
     tokenized = tokenizer(texts)
     spelled = [text if isinstance(text, str) else " / ".join(text) for text in texts]
     samples = [
         Sample(text, np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32))
         for text, encoding in zip(spelled, tokenized.encodings, strict=True)
-        if len(encoding)
+        if len(encoding) and (vocab_size is None or max(encoding.ids) < vocab_size)
     ]
+    if not samples:
+        raise InputError(f"{name}: every text is empty or has a token that the model has no row for")
     digest = hashlib.sha256("".join(f"{text}\n" for text in spelled).encode(errors="replace")).hexdigest()
     return in_batches(samples, name, digest, truncated=tokenized.truncated, seed=seed)
 

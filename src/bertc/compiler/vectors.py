@@ -46,9 +46,10 @@ def enter_at_embeddings(graph: Graph, vectors: Array) -> Graph:
 def _before_norm(graph: Graph, embed: Node, vectors: Array) -> Array:
     """Return the rows that the layer norm makes ``vectors`` of; ``vectors`` themselves if there are none."""
     consumers = graph.consumers().get(embed.outputs[0], [])
-    norm = next((node for node in consumers if node.op.startswith("layer_norm")), None)
-    if norm is None:
+    # A norm beside other readers is the first layer's, of a model with norms before the parts of a layer.
+    if len(consumers) != 1 or not consumers[0].op.startswith("layer_norm"):
         return vectors
+    (norm,) = consumers
     gamma, beta = (graph.constants[name].array for name in (norm["gamma"], norm["beta"]))
     used = gamma != 0
     rows = np.where(used, (vectors - beta) / np.where(used, gamma, 1), 0).astype(np.float32)

@@ -67,7 +67,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
             subfolder,
             tokenizer_config,
             sentence_config,
-            default_class=raw.get("tokenizer_class") or model.family.tokenizer_class,
+            default_class=raw.get("tokenizer_class") or model.tokenizer_class,
             limit=limit,
         )
     )
@@ -132,7 +132,7 @@ def _build(
     with _name_the_folder(folder):
         plain = by_plain_name(stored, model.family.renames, _names_of(model.family, config))
     builder = ModelBuilder({**plain, **module_tensors})
-    spelling = model.family.spelling(model.head.name, model.head.spelling)
+    spelling = model.family.spelling(model.head.spelled_as or model.head.name, model.head.spelling)
     hidden = model.family.encoder(builder, config)
     outputs = model.head.outputs(HeadContext(builder, hidden, config, spelling, options))
     with _name_the_folder(folder):
@@ -201,16 +201,16 @@ def _warn_of_tokens_beyond(tokenizer_json: str, vocab_size: int) -> None:
         )
 
 
-def _names_of(family: Family, config: EncoderConfig) -> Collection[str]:
+def _names_of(family: Family[Any], config: EncoderConfig) -> Collection[str]:
     """Return the names of the encoder's tensors, found by building it once without any."""
     draft = ModelBuilder({})
     family.encoder(draft, config)
     return draft.wanted
 
 
-def _read_config(family: Family, raw: Mapping[str, Any]) -> EncoderConfig:
-    reader = ConfigReader(raw)
-    config = family.read_config(reader)
+def _read_config(family: Family[Any], raw: Mapping[str, Any]) -> EncoderConfig:
+    reader = ConfigReader(raw, family.config_keys)
+    config: EncoderConfig = family.read_config(reader)
     if reader.problems:
         raise CheckpointError(f"config.json: {'; '.join(reader.problems)}")
     return config

@@ -75,6 +75,10 @@ class Head:
     """Appends the head; returns public output -> value."""
     spelling: Spelling = field(default_factory=lambda: MappingProxyType({}))
     """How BERT spells it, and so most families."""
+    spelled_as: str = ""
+    """The head whose spelling families give for this one, too."""
+    everywhere: bool = True
+    """Whether it is of every family, or only of those that spell it."""
     has_labels: bool = False
     """Whether config.json names the head's outputs (``id2label``)."""
 

@@ -18,4 +18,5 @@ HEAD = Head(
     "ForNextSentencePrediction",
     lambda context: {"logits": relationship(context)},
     SPELLING,
+    everywhere=False,
 )

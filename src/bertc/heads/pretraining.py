@@ -13,9 +13,11 @@ def _outputs(context: HeadContext) -> dict[str, str]:
     words = {name: context.spelling[name] for name in masked_lm.SPELLING}
     pair = {"dense": context.spelling["pooler"], "activation": "tanh"}
     pair["seq_relationship"] = context.spelling["seq_relationship"]
+    predictions = masked_lm.selected_predictions(dataclasses.replace(context, spelling=words))
+    relationship = next_sentence.relationship(dataclasses.replace(context, spelling=pair))
     return {
-        "prediction_logits": masked_lm.selected_predictions(dataclasses.replace(context, spelling=words)),
-        "seq_relationship_logits": next_sentence.relationship(dataclasses.replace(context, spelling=pair)),
+        "prediction_logits": predictions,
+        context.spelling["relationship_logits"]: relationship,
     }
 
 
@@ -24,5 +26,11 @@ HEAD = Head(
     "pretraining",
     "ForPreTraining",
     _outputs,
-    {**masked_lm.SPELLING, "pooler": "pooler.dense", "seq_relationship": "cls.seq_relationship"},
+    {
+        **masked_lm.SPELLING,
+        "pooler": "pooler.dense",
+        "seq_relationship": "cls.seq_relationship",
+        "relationship_logits": "seq_relationship_logits",
+    },
+    everywhere=False,
 )

@@ -15,4 +15,4 @@ def _outputs(context: HeadContext) -> dict[str, str]:
     return {"sparse_embedding": context.builder.pool("sparse.pooling", weights, said[0] if said else "max")}
 
 
-HEAD = Head("sparse", "sparse", "", _outputs, masked_lm.SPELLING)
+HEAD = Head("sparse", "sparse", "", _outputs, masked_lm.SPELLING, spelled_as="masked_lm")

@@ -19,9 +19,8 @@ def fuse_embeddings(graph: Graph) -> Graph:
         taken = {node.name for node in graph.nodes if node not in pair}
         name = total.name if parent in taken else parent
         of_positions = second if "position" in second.inputs else first
-        fused = Node(name, "embed", {**first.inputs, **second.inputs}, (name,), of_positions.attributes)
-        replaced = {first.name: (), second.name: (), total.name: (fused,)}
-        graph = rewrite(graph, replaced, renamed={total.outputs[0]: name})
+        fused = Node(name, "embed", {**first.inputs, **second.inputs}, total.outputs, of_positions.attributes)
+        graph = rewrite(graph, {first.name: (), second.name: (), total.name: (fused,)})
     return graph
 
 

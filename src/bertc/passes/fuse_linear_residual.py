@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import OPS
 from bertc.passes.rewrite import count_uses, rewrite
@@ -11,7 +13,6 @@ def fuse_linear_residual(graph: Graph) -> Graph:
     """Turn ``add(linear(x), r)`` into ``linear(x, residual=r)``, with the operands in either order."""
     producers, uses = graph.producers(), count_uses(graph)
     replaced: dict[str, tuple[Node, ...]] = {}
-    renamed: dict[str, str] = {}
     for node in graph.nodes:
         if node.op != "add":
             continue
@@ -21,9 +22,10 @@ def fuse_linear_residual(graph: Graph) -> Graph:
                 continue
             if linear["residual"] or uses[value] > 1:
                 continue
-            # At the place of the sum: the residual may be computed after the linear layer.
+            # At the place of the sum: the residual may be computed after the linear layer. The sum keeps
+            # its name, which may be that of a hidden state.
+            fused = dataclasses.replace(linear.with_inputs(residual=residual), outputs=node.outputs)
             replaced[linear.name] = ()
-            replaced[node.name] = (linear.with_inputs(residual=residual),)
-            renamed[node.outputs[0]] = linear.outputs[0]
+            replaced[node.name] = (fused,)
             break
-    return rewrite(graph, replaced, renamed=renamed)
+    return rewrite(graph, replaced)

@@ -115,6 +115,7 @@ def unpad(
     attention_mask: ArrayLike | None = None,
     token_type_ids: ArrayLike | None = None,
     position_ids: ArrayLike | None = None,
+    task_type_ids: ArrayLike | None = None,
     *,
     padding_idx: int | None = None,
 ) -> PaddedLayout:
@@ -139,9 +140,9 @@ def unpad(
     if positions.shape not in (ids.shape, (1, ids.shape[1]), (ids.shape[1],)):
         raise InputError(f"position_ids have shape {positions.shape}, input_ids {ids.shape}")
     arrays = {"input_ids": ids, "position_ids": np.broadcast_to(positions, ids.shape)}
-    if token_type_ids is not None:
-        types = _integers(token_type_ids, "token_type_ids")
-        arrays["token_type_ids"] = _same_shape(types, ids.shape, "token_type_ids")
+    for name, given in (("token_type_ids", token_type_ids), ("task_type_ids", task_type_ids)):
+        if given is not None:
+            arrays[name] = _same_shape(_integers(given, name), ids.shape, name)
     lengths = mask.sum(axis=1)
     rows = np.flatnonzero(lengths)
     cu_seqlens = np.zeros(len(rows) + 1, np.int32)

@@ -54,8 +54,10 @@ class NextSentencePrediction:
 class NextSentencePredictor(Encoder):
     """A loaded model that tells whether a text follows another."""
 
-    _relationship = "logits"
-    """The output with the two logits of a pair."""
+    @property
+    def _relationship(self) -> str:
+        """The output with the two logits of a pair."""
+        return "logits"
 
     def next_sentence(self, first: Any, second: Any, *, show_progress_bar: bool | None = None) -> Any:
         """Return whether ``second`` follows ``first``: ``{"label": "IsNext" or "NotNext", "score": ...}``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bertc.ports import SEQUENCES
 from bertc.tasks.masked_lm import MaskFiller
 from bertc.tasks.next_sentence import NextSentencePredictor
 
@@ -10,4 +11,7 @@ class PretrainedModel(MaskFiller, NextSentencePredictor):
     """A loaded model with both heads of BERT's pretraining."""
 
     _predictions = "prediction_logits"
-    _relationship = "seq_relationship_logits"
+
+    @property
+    def _relationship(self) -> str:
+        return next(port.name for port in self.session.outputs if port.rows == SEQUENCES)

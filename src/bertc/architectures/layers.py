@@ -1,0 +1,135 @@
+"""The layers of a transformer, once for all families: embeddings, and layers with norms after or before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from bertc.architectures.family import EncoderConfig
+from bertc.architectures.model_builder import ModelBuilder
+from bertc.ports import CU_SEQLENS
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    """How a family names the modules of a layer, behind the name of the layer. The defaults are BERT's."""
+
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    attention: str = "attention.self"
+    attention_output: str = "attention.output.dense"
+    attention_norm: str = "attention.output.LayerNorm"
+    intermediate: str = "intermediate.dense"
+    output: str = "output.dense"
+    output_norm: str = "output.LayerNorm"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: where it is in the graph, and where its tensors are in the checkpoint."""
+
+    builder: ModelBuilder
+    config: EncoderConfig
+    name: str
+    names: LayerNames = LayerNames()
+    module: str = ""
+    """What its tensors are called after, if that is not its name: layers may share them."""
+    bias: Mapping[str, str] = field(default_factory=dict)
+    """More operands of attention, which say how far tokens attend to each other."""
+
+    def post_norm(self, x: str) -> str:
+        """Append the layer as BERT has it, a norm after each sum: [tokens, hidden_size]."""
+        x = self._norm(self.names.attention_norm, self._attend(x, x))
+        return self._norm(self.names.output_norm, self._feed_forward(x, x))
+
+    def pre_norm(self, x: str) -> str:
+        """Append the layer with a norm before each part, and sums of what is not normed."""
+        x = self._attend(self._norm(self.names.attention_norm, x), x)
+        return self._feed_forward(self._norm(self.names.output_norm, x), x)
+
+    def _attend(self, x: str, residual: str) -> str:
+        names, heads = self.names, self.config.num_attention_heads
+        width = self.config.hidden_size
+        query, key, value = (self._linear(name, x, width) for name in (names.query, names.key, names.value))
+        operands = {"query": query, "key": key, "value": value, "cu_seqlens": CU_SEQLENS, **self.bias}
+        context = self.builder.op(
+            "attention",
+            f"{self.name}.{names.attention}",
+            operands,
+            num_attention_heads=heads,
+            scale=1.0 / math.sqrt(width // heads),
+        )
+        return self._add(names.attention_output, context, residual)
+
+    def _feed_forward(self, x: str, residual: str) -> str:
+        inner = self._linear(self.names.intermediate, x, self.config.intermediate_size)
+        activation = f"{self.name}.{_beside(self.names.intermediate, 'activation')}"
+        inner = self.builder.activation(self.config.activation, activation, inner)
+        return self._add(self.names.output, inner, residual)
+
+    def _add(self, name: str, x: str, residual: str) -> str:
+        dense = self._linear(name, x, self.config.hidden_size)
+        return self.builder.add(f"{self.name}.{_beside(name, 'add')}", dense, residual)
+
+    def _linear(self, name: str, x: str, out_features: int) -> str:
+        module = f"{self.module or self.name}.{name}"
+        return self.builder.linear(f"{self.name}.{name}", x, out_features, module=module)
+
+    def _norm(self, name: str, x: str) -> str:
+        module = f"{self.module or self.name}.{name}"
+        return self.builder.layer_norm(f"{self.name}.{name}", x, self.config.layer_norm_eps, module=module)
+
+
+def _beside(name: str, other: str) -> str:
+    """Return ``a.b.other`` for ``a.b.c``."""
+    return ".".join((*name.split(".")[:-1], other))
+
+
+def embeddings(builder: ModelBuilder, config: EncoderConfig, *, norm: bool = True) -> str:
+    """Append the sum of a row of each table that the config has, and its norm: [tokens, embedding_size]."""
+    tables = {
+        "word": config.vocab_size,
+        "token_type": config.type_vocab_size,
+        "position": config.max_position_embeddings,
+        "task_type": config.task_type_vocab_size,
+    }
+    total = ""
+    for table, rows in tables.items():
+        if rows:
+            first = config.first_position if table == "position" else 0
+            name = f"embeddings.{table}_embeddings"
+            row = builder.embedding(name, table, rows, config.embedding_size, first_position=first)
+            total = builder.add(f"embeddings.add_{table}", total, row) if total else row
+    return builder.layer_norm("embeddings.LayerNorm", total, config.layer_norm_eps) if norm else total
+
+
+def post_norm_layers(
+    builder: ModelBuilder,
+    config: EncoderConfig,
+    x: str,
+    *,
+    prefix: str = "encoder.layer",
+    names: LayerNames = LayerNames(),
+    bias: Mapping[str, str] = _NONE,
+) -> str:
+    """Append all layers as BERT has them to what the embeddings give: [tokens, hidden_size]."""
+    builder.hidden_state(x)
+    for i in range(config.num_hidden_layers):
+        layer = Layer(builder, config, f"{prefix}.{i}", names, bias=bias)
+        x = builder.hidden_state(layer.post_norm(x))
+    return x
+
+
+def pre_norm_layers(
+    builder: ModelBuilder, config: EncoderConfig, x: str, *, names: LayerNames, norm: str
+) -> str:
+    """Append all layers with norms before their parts, and the last norm: [tokens, hidden_size]."""
+    for i in range(config.num_hidden_layers):
+        builder.hidden_state(x)
+        x = Layer(builder, config, f"encoder.layer.{i}", names).pre_norm(x)
+    return builder.hidden_state(builder.layer_norm(norm, x, config.layer_norm_eps))

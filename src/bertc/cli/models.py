@@ -1,0 +1,24 @@
+"""``bertc models``: what can be compiled, by family and head."""
+
+from __future__ import annotations
+
+from bertc.cli.console import AsJson, print_json, print_table
+
+
+def command(as_json: AsJson = False) -> None:
+    """Print the model types of config.json that can be compiled, and for each the tasks that it has."""
+    from bertc.frontends.model_class import supported_classes
+    from bertc.heads import HEADS
+
+    models: dict[str, dict[str, str]] = {}
+    for each in supported_classes():
+        models.setdefault(each.model_type, {})[each.head.name] = each.name
+    if as_json:
+        print_json(models)
+        return
+    heads = [head.name for head in HEADS.values() if head.suffix]
+    rows = [
+        [model_type, *("yes" if head in of else "-" for head in heads)] for model_type, of in models.items()
+    ]
+    names = [head.replace("_", " ") for head in heads]
+    print_table("model types and heads (--json: their classes)", ["model_type", *names], rows)
