@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bertc.errors import CheckpointError
-from bertc.frontends.tokenizer_settings import TokenizerSettings
+from bertc.frontends.tokenizer_settings import SpecialToken, TokenizerSettings
 
 _BERT_TOKENS = {
     "unk_token": "[UNK]",
@@ -31,6 +31,13 @@ _ROBERTA_TOKENS = {
     "pad_token": "<pad>",
     "cls_token": "<s>",
     "mask_token": "<mask>",
+}
+
+# MPNet's mask token takes the space before it with it.
+_MPNET_TOKENS: Mapping[str, SpecialToken] = {
+    **_ROBERTA_TOKENS,
+    "unk_token": "[UNK]",
+    "mask_token": AddedToken("<mask>", lstrip=True),
 }
 
 Options = Mapping[str, Any]
@@ -56,7 +63,7 @@ class TokenizerClass:
     """Model, normalizer and pre-tokenizer."""
     processor: Callable[[Tokenizer, Options], Any]
     """The post-processor, made when all special tokens have been added."""
-    special_tokens: Mapping[str, str]
+    special_tokens: Mapping[str, SpecialToken]
     """The named special tokens of a folder that does not name them."""
     files: tuple[str, ...] = ()
     """The files of the vocabulary that serve where there is no tokenizer.json."""
@@ -124,6 +131,11 @@ def _roberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
     )
 
 
+def _mpnet_processor(tokenizer: Tokenizer, options: Options) -> Any:
+    sep, cls = (_with_id(tokenizer, options, key) for key in ("sep_token", "cls_token"))
+    return processors.RobertaProcessing(sep, cls, trim_offsets=True, add_prefix_space=False)
+
+
 def _xlm_roberta(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     tokens = [(token, score) for token, score in vocabulary.tokens]
     tokenizer = Tokenizer(models.Unigram(tokens, unk_id=3, byte_fallback=False))
@@ -149,6 +161,7 @@ def _xlm_roberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
 
 _BERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, ("vocab.txt",), has_token_types=True)
 _DISTILBERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, ("vocab.txt",))
+_MPNET = TokenizerClass(_bert, _mpnet_processor, _MPNET_TOKENS, ("vocab.txt",))
 _ROBERTA = TokenizerClass(_roberta, _roberta_processor, _ROBERTA_TOKENS, ("vocab.json", "merges.txt"))
 _XLM_ROBERTA = TokenizerClass(_xlm_roberta, _xlm_roberta_processor, _ROBERTA_TOKENS)
 
@@ -160,6 +173,7 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "MobileBertTokenizer": _BERT,
     "SqueezeBertTokenizer": _BERT,
     "DistilBertTokenizer": _DISTILBERT,
+    "MPNetTokenizer": _MPNET,
     "RobertaTokenizer": _ROBERTA,
     "BartTokenizer": _ROBERTA,
     "LEDTokenizer": _ROBERTA,
