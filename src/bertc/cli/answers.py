@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import Model, Threads
+from bertc.cli.console import Model, Subfolder, Threads
 from bertc.cli.rows import (
     AnswerFile,
     Ask,
@@ -42,13 +42,14 @@ def classify(
         list[str] | None,
         typer.Option("--label", help="A candidate label, for a model of natural language inference."),
     ] = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Classify texts or pairs of texts."""
     if labels and top_k != 1:
         raise typer.BadParameter("every label has a score: leave --top-k out", param_hint="--label")
     records = records_of(texts, source, input_format, column, pair_column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.classify  # fails here for a model of another task
     options: dict[str, Any] = {"candidate_labels": labels} if labels else {"top_k": top_k}
     _answer(encoder, records, lambda part: method(_items(part), **options), output, source)
@@ -64,11 +65,12 @@ def tag(
     aggregation_strategy: Annotated[
         str, typer.Option(help="How tokens are joined: none, simple, first, average or max.")
     ] = "simple",
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Find named entities, or whatever else a model labels tokens by."""
     records = records_of(texts, source, input_format, column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.tag
     _answer(
         encoder,
@@ -90,11 +92,12 @@ def fill_mask(
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="A word that may stand there; default: any.")
     ] = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Fill in masked words."""
     records = records_of(texts, source, input_format, column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.fill_mask
     _answer(
         encoder,
@@ -118,6 +121,7 @@ def answer(
     handle_impossible_answer: Annotated[
         bool, typer.Option("--handle-impossible-answer", help="The answer may be that there is none.")
     ] = False,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Answer questions by texts that hold the answers."""
@@ -129,7 +133,7 @@ def answer(
         records = iter([Record(0, question, context)])
     else:
         records = records_of(None, source, input_format, question_column, context_column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.answer
     _answer(
         encoder,
@@ -155,11 +159,12 @@ def rerank(
     output: AnswerFile = None,
     column: Column = "text",
     top_k: TopK = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Rank documents by how well they answer a query, the best first."""
     records = list(records_of(documents, source, input_format, column))
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     ranking = encoder.rank(query, [each.text for each in records], top_k=top_k)
     with open_answers(output) as write:
         write([records[each["corpus_id"]] for each in ranking], [each["score"] for each in ranking])
@@ -173,11 +178,12 @@ def run(
     output: AnswerFile = None,
     column: Column = "text",
     pair_column: PairColumn = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Do what the model is for, by its main method; the named forms have its options."""
     records = records_of(texts, source, input_format, column, pair_column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     _answer(encoder, records, _main_method(encoder), output, source)
 
 
@@ -204,10 +210,10 @@ def _plain(vector: Any) -> Any:
     return vector.tolist()
 
 
-def _load(model: str, threads: int | None) -> Encoder:
+def _load(model: str, subfolder: str, threads: int | None) -> Encoder:
     from bertc.loading import load
 
-    return load(model, num_threads=threads)
+    return load(model, subfolder=subfolder, num_threads=threads)
 
 
 def _items(part: list[Record]) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertc.cli.console import AsJson, Model, Threads, print_json
+from bertc.cli.console import AsJson, Model, Subfolder, Threads, print_json
 from bertc.cli.rows import Column, InputFormat, Source, Texts, answer_all, records_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def command(
     column: Column = "text",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to length 1.")] = False,
     truncate_dim: Annotated[int | None, typer.Option(min=1, help="Keep only the first components.")] = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +42,7 @@ def command(
         raise typer.BadParameter("--json prints a summary, so the vectors need a file: add --output")
     if output is not None and output.suffix.lower() not in WRITERS:
         raise typer.BadParameter(f"the output must end in {', '.join(WRITERS)}", param_hint="--output")
-    encoder = load(model, num_threads=threads)
+    encoder = load(model, subfolder=subfolder, num_threads=threads)
     embed = encoder.encode  # fails here for a model of another task
     width = min(encoder.dimensions, truncate_dim or encoder.dimensions)
     start = time.perf_counter()

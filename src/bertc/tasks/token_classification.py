@@ -188,8 +188,8 @@ class Tagger(Encoder):
     ) -> list[Entity] | list[list[Entity]]:
         """Return the entities in each text: dicts of entity_group, score, word, start, end.
 
-        ``word`` is what the tokenizer makes of the entity's tokens, as in the pipeline: ``text[start:end]`` is
-        the text as written. For words (a list of lists of strings) ``start`` and ``end`` count words. A
+        ``word`` is what the tokenizer makes of the entity's tokens, as in the pipeline; ``text[start:end]``
+        is the text as written. For words (a list of lists of strings) ``start`` and ``end`` count words. A
         string gives one list of entities, a list gives a list of lists.
 
         ``aggregation_strategy`` is that of the pipeline: "simple" joins tokens of one kind; "first",
