@@ -98,8 +98,19 @@ def test_truncation_is_a_warning_on_stderr(artifact: MakeArtifact) -> None:
     command = [sys.executable, "-m", "bertc.cli.main", "embed", str(artifact()), "cat " * 100]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)  # pytest holds warnings back
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
-    assert done.stderr.startswith("bertc: warning: a text has more than 64 tokens")
+    assert done.stderr.startswith("bertc: warning: the text has more than 64 tokens")
     assert done.stderr.count("\n") == 1
+
+
+def test_texts_that_are_cut_in_several_slices_are_one_warning(
+    run: Run, artifact: MakeArtifact, tmp_path: Path
+) -> None:
+    run.monkeypatch.setattr(texts, "SLICE_RECORDS", 2)
+    long = "cat " * 100
+    (tmp_path / "texts.txt").write_text(f"{long}\none\n{long}\n{long}\none\n")
+    with pytest.warns(bertc.TruncationWarning, match="^3 of 4 texts have more than 64 tokens") as caught:
+        run("embed", artifact(), "-i", tmp_path / "texts.txt")
+    assert len(caught) == 1
 
 
 def test_a_reader_that_leaves_early_is_no_error(artifact: MakeArtifact, tmp_path: Path) -> None:

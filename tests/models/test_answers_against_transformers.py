@@ -72,7 +72,7 @@ def largest_difference(found: Any, expected: Array) -> float:
     return float(np.abs(found - expected).max())
 
 
-@pytest.mark.filterwarnings("ignore:a text has more than")
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 def test_minilm_embeds_as_sentence_transformers_does(artifacts: Artifacts) -> None:
     encoder = bertc.load(artifacts.real(MINILM, "fp32"))
     texts = [*sts_sentences()[::115], *ODD_TEXTS]
@@ -83,7 +83,7 @@ def test_minilm_embeds_as_sentence_transformers_does(artifacts: Artifacts) -> No
     assert largest_difference(encoder.encode(pairs), expected) <= TOLERANCE
 
 
-@pytest.mark.filterwarnings("ignore:a text has more than")
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("pooling", POOLING)
 def test_every_pooling_with_and_without_normalize(
@@ -121,7 +121,7 @@ def sst2_sentences() -> list[str]:
     return [line.split("\t")[1] for line in lines]
 
 
-@pytest.mark.filterwarnings("ignore:a text has more than")
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 def test_classify_equals_the_pipeline(artifacts: Artifacts) -> None:
     model = bertc.load(artifacts.real(SST2, "fp32"))
     pipeline = transformers.pipeline(

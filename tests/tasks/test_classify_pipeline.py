@@ -51,7 +51,7 @@ def assert_same_labels(found: Any, expected: Any) -> None:
     assert_close([each["score"] for each in found], [each["score"] for each in expected])
 
 
-@pytest.mark.filterwarnings("ignore:a text has more than", "ignore:no label of this model begins")
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning", "ignore:no label of this model begins")
 @pytest.mark.parametrize(
     "names", [("contradiction", "neutral", "entailment"), ("ENTAILMENT", "not_entailment"), ("a", "b", "c")]
 )

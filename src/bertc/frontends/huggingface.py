@@ -46,7 +46,8 @@ def import_model(source: str | Path, *, task: str | None = None, subfolder: str 
     """Read a model from a folder, or from the hub by its id.
 
     ``subfolder`` is where in it all files of the model are, as in ``from_pretrained``. ``task`` asks for a
-    head that serves it, whatever head the checkpoint was saved with: a masked LM as an embedding model. Raises ``CheckpointError`` that names what is missing, damaged or not supported.
+    head that serves it, whatever head the checkpoint was saved with: a masked LM as an embedding model.
+    Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
     folder = locate(source, subfolder)
     modules = read_modules(folder)

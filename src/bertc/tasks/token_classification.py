@@ -205,7 +205,9 @@ class Tagger(Encoder):
         _check_stride(stride, aggregation_strategy)
         items, single = as_items(inputs)
         task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignored, stride)
-        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(drive(self, task, items, method="tag", show_progress=show_progress_bar))
+        )
         return answers[0] if single else answers
 
     def predict_tags(
@@ -225,7 +227,11 @@ class Tagger(Encoder):
             if not isinstance(item, list):
                 raise InputError(f"words[{index}] is {type(item).__name__}: expected a list of strings")
         task = WordTagging(self.tokenizer, self.info.labels)
-        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(
+                drive(self, task, items, method="predict_tags", show_progress=show_progress_bar)
+            )
+        )
         return answers[0] if single else answers
 
 
