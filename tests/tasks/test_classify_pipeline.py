@@ -29,6 +29,7 @@ def _quiet_on_one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_classify_equals_the_pipeline(artifacts: Artifacts, family: str, kind: str) -> None:
