@@ -14,7 +14,16 @@ from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.pickles import can_read_pickles
 
-_FILES = ("*.json", "*vocab.txt", "*merges.txt", "model*.safetensors", "*/model*.safetensors")
+_FILES = (
+    "*.json",
+    "*vocab.txt",
+    "*merges.txt",
+    "*tokenizer.model",
+    "*spiece.model",
+    "*sentencepiece.bpe.model",
+    "model*.safetensors",
+    "*/model*.safetensors",
+)
 _PICKLES = ("pytorch_model*.bin*", "*/pytorch_model*.bin*")
 """What is downloaded of a model that has nothing else."""
 _OTHER_FORMATS = ("onnx/*", "openvino/*")
