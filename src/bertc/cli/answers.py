@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from bertc.cli.rows import (
     Source,
     Texts,
     answer_all,
+    items_of,
     open_answers,
     records_of,
 )
@@ -52,7 +54,7 @@ def classify(
     encoder = _load(model, subfolder, threads)
     method = encoder.classify  # fails here for a model of another task
     options: dict[str, Any] = {"candidate_labels": labels} if labels else {"top_k": top_k}
-    _answer(encoder, records, lambda part: method(_items(part), **options), output, source)
+    _answer(encoder, records, lambda part: method(items_of(part), **options), output, source)
 
 
 def tag(
@@ -75,7 +77,7 @@ def tag(
     _answer(
         encoder,
         records,
-        lambda part: method(_items(part), aggregation_strategy=aggregation_strategy),
+        lambda part: method(items_of(part), aggregation_strategy=aggregation_strategy),
         output,
         source,
     )
@@ -102,7 +104,7 @@ def fill_mask(
     _answer(
         encoder,
         records,
-        lambda part: method(_items(part), top_k=top_k, targets=targets or None),
+        lambda part: method(items_of(part), top_k=top_k, targets=targets or None),
         output,
         source,
     )
@@ -175,15 +177,29 @@ def run(
     texts: Texts = None,
     source: Source = None,
     input_format: InputFormat = None,
-    output: AnswerFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .jsonl file, of vectors also what embed writes; without it, standard output.",
+        ),
+    ] = None,
     column: Column = "text",
     pair_column: PairColumn = None,
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Do what the model is for, by its main method; the named forms have its options."""
+    from bertc.cli.embed import check_output, embed_all
+    from bertc.task_table import TASKS
+
     records = records_of(texts, source, input_format, column, pair_column)
     encoder = _load(model, subfolder, threads)
+    if TASKS[encoder.info.task].compares == "vectors":
+        check_output(output)
+        embed_all(encoder, records, output, {}, show_progress=source is not None)
+        return
     _answer(encoder, records, _main_method(encoder), output, source)
 
 
@@ -197,27 +213,13 @@ def _main_method(encoder: Encoder) -> Ask:
     method: Callable[..., Any] = getattr(encoder, task.methods[0])
     if task.takes == "pairs":
         return lambda part: method([each.text for each in part], [each.pair or "" for each in part])
-    if task.compares == "vectors":
-        return lambda part: [_plain(each) for each in method(_items(part))]
-    return lambda part: method(_items(part))
-
-
-def _plain(vector: Any) -> Any:
-    """Return a vector as JSON has it: lists, or for a sparse row its numbers by column."""
-    if hasattr(vector, "tocoo"):
-        row = vector.tocoo()
-        return {str(column): float(value) for column, value in zip(row.coords[-1], row.data, strict=True)}
-    return vector.tolist()
+    return lambda part: method(items_of(part))
 
 
 def _load(model: str, subfolder: str, threads: int | None) -> Encoder:
     from bertc.loading import load
 
     return load(model, subfolder=subfolder, num_threads=threads)
-
-
-def _items(part: list[Record]) -> list[Any]:
-    return [each.text if each.pair is None else (each.text, each.pair) for each in part]
 
 
 def _answer(

@@ -71,6 +71,11 @@ def records_of(
     return read_texts(source, column, pair_column=pair_column, kind=kind)
 
 
+def items_of(part: list[Record]) -> list[Any]:
+    """Return the texts and pairs of records, as models take them."""
+    return [each.text if each.pair is None else (each.text, each.pair) for each in part]
+
+
 def answer_all(
     ask: Ask,
     records: Iterator[Record],
