@@ -114,7 +114,7 @@ def test_compile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
     assert facts["model"] == checkpoint().name
     run.monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
     outcome = run("run", checkpoint().parent, "a text", *inside)
-    assert outcome.code == 0 and "answer" in outcome.out
+    assert outcome.code == 0 and "embedding" in outcome.out
 
 
 def test_eval_sts(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def test_all_files_that_a_front_end_reads_are_downloaded(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     hub.download("owner/name")
     wanted = ["tokenizer.json", "vocab.txt", "merges.txt", "vocab.json", "added_tokens.json", "0_T/vocab.txt"]
-    others = ["README.md", "onnx/vocab.txt", "pytorch_model.bin.txt"]
+    wanted += ["sentencepiece.bpe.model", "spiece.model", "0_T/tokenizer.model"]
+    others = ["README.md", "onnx/vocab.txt", "pytorch_model.bin.txt", "fasttext.model"]
     found = huggingface_hub.utils.filter_repo_objects([*wanted, *others], **asked[0])
     assert list(found) == wanted
     if len(asked) > 1:  # there is PyTorch, and no safetensors file was found
