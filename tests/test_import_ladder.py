@@ -49,7 +49,7 @@ LADDER: dict[str, set[str]] = {
     "runtime": {"_native", "artifact", "errors", "ports"},
     "cache": {"atomic_file", "errors", "runtime", "version"},
     "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
-    "tasks": {"artifact", "encoder", "errors", "ports", "runtime", "task_table"},
+    "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
     "report": {"artifact", "fidelity", "task_table", "version"},

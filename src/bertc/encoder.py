@@ -81,7 +81,6 @@ class Encoder:
         """Whether calls that do not say so themselves show their progress."""
         self._artifact = artifact
         self._wanted_threads = num_threads
-        self._truncation_news = [True]
 
     @property
     def artifact(self) -> Artifact:
@@ -97,13 +96,6 @@ class Encoder:
         into pieces, each with its special tokens.
         """
         return count_tokens(self.tokenizer, as_items(inputs)[0], truncate=truncate)
-
-    def truncation_is_news(self) -> bool:
-        """Return True the first time that it is asked, whichever thread asks."""
-        try:
-            return self._truncation_news.pop()
-        except IndexError:
-            return False
 
     def __call__(
         self,

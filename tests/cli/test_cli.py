@@ -109,6 +109,12 @@ def test_compile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
     assert facts["task"] == "embedding" and facts["output"] == str(path)
     outcome = run("compile", checkpoint(), "-o", path)
     assert outcome.code == 0 and "int8" in outcome.out
+    inside = ("--subfolder", checkpoint().name)
+    facts = run.json("compile", checkpoint().parent, "-o", path, "--dtype", "bf16", *inside)
+    assert facts["model"] == checkpoint().name
+    run.monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
+    outcome = run("run", checkpoint().parent, "a text", *inside)
+    assert outcome.code == 0 and "embedding" in outcome.out
 
 
 def test_eval_sts(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:

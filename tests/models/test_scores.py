@@ -21,7 +21,6 @@ from bertc.runtime.tokenization import TokenCounts
 from tests.support.artifacts import Artifacts, best_isa
 from tests.support.real_data import MINILM, assemble_checkpoint, shared_path, sts_sentences
 
-
 Array = np.ndarray[Any, Any]
 
 SST2 = "sst2-minilm-l6"

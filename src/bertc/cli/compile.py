@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, check_choice, print_facts, print_json
+from bertc.cli.console import AsJson, DTypeName, Subfolder, check_choice, print_facts, print_json
 
 if TYPE_CHECKING:
     from bertc.artifact.certificate import Certificate
@@ -32,6 +32,7 @@ def command(
         str | None,
         typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
     ] = None,
+    subfolder: Subfolder = "",
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
     ] = None,
@@ -80,6 +81,7 @@ def command(
             None if max_drop is None else _share(max_drop),
             eval_data,
         ),
+        subfolder=subfolder,
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
         on_step=_print_step if sys.stderr.isatty() else None,

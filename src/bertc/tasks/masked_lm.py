@@ -136,7 +136,7 @@ class MaskFiller(Encoder):
         task = MaskFilling(self.tokenizer, mask_token, mask_id, top_k, chosen, self._predictions)
         items, single = as_items(inputs)
         most = max(1, _WINDOW_LOGITS // port.columns)
-        parts = drive(self, task, items, max_items=most, show_progress=show_progress_bar)
+        parts = drive(self, task, items, max_items=most, method="fill_mask", show_progress=show_progress_bar)
         answers = list(chain.from_iterable(parts))
         return answers[0] if single else answers
 
