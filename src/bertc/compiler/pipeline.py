@@ -31,8 +31,8 @@ from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.vector_ranges import with_ranges
 from bertc.errors import RecipeError
-from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.source import import_source
 from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
@@ -40,8 +40,8 @@ from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Budget, Recipe
 from bertc.recipe.keys import raise_problems
 from bertc.recipe.presets import PROFILES
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.progress import progress
-from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from bertc.version import __version__
 
@@ -61,10 +61,12 @@ def compile(  # noqa: A001
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
+    tokenizer: str | PathLike[str] | None = None,
+    output_name: str | None = None,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
-    ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
+    ``source`` is a Hugging Face folder or hub id, an ``.onnx`` file, or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
     was saved with another head: "embedding" makes an embedder of a masked LM.
@@ -72,12 +74,22 @@ def compile(  # noqa: A001
     "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
+    ``tokenizer`` is the folder of the tokenizer of an ``.onnx`` file, by default that of the file itself, and
+    ``output_name`` the output to compile of one that has several.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read, or ``BudgetError`` if the budget cannot be kept (unless ``allow_over_budget``).
     """
     chosen = choose_recipe(recipe, dtype, task, profile, max_drop, eval_data)
-    return run_pipeline(source, output, chosen, eval_data=eval_data, allow_over_budget=allow_over_budget)
+    return run_pipeline(
+        source,
+        output,
+        chosen,
+        eval_data=eval_data,
+        allow_over_budget=allow_over_budget,
+        tokenizer=tokenizer,
+        output_name=output_name,
+    )
 
 
 def run_pipeline(
@@ -87,6 +99,8 @@ def run_pipeline(
     *,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
+    tokenizer: str | PathLike[str] | None = None,
+    output_name: str | None = None,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -98,7 +112,10 @@ def run_pipeline(
     step = _Steps(on_step)
     path = step("check the destination", lambda: check_destination(Path(output)))
     model = step(
-        "import the checkpoint", lambda: import_model(_choose_source(source, recipe), task=recipe.task)
+        "import the checkpoint",
+        lambda: import_source(
+            _choose_source(source, recipe), task=recipe.task, tokenizer=tokenizer, output=output_name
+        ),
     )
     fused = step("fuse", lambda: passes.fuse(model.graph))
     raise_problems(list(find_misfits(recipe, model, fused)))
@@ -192,7 +209,7 @@ def _scorer(
     path = eval_data or (budget.eval_data if budget is not None else None)
     if path is None:
         return None
-    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length)
+    tokenizer = make_tokenizer(model.tokenizer_json, model.info.max_seq_length)
     return TaskScorer(model.info, tokenizer, Path(path), CpuTarget().session(model.graph))
 
 
