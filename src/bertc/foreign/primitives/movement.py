@@ -140,6 +140,25 @@ def _slice_rule(operands: Sequence[Operand], attributes: Attributes) -> Shape:
     return tuple(shape)
 
 
+def _chunk(x: Array, *, axis: int, index: int, count: int) -> Array:
+    size = -(-x.shape[axis] // count)
+    return x[
+        tuple(
+            slice(index * size, (index + 1) * size) if each == axis % x.ndim else slice(None)
+            for each in range(x.ndim)
+        )
+    ]
+
+
+def _chunk_rule(operands: Sequence[Operand], attributes: Attributes) -> Shape:
+    shape = operands[0].shape
+    place, count, index = axis_of(attributes["axis"], len(shape)), attributes["count"], attributes["index"]
+    if not isinstance(shape[place], int):
+        raise ShapeError("a split into equal parts of a size that is not fixed")
+    size = -(-shape[place] // count)
+    return (*shape[:place], min(size, shape[place] - index * size), *shape[place + 1 :])
+
+
 def _unsqueeze(x: Array, *, axes: Sequence[int]) -> Array:
     return np.expand_dims(x, tuple(axes))
 
@@ -208,6 +227,7 @@ ROWS = (
     Primitive("gather_nd", _gather_nd, _gather_nd_rule),
     Primitive("concat", _concat, _concat_rule),
     Primitive("slice", _slice, _slice_rule),
+    Primitive("chunk", _chunk, _chunk_rule),
     Primitive("unsqueeze", _unsqueeze, _unsqueeze_rule),
     Primitive("squeeze", _squeeze, _squeeze_rule),
     Primitive("expand", _expand, _expand_rule),

@@ -53,7 +53,11 @@ def _squeeze(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning |
         return None
     axes = node.attributes["axes"]
     rank = len(x.layout)
-    places = {axis for axis, atoms in enumerate(x.layout) if not atoms}
+    places = {
+        axis
+        for axis, atoms in enumerate(x.layout)
+        if all(atom.kind == "column" and atom.size == 1 for atom in atoms)
+    }
     if axes is not None:
         places &= {axis % rank for axis in axes}
         if len(places) < len(axes):
@@ -95,6 +99,21 @@ def _columns(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Mean
     return dataclasses.replace(x, layout=tuple(layout), offset=offset)
 
 
+@rule("chunk")
+def _chunk(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
+    """Choose one of equal parts of the columns."""
+    (x,) = operands
+    place = node.attributes["axis"] % len(raiser.shape(node.output))
+    if not isinstance(x, View) or len(x.layout[place]) != 1 or x.layout[place][0].kind != "column":
+        return None
+    (atom,) = x.layout[place]
+    size = raiser.shape(node.output)[place]
+    start = node.attributes["index"] * -(-atom.size // node.attributes["count"])
+    axis = (dataclasses.replace(atom, size=size),)
+    layout = (*x.layout[:place], axis, *x.layout[place + 1 :])
+    return dataclasses.replace(x, layout=layout, offset=x.offset + start * atom.stride)
+
+
 @rule("gather")
 def _one_column(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     x, index = operands
@@ -129,4 +148,14 @@ def _concat(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     return raiser.tokens(written) if written.per_token else raiser.sequences(written)
 
 
-RULES: tuple[Rule, ...] = (_reshape, _transpose, _unsqueeze, _squeeze, _same, _columns, _one_column, _concat)
+RULES: tuple[Rule, ...] = (
+    _reshape,
+    _transpose,
+    _unsqueeze,
+    _squeeze,
+    _same,
+    _columns,
+    _chunk,
+    _one_column,
+    _concat,
+)

@@ -24,6 +24,8 @@ class Call:
     inputs: Sequence[str]
     """The values of its operands in the foreign graph, "" for one that is absent."""
     attributes: Mapping[str, Any]
+    outputs: int
+    """The number of its outputs."""
     version: int
     """The version of its domain."""
     real: dict[str, str]

@@ -44,7 +44,7 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
         builder.begin(node.name, f"{node.domain}.{node.op}".lstrip("."))
         version = model.versions.get(node.domain, 1)
         operands = tuple(values[name] if name else "" for name in node.inputs)
-        call = Call(builder, operands, node.attributes, version, real, notes, str(node))
+        call = Call(builder, operands, node.attributes, len(node.outputs), version, real, notes, str(node))
         results = _import(_row(node, version), call)
         for name, value in zip(node.outputs, results, strict=False):
             if name and value:

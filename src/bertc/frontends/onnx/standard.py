@@ -140,10 +140,11 @@ def _split(call: Call) -> tuple[str, ...]:
     sizes = call.get("split")
     if sizes is None and call.version >= 13 and call[1]:
         sizes = call.known(1, "sizes").ravel().tolist()
-    if sizes is None:
-        raise call.error("it says no sizes of the parts ('split'): write them")
-    ends = np.cumsum(sizes).tolist()
     axis = call.get("axis", 0)
+    if sizes is None:
+        count = call.get("num_outputs", call.outputs)
+        return tuple(call.builder.op("chunk", call[0], axis=axis, index=i, count=count) for i in range(count))
+    ends = np.cumsum(sizes).tolist()
     return tuple(
         call.builder.part(call[0], axis, end - size, end) for size, end in zip(sizes, ends, strict=True)
     )
