@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 TOLERANCE = 1e-4
 """What two ways to sum float32 may differ by, as a share of a value's largest number."""
-_LENGTHS = (9, 4, 6)
+_LENGTHS = (6, 9, 4)
 _TYPES = "token_type"
 
 

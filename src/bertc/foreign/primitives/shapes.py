@@ -42,7 +42,22 @@ def _full_rule(operands: Sequence[Operand], _: Mapping[str, Any]) -> Shape:
     return tuple(operands[0].numbers())
 
 
+def _key_mask(mask: Array, length: Array) -> Array:
+    """Say which of ``length`` tokens count, by a mask of them [batch, length] or by how many do [batch]."""
+    if mask.ndim == 1:
+        return np.asarray(np.arange(length.item()) < mask[:, None])
+    return mask.astype(bool)
+
+
+def _key_mask_rule(operands: Sequence[Operand], _: Mapping[str, Any]) -> Shape:
+    mask, (length,) = operands[0].shape, operands[1].numbers()
+    if len(mask) == 1 or (len(mask) == 2 and mask[1] == length):
+        return (mask[0], length)
+    raise ShapeError("a mask that is neither of tokens nor of lengths")
+
+
 ROWS = (
+    Primitive("key_mask", _key_mask, _key_mask_rule),
     Primitive("shape", _shape, _shape_rule),
     Primitive("range", _range, _range_rule),
     Primitive("full", _full, _full_rule),

@@ -38,10 +38,8 @@ def _per_column(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> M
     vector = other.vector(rows.width)
     if vector is None or not vector.ndim or rows.value is not None:
         return None
-    if isinstance(rows, Product) and rows.bias is not None and node.op in ("add", "sub"):
-        return None
     one, zero = np.float64(1), np.float64(0)
-    if node.op == "add" and isinstance(rows, Product):
+    if node.op == "add" and isinstance(rows, Product) and rows.bias is None:
         folded: Product | None = Product(rows.x, rows.weight, as_tensor(other, (rows.width,)))
     elif node.op in ("add", "sub"):
         folded = scale(rows, one, vector if node.op == "add" else -vector)

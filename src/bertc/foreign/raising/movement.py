@@ -72,6 +72,8 @@ def _same(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
         return None
     if node.op == "cast":
         return x if node.attributes["to"] == "float32" else None
+    if isinstance(x, View) and x.rows.width == 1 and len(raiser.shape(node.output)) == len(x.layout):
+        return x  # a number for each row, which is spread over columns where it is used
     same = not isinstance(x, Masked) and raiser.shape(node.output) == shape_of(x.layout)
     return x if same else None
 

@@ -10,7 +10,6 @@ from bertc.frontends.onnx.importing import to_foreign
 from bertc.frontends.onnx.model_file import OnnxModel, read_model
 from bertc.frontends.raised_model import Beside, import_raised
 
-_PLAIN_NAMES = ("model", "encoder")
 _NOT_FOR_USE = ("present", "attentions", "hidden_states.")
 """How outputs begin that nothing here reads: caches of decoders, and what happens inside."""
 
@@ -27,15 +26,21 @@ def import_onnx(
     path = Path(path)
     model = read_model(path)
     foreign, notes = to_foreign(model, _outputs(model, output))
-    name = path.stem if path.stem not in _PLAIN_NAMES else path.resolve().parent.name
     return import_raised(
         foreign,
         Beside.find(path, tokenizer),
-        name=name,
+        name=_name(path.resolve()),
         files=model.folder.hashes,
         notes=(f"imported from ONNX, written by {model.producer or 'an unnamed exporter'}", *notes),
         output=output,
     )
+
+
+def _name(path: Path) -> str:
+    """Return the name of a file, or for ``model.onnx``, ``model_quantized.onnx`` and so on of its folder."""
+    if not path.stem.startswith("model"):
+        return path.stem
+    return path.parent.parent.name if path.parent.name == "onnx" else path.parent.name
 
 
 def _outputs(model: OnnxModel, chosen: str | None) -> list[str]:

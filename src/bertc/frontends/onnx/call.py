@@ -28,9 +28,9 @@ class Call:
     """The number of its outputs."""
     version: int
     """The version of its domain."""
-    real: dict[str, str]
-    """Quantized value -> the value that it stands for, of the whole graph: rounding of activations is not
-    imported, since the compiler quantizes on its own."""
+    rounded: set[str]
+    """The values of the graph so far that the file has in whole numbers, and that are imported as the numbers
+    they stand for: rounding of activations is left out, since the compiler quantizes on its own."""
     notes: set[str]
     """What a user should know: sentences."""
     where: str

@@ -28,9 +28,10 @@ def attend(
     return builder.reshape(builder.transpose(mixed, 0, 2, 1, 3), 0, 0, -1)
 
 
-def added_mask(builder: ForeignBuilder, keep: str) -> str:
-    """Return what is added to scores for a mask [batch, length] that is 1 where a key counts."""
-    wide = builder.op("unsqueeze", builder.cast(keep, "bool"), axes=(1, 2))
+def added_mask(builder: ForeignBuilder, keep: str, x: str) -> str:
+    """Return what is added to scores of ``x`` [batch, length, ...] for a mask, or for numbers of tokens."""
+    length = builder.op("squeeze", builder.op("shape", x, start=1, end=2), axes=(0,))
+    wide = builder.op("unsqueeze", builder.op("key_mask", keep, length), axes=(1, 2))
     return builder.op("where", wide, builder.constant(0.0), builder.constant(DROPPED))
 
 
@@ -39,8 +40,8 @@ def _scale(call: Call, width: int, heads: int) -> float:
 
 
 def _key_mask(call: Call, index: int) -> str:
-    """Return what is added to the scores for a mask operand: [batch, length] of 0 and 1."""
-    return added_mask(call.builder, call[index]) if call[index] else ""
+    """Return what is added to the scores for a mask operand: of 0 and 1 [batch, length], or lengths."""
+    return added_mask(call.builder, call[index], call[0]) if call[index] else ""
 
 
 def _with_bias(call: Call, mask: str, index: int) -> str:
@@ -56,10 +57,11 @@ def _attention(call: Call) -> str:
     builder, heads = call.builder, int(call.attributes["num_heads"])
     packed = builder.op("matmul", call[0], call[1])
     packed = builder.op("add", packed, call[2]) if call[2] else packed
-    return _packed_attention(call, packed, call.builder.constants[call[1]].shape[1], heads, 3, 5)
+    return packed_attention(call, packed, call.builder.constants[call[1]].shape[1], heads, 3, 5)
 
 
-def _packed_attention(call: Call, packed: str, columns: int, heads: int, mask: int, bias: int) -> str:
+def packed_attention(call: Call, packed: str, columns: int, heads: int, mask: int, bias: int) -> str:
+    """Append attention on a product of ``columns``: queries, keys, values; two operands may mask it."""
     sizes = call.get("qkv_hidden_sizes") or [columns // 3] * 3
     if len({*sizes}) > 1:
         raise call.error(f"queries, keys and values have {sizes} columns: only equal ones are supported")
@@ -118,7 +120,7 @@ def _refuse(call: Call, *attributes: str) -> None:
             raise call.error(f"{name} is {value}, which an encoder does not need and is not supported")
 
 
-def _embed_layer_norm(call: Call) -> tuple[str, ...]:
+def embed_layer_norm(call: Call) -> tuple[str, ...]:
     """com.microsoft.EmbedLayerNormalization: ids, segments, three tables, gamma, beta, mask, position ids."""
     builder = call.builder
     word = builder.op("gather", call[2], call[0], axis=0)
@@ -180,7 +182,7 @@ STANDARD_TABLE = (Row("Attention", _standard_attention, 23),)
 MICROSOFT_TABLE = (
     Row("Attention", _attention),
     Row("MultiHeadAttention", _multi_head_attention),
-    Row("EmbedLayerNormalization", _embed_layer_norm),
+    Row("EmbedLayerNormalization", embed_layer_norm),
     Row("SkipLayerNormalization", _skip_layer_norm),
     Row("Gelu", lambda call: call.builder.gelu(call[0], approximate=False)),
     Row("FastGelu", _fast_gelu),

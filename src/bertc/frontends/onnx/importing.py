@@ -28,6 +28,10 @@ ROLES = {
     "position_ids": ("position_ids", "positions"),
 }
 """What inputs are called, by their role; one with another name is known by the table that it looks up."""
+_MOVES = frozenset(
+    "Reshape Transpose Squeeze Unsqueeze Flatten Slice Split Gather Expand Concat".split()  # noqa: SIM905
+)
+"""Operators that give whole numbers where they are given such."""
 _BORROWED = {"LayerNormalization": "", "Gelu": ""}
 """Operators that ONNX Runtime wrote under another domain, or before a version had them."""
 
@@ -35,7 +39,7 @@ _BORROWED = {"LayerNormalization": "", "Gelu": ""}
 def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, tuple[str, ...]]:
     """Return the graph of some of a model's outputs, and notes. Raises ``CheckpointError``."""
     _check_versions(model)
-    builder, notes, real = ForeignBuilder(), set[str](), dict[str, str]()
+    builder, notes, rounded = ForeignBuilder(), set[str](), set[str]()
     builder.constants.update(model.constants)
     nodes = _needed(model, _ordered(model), wanted)
     roles = _roles(model, nodes)
@@ -44,8 +48,10 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
         builder.begin(node.name, f"{node.domain}.{node.op}".lstrip("."))
         version = model.versions.get(node.domain, 1)
         operands = tuple(values[name] if name else "" for name in node.inputs)
-        call = Call(builder, operands, node.attributes, len(node.outputs), version, real, notes, str(node))
+        call = Call(builder, operands, node.attributes, len(node.outputs), version, rounded, notes, str(node))
         results = _import(_row(node, version), call)
+        if node.op in _MOVES and rounded.intersection(operands[:1]):
+            rounded.update(results)
         for name, value in zip(node.outputs, results, strict=False):
             if name and value:
                 values[name] = value

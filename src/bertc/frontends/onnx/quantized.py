@@ -6,6 +6,7 @@ weights keep what theirs has lost, and a note says so.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from bertc.foreign.graph import Constant, Tensor, array_of
 from bertc.frontends.onnx.call import WEIGHTS, Call, Row
-from bertc.frontends.onnx.fused import _packed_attention
+from bertc.frontends.onnx.fused import embed_layer_norm, packed_attention
 
 Array = np.ndarray[Any, Any]
 
+LOWEST = float(np.finfo(np.float32).min)
 ACTIVATIONS = "the source rounds activations to 8 bits as it runs: that is left out, bertc rounds on its own"
 
 
@@ -38,36 +40,36 @@ def _dequantize(call: Call, x: int, scale: int, zero_point: int, axis: int = 1) 
         parameters.append(value)
     if len(parameters) == 2:
         wide = builder.op("sub", wide, parameters[1])
-    if call[x] in builder.constants:
-        call.notes.add(WEIGHTS.format(bits=8))
-    return builder.op("mul", wide, parameters[0])
+    number = builder.op("mul", wide, parameters[0])
+    if call[x] not in builder.constants:
+        return number
+    call.notes.add(WEIGHTS.format(bits=8))
+    # The lowest float, of a mask, is one step beyond the floats when it is spread out again.
+    return builder.op("max", builder.op("min", number, builder.constant(-LOWEST)), builder.constant(LOWEST))
 
 
 def _dequantize_linear(call: Call) -> str:
-    if call[0] in call.real:
-        return call.real[call[0]]
+    if call[0] in call.rounded:
+        return call[0]
     if call.get("block_size", 0):
         raise call.error("a block_size is not supported")
     return _dequantize(call, 0, 1, 2, call.get("axis", 1))
 
 
 def _quantize_linear(call: Call) -> str:
-    if call[0] in call.builder.constants:
-        raise call.error("a constant that is quantized in the graph: fold constants first, with onnxsim")
-    return _stand_in(call, call[0])
+    return _unrounded(call, call[0])
 
 
-def _stand_in(call: Call, real: str) -> str:
-    """Return a name for a quantized activation that stands for a value."""
+def _unrounded(call: Call, value: str) -> str:
+    """Return a value in the place of the whole numbers that the file has for it."""
     call.notes.add(ACTIVATIONS)
-    name = call.builder.op("cast", real, to="float32")
-    call.real[name] = real
-    return name
+    call.rounded.add(value)
+    return value
 
 
 def _dynamic_quantize_linear(call: Call) -> tuple[str, ...]:
     one, zero = call.builder.constant(1.0), call.builder.constant(0.0)
-    return _stand_in(call, call[0]), one, zero
+    return _unrounded(call, call[0]), one, zero
 
 
 def _weight(call: Call, index: int, zero_point: int) -> str:
@@ -79,21 +81,21 @@ def _weight(call: Call, index: int, zero_point: int) -> str:
     return call.builder.op("sub", weight, call.builder.cast(call[zero_point], "float32"))
 
 
-def _real(call: Call, index: int) -> str:
-    if call[index] not in call.real:
+def _activation(call: Call, index: int) -> str:
+    if call[index] not in call.rounded:
         raise call.error("its first operand comes from no quantization of an activation")
-    return call.real[call[index]]
+    return call[index]
 
 
 def _matmul_integer(call: Call) -> str:
-    return call.builder.op("matmul", _real(call, 0), _weight(call, 1, 3))
+    return call.builder.op("matmul", _activation(call, 0), _weight(call, 1, 3))
 
 
 def _matmul_integer_to_float(call: Call) -> str:
     """com.microsoft.MatMulIntegerToFloat: A, B, a_scale, b_scale, a_zero_point, b_zero_point, bias."""
     builder = call.builder
     weight = builder.op("mul", _weight(call, 1, 5), call[3])
-    out = builder.op("matmul", _real(call, 0), weight)
+    out = builder.op("matmul", _activation(call, 0), weight)
     return builder.op("add", out, call[6]) if call[6] else out
 
 
@@ -105,18 +107,39 @@ def _dynamic_quantize_matmul(call: Call) -> str:
     return builder.op("add", out, call[4]) if call[4] else out
 
 
+def _number(call: Call, index: int) -> str:
+    """Return an operand, followed by its scale and zero point, as the number that it stands for."""
+    if call[index] in call.rounded:
+        return call[index]
+    return _dequantize(call, index, index + 1, index + 2, -1)
+
+
 def _qlinear_matmul(call: Call) -> str:
     """QLinearMatMul: a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point."""
-    weight = call.real.get(call[3]) or _dequantize(call, 3, 4, 5, -1)
-    return _stand_in(call, call.builder.op("matmul", _real(call, 0), weight))
+    weight = _number(call, 3)
+    return _unrounded(call, call.builder.op("matmul", _activation(call, 0), weight))
+
+
+def _qgemm(call: Call) -> str:
+    """com.microsoft.QGemm: A, scale, zero point, B, scale, zero point, C in the product of scales, Y's."""
+    builder = call.builder
+    if call.get("transA", 0) or call.get("alpha", 1.0) != 1.0:
+        raise call.error("transA and alpha are not supported")
+    weight = _number(call, 3)
+    weight = builder.transpose(weight, 1, 0) if call.get("transB", 0) else weight
+    out = builder.op("matmul", _activation(call, 0), weight)
+    if call[6]:
+        bias = builder.op("mul", builder.cast(call[6], "float32"), builder.op("mul", call[1], call[4]))
+        out = builder.op("add", out, bias)
+    return _unrounded(call, out) if call[7] else out
 
 
 def _qlinear_elementwise(primitive: str) -> Row:
     """com.microsoft.QLinearAdd and QLinearMul: A, scale, zero point, B, scale, zero point, C's."""
 
     def convert(call: Call) -> str:
-        operands = [call.real.get(call[i]) or _dequantize(call, i, i + 1, i + 2) for i in (0, 3)]
-        return _stand_in(call, call.builder.op(primitive, *operands))
+        operands = [_number(call, index) for index in (0, 3)]
+        return _unrounded(call, call.builder.op(primitive, *operands))
 
     return Row(f"QLinear{primitive.title()}", convert)
 
@@ -127,9 +150,28 @@ def _qattention(call: Call) -> str:
         raise call.error("only encoders are supported")
     builder = call.builder
     weight = builder.op("mul", _weight(call, 1, 7), call[4])
-    packed = builder.op("add", builder.op("matmul", _real(call, 0), weight), call[2])
+    packed = builder.op("add", builder.op("matmul", _activation(call, 0), weight), call[2])
     columns = builder.constants[call[1]].shape[1]
-    return _packed_attention(call, packed, columns, int(call.attributes["num_heads"]), 5, 99)
+    return packed_attention(call, packed, columns, int(call.attributes["num_heads"]), 5, 99)
+
+
+def _qlinear_softmax(call: Call) -> str:
+    """com.microsoft.QLinearSoftmax: X, scale, zero point, those of the result."""
+    return _unrounded(call, call.builder.op("softmax", _number(call, 0), axis=call.get("axis", -1)))
+
+
+def _qlinear_concat(call: Call) -> str:
+    """com.microsoft.QLinearConcat: the result's scale and zero point, then X, scale, zero point of each."""
+    parts = [_number(call, index) for index in range(2, len(call.inputs), 3)]
+    return _unrounded(call, call.builder.op("concat", *parts, axis=call.attributes["axis"]))
+
+
+def _qembed_layer_norm(call: Call) -> tuple[str, ...]:
+    """com.microsoft.QEmbedLayerNormalization: ids, types, tables and norm, mask, scales, zero points."""
+    tables = [
+        _dequantize(call, index, index + 6, index + 11, 0) if call[index] else "" for index in range(2, 7)
+    ]
+    return embed_layer_norm(dataclasses.replace(call, inputs=(call[0], call[1], *tables, call[7])))
 
 
 def _matmul_nbits(call: Call) -> str:
@@ -189,6 +231,10 @@ MICROSOFT_TABLE = (
     Row("MatMulIntegerToFloat", _matmul_integer_to_float),
     Row("DynamicQuantizeMatMul", _dynamic_quantize_matmul),
     Row("QAttention", _qattention),
+    Row("QGemm", _qgemm),
+    Row("QLinearSoftmax", _qlinear_softmax),
+    Row("QLinearConcat", _qlinear_concat),
+    Row("QEmbedLayerNormalization", _qembed_layer_norm),
     Row("MatMulNBits", _matmul_nbits),
     *(_qlinear_elementwise(primitive) for primitive in ("add", "mul")),
 )
