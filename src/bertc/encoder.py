@@ -22,6 +22,7 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ports import SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.items import as_items
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.task_table import TASKS
@@ -203,7 +204,9 @@ def tokenizer_of(artifact: Artifact) -> Tokenizer:
     """Return the tokenizer of a file, which knows how many tokens the model has rows for."""
     info = artifact.manifest.model
     rows = info.facts.get("vocab_size")
-    return Tokenizer(artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None)
+    return make_tokenizer(
+        artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None
+    )
 
 
 def encoder_class_of(info: ModelInfo) -> type[Encoder]:

@@ -23,7 +23,10 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     model: Annotated[
         str | None,
-        typer.Argument(help="A Hugging Face model folder, or a hub id.", show_default="the recipe's source"),
+        typer.Argument(
+            help="A Hugging Face model folder, a hub id, or an .onnx file.",
+            show_default="the recipe's source",
+        ),
     ] = None,
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
@@ -61,9 +64,17 @@ def command(
     allow_over_budget: Annotated[
         bool, typer.Option("--allow-over-budget", help="Write the file even if --max-drop cannot be kept.")
     ] = False,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="The folder of an .onnx file's tokenizer; that of the file when it is not named."),
+    ] = None,
+    output_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The output of an .onnx file to compile, if it has several."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compile a Hugging Face BERT checkpoint to one .bertc file."""
+    """Compile a BERT model, a Hugging Face checkpoint or an ONNX file, to one .bertc file."""
     from bertc.compiler import choose_recipe, run_pipeline
 
     _check_names(recipe, preset, profile, task)
@@ -84,6 +95,8 @@ def command(
         subfolder=subfolder,
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
+        tokenizer=tokenizer,
+        output_name=output_name,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=True,
     )

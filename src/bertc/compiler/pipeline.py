@@ -31,8 +31,8 @@ from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.vector_ranges import with_ranges
 from bertc.errors import RecipeError
-from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.source import import_source
 from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
@@ -41,8 +41,8 @@ from bertc.recipe import Budget, Recipe
 from bertc.recipe.keys import raise_problems
 from bertc.recipe.presets import PROFILES
 from bertc.runtime.items import path_text, subfolder_path
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.progress import progress
-from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from bertc.version import __version__
 
@@ -63,10 +63,12 @@ def compile(  # noqa: A001
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
+    tokenizer: str | PathLike[str] | None = None,
+    output_name: str | None = None,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
-    ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
+    ``source`` is a Hugging Face folder or hub id, an ``.onnx`` file, or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
     was saved with another head: "embedding" makes an embedder of a masked LM. ``subfolder`` is where in the
@@ -75,6 +77,8 @@ def compile(  # noqa: A001
     "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
+    ``tokenizer`` is the folder of the tokenizer of an ``.onnx`` file, by default that of the file itself, and
+    ``output_name`` the output to compile of one that has several.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
@@ -88,6 +92,8 @@ def compile(  # noqa: A001
         subfolder=subfolder,
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
+        tokenizer=tokenizer,
+        output_name=output_name,
     )
 
 
@@ -99,6 +105,8 @@ def run_pipeline(
     subfolder: str = "",
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
+    tokenizer: str | PathLike[str] | None = None,
+    output_name: str | None = None,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -110,7 +118,12 @@ def run_pipeline(
     step = _Steps(on_step)
     path = step("check the destination", lambda: check_destination(Path(path_text(output, "output"))))
     found, below = _choose_source(source, recipe), subfolder_path(subfolder)
-    model = step("import the checkpoint", lambda: import_model(found, task=recipe.task, subfolder=below))
+    model = step(
+        "import the checkpoint",
+        lambda: import_source(
+            found, task=recipe.task, subfolder=below, tokenizer=tokenizer, output=output_name
+        ),
+    )
     fused = step("fuse", lambda: passes.fuse(model.graph))
     raise_problems(list(find_misfits(recipe, model, fused)))
     data = step(
@@ -204,7 +217,7 @@ def _scorer(
     if path is None:
         return None
     vocab_size = model.info.size("vocab_size")
-    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length, vocab_size)
+    tokenizer = make_tokenizer(model.tokenizer_json, model.info.max_seq_length, vocab_size)
     return TaskScorer(model.info, tokenizer, Path(path), CpuTarget().session(model.graph))
 
 
