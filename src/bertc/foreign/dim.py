@@ -98,9 +98,11 @@ class Dim:
         difference = self - other
         if isinstance(difference, int):
             return bool(difference < 0)
-        smallest = _smallest(difference)
+        smallest, other_way = _smallest(difference), _smallest(difference * -1)
         if smallest is not None and smallest >= 0:
             return False
+        if other_way is not None and other_way > 0:
+            return True
         raise UnknownSizeError
 
     def __gt__(self, other: Any) -> bool:

@@ -54,6 +54,9 @@ def simplify(graph: ForeignGraph) -> ForeignGraph:
 def _shape(node: ForeignNode, shapes: Mapping[str, Shape], constants: Mapping[str, Constant]) -> Shape:
     operands = [Operand(shapes[name], constants.get(name)) for name in node.inputs if name]
     try:
+        arity = PRIMITIVES[node.op].arity
+        if len(operands) != (len(operands) or 1 if arity is None else arity):
+            raise ShapeError(f"it takes {arity or 'some'}")
         shape = PRIMITIVES[node.op].rule(operands, node.attributes)
     except (ShapeError, *_UNFIT) as error:
         found = ", ".join(spell(operand.shape) for operand in operands)

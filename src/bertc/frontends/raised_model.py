@@ -24,6 +24,7 @@ from bertc.frontends.tokenizer import has_token, read_tokenizer
 from bertc.ir.graph import Graph
 from bertc.ir.ops import ACTIVATIONS
 from bertc.ir.verifier import output_ports
+from bertc.ports import SELECTED
 from bertc.task_table import TASKS
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
@@ -101,8 +102,8 @@ def import_raised(
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
     graph, hidden = rename(graph)
-    if outputs.task == "masked_lm":
-        graph = select_masks(graph)
+    if TASKS[outputs.task].rows == SELECTED:
+        graph = select_masks(graph, TASKS[outputs.task].output)
     facts = _facts(graph)
     first = int(facts["first_position"])
     tokenizer_json, limit = beside.tokenizer(int(facts["max_position_embeddings"]) - first)
@@ -113,7 +114,7 @@ def import_raised(
             f"{name} has no tokenizer beside it: the file will take ids alone, or name one", stacklevel=2
         )
     mask = next((each for each in _MASKS if tokenizer_json and has_token(tokenizer_json, each)), None)
-    if mask and outputs.task == "masked_lm":
+    if mask and TASKS[outputs.task].rows == SELECTED:
         facts["mask_token"] = mask
     info = ModelInfo(
         name=name,

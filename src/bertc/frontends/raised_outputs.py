@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bertc.errors import CheckpointError
 from bertc.foreign.raising.meanings import Expression, Pooled, Product, Rows, View
 from bertc.foreign.raising.raiser import Raiser
-from bertc.foreign.raising.recognize import Activation, base_of, recognize
+from bertc.foreign.raising.recognize import Activation, Normalize, base_of, recognize
 from bertc.heads import SentenceModule
 from bertc.heads.embedding import append_modules
 from bertc.heads.head import MEAN_POOLING
@@ -18,6 +18,12 @@ from bertc.ir.ops import ACTIVATIONS
 from bertc.ports import SELECTED, Port
 
 HIDDEN, POOLER, SENTENCE, LOGITS = "last_hidden_state", "pooler_output", "sentence_embedding", "logits"
+SPARSE, VECTORS, WORDS, PAIR = (
+    "sparse_embedding",
+    "token_embeddings",
+    "prediction_logits",
+    "seq_relationship_logits",
+)
 _NAMES = {HIDDEN: HIDDEN, "token_embeddings": HIDDEN, POOLER: POOLER, SENTENCE: SENTENCE, LOGITS: LOGITS}
 """The usual names of outputs -> what they are; others are told by their rows and widths."""
 _START, _END = "start_logits", "end_logits"
@@ -55,10 +61,13 @@ def choose_outputs(
         return Outputs({LOGITS: raiser.write(answer)}, "question_answering", ())
     rows = {name: each for name, view in found.items() if (each := raiser.rows_of(view)) is not None}
     roles = _roles(raiser, rows)
-    if LOGITS in roles:
-        logits = rows[roles[LOGITS]]
-        notes = _told(roles[LOGITS], LOGITS, meanings, chosen)
-        return Outputs({LOGITS: raiser.write(logits)}, _task(raiser, logits, config), notes)
+    if {WORDS, PAIR} <= {*roles}:
+        return Outputs({role: raiser.write(rows[roles[role]]) for role in (WORDS, PAIR)}, "pretraining", ())
+    for role, task in ((LOGITS, ""), (SPARSE, "sparse"), (VECTORS, "late_interaction")):
+        if role in roles:
+            only = rows[roles[role]]
+            notes = _told(roles[role], role, meanings, chosen)
+            return Outputs({role: raiser.write(only)}, task or _task(raiser, only, config), notes)
     if not {HIDDEN, SENTENCE} & {*roles}:
         raise CheckpointError(f"no output is hidden states, a sentence's vector or logits: {_list(found)}")
     values = {role: raiser.write(rows[roles[role]]) for role in (HIDDEN, POOLER, SENTENCE) if role in roles}
@@ -105,28 +114,48 @@ def _span(found: Mapping[str, Any]) -> Rows | None:
 
 def _roles(raiser: Raiser, rows: Mapping[str, Rows]) -> dict[str, str]:
     """Return the output for each role: first those that have a usual name, then those that look like one."""
+    vectors = rows.get(VECTORS)
+    if vectors is not None and (vectors.width != hidden_size(raiser) or _is_normalized(vectors)):
+        return {VECTORS: VECTORS}
     roles = {_NAMES[name]: name for name in rows if name in _NAMES}
-    for name, each in rows.items():
-        if name not in _NAMES:
-            roles.setdefault(_likely(raiser, each, others=len(rows) > 1), name)
+    pretrained = _pretrained(raiser, rows)
+    order = {node.output: index for index, node in enumerate(raiser.graph.nodes)}
+    for name in rows:
+        if name in _NAMES:
+            continue
+        role = pretrained.get(name) or _likely(raiser, rows[name], others=len(rows) > 1)
+        other = roles.setdefault(role, name)
+        if role == HIDDEN and other not in _NAMES:
+            roles[role] = max(name, other, key=lambda each: order[raiser.graph.outputs[each]])
     return roles
+
+
+def _pretrained(raiser: Raiser, rows: Mapping[str, Rows]) -> dict[str, str]:
+    """Return the roles of outputs that are the words of tokens, and whether a pair of texts goes together."""
+    words = [name for name, each in rows.items() if each.per_token and each.width in _vocabularies(raiser)]
+    pairs = [name for name, each in rows.items() if not each.per_token and each.width == 2]
+    return {words[0]: WORDS, pairs[0]: PAIR} if len(words) == len(pairs) == 1 else {}
+
+
+def _vocabularies(raiser: Raiser) -> set[int]:
+    return {tensor.shape[0] for name, tensor in raiser.tensors.items() if name.startswith("word.")}
 
 
 def _likely(raiser: Raiser, rows: Rows, *, others: bool) -> str:
     hidden = hidden_size(raiser)
     if rows.per_token:
+        if _is_normalized(rows):
+            return VECTORS
         return HIDDEN if rows.width == hidden else LOGITS
+    if isinstance(rows, Pooled) and rows.width in _vocabularies(raiser):
+        return SPARSE
     if others and _is_pooler(rows):
         return POOLER
-    return SENTENCE if rows.width == hidden or isinstance(rows, Pooled) or _ends_normalized(rows) else LOGITS
+    return SENTENCE if rows.width == hidden or isinstance(rows, Pooled) or _is_normalized(rows) else LOGITS
 
 
-def _ends_normalized(rows: Rows) -> bool:
-    return (
-        isinstance(rows, Expression)
-        and not isinstance(recognize(rows), Activation)
-        and base_of(rows) is not None
-    )
+def _is_normalized(rows: Rows) -> bool:
+    return isinstance(rows, Expression) and isinstance(recognize(rows), Normalize)
 
 
 def _is_pooler(rows: Rows) -> bool:
@@ -155,24 +184,23 @@ def _task(raiser: Raiser, logits: Rows, config: Mapping[str, Any]) -> str:
             if said in ("classification", "next_sentence") and (said != "next_sentence" or logits.width == 2)
             else "classification"
         )
-    vocabulary = {tensor.shape[0] for name, tensor in raiser.tensors.items() if name.startswith("word.")}
-    if logits.width in vocabulary:
+    if logits.width in _vocabularies(raiser):
         return "masked_lm"
     return (
         "question_answering" if said == "question_answering" and logits.width == 2 else "token_classification"
     )
 
 
-def select_masks(graph: Graph) -> Graph:
+def select_masks(graph: Graph, output: str) -> Graph:
     """Return a masked LM's graph whose head works on the tokens alone that callers select."""
     producers = graph.producers()
-    value = graph.outputs[LOGITS]
+    value = graph.outputs[output]
     while (node := producers.get(value)) is not None and _is_of_head(node, producers):
         value = node["x"]
     chosen = "cls.selected"
     select = Node(chosen, "select_rows", {"x": value, "selected": SELECTED}, (chosen,))
     place = next(index for index, node in enumerate(graph.nodes) if value in node.outputs) + 1
-    head = _followers(graph, graph.outputs[LOGITS], value)
+    head = _followers(graph, graph.outputs[output], value)
     nodes = [
         node.with_inputs(x=chosen) if node.name in head and node["x"] == value else node
         for node in graph.nodes

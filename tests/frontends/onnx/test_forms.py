@@ -15,7 +15,7 @@ from bertc.ir.graph import Graph
 from tests.support import onnx_models as parts
 from tests.support.onnx_models import EPSILON, HEADS, HIDDEN, LOWEST, POSITIONS, VOCABULARY, OnnxBert
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.filterwarnings("ignore:.*has no tokenizer")
 
 Array = np.ndarray[Any, Any]
@@ -258,3 +258,64 @@ def test_order_of_nodes_and_names_do_not_matter(plain: Graph, tmp_path: Path) ->
         node.name = ""
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     check(import_onnx(tmp_path / "m.onnx").graph, plain)
+
+
+def test_half_precision(plain: Graph, tmp_path: Path) -> None:
+    """Weights and constants of half precision: what GELU and epsilon are stays clear."""
+    model = OnnxBert().model()
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32:
+            half = np.clip(array, -65504, 65504).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, tensor.name))
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == onnx.TensorProto.FLOAT:
+                attribute.i = onnx.TensorProto.FLOAT16
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    graph = import_onnx(tmp_path / "m.onnx").graph
+    assert ops(graph) == ops(plain)
+    np.testing.assert_allclose(hidden_states(graph), hidden_states(plain), rtol=0, atol=2e-2)
+
+
+def test_one_sequence_of_a_fixed_length(plain: Graph, tmp_path: Path) -> None:
+    check(read(OnnxBert(sizes=(1, 12)), tmp_path), plain)
+
+
+@pytest.mark.parametrize("attention", [merged_attention, batched_attention])
+def test_a_fixed_batch_in_other_layouts(attention: Any, plain: Graph, tmp_path: Path) -> None:
+    check(read(OnnxBert(attention=attention, sizes=(1, "length")), tmp_path), plain)
+
+
+def given_positions(bert: OnnxBert) -> str:
+    total = bert.op("Gather", bert.weight("word", VOCABULARY, HIDDEN), "input_ids")
+    total = bert.op(
+        "Add", total, bert.op("Gather", bert.weight("position", POSITIONS, HIDDEN), "position_ids")
+    )
+    types = bert.op("Gather", bert.weight("type", 2, HIDDEN), "token_type_ids")
+    return bert.norm_part(bert, "embeddings.norm", bert.op("Add", total, types))
+
+
+def test_positions_as_an_input(plain: Graph, tmp_path: Path) -> None:
+    inputs = ("input_ids", "attention_mask", "position_ids", "token_type_ids")
+    check(read(OnnxBert(embeddings=given_positions, inputs=inputs), tmp_path), plain)
+
+
+def counted_positions(bert: OnnxBert) -> str:
+    """As RoBERTa counts: tokens that are no padding, from the number after padding's."""
+    kept = bert.op("Cast", bert.op("Not", bert.op("Equal", "input_ids", bert.constant(1))), to=6)
+    count = bert.op("Mul", bert.op("CumSum", kept, bert.constant(1)), kept)
+    positions = bert.op("Add", bert.op("Cast", count, to=7), bert.constant(1))
+    total = bert.op("Gather", bert.weight("word", VOCABULARY, HIDDEN), "input_ids")
+    total = bert.op("Add", total, bert.op("Gather", bert.weight("position", POSITIONS, HIDDEN), positions))
+    return bert.norm_part(bert, "embeddings.norm", total)
+
+
+def test_positions_that_count_from_the_number_after_padding(tmp_path: Path) -> None:
+    model = import_onnx(OnnxBert(embeddings=counted_positions).save(tmp_path / "m.onnx"))
+    assert model.info.facts["first_position"] == 2
+    assert model.info.max_seq_length == POSITIONS - 2
+
+
+def test_without_a_mask_nothing_is_padded(plain: Graph, tmp_path: Path) -> None:
+    check(read(OnnxBert(inputs=("input_ids", "token_type_ids")), tmp_path), plain)

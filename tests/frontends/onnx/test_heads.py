@@ -259,3 +259,48 @@ def test_a_masked_lm_without_a_tokenizer(tmp_path: Path) -> None:
 def test_options_of_files_are_refused_for_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="for a file"):
         bertc.compile(tmp_path, tmp_path / "m.bertc", output_name="logits")
+
+
+def splade(bert: OnnxBert, x: str) -> dict[str, str]:
+    logits = words(bert, x)["logits"]
+    weights = bert.op("Log", bert.op("Add", bert.op("Relu", logits), bert.constant(1.0)))
+    return {"x": bert.op("ReduceMax", bert.op("Mul", weights, wide_mask(bert)), axes=[1], keepdims=0)}
+
+
+def test_sparse_vectors(tmp_path: Path) -> None:
+    model = read(splade, tmp_path)
+    assert (model.info.task, last_ops(model, 2)) == ("sparse", ["log1p_relu", "max"])
+
+
+def token_vectors(bert: OnnxBert, x: str) -> dict[str, str]:
+    projected = bert.op("MatMul", x, bert.weight("projection", HIDDEN, 4))
+    return {"y": bert.op("Div", projected, bert.op("ReduceL2", projected, axes=[-1], keepdims=1))}
+
+
+def test_vectors_of_tokens(tmp_path: Path) -> None:
+    model = read(token_vectors, tmp_path)
+    assert (model.info.task, last_ops(model, 2)) == ("late_interaction", ["linear", "normalize"])
+
+
+def both_heads(bert: OnnxBert, x: str) -> dict[str, str]:
+    pair = classifier(bert, x, 2)["any name"]
+    return {"p": words(bert, x)["logits"], "q": pair}
+
+
+def test_both_heads_of_pretraining(tmp_path: Path) -> None:
+    model = read(both_heads, tmp_path)
+    assert model.info.task == "pretraining"
+    assert {port.name: port.rows for port in model.info.outputs} == {
+        "prediction_logits": "selected",
+        "seq_relationship_logits": "sequences",
+    }
+
+
+def layers(bert: OnnxBert, x: str) -> dict[str, str]:
+    norms = [node.output[0] for node in bert.nodes if node.op_type == "LayerNormalization"]
+    return {"first": norms[0], "last": x, "middle": norms[1]}
+
+
+def test_of_many_hidden_states_the_last_is_taken(tmp_path: Path) -> None:
+    model = read(layers, tmp_path)
+    assert model.graph.outputs["last_hidden_state"] == "encoder.layer.0.output.LayerNorm"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,14 @@ class Primitive:
     """Takes the operands in order, and the attributes by name."""
     rule: Rule
     """From operands and attributes to the shape of the result."""
+
+    @cached_property
+    def arity(self) -> int | None:
+        """The number of operands; None for any."""
+        kinds = [each.kind for each in inspect.signature(self.compute).parameters.values()]
+        if inspect.Parameter.VAR_POSITIONAL in kinds:
+            return None
+        return kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def broadcast(*shapes: Shape) -> Shape:

@@ -50,7 +50,7 @@ def _scale(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | N
     if (
         not isinstance(scores, Scores)
         or not isinstance(other, Known)
-        or other.scalar is None
+        or not other.scalar
         or scores.normalized
     ):
         return None
@@ -132,9 +132,12 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         found = split_heads(view.layout[:-2])
         if found is None or any(atom.kind != "column" for atom in last):
             return None
+        if rows and found[1].size != heads.size:
+            return None
         heads = found[1]
-        factor = 1.0 if view is value else view.factor
-        part = raiser.part(dataclasses.replace(view, factor=view.factor / factor), (heads, *last))
+        # The factors of queries and keys are in the scale of their scores.
+        own = view if view is value else dataclasses.replace(view, factor=1.0)
+        part = raiser.part(own, (heads, *last))
         if part is None:
             return None
         if view is not value:

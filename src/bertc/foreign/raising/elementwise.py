@@ -52,7 +52,7 @@ def _per_column(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> M
 def _factor(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Remember a number that heads, or a part of the columns, are multiplied by."""
     x, other = operands if isinstance(operands[0], View) or node.op == "div" else operands[::-1]
-    if not isinstance(x, View) or not isinstance(other, Known) or other.scalar is None or raiser.whole(x):
+    if not isinstance(x, View) or not isinstance(other, Known) or not other.scalar or raiser.whole(x):
         return None
     number = other.scalar if node.op == "mul" else 1 / other.scalar
     return dataclasses.replace(x, factor=x.factor * number)

@@ -91,6 +91,8 @@ class Known:
     def vector(self, width: int) -> Array | None:
         """Return an element for each of so many columns, or one for all, if it is that and no more."""
         shape = self.constant.shape
+        if self.constant.dtype == object:
+            return None
         if any(size != 1 for size in shape[:-1]) or (shape and shape[-1] not in (1, width)):
             return None
         flat = np.asarray(self.array, np.float64).reshape(-1)

@@ -54,7 +54,7 @@ class LayerNorm:
     epsilon: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Normalize:
     """A division of each row by its L2 norm."""
 

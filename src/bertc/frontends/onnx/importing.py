@@ -47,6 +47,11 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
     for node in nodes:
         builder.begin(node.name, f"{node.domain}.{node.op}".lstrip("."))
         version = model.versions.get(node.domain, 1)
+        missing = next((name for name in node.inputs if name and name not in values), None)
+        if missing is not None:
+            raise CheckpointError(
+                f"node {node}: its input {missing!r} is an output that nothing computes here"
+            )
         operands = tuple(values[name] if name else "" for name in node.inputs)
         call = Call(builder, operands, node.attributes, len(node.outputs), version, rounded, notes, str(node))
         results = _import(_row(node, version), call)
@@ -75,8 +80,10 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
 def _import(row: Row, call: Call) -> tuple[str, ...]:
     try:
         result = row.function(call)
-    except KeyError as error:
-        raise call.error(f"it lacks {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise call.error(
+            f"its operands and attributes do not make sense together ({type(error).__name__}: {error})"
+        ) from None
     return (result,) if isinstance(result, str) else result
 
 

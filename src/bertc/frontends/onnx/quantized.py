@@ -185,7 +185,9 @@ def _matmul_nbits(call: Call) -> str:
     blocks = -(-columns // block)
     packed, scales = (builder.constants.get(call[index]) for index in (1, 2))
     points = builder.constants.get(call[3]) if call[3] else None
-    if packed is None or scales is None or math.prod(packed.shape) != rows * blocks * block * bits // 8:
+    sizes = (rows * blocks * block * bits // 8, rows * blocks)
+    found = tuple(-1 if each is None else math.prod(each.shape) for each in (packed, scales))
+    if packed is None or scales is None or found != sizes or packed.dtype != np.uint8:
         raise call.error("its weights do not have the size that N, K, bits and block_size say")
 
     def weight() -> Array:
@@ -195,6 +197,8 @@ def _matmul_nbits(call: Call) -> str:
         whole = ((numbers - zero) * scale).reshape(rows, -1)[:, :columns]
         return np.ascontiguousarray(whole.T, np.float32)
 
+    if points is not None and math.prod(points.shape) not in (rows * -(-blocks * bits // 8), rows * blocks):
+        raise call.error("its zero points do not have the size that N, K, bits and block_size say")
     call.notes.add(WEIGHTS.format(bits=bits))
     matrix = builder.constant(Tensor((columns, rows), np.dtype(np.float32), weight))
     out = builder.op("matmul", call[0], matrix)
