@@ -11,7 +11,7 @@ from bertc.artifact.certificate import TaskScores
 from bertc.artifact.schema import ModelInfo
 from bertc.encoder import encoder_class_of
 from bertc.errors import InputError
-from bertc.evaluation.engine import Result
+from bertc.evaluation.result import Result
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
