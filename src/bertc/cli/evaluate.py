@@ -116,6 +116,55 @@ def _qa() -> AnEvaluator:
     return Answers()
 
 
+@_kind("rerank")
+def _rerank(
+    run: Annotated[
+        Path | None, typer.Option(help="TREC's file of the documents to rank, if --data is a folder.")
+    ] = None,
+    first_stage: Annotated[
+        str | None, typer.Option(metavar="EMBEDDER", help="A model that chooses what is ranked.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many documents the first stage chooses.")] = 20,
+    depth: Annotated[int, typer.Option(min=1, help="The places that MRR and NDCG look at.")] = 10,
+) -> AnEvaluator:
+    """Rankings: MAP, MRR and NDCG, on query, document, label tables, or folders of queries, corpus, qrels."""
+    from bertc.evaluation.rerank import Rankings
+
+    chooser = None if first_stage is None else _load(first_stage, None)
+    return Rankings(depth=depth, run_file=run, first_stage=chooser, top_k=top_k)
+
+
+@_kind("fill-mask")
+def _fill_mask(
+    share: Annotated[
+        float, typer.Option(help="The share of tokens that is masked.", min=0.0, max=1.0)
+    ] = 0.15,
+    every_token: Annotated[
+        bool, typer.Option("--every-token", help="Mask every token, each alone (slow).")
+    ] = False,
+    mask_seed: Annotated[int, typer.Option(help="Chooses the tokens.")] = 0,
+) -> AnEvaluator:
+    """Masked words: pseudo-perplexity and accuracy, on a file with a text per line."""
+    from bertc.evaluation.fill_mask import MaskedWords
+
+    return MaskedWords(share=None if every_token else share, seed=mask_seed)
+
+
+@_kind("pairs")
+def _pairs(
+    threshold: Annotated[
+        float | None, typer.Option(help="The score from which on a pair is a match; default: the best one.")
+    ] = None,
+    positive_from: Annotated[
+        float | None, typer.Option(help="The label from which on it should be, where labels are scores.")
+    ] = None,
+) -> AnEvaluator:
+    """Pairs: accuracy, F1 and average precision of matches, by cosine or cross-encoder."""
+    from bertc.evaluation.pairs import PairDecisions
+
+    return PairDecisions(threshold, positive_from)
+
+
 def _columns(text: str) -> tuple[int, int]:
     try:
         words, labels = (int(part) for part in text.split(","))

@@ -28,7 +28,7 @@ from bertc.files.texts import Row
 
 Array = np.ndarray[Any, Any]
 
-LABEL_COLUMNS = ("label", "gold_label", "Quality", "is_duplicate")
+LABEL_COLUMNS = ("label", "gold_label", "Quality", "is_duplicate", "score")
 TEXT_COLUMNS = (
     ("sentence1", "sentence2"),
     ("#1 String", "#2 String"),

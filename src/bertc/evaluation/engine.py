@@ -44,6 +44,13 @@ class Tagger(Protocol):
         """``words``: a list of lists of words."""
 
 
+class MaskScorer(Protocol):
+    """Gives a list of dicts of arrays of one length: tokens, predicted and log_probabilities."""
+
+    def score_masked(self, inputs: Any, *, share: float | None, seed: int) -> Any:
+        """``inputs``: a list of texts; ``share`` of the tokens is masked, or each alone if it is None."""
+
+
 class QuestionAnswerer(Protocol):
     """Gives a list of ``{"score": ..., "start": ..., "end": ..., "answer": ...}``."""
 

@@ -111,6 +111,7 @@ def _scored(evaluator: Evaluator[Any], outcomes: Outcomes, seed: int) -> Result:
         intervals={name: resampling.interval(each) for name, each in drawn.items()},
         classes=outcomes.classes,
         confusion=outcomes.confusion,
+        facts=outcomes.facts,
         outcomes=outcomes,
     )
 

@@ -47,6 +47,8 @@ class Outcomes:
     counts: Mapping[str, int]
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     confusion: Confusion | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What else a reader has to know, such as a threshold that was chosen."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Result:
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """The scores of each class alone, and the ``samples`` (words, entities) that are of it."""
     confusion: Confusion | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What else a reader has to know, such as a threshold that was chosen."""
     outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
     """What the scores were made of; not a part of :meth:`to_dict`."""
 
@@ -74,6 +78,8 @@ class Result:
         }
         if self.classes:
             facts["classes"] = {name: dict(scores) for name, scores in self.classes.items()}
+        if self.facts:
+            facts["facts"] = dict(self.facts)
         if self.confusion is not None:
             labels, counts = self.confusion
             facts["confusion"] = {"labels": list(labels), "counts": counts.tolist()}
@@ -121,14 +127,16 @@ class Comparison:
     def verdict(self) -> str:
         """Whether the difference is real, in words."""
         change = self.differences[self.metric].value
-        if not self.disagreements:
+        if not self.disagreements and not self.better and not self.worse:
             return "every answer is that of the reference"
         if self.p < SIGNIFICANT:
             better = (change > 0) != (self.metric in SMALLER_IS_BETTER)
             return f"the difference is real: {'better' if better else 'worse'} than the reference"
         told = self.better + self.worse
-        few = f": it hangs on {told} answers, too few for any test to call it real" if told < FEWEST else ""
-        return f"the difference is within noise{few}"
+        if told >= FEWEST:
+            return "the difference is within noise"
+        answers = f"{told} answer{'' if told == 1 else 's'}"
+        return f"the difference is within noise: it hangs on {answers}, too few for any test to call it real"
 
     @property
     def summary(self) -> str:

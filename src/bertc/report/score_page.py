@@ -55,5 +55,5 @@ def _disagreements(comparison: Comparison | None) -> Iterator[str]:
 
 def _origin(facts: Mapping[str, str], result: Result) -> Iterator[str]:
     yield "<h2>What was this measured on?</h2>"
-    yield html.facts([*facts.items(), *((name, f"{count:,}") for name, count in result.counts.items())])
+    yield html.facts([*facts.items(), *((name, count) for name, count in score_tables.counts(result).rows)])
     yield f'<p class="soft">Written by bertc {escape(__version__)}.</p>'

@@ -27,7 +27,8 @@ def scores(result: Result, comparison: Comparison | None) -> Table:
 
 def counts(result: Result) -> Table:
     """Return what the scores were measured on."""
-    return Table("measured on", ("what", "count"), [(name, f"{n:,}") for name, n in result.counts.items()])
+    rows = [*((name, f"{count:,}") for name, count in result.counts.items()), *result.facts.items()]
+    return Table("measured on", ("what", "count"), rows)
 
 
 def per_class(result: Result, comparison: Comparison | None) -> Table:
