@@ -60,6 +60,8 @@ def test_an_interval_holds_the_score_and_depends_on_the_seed(data: Path) -> None
     assert (low, high) == (pytest.approx(80 - half, abs=1), pytest.approx(80 + half, abs=1))
     assert first.intervals == evaluate(evaluator, wrong_at(*range(40)), data, seed=0).intervals
     assert first.intervals != evaluate(evaluator, wrong_at(*range(40)), data, seed=1).intervals
+    alone = classification.evaluate(wrong_at(*range(40)), data, LABELS, seed=None)
+    assert alone.metrics == first.metrics and not alone.intervals
 
 
 def test_a_difference_within_noise(data: Path) -> None:

@@ -137,7 +137,13 @@ _METRICS = ("accuracy", "precision", "recall", "f1", "f1_macro", "f1_micro", "f1
 """Where a sample has one label, micro-averaged F1 is accuracy."""
 
 
-def evaluate(engine: Classifier, path: str | PathLike[str], labels: Sequence[str] | None = None) -> Result:
+def evaluate(
+    engine: Classifier,
+    path: str | PathLike[str],
+    labels: Sequence[str] | None = None,
+    *,
+    seed: int | None = 0,
+) -> Result:
     """Return accuracy, precision, recall, F1 and Matthews correlation, times 100.
 
     For two labels precision, recall and f1 are those of class number 1 (in the task's documented order, if
@@ -145,7 +151,7 @@ def evaluate(engine: Classifier, path: str | PathLike[str], labels: Sequence[str
     ``InputError`` as :func:`read`, or if the engine answers what is none of ``labels``, which are its own if
     they are not given.
     """
-    return run(Classification(() if labels is None else tuple(labels)), engine, path)
+    return run(Classification(() if labels is None else tuple(labels)), engine, path, seed=seed)
 
 
 def read(path: str | PathLike[str], labels: Sequence[str]) -> list[Sample]:

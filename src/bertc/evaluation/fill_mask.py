@@ -83,9 +83,9 @@ class MaskedWords(Evaluator[Record]):
         return Case(str(sample.id), sample.text, "the words of the text")
 
 
-def evaluate(engine: MaskScorer, path: str | PathLike[str]) -> Result:
+def evaluate(engine: MaskScorer, path: str | PathLike[str], *, seed: int | None = 0) -> Result:
     """Return pseudo-perplexity, and accuracy times 100, of 15 % of the tokens. Raises ``InputError``."""
-    return run(MaskedWords(), engine, path)
+    return run(MaskedWords(), engine, path, seed=seed)
 
 
 def _in_words(engine: Any, found: Any) -> str:

@@ -106,7 +106,9 @@ class NamedEntities(Evaluator[Sentence]):
         return Case(sample.id, text, _in_words(sample, set(entities(labels))))
 
 
-def evaluate(engine: Tagger, path: str | PathLike[str], labels: Sequence[str] | None = None) -> Result:
+def evaluate(
+    engine: Tagger, path: str | PathLike[str], labels: Sequence[str] | None = None, *, seed: int | None = 0
+) -> Result:
     """Return micro-averaged entity F1 (seqeval's default mode) and accuracy over all words, times 100.
 
     ``token_f1`` is that of the labels of words which are not O. ``labels`` are the model's, the engine's own
@@ -114,7 +116,7 @@ def evaluate(engine: Tagger, path: str | PathLike[str], labels: Sequence[str] | 
     the like in one of them), both are scored as IOB2. Raises ``InputError`` if the two share no kind of
     entity, and warns if the data has kinds that the model does not know.
     """
-    return run(NamedEntities(None if labels is None else tuple(labels)), engine, path)
+    return run(NamedEntities(None if labels is None else tuple(labels)), engine, path, seed=seed)
 
 
 def read(path: str | PathLike[str], columns: tuple[int, int] = FIRST_AND_LAST) -> list[Sentence]:

@@ -122,12 +122,12 @@ class PairDecisions(Evaluator[LabeledPair]):
         return LabeledPair(*row.text, label, row.id)
 
 
-def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str]) -> Result:
+def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str], *, seed: int | None = 0) -> Result:
     """Return accuracy, F1 and average precision of decisions about pairs, times 100.
 
     The threshold is the one that is best on the data. Raises ``InputError``.
     """
-    return run(PairDecisions(), engine, path)
+    return run(PairDecisions(), engine, path, seed=seed)
 
 
 def best_threshold(scores: Array, expected: Array) -> float:

@@ -96,7 +96,7 @@ class Answers(Evaluator[Question]):
         )
 
 
-def evaluate(engine: QuestionAnswerer, path: str | PathLike[str]) -> Result:
+def evaluate(engine: QuestionAnswerer, path: str | PathLike[str], *, seed: int | None = 0) -> Result:
     """Return exact match and F1 over all questions, times 100, as the script of SQuAD computes them.
 
     Answers are compared without case, punctuation and articles; F1 is that of their words, and the best over
@@ -104,7 +104,7 @@ def evaluate(engine: QuestionAnswerer, path: str | PathLike[str]) -> Result:
     unanswered; then there are also the scores of both kinds of questions. Raises ``InputError`` as
     :func:`read` does.
     """
-    return run(Answers(), engine, path)
+    return run(Answers(), engine, path, seed=seed)
 
 
 def read(path: str | PathLike[str]) -> list[Question]:

@@ -92,13 +92,13 @@ class Rankings(Evaluator[Query]):
         return Case(sample.id, sample.text, _shown(sample, best))
 
 
-def evaluate(engine: Any, path: str | PathLike[str]) -> Result:
+def evaluate(engine: Any, path: str | PathLike[str], *, seed: int | None = 0) -> Result:
     """Return MAP, MRR@10 and NDCG@10 over all queries, times 100. Raises ``InputError``.
 
     A relevant document that is not ranked counts as never found; NDCG takes gains as they are. Both as in
     ``trec_eval``, and so are equal scores: the document whose id is later in the alphabet comes first.
     """
-    return run(Rankings(), engine, path)
+    return run(Rankings(), engine, path, seed=seed)
 
 
 def rankings(engine: Any, queries: Sequence[Query]) -> Iterator[list[str]]:

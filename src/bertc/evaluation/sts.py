@@ -95,13 +95,13 @@ class Similarity(Evaluator[ScoredPair]):
         return np.where(differences < _SAME, 0, differences)
 
 
-def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str]) -> Result:
+def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str], *, seed: int | None = 0) -> Result:
     """Return Pearson's and Spearman's correlation of similarities with the scores in a file, times 100.
 
     Similarity is the cosine of two vectors, or what a cross-encoder predicts of a pair. Raises
     ``InputError``.
     """
-    return run(Similarity(), engine, path)
+    return run(Similarity(), engine, path, seed=seed)
 
 
 def read(path: str | PathLike[str]) -> list[ScoredPair]:
@@ -141,7 +141,12 @@ def _score(row: Row, column: str) -> float:
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise InputError(f"{row.where}, column {column}: the score is {text!r}, expected a number")
+        names = (
+            " (a line of names must have score, sentence1 and sentence2)"
+            if row.where.endswith(", line 1")
+            else ""
+        )
+        raise InputError(f"{row.where}, column {column}: the score is {text!r}, expected a number{names}")
     return score
 
 
