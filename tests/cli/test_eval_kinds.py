@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
@@ -105,3 +106,17 @@ def test_eval_by_a_model_for_something_else_fails(
     ]
     outcome = run("eval", kind, artifact(head), "--data", data)
     assert outcome.code == 1 and outcome.err.startswith("bertc: error: ") and outcome.err.count("\n") == 1
+
+
+def test_eval_beside_outputs_that_another_tool_wrote(
+    run: Run, artifact: MakeArtifact, tmp_path: Path
+) -> None:
+    data, outputs = tmp_path / "dev.tsv", tmp_path / "outputs"
+    data.write_text("label\tsentence\n" + "".join(f"1\t{text}\n" for text in TEXTS))
+    outputs.mkdir()
+    for index in range(len(TEXTS)):
+        np.array([0, 1], np.float32).tofile(outputs / f"{index}_0.bin")
+    arguments = ["eval", "classify", artifact("classification"), "--data", data, "--reference", outputs]
+    comparison = run.json(*arguments)["comparison"]
+    assert comparison["reference"]["metrics"]["accuracy"] == 100
+    assert comparison["reference"]["counts"] == {"samples": 4}

@@ -89,7 +89,7 @@ def test_labels_that_are_scores_need_a_limit(tmp_path: Path) -> None:
 
 def test_engines_disagree_where_decisions_differ(tmp_path: Path) -> None:
     path = write(tmp_path, LABELS)
-    other = Scores(SCORES + [0.01, 0, 0, 0, 0, 0])
+    other = Scores(SCORES + 0.01 * np.eye(6)[0])
     assert compare(PairDecisions(0.5), Scores(SCORES), other, path)[1].disagreements == 0
     _, comparison = compare(PairDecisions(0.37), Scores(SCORES), Scores(SCORES + 0.03), path)
     assert comparison.worst == [("line 4", "a 2 | b", "1", "0 (0.3500)", "1 (0.3800)")]
@@ -104,7 +104,7 @@ def test_data_without_both_labels_is_refused(tmp_path: Path, labels: list[int], 
 def test_what_is_no_pair_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "texts.tsv"
     path.write_text("label\tsentence\n1\ta\n")
-    with pytest.raises(InputError, match="texts.tsv, line 2: one text, expected two"):
+    with pytest.raises(InputError, match=r"texts\.tsv, line 2: one text, expected two"):
         PairDecisions().read(path)
     with pytest.raises(InputError, match="the model has 3 labels"):
         pairs.evaluate(Scores(np.zeros((6, 3))), write(tmp_path, LABELS))

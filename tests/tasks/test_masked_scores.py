@@ -72,5 +72,5 @@ def test_a_mask_in_the_text_is_no_token_to_find(models: Any) -> None:
 
 @pytest.mark.parametrize("share", [0, -1, 1.5])
 def test_a_share_that_makes_no_sense_is_refused(models: Any, share: float) -> None:
-    with pytest.raises(InputError, match="share is .*: expected a number above 0 and up to 1, or None"):
+    with pytest.raises(InputError, match=r"share is .*: expected a number above 0 and up to 1, or None"):
         models[0].score_masked("a cat", share=share)

@@ -22,13 +22,13 @@ AnEvaluator = Any
 Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file.")]
 Reference = Annotated[
     str | None,
-    typer.Option(help="Another .bertc file, or a checkpoint to compile to fp32: is the difference real?"),
+    typer.Option(
+        help="Another .bertc file, a checkpoint to compile to fp32, or a folder of outputs that another tool "
+        "wrote (.npy, .npz, .bin): is the difference real?"
+    ),
 ]
 Report = Annotated[Path | None, typer.Option(help="Write all of it as one .html page.")]
 Seed = Annotated[int, typer.Option(help="Of the resamples behind intervals and tests.")]
-
-_SHOWN = 5
-"""The disagreements on a terminal; a report has more."""
 
 
 def _run(
@@ -52,7 +52,7 @@ def _run(
     if reference is None:
         result = evaluate(evaluator, engine, data, seed=seed)
     else:
-        other = _load(reference, threads, dtype=None if _is_file(reference) else "fp32")
+        other = _reference(reference, engine, threads)
         result, comparison = compare(evaluator, engine, other, data, seed=seed)
     if report is not None:
         facts = {"model": model, "data": str(data), "reference": reference or "none", "seed": str(seed)}
@@ -175,8 +175,15 @@ def _columns(text: str) -> tuple[int, int]:
     return words - (words > 0), labels - (labels > 0)
 
 
-def _is_file(name: str) -> bool:
-    return name.endswith(".bertc") or Path(name).is_file()
+def _reference(name: str, engine: Encoder, threads: int | None) -> Any:
+    """Return the engine of a compiled file, of a checkpoint in fp32, or of recorded outputs."""
+    from bertc.evaluation.recorded import RecordedLogits, RecordedVectors, is_recorded
+
+    path = Path(name)
+    if is_recorded(path) and path.exists():
+        return RecordedLogits(path, engine.info.labels) if engine.info.labels else RecordedVectors(path)
+    is_file = name.endswith(".bertc") or path.is_file()
+    return _load(name, threads, dtype=None if is_file else "fp32")
 
 
 def _load(model: str, threads: int | None, dtype: str | None = None) -> Encoder:
@@ -201,7 +208,7 @@ def _write_report(
 def _show(result: Result, comparison: Comparison | None) -> None:
     from bertc.report import score_tables
 
-    for table in score_tables.all_tables(result, comparison, _SHOWN):
+    for table in score_tables.for_terminals(result, comparison):
         print_table(*table)
     if comparison is not None:
         print_note(comparison.summary)

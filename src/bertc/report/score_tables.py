@@ -46,21 +46,24 @@ def per_class(result: Result, comparison: Comparison | None) -> Table:
     return Table("classes", columns, rows)
 
 
-def disagreements(comparison: Comparison, most: int) -> Table:
-    """Return the worst disagreements with their texts."""
+def disagreements(comparison: Comparison, most: int, length: int = 300) -> Table:
+    """Return the worst disagreements with their texts, of which ``length`` characters are shown."""
     columns = ("sample", "expected", "this model", "reference", "text")
     rows = [
-        (each.id, each.expected, each.answer, each.reference, _shorten(each.text))
+        (
+            each.id,
+            *(shorten(text, length) for text in (each.expected, each.answer, each.reference, each.text)),
+        )
         for each in comparison.worst[:most]
     ]
     return Table("worst disagreements", columns, rows)
 
 
-def all_tables(result: Result, comparison: Comparison | None, most: int) -> Iterator[Table]:
-    """Yield every table that is not empty."""
+def for_terminals(result: Result, comparison: Comparison | None) -> Iterator[Table]:
+    """Yield every table that is not empty, with few disagreements: a page has more."""
     found = [scores(result, comparison), counts(result), per_class(result, comparison)]
     if comparison is not None:
-        found.append(disagreements(comparison, most))
+        found.append(disagreements(comparison, most=5, length=100))
     yield from (table for table in found if table.rows)
 
 
@@ -68,5 +71,6 @@ def _range(ends: tuple[float, float]) -> str:
     return f"{ends[0]:.2f} to {ends[1]:.2f}"
 
 
-def _shorten(text: str, length: int = 300) -> str:
+def shorten(text: str, length: int) -> str:
+    """Return the beginning of a long text."""
     return text if len(text) <= length else text[: length - 1] + "…"
