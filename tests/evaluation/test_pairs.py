@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,14 @@ def test_engines_disagree_where_decisions_differ(tmp_path: Path) -> None:
     assert compare(PairDecisions(0.5), Scores(SCORES), other, path)[1].disagreements == 0
     _, comparison = compare(PairDecisions(0.37), Scores(SCORES), Scores(SCORES + 0.03), path)
     assert comparison.worst == [("line 4", "a 2 | b", "1", "0 (0.3500)", "1 (0.3800)")]
+
+
+def test_class_number_1_is_that_of_the_task(tmp_path: Path) -> None:
+    class Paraphrases(Scores):
+        info = SimpleNamespace(labels=("equivalent", "not_equivalent"))
+
+    logits = np.where(np.array(LABELS)[:, None] == 1, [1, 0], [0, 1])
+    assert pairs.evaluate(Paraphrases(logits), write(tmp_path, LABELS)).metrics["accuracy"] == 100
 
 
 @pytest.mark.parametrize(("labels", "message"), [([1, 1], "every label is 1"), ([], "no samples")])

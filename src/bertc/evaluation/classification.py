@@ -122,7 +122,7 @@ class Classification(Evaluator[Sample]):
         macro, weighted = chosen[2], _mean(each[2], expected)
         accuracy = hits.sum(axis=1) / expected.sum(axis=1)
         if len(self.labels) == 2:
-            positive = (_documented_order(self.labels) or (0, 1))[1]
+            positive = (documented_order(self.labels) or (0, 1))[1]
             chosen = [score[:, positive] for score in each]
         scores = (accuracy, *chosen, macro, accuracy, weighted, classes.matthews(hits, predicted, expected))
         return {name: 100 * score for name, score in zip(_METRICS, scores, strict=True)}
@@ -206,8 +206,8 @@ def _columns(row: Row, where: str) -> tuple[str, ...]:
     return (label, *texts)
 
 
-def _documented_order(labels: Sequence[str]) -> list[int] | None:
-    """The model's class for each class number of the task that has these names, if one is known."""
+def documented_order(labels: Sequence[str]) -> list[int] | None:
+    """Return the model's class for each class number of the task that has these names, if one is known."""
     names = [re.sub("[- ]", "_", name.casefold()) for name in labels]
     order = next((each for each in DOCUMENTED_ORDERS if sorted(each) == sorted(names)), None)
     return None if order is None else [names.index(name) for name in order]
@@ -216,7 +216,7 @@ def _documented_order(labels: Sequence[str]) -> list[int] | None:
 def _order(labels: Sequence[str], path: str | PathLike[str]) -> list[int]:
     """The model's class for each class number in the data."""
     own = list(range(len(labels)))
-    order = _documented_order(labels)
+    order = documented_order(labels)
     if order == own:
         return own
     reason = "the order that GLUE documents, not the model's" if order else "the model's order, unchecked"

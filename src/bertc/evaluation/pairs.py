@@ -16,7 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertc.errors import InputError
-from bertc.evaluation.classification import LabeledRow, class_scores, confusion, labeled_rows
+from bertc.evaluation.classification import (
+    LabeledRow,
+    class_scores,
+    confusion,
+    documented_order,
+    labeled_rows,
+)
 from bertc.evaluation.engine import CrossEncoder, Embedder, cosine, token_counts
 from bertc.evaluation.evaluator import Evaluator
 from bertc.evaluation.evaluator import evaluate as run
@@ -64,7 +70,7 @@ class PairDecisions(Evaluator[LabeledPair]):
         if hasattr(engine, "predict"):
             scores = np.asarray(engine.predict(texts), np.float64)
             if scores.ndim > 1:
-                scores, threshold = _of_two(scores), 0.0 if threshold is None else threshold
+                scores, threshold = _of_two(scores, engine), 0.0 if threshold is None else threshold
         else:
             texts = [text for pair in texts for text in pair]
             vectors = np.asarray(engine.encode(texts), np.float64)
@@ -143,13 +149,16 @@ def best_threshold(scores: Array, expected: Array) -> float:
     return float(ordered[cut] if cut < len(ordered) else np.nextafter(ordered[-1], np.inf))
 
 
-def _of_two(scores: Array) -> Array:
+def _of_two(scores: Array, engine: Any) -> Array:
+    """Return how much larger the score of class number 1 is than that of class 0."""
     if scores.shape[1] != 2:
         raise InputError(
             f"the model has {scores.shape[1]} labels: decisions about pairs need a score or two labels; use "
             "bertc eval classify"
         )
-    return np.asarray(scores[:, 1] - scores[:, 0])
+    labels = engine.info.labels if hasattr(engine, "info") else NAMES
+    first, second = documented_order(labels) or (0, 1)
+    return np.asarray(scores[:, second] - scores[:, first])
 
 
 def _number(row: LabeledRow) -> float:

@@ -141,12 +141,12 @@ class Comparison:
     @property
     def summary(self) -> str:
         """The difference and the verdict in two sentences."""
-        change, low, high, _ = self.differences[self.metric]
+        change, low, high = (f"{round(each, 2) + 0.0:+.2f}" for each in self.differences[self.metric][:3])
         return (
             f"{self.metric} is {self.reference.metrics[self.metric]:.2f} for the reference, the difference "
-            f"is {change:+.2f} (95 % interval {low:+.2f} to {high:+.2f}; {self.test}, p = {self.p:.2g}): "
-            f"{self.verdict}. Of {self.reference.counts['samples']:,} samples {self.disagreements:,} are "
-            f"answered differently; {self.better:,} better, {self.worse:,} worse."
+            f"is {change} (95 % interval {low} to {high}; {self.test}, p = {self.p:.2g}): {self.verdict}. "
+            f"Samples that the two answer differently: {self.disagreements:,} of "
+            f"{self.reference.counts['samples']:,}; {self.better:,} better, {self.worse:,} worse."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def scores(result: Result, comparison: Comparison | None) -> Table:
             spread = _range((each.low, each.high))
             row += [
                 f"{comparison.reference.metrics[name]:.2f}",
-                f"{each.value:+.2f}",
+                f"{round(each.value, 2) + 0.0:+.2f}",
                 spread,
                 f"{each.p:.2g}",
             ]
@@ -68,7 +68,8 @@ def for_terminals(result: Result, comparison: Comparison | None) -> Iterator[Tab
 
 
 def _range(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:.2f} to {ends[1]:.2f}"
+    low, high = (round(end, 2) + 0.0 for end in ends)  # no -0.00
+    return f"{low:.2f} to {high:.2f}"
 
 
 def shorten(text: str, length: int) -> str:
