@@ -166,6 +166,15 @@ def test_eval_beside_a_reference(run: Run, artifact: MakeArtifact, tmp_path: Pat
     assert outcome.code == 0 and "every answer is that of the reference" in outcome.out
 
 
+def test_eval_looks_for_the_data_before_it_compiles(
+    run: Run, checkpoint: MakeArtifact, tmp_path: Path
+) -> None:
+    run.monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
+    outcome = run("eval", "sts", checkpoint(), "--data", tmp_path / "absent.csv")
+    assert outcome.code == 1 and "absent.csv: No such file" in outcome.err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_eval_by_other_columns(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     data = tmp_path / "test.txt"
     data.write_text("B-PER john NNP\nO lives VB\n")

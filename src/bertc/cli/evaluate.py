@@ -44,9 +44,12 @@ def _run(
     """Run one evaluation: the options that all kinds share."""
     from bertc.atomic_file import check_destination
     from bertc.evaluation.evaluator import compare, evaluate
+    from bertc.files.lines import STDIN
 
     if report is not None:
         check_destination(report)
+    if str(data) != STDIN:
+        data.stat()  # before a checkpoint is compiled for nothing
     engine = _load(model, threads)
     comparison: Comparison | None = None
     if reference is None:
