@@ -124,7 +124,7 @@ $(VENV)/.test: $(VENV)/.demo
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo
-	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,eval,plot]"
+	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,plot]"
 	touch $@
 
 # mypy reads the types of our dependencies.

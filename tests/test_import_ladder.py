@@ -64,7 +64,7 @@ LADDER: dict[str, set[str]] = {
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
-    "report": {"artifact", "fidelity", "task_table", "version"},
+    "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "_native",

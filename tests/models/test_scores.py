@@ -16,7 +16,7 @@ from scipy import stats
 import bertc
 from bertc import fidelity
 from bertc.evaluation import classification, ner, question_answering, sts
-from bertc.evaluation.engine import Result
+from bertc.evaluation.result import Result
 from bertc.runtime.tokenization import TokenCounts
 from tests.support.artifacts import Artifacts, best_isa
 from tests.support.real_data import MINILM, assemble_checkpoint, shared_path, sts_sentences

@@ -57,9 +57,7 @@ def command(
     ] = None,
     eval_data: Annotated[
         Path | None,
-        typer.Option(
-            help="Labeled data: its score is certified, and what --max-drop is about (extra: eval)."
-        ),
+        typer.Option(help="Labeled data: its score is certified, and what --max-drop is about."),
     ] = None,
     allow_over_budget: Annotated[
         bool, typer.Option("--allow-over-budget", help="Write the file even if --max-drop cannot be kept.")
