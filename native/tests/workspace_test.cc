@@ -63,7 +63,7 @@ std::size_t attention_scratch_used(std::size_t length, std::size_t head_dim) {
   attention.head_dim = head_dim;
   attention.scratch = start;
   const attention::Scratch<Element> scratch(attention);
-  const auto* end = reinterpret_cast<std::byte*>(scratch.converted + 3 * length * head_dim);
+  const auto* end = reinterpret_cast<std::byte*>(scratch.bias + 2 * attention_columns(length));
   return static_cast<std::size_t>(end - start);
 }
 

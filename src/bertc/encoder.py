@@ -110,10 +110,11 @@ class Encoder:
     ) -> ModelOutput:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
-        Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
-        tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token
-        that the mask keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE
-        with a table of them. ``output_hidden_states`` adds what the embeddings and each layer give.
+        Any mask works, but for one with gaps between tokens where a model attends by their distance (MPNet).
+        Each token's position is its column, or for RoBERTa and its kin its place among the tokens that are
+        not padding, unless ``position_ids`` says otherwise; a pooler reads the first token that the mask
+        keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE with a table of them.
+        ``output_hidden_states`` adds what the embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
@@ -126,6 +127,11 @@ class Encoder:
             task_type_ids,
             padding_idx=padding_idx,
         )
+        if self.session.reads_distances and layout.has_gaps:
+            raise InputError(
+                f"attention_mask leaves out tokens between others, but {self.info.name} attends by the "
+                "distance between tokens: take them out of input_ids"
+            )
         session = self._session_with_hidden_states if output_hidden_states else self.session
         places = {field.name for field in dataclasses.fields(ModelOutput)}
         layers = _layer_names(self.info) if output_hidden_states else {}

@@ -157,6 +157,12 @@ def _albert(**config: Any) -> dict[str, Any]:
     return _xlm_roberta(tokenizer_class="AlbertTokenizer", **special, **config)
 
 
+def _mpnet(**config: Any) -> dict[str, Any]:
+    files = {"config.json": {"model_type": "mpnet"}, **_vocab_txt(**config)}
+    files["vocab.txt"] = f"<s>\n<pad>\n</s>\n<unk>\n{files['vocab.txt']}"
+    return files
+
+
 def _vocab_txt(**config: Any) -> dict[str, Any]:
     tokens = json.loads(_wordpiece())["model"]["vocab"]
     return {"vocab.txt": "".join(f"{token}\n" for token in tokens), "tokenizer_config.json": config}
@@ -341,6 +347,22 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "vocab.txt, odd lines": lambda: {
         "vocab.txt": "\n".join([*SPECIAL_TOKENS, "a", "", "dog", "a ", "##\u3000"])
     },
+    "mpnet": _mpnet,
+    "mpnet, cased": lambda: _mpnet(do_lower_case=False, strip_accents=False),
+    "mpnet, mask": lambda: _mpnet(mask_token="<mask>"),
+    "mpnet, mask as an object": lambda: _mpnet(
+        mask_token={"__type": "AddedToken", **AT, "content": "<mask>"}
+    ),
+    "mpnet, special tokens": lambda: _mpnet(unk_token="dog", cls_token="the", sep_token="[SEP]"),
+    "mpnet, left": lambda: _mpnet(truncation_side="left", tokenizer_class="MPNetTokenizerFast"),
+    "mpnet, token types": lambda: _mpnet(model_input_names=TYPES),
+    "mpnet, tokenizer.json": lambda: {
+        **_mpnet(tokenizer_class="MPNetTokenizer"),
+        "tokenizer.json": {
+            **json.loads(_wordpiece()),
+            "added_tokens": [{**AT, "id": 900, "content": "<mask>"}],
+        },
+    },
     "merges.txt": _merges_txt,
     "merges.txt, add_prefix_space": lambda: _merges_txt(add_prefix_space=True),
     "merges.txt, mask": lambda: _merges_txt(
@@ -362,7 +384,11 @@ def _write(path: Path, files: Mapping[str, Any]) -> Path:
 def _ours(path: Path, limit: int = LIMIT) -> OurTokenizer:
     folder = CheckpointFolder(path, "tiny")
     config = folder.read_json("config.json")
-    default = {"bert": "BertTokenizer", "roberta": "RobertaTokenizer"}[config["model_type"]]
+    default = {
+        "bert": "BertTokenizer",
+        "roberta": "RobertaTokenizer",
+        "mpnet": "MPNetTokenizer",
+    }[config["model_type"]]
     made = read_tokenizer(
         folder,
         "",

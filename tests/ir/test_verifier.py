@@ -183,6 +183,25 @@ def test_attention_takes_queries_keys_and_values_apart_or_side_by_side() -> None
         types(node.with_attributes(out_dtype="f16"))
 
 
+def test_a_bias_by_distance_has_a_row_for_each_head_and_a_middle() -> None:
+    attributes = {"num_attention_heads": 2, "scale": 0.5}
+    operands = {"query": "dense", "key": "dense", "value": "dense", "cu_seqlens": "cu_seqlens"}
+    node = Node("attention", "attention", {**operands, "distance_bias": "bias"}, ("attention",), attributes)
+
+    def types(*shape: int) -> TensorType:
+        graph = _with_constant(small_graph(), "bias", constant(*shape))
+        return verify(graph.with_nodes((*graph.nodes, node)))["attention"]
+
+    assert types(2, 1) == types(2, 183) == TensorType(DType.F32, ("tokens", 4))
+    for shape, message in {
+        (3, 5): "rows of distance_bias is 3, expected 2",
+        (2, 6): "width of distance_bias is 6, expected an odd number",
+        (2,): r"input 'distance_bias' is f32\[2\], expected f32 of rank 2",
+    }.items():
+        with pytest.raises(GraphError, match=message):
+            types(*shape)
+
+
 def test_what_only_front_ends_write_is_refused_once_a_graph_is_fused() -> None:
     graph = bert_graph(num_hidden_layers=1)
     fused = fuse_embeddings(fuse_linear_activation(fuse_linear_residual(graph)))

@@ -20,7 +20,7 @@ from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Parts, Recipe
 from tests.support.native import build_program
-from tests.support.tiny_graphs import IDS, bert_graph, constant, embed
+from tests.support.tiny_graphs import IDS, bert_graph, constant, embed, with_distance_bias
 
 
 def test_only_the_layers_of_a_7_bit_part_promise_7_bits() -> None:
@@ -87,6 +87,8 @@ def test_a_program_lists_what_it_uses_beyond_what_all_readers_know() -> None:
     assert features("word", "position", first_position=2) == ("embed.first_position",)
     assert features("word", "task_type") == ("embed.task_type",)
     assert lower(fuse(bert_graph())).program.features == ()
+    biased = lower(fuse(with_distance_bias(bert_graph()))).program
+    assert biased.features == ("attention.distance_bias",)
 
 
 def test_readers_know_all_features_that_the_op_table_has() -> None:

@@ -53,6 +53,17 @@ def test_weight_layout_is_blocks_groups_columns_elements() -> None:
     assert packed[1, 1, 3, 2] == 0
 
 
+@pytest.mark.parametrize("reach", [0, 1, 7, 8, 91, 512])
+def test_packed_distances_have_0_in_the_middle_and_16_alike_at_either_end(reach: int) -> None:
+    array = np.arange(3 * (2 * reach + 1), dtype=np.float32).reshape(3, -1)
+    packed = pack.pack_distances(Constant(DType.F32, array)).array
+    middle = packed.shape[1] // 2
+    assert packed.shape[1] % 16 == 0
+    np.testing.assert_array_equal(packed[:, middle - reach : middle + reach + 1], array)
+    for ends, number in ((packed[:, :16], array[:, :1]), (packed[:, -16:], array[:, -1:])):
+        np.testing.assert_array_equal(ends, np.repeat(number, 16, axis=1))
+
+
 def test_bf16_is_stored_as_the_upper_half_of_its_bits() -> None:
     array = formulas.round_to_bf16(np.array([1.0, -2.5, 3e38], np.float32))
     stored = pack.pack_vector(Constant(DType.BF16, array)).array

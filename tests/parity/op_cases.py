@@ -181,19 +181,20 @@ def _int8_product(builder: Builder, quantized: list[str]) -> None:
 
 
 def attention(builder: Builder) -> None:
-    head_size = 16 * (1 + builder.shape.choice % 4)
-    width = builder.shape.heads * head_size
+    choice, heads = builder.shape.choice, builder.shape.heads
+    head_size = 16 * (1 + choice % 4)
+    inputs = {"qkv": builder.activation("qkv", 3 * heads * head_size, spread=0.0), "cu_seqlens": "cu_seqlens"}
+    if builder.shape.out % 3:
+        inputs["attended"] = "attended"
+    if choice % 5 > 2:
+        inputs["distance_bias"] = builder.normal("distance_bias", heads, 2 * choice + 1)
     builder.node(
         "attention",
-        {
-            "qkv": builder.activation("qkv", 3 * width, spread=0.0),
-            "cu_seqlens": "cu_seqlens",
-            **({"attended": "attended"} if builder.shape.out % 3 else {}),
-        },
+        inputs,
         ["y"],
-        num_attention_heads=builder.shape.heads,
+        num_attention_heads=heads,
         scale=head_size**-0.5,
-        compute_dtype=("f32", "bf16", "int8")[builder.shape.choice // 4 % 3],
+        compute_dtype=("f32", "bf16", "int8")[choice // 4 % 3],
     )
     builder.result("y")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bertc.artifact.executable import Executable, Tensor
+from bertc.errors import ArtifactError
 from bertc.ir import reference
+from bertc.lowering.lower import lower
 from tests.parity.op_cases import Builder, Shape
-from tests.support.native import ISAS, run_native
+from tests.support.native import ISAS, build_program, run_native
 
 Array = np.ndarray[Any, Any]
 LENGTHS = (1, 20, 21, 48, 49, 50, 64, 65, 130, 257)
@@ -21,14 +25,26 @@ def _bounds(lengths: tuple[int, ...]) -> Array:
     return np.cumsum((0, *lengths)).astype(np.int32)
 
 
-def _attend(rows: Array, lengths: tuple[int, ...], isa: str, compute_dtype: str, scale: float) -> Array:
+def _attend(
+    rows: Array,
+    lengths: tuple[int, ...],
+    isa: str,
+    compute_dtype: str,
+    scale: float,
+    bias: Array | None = None,
+    attended: Array | None = None,
+) -> Array:
     tokens, columns = rows.shape
     builder = Builder(Shape(lengths, columns, columns, HEADS, 0), np.random.default_rng(0))
-    builder.activation("qkv", columns)
+    operands = {"qkv": builder.activation("qkv", columns), "cu_seqlens": "cu_seqlens"}
     builder.constant("qkv.rows", rows.astype(np.float32))
+    if bias is not None:
+        operands["distance_bias"] = builder.constant("bias", bias.astype(np.float32))
+    if attended is not None:
+        operands["attended"] = "attended"
     builder.node(
         "attention",
-        {"qkv": "qkv", "cu_seqlens": "cu_seqlens"},
+        operands,
         ["y"],
         num_attention_heads=HEADS,
         scale=scale,
@@ -39,18 +55,20 @@ def _attend(rows: Array, lengths: tuple[int, ...], isa: str, compute_dtype: str,
         "input_ids": np.arange(tokens, dtype=np.int32),
         "position_ids": np.zeros(tokens, np.int32),
         "cu_seqlens": _bounds(lengths),
+        **({} if attended is None else {"attended": attended}),
     }
     return run_native(builder.graph(), inputs, isa)["y"]
 
 
-def _expected(rows: Array, lengths: tuple[int, ...], scale: float) -> Array:
-    query, key, value = np.split(rows.astype(np.float32), 3, axis=1)
-    bounds = _bounds(lengths)
+def _expected(
+    rows: Array, lengths: tuple[int, ...], scale: float, bias: Array | None = None, **operands: Array
+) -> Array:
+    if bias is not None:
+        operands["distance_bias"] = bias.astype(np.float32)
     return reference.attention(
-        bounds,
-        query,
-        key,
-        value,
+        _bounds(lengths),
+        qkv=rows,
+        **operands,
         num_attention_heads=HEADS,
         scale=scale,
         compute_dtype="f32",
@@ -103,3 +121,86 @@ def test_whether_8_bits_are_used_depends_on_the_length_of_a_sequence_alone(isa: 
     in_bf16 = _attend(rows, (20, 130), isa, "bf16", 0.2)
     np.testing.assert_array_equal(together[short], in_bf16[short])
     assert (together[long] != in_bf16[long]).any() == isa.startswith("avx512")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+@pytest.mark.parametrize("head_size", [16, 64])
+@pytest.mark.parametrize("reach", [0, 5, 91, 700])
+def test_a_bias_by_distance_agrees_with_numpy(
+    reach: int, head_size: int, compute_dtype: str, isa: str
+) -> None:
+    rng = np.random.default_rng(head_size)
+    lengths = (*LENGTHS, 600)
+    rows = rng.standard_normal((sum(lengths), 3 * HEADS * head_size))
+    bias = 3 * rng.standard_normal((HEADS, 2 * reach + 1))
+    counts = [rng.integers(0, length + 1) for length in lengths]  # of keys
+    flags = [np.arange(length) < count for length, count in zip(lengths, counts, strict=True)]
+    for attended in (None, np.concatenate(flags).astype(np.int32)):
+        operands = {} if attended is None else {"attended": attended}
+        found = _attend(rows, lengths, isa, compute_dtype, head_size**-0.5, bias, attended)
+        error = np.abs(found - _expected(rows, lengths, head_size**-0.5, bias, **operands)).max()
+        assert error <= TOLERANCE[compute_dtype] * np.abs(rows).max()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_what_a_bias_says_of_tokens_beyond_the_last_key_counts_for_nothing(
+    compute_dtype: str, isa: str
+) -> None:
+    """It grows so fast that weights are 0 for all keys if a column behind them is looked at."""
+    bias = np.repeat(200.0 * np.arange(-300, 301)[None], HEADS, axis=0)
+    rows = np.random.default_rng(0).standard_normal((sum(LENGTHS), 3 * HEADS * 16))
+    found = _attend(rows, LENGTHS, isa, compute_dtype, 0.25, bias)
+    rounding = 0 if compute_dtype == "f32" or not isa.endswith("bf16") else 2**-8
+    expected = _expected(rows, LENGTHS, 0.25, bias)
+    np.testing.assert_allclose(found, expected, rtol=rounding, atol=1e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_a_bias_treats_a_sequence_alike_in_every_batch(compute_dtype: str, isa: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
+    bias = rng.standard_normal((HEADS, 2 * 40 + 1))
+    together = _attend(rows, LENGTHS, isa, compute_dtype, 0.2, bias)
+    for length, start in zip(LENGTHS, _bounds(LENGTHS), strict=False):
+        one = slice(start, start + length)
+        np.testing.assert_array_equal(
+            together[one], _attend(rows[one], (length,), isa, compute_dtype, 0.2, bias)
+        )
+
+
+def _lowered(shape: tuple[int, int], dtype: str = "f32") -> Executable:
+    """Attention with 16 columns for each of two heads, and a bias that has been packed to this shape."""
+    builder = Builder(Shape((3,), 96, 96, HEADS, 0), np.random.default_rng(0))
+    operands = {"qkv": builder.activation("qkv", 96), "cu_seqlens": "cu_seqlens"}
+    operands["distance_bias"] = builder.normal("bias", HEADS, 3)
+    builder.node("attention", operands, ["y"], num_attention_heads=HEADS, scale=0.25)
+    builder.result("y")
+    lowered = lower(builder.graph())
+    array = np.zeros(shape, np.float32).astype({"f32": np.float32, "i32": np.int32}[dtype])
+    return dataclasses.replace(lowered, tensors={**lowered.tensors, "bias": Tensor(dtype, array)})
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((2, 32), "i32"), ((1, 64), "f32"), ((4, 32), "f32"), ((2, 16), "f32"), ((2, 47), "f32")],
+)
+def test_a_bias_of_another_shape_or_dtype_is_refused(shape: tuple[int, int], dtype: str, isa: str) -> None:
+    message = "tensor 'bias' must be f32 with an even row of 32 or more for each head"
+    with pytest.raises(ArtifactError, match=message):
+        build_program(_lowered(shape, dtype), isa)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, 3e38, -3e38])
+@pytest.mark.parametrize("isa", ISAS)
+def test_any_number_may_be_a_bias(isa: str, number: float) -> None:
+    """A file may say any: what comes out is of no use, but it comes out, and other heads do not see it."""
+    rows = np.random.default_rng(0).standard_normal((sum(LENGTHS), 3 * HEADS * 16))
+    bias = np.zeros((HEADS, 2 * 60 + 1))
+    plain = _attend(rows, LENGTHS, isa, "int8", 0.25, bias)
+    bias[0, ::3] = number
+    found = _attend(rows, LENGTHS, isa, "int8", 0.25, bias)
+    np.testing.assert_array_equal(found[:, 16:], plain[:, 16:])

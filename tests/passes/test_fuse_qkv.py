@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from bertc.passes.fuse_qkv import fuse_qkv
-from tests.support.tiny_graphs import assert_same_results, bert_graph, ops
+from tests.support.tiny_graphs import assert_same_results, bert_graph, ops, with_distance_bias
 from tests.support.tiny_models import packed_inputs
 
 QKV = "encoder.layer.0.attention.self.qkv"
@@ -22,6 +22,14 @@ def test_projections_are_stacked_in_the_order_query_key_value() -> None:
     attention = next(node for node in fused.nodes if node.op == "attention")
     assert attention.attributes == {"num_attention_heads": 2, "scale": 0.25}
     assert attention.inputs == {"qkv": QKV, "cu_seqlens": "cu_seqlens"}
+
+
+def test_attention_keeps_its_other_operands() -> None:
+    graph = with_distance_bias(bert_graph(num_hidden_layers=1))
+    fused = fuse_qkv(graph)
+    assert_same_results(graph, fused, packed_inputs([1, 9]), atol=5e-6)
+    attention = next(node for node in fused.nodes if node.op == "attention")
+    assert attention.inputs == {"qkv": QKV, "cu_seqlens": "cu_seqlens", "distance_bias": "distance_bias"}
 
 
 def test_a_projection_that_something_else_reads_is_left() -> None:

@@ -8,7 +8,7 @@ import pytest
 from bertc.ir.graph import Graph
 from bertc.passes.fuse_qkv import fuse_qkv
 from bertc.passes.pad_heads import pad_heads
-from tests.support.tiny_graphs import assert_same_results, bert_graph
+from tests.support.tiny_graphs import assert_same_results, bert_graph, with_distance_bias
 from tests.support.tiny_models import packed_inputs
 
 QKV = "encoder.layer.0.attention.self.qkv"
@@ -31,6 +31,14 @@ def test_heads_are_padded_to_a_multiple_of_16_and_results_kept(hidden: int, head
     assert after.constants[f"{DENSE}.weight"].array.shape == (hidden, heads * padded)
     attention = next(node for node in after.nodes if node.op == "attention")
     assert attention.attributes["scale"] == 1 / np.sqrt(hidden // heads)
+
+
+def test_a_bias_by_distance_is_that_of_the_padded_heads() -> None:
+    graph = with_distance_bias(_graph(36, 2))
+    after = pad_heads(graph)
+    assert after.constants[f"{QKV}.bias"].array.shape == (3 * 2 * 32,)
+    assert after.constants["distance_bias"] is graph.constants["distance_bias"]
+    assert_same_results(graph, after, packed_inputs([1, 11]), atol=5e-6)
 
 
 def test_every_added_number_is_zero() -> None:

@@ -99,6 +99,17 @@ def bert_graph(
     return builder.graph(HEADS[head].outputs(context))
 
 
+def with_distance_bias(graph: Graph, reach: int = 3) -> Graph:
+    """The graph with one bias by distance, which all its attention layers read."""
+    attentions = [node for node in graph.nodes if node.op == "attention"]
+    bias = constant(int(attentions[0].attributes["num_attention_heads"]), 2 * reach + 1)
+    nodes = [
+        node.with_inputs(distance_bias="distance_bias") if node in attentions else node
+        for node in graph.nodes
+    ]
+    return graph.with_nodes(nodes, constants={**graph.constants, "distance_bias": bias})
+
+
 class _Loaded:
     """A stored tensor that is in memory already."""
 

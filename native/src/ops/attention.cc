@@ -1,6 +1,7 @@
 // attention: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
 // cu_seqlens, static?, with which the output is in 8 bits, attended?, flags: the tokens of a sequence before
-// the first one without are its keys (all, where its first token has none).
+// the first one without are its keys (all, where its first token has none), distance_bias?, what is added
+// to scores by head and distance.
 #include <algorithm>
 
 #include "ops/binder.h"
@@ -10,6 +11,21 @@
 namespace bertc {
 namespace {
 
+// [heads][2 * reach], as the kernel takes a row of it; null where a step has none.
+struct DistanceBias {
+  const float* rows;
+  std::size_t reach;
+};
+
+DistanceBias bind_distance_bias(Binder& binder, std::size_t heads) {
+  if (!binder.has("distance_bias")) return {nullptr, 0};
+  const Tensor& tensor = binder.tensor_any("distance_bias");
+  binder.require(tensor.dtype == DType::kF32 && tensor.shape.size() == 2 && tensor.shape[0] == heads &&
+                     tensor.shape[1] >= 2 * kLanes && tensor.shape[1] % 2 == 0,
+                 "tensor '" + tensor.name + "' must be f32 with an even row of 32 or more for each head");
+  return {tensor.as<float>(), tensor.shape[1] / 2};
+}
+
 class AttentionOp final : public Op {
  public:
   struct Constants {
@@ -17,6 +33,7 @@ class AttentionOp final : public Op {
     float scale;
     StaticScale out_scale;
     std::size_t attended;
+    DistanceBias bias;
   };
 
   AttentionOp(const Buffer& qkv, const Buffer& out, const Constants& constants, AttentionKernel kernel)
@@ -66,6 +83,10 @@ class AttentionOp final : public Op {
     }
     attention.head_dim = head_dim_;
     attention.scale = constants_.scale;
+    if (constants_.bias.rows != nullptr) {
+      attention.distance_bias = constants_.bias.rows + 2 * constants_.bias.reach * head;
+      attention.reach = constants_.bias.reach;
+    }
     attention.scratch = frame.scratch;
     attention.ticks = frame.attention_ticks;
     kernel_(attention);
@@ -103,7 +124,7 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   return std::make_unique<AttentionOp>(
       qkv, out,
       AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out),
-                             binder.flags("attended")},
+                             binder.flags("attended"), bind_distance_bias(binder, heads)},
       by_precision[wanted]);
 }
 

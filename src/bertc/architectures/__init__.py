@@ -12,6 +12,7 @@ from bertc.architectures import (
     electra,
     ernie,
     megatron_bert,
+    mpnet,
     roberta,
     roberta_prelayernorm,
     xlm_roberta_xl,
@@ -22,6 +23,7 @@ from bertc.architectures.model_builder import ModelBuilder
 FAMILIES: tuple[Family[Any], ...] = (
     bert.FAMILY,
     roberta.FAMILY,
+    mpnet.FAMILY,
     distilbert.FAMILY,
     electra.FAMILY,
     albert.FAMILY,

@@ -7,8 +7,9 @@ read when the graph is finished; what is missing or misshaped is then reported a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from bertc.errors import CheckpointError
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, StoredTensor
 from bertc.ir.reference import TABLES
 from bertc.ports import CU_SEQLENS, SELECTED, TOKENS, Port
+
+Array = np.ndarray[Any, Any]
 
 MAX_TENSORS = 100_000
 """Far beyond any encoder: a config that asks for more is wrong, and building it would never end."""
@@ -35,6 +38,7 @@ class ModelBuilder:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._stored: dict[str, str] = {}
         self._constants: dict[str, Constant] = {}
+        self._derived: dict[str, tuple[str, Callable[[Array], Array]]] = {}
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
@@ -99,6 +103,13 @@ class ModelBuilder:
         weight = self._tensor(f"{name}.weight", rows, columns)
         operands = {ids: ids, table: weight, "cu_seqlens": CU_SEQLENS}
         return self.op("embed", name, operands, columns=columns, first_position=first_position)
+
+    def derived(
+        self, tensor: str, shape: tuple[int, ...], name: str, derive: Callable[[Array], Array]
+    ) -> str:
+        """A float32 constant that ``derive`` makes of a tensor of that shape when the graph is finished."""
+        self._derived[name] = (self._tensor(tensor, *shape), derive)
+        return name
 
     def linear(
         self,
@@ -175,7 +186,11 @@ class ModelBuilder:
         for name in self._shapes:
             self._find(name).read()  # to find what cannot be read before any work is done
         stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes}
-        constants = {**stored, **self._constants}
+        derived = {
+            name: Constant(DType.F32, derive(stored[tensor].array))
+            for name, (tensor, derive) in self._derived.items()
+        }
+        constants = {**stored, **self._constants, **derived}
         return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
 
     def _tensor(self, name: str, *shape: int, tied: str = "") -> str:

@@ -24,6 +24,7 @@ FORMAT_VERSION = 2
 FEATURES = frozenset(
     {
         "attention.attended",
+        "attention.distance_bias",
         "concat",
         "default_prompt_name",
         "embed.first_position",

@@ -36,6 +36,13 @@ _ROBERTA_TOKENS = {
     "mask_token": "<mask>",
 }
 
+# MPNet's mask token takes the space before it with it.
+_MPNET_TOKENS: Mapping[str, SpecialToken] = {
+    **_ROBERTA_TOKENS,
+    "unk_token": "[UNK]",
+    "mask_token": AddedToken("<mask>", lstrip=True),
+}
+
 Options = Mapping[str, Any]
 """The arguments of a class: its settings, special tokens among them as strings."""
 
@@ -152,6 +159,11 @@ def _roberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
     )
 
 
+def _mpnet_processor(tokenizer: Tokenizer, options: Options) -> Any:
+    sep, cls = (_with_id(tokenizer, options, key) for key in ("sep_token", "cls_token"))
+    return processors.RobertaProcessing(sep, cls, trim_offsets=True, add_prefix_space=False)
+
+
 def _unigram(vocabulary: Vocabulary, options: Options, unknown: int, steps: Sequence[Any] = ()) -> Tokenizer:
     """Return a tokenizer that splits at white space; ``steps`` normalize before SentencePiece's own table."""
     tokens = [(token, score) for token, score in vocabulary.tokens]
@@ -221,6 +233,7 @@ def _xlm_roberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
 
 _BERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),), has_token_types=True)
 _DISTILBERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),))
+_MPNET = TokenizerClass(_bert, _mpnet_processor, _MPNET_TOKENS, (("vocab.txt",),))
 _ROBERTA = TokenizerClass(_roberta, _roberta_processor, _ROBERTA_TOKENS, (("vocab.json", "merges.txt"),))
 _FAIRSEQ_FILES = (("tokenizer.model",), ("sentencepiece.bpe.model",))
 _XLM_ROBERTA = TokenizerClass(
@@ -250,6 +263,7 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "MobileBertTokenizer": _BERT,
     "SqueezeBertTokenizer": _BERT,
     "DistilBertTokenizer": _DISTILBERT,
+    "MPNetTokenizer": _MPNET,
     "RobertaTokenizer": _ROBERTA,
     "BartTokenizer": _ROBERTA,
     "LEDTokenizer": _ROBERTA,

@@ -28,6 +28,7 @@ _X = (Operand("x"),)
 _CU_SEQLENS = Operand("cu_seqlens")
 _STATIC = Operand("static", "vector", optional=True)
 _ATTENDED = Operand("attended", optional=True, has_default=True)
+_DISTANCE_BIAS = Operand("distance_bias", "distances", optional=True)
 _POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
@@ -126,10 +127,10 @@ _ROWS = (
     _op(
         "attention",
         _ANY,
-        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC, _ATTENDED),
+        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC, _ATTENDED, _DISTANCE_BIAS),
         attributes=_ATTENTION,
         defaults={"compute_dtype": "f32", "out_dtype": "f32"},
-        features=("attended",),
+        features=("attended", "distance_bias"),
         work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,

@@ -224,6 +224,7 @@ def attention(
     qkv: Array | None = None,
     static: Array | None = None,
     attended: Array | None = None,
+    distance_bias: Array | None = None,
     *,
     num_attention_heads: int,
     scale: float,
@@ -240,6 +241,10 @@ def attention(
 
     ``attended`` is 0 or 1 for each token: the keys of a sequence are its tokens before the first 0, or all
     of them if that is its first token. The other tokens attend to those keys as well, not to each other.
+
+    ``distance_bias`` [heads, 2 * reach + 1] is added to the scores: that of the key d tokens after the query
+    is in column reach + d, that of keys farther away than the reach in the first or the last (Raffel et al.
+    2020, arXiv:1910.10683, sec. 2.1).
     """
     parts = (query, key, value) if qkv is None else np.split(qkv.astype(np.float32), 3, axis=1)
     queries, keys, values = (np.asarray(part) for part in parts)
@@ -253,11 +258,20 @@ def attention(
             for each, rows in zip((queries, keys, values), bounds, strict=True)
         )
         scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
+        if distance_bias is not None:
+            scores += _by_distance(distance_bias, stop - start)[:, :, : end - start]
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = weights.astype(np.float32) @ v
         out[start:stop] = mixed.transpose(1, 0, 2).reshape(stop - start, -1)
     return _stored(out, static, out_dtype)
+
+
+def _by_distance(bias: Array, length: int) -> Array:
+    """Return [heads, length, length]: the columns of ``distance_bias`` for each query and key."""
+    places = np.arange(length)
+    reach = bias.shape[1] // 2
+    return np.asarray(bias[:, np.clip(places[None, :] - places[:, None], -reach, reach) + reach])
 
 
 def _count_leading(flags: Array, value: int) -> int:

@@ -204,6 +204,11 @@ def attention(types: Types, attributes: Attributes) -> Result:
     heads = int(attributes["num_attention_heads"])
     if heads < 1 or width % heads:
         _fail(f"{width} columns do not divide into {heads} attention heads")
+    if "distance_bias" in types:
+        bias = _typed(types, "distance_bias", 2)
+        _same(bias.shape[0], heads, "rows of distance_bias")
+        if _width(bias) % 2 == 0:
+            _fail(f"width of distance_bias is {_width(bias)}, expected an odd number: 0 is in the middle")
     return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
 
 

@@ -16,6 +16,7 @@ from bertc.ir.verifier import verify
 from bertc.lowering.pack import (
     LANES,
     column_sums,
+    pack_distances,
     pack_table,
     pack_vector,
     pack_weight,
@@ -28,7 +29,12 @@ Packer = Callable[[Constant], Tensor]
 Pack = Callable[[Packer, Constant], Tensor]
 """A function that applies a packer, or remembers what it gave."""
 
-_PACKERS: Mapping[Packing, Packer] = {"vector": pack_vector, "table": pack_table, "weight": pack_weight}
+_PACKERS: Mapping[Packing, Packer] = {
+    "vector": pack_vector,
+    "table": pack_table,
+    "weight": pack_weight,
+    "distances": pack_distances,
+}
 
 
 def lower(graph: Graph, pack: Pack = lambda packer, constant: packer(constant)) -> Executable:

@@ -59,6 +59,17 @@ def pack_table(constant: Constant) -> Tensor:
     return _packed(constant, _pad(array, (round_up(array.shape[0], rows_per_line), columns)))
 
 
+def pack_distances(constant: Constant) -> Tensor:
+    """Widen [rows, 2 reach + 1], by the numbers at its ends, to an even width with distance 0 in the middle.
+
+    It is a multiple of 16, and at either end 16 are alike: kernels may read that many from anywhere.
+    """
+    array = _stored(constant)
+    reach = array.shape[1] // 2
+    before = round_up(reach + LANES, LANES // 2) - reach
+    return _packed(constant, np.pad(array, ((0, 0), (before, before - 1)), "edge"))
+
+
 def pack_weight(constant: Constant) -> Tensor:
     """Lay out [out, in] as [out / 16][in / group][16][group]."""
     group = GROUP[constant.dtype]

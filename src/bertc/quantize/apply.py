@@ -156,6 +156,8 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
+        if bias := node["distance_bias"]:
+            self.constants.f32(bias)
         self._append_result(node.with_attributes(compute_dtype=PRECISIONS[precision].form), node.op)
 
     def _embed(self, node: Node) -> None:

@@ -57,6 +57,7 @@ struct Scratch {
   Element* words;    // 16 rows that are quantized, before
   uint8_t* queries;  // and after
   Element* converted;
+  float* bias;  // of all distances, from 1 - queries on: at most 2 * columns
 
   explicit BERTC_INLINE Scratch(const Attention& in) {
     const std::size_t columns = attention_columns(in.keys), rows = attention_queries(in.keys);
@@ -68,8 +69,22 @@ struct Scratch {
     words = weights + rows * columns;
     queries = reinterpret_cast<uint8_t*>(words + 16 * in.head_dim);
     converted = reinterpret_cast<Element*>(queries + 16 * in.head_dim);
+    bias = reinterpret_cast<float*>(converted + 3 * in.queries * in.head_dim);
   }
 };
+
+// The bias, times a factor, of the distances from 1 - queries to columns - 1: that of a query's keys is
+// contiguous, and lies one before that of the query before it.
+template <class V>
+void spread_bias(const Attention& in, float factor, float* to) {
+  const auto last = static_cast<std::ptrdiff_t>(2 * in.reach - 16);
+  auto at = static_cast<std::ptrdiff_t>(in.reach + 1) - static_cast<std::ptrdiff_t>(in.queries);
+  const std::size_t count = in.queries - 1 + attention_columns(in.keys);
+  for (std::size_t i = 0; i < count; i += 16, at += 16) {
+    const std::ptrdiff_t held = at < 0 ? 0 : at < last ? at : last;
+    V::store(to + i, V::mul(V::load(in.distance_bias + held), V::set(factor)));
+  }
+}
 
 // multiply_scores(first, count, tile_rows) writes the scores of these rows and returns their scales.
 template <class V, class Dot, class MultiplyScores>
@@ -77,13 +92,23 @@ BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active
                          MultiplyScores multiply_scores) {
   const std::size_t columns = attention_columns(in.keys);
   const std::size_t groups = (in.keys + Dot::kDepth - 1) / Dot::kDepth;
+  if (in.distance_bias != nullptr) {
+    spread_bias<V>(in, Exponential<V, typename Dot::Active>::kFactor, scratch.bias);
+    laps.lap(kPacking);
+  }
   const Blocking blocking(in.queries, attention_queries(in.keys), kTileRows<Dot>);
   for (std::size_t first = 0, block = 0; first < in.queries; ++block) {
     const std::size_t count = blocking.rows + (block < blocking.longer ? 1 : 0);
     const float* scales = multiply_scores(first, count, blocking.tile_rows);
     laps.lap(kScores);
     float inverse_sums[kMostQueries];
-    softmax<V>(scratch.scores, columns, count, in.keys, scales, scratch.weights, inverse_sums);
+    if (in.distance_bias == nullptr) {
+      softmax<V, false>(scratch.scores, columns, count, in.keys, scales, nullptr, scratch.weights,
+                        inverse_sums);
+    } else {
+      softmax<V, true>(scratch.scores, columns, count, in.keys, scales,
+                       scratch.bias + (in.queries - 1 - first), scratch.weights, inverse_sums);
+    }
     laps.lap(kSoftmax);
     multiply<Dot>({scratch.weights, columns, scratch.values, groups}, count, blocking.tile_rows,
                   in.head_dim / 16, scratch.mixed, in.head_dim);

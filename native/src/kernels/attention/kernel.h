@@ -1,4 +1,5 @@
-// Softmax attention of one head inside one sequence: out = softmax(scale Q K^T) V.
+// Softmax attention of one head inside one sequence: out = softmax(scale Q K^T + B) V, where B, if there is
+// one, depends on the distance from query to key alone.
 //
 // Q, K and V are rows of the fused [tokens, 3 * heads * head_dim] array. K and V are packed once per
 // head into the layout of weights (keys are the columns of the first product, depth of the second).
@@ -28,6 +29,10 @@ struct Attention {
   std::size_t keys;      // those of them that are attended to, the first ones
   std::size_t head_dim;  // a multiple of 16
   float scale;
+  // Null, or what is added to scores: [2 * reach], that at reach + d for the key d tokens after the query.
+  // Farther keys get the first or the last number, 16 of which are alike at either end.
+  const float* distance_bias;
+  std::size_t reach;   // 16 or more
   std::byte* scratch;  // attention_scratch_bytes(queries, head_dim), 64-byte aligned
   uint64_t* ticks;     // null, or [kAttentionParts]: what each part takes is added (laps.h)
 };
@@ -56,7 +61,8 @@ constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t he
   const std::size_t short_scores = kMostQueries * (columns < kShortColumns ? columns : kShortColumns);
   const std::size_t long_scores = kMostQueries / 2 * columns;
   const std::size_t scores = short_scores > long_scores ? short_scores : long_scores;
-  const std::size_t floats = 2 * columns * head_dim     // packed K and V
+  const std::size_t floats = 2 * columns                // the bias of all distances
+                             + 2 * columns * head_dim   // packed K and V
                              + 2 * scores               // and weights
                              + kMostQueries * head_dim  // out
                              + 2 * 16 * head_dim        // 16 rows of Q that are quantized
