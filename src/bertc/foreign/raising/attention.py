@@ -9,7 +9,7 @@ from typing import Any
 from bertc.foreign.graph import ForeignNode
 from bertc.foreign.raising.elementwise import without_factor
 from bertc.foreign.raising.layout import Atom, Axis, shape_of, split_heads
-from bertc.foreign.raising.meanings import Control, Guard, Known, Meaning, Scores, View, Written
+from bertc.foreign.raising.meanings import Control, Guard, Known, Meaning, Rows, Scores, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.ports import CU_SEQLENS
 
@@ -127,7 +127,8 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         return None
     query, key = scores.query, scores.key
     parts = [(query, query.layout[-1]), (key, key.layout[-2]), (value, value.layout[-1])]
-    rows, scale, heads = [], scores.scale, Atom("column", 1)
+    rows: list[Rows] = []
+    scale, heads = scores.scale, Atom("column", 1)
     for view, last in parts:
         found = split_heads(view.layout[:-2])
         if found is None or any(atom.kind != "column" for atom in last):
