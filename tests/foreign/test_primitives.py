@@ -55,6 +55,7 @@ CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "shape": [((X,), {"start": 0, "end": -1}), ((X,), {"start": 1, "end": None})],
     "range": [((np.array(0), np.array(7), np.array(1)), {}), ((np.array(0), np.array(7), np.array(2)), {})],
     "full": [((ints(2, 3),), {"value": np.float32(1)})],
+    "score_mask": [((X > 3,), {}), ((X,), {})],
     "key_mask": [((ints(1, 3), np.array(4)), {}), ((INTS[0] % 2, np.array(4)), {})],
 }
 

@@ -26,7 +26,9 @@ def _by_place(torch: Any, model: Any) -> Any:
     return ByPlace()
 
 
-def export(checkpoint: Path, class_name: str, path: Path, *, dynamo: bool, attention: str = "sdpa") -> Path:
+def export(
+    checkpoint: Path, class_name: str, path: Path, *, opset: int, dynamo: bool, attention: str
+) -> Path:
     """Write the model of a checkpoint, with dynamic numbers of sequences and tokens."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -51,6 +53,7 @@ def export(checkpoint: Path, class_name: str, path: Path, *, dynamo: bool, atten
                 dynamo=True,
                 dynamic_shapes=dict.fromkeys(names, axes),
                 external_data=True,
+                opset_version=opset,
                 verbose=False,
             )
         else:
@@ -62,6 +65,6 @@ def export(checkpoint: Path, class_name: str, path: Path, *, dynamo: bool, atten
                 input_names=names,
                 dynamo=False,
                 dynamic_axes=dict.fromkeys(names, axes),
-                opset_version=14,
+                opset_version=opset,
             )
     return path

@@ -15,6 +15,7 @@ from bertc.foreign.graph import ForeignGraph
 from bertc.foreign.names import rename
 from bertc.foreign.prove import prove
 from bertc.foreign.raising.raise_graph import raise_graph
+from bertc.foreign.share import share_weights
 from bertc.foreign.simplify import simplify
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.imported_model import ImportedModel
@@ -102,6 +103,7 @@ def import_raised(
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
     graph, hidden = rename(graph)
+    graph = share_weights(graph)
     if TASKS[outputs.task].rows == SELECTED:
         graph = select_masks(graph, TASKS[outputs.task].output)
     facts = _facts(graph)

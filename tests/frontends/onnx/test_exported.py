@@ -20,27 +20,27 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 CASES = (
-    ("BertModel", "default", True, "sdpa"),
-    ("BertModel", "odd sizes", False, "eager"),
-    ("BertForSequenceClassification", "wide heads", True, "eager"),
-    ("BertForTokenClassification", "one layer", False, "sdpa"),
-    ("BertForQuestionAnswering", "default", True, "sdpa"),
-    ("BertForMaskedLM", "untied", False, "eager"),
-    ("RobertaForMaskedLM", "default", True, "sdpa"),
-    ("RobertaForSequenceClassification", "odd sizes", False, "sdpa"),
+    ("BertModel", "default", 18, True, "sdpa"),
+    ("BertModel", "odd sizes", 11, False, "eager"),
+    ("BertForSequenceClassification", "wide heads", 20, True, "eager"),
+    ("BertForTokenClassification", "one layer", 17, False, "sdpa"),
+    ("BertForQuestionAnswering", "default", 23, True, "sdpa"),
+    ("BertForMaskedLM", "untied", 13, False, "eager"),
+    ("RobertaForMaskedLM", "default", 20, True, "sdpa"),
+    ("RobertaForSequenceClassification", "odd sizes", 14, False, "sdpa"),
 )
-"""A head, a configuration, whether the newer exporter writes it, and how attention is computed."""
+"""A head, a configuration, an opset, whether the newer exporter writes it, and how attention is computed."""
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[ImportedModel, ImportedModel]:
-    class_name, config, dynamo, attention = request.param
+    class_name, config, opset, dynamo, attention = request.param
     folder = tmp_path_factory.mktemp(class_name)
     extra = {"pad_token_id": 1} if class_name.startswith("Roberta") else {}
     save_checkpoint(folder, class_name, **{**CONFIGS[config], **extra})
-    export(folder, class_name, folder / "model.onnx", dynamo=dynamo, attention=attention)
+    export(folder, class_name, folder / "model.onnx", opset=opset, dynamo=dynamo, attention=attention)
     return import_model(folder), import_onnx(folder / "model.onnx")
 
 

@@ -260,6 +260,24 @@ def test_order_of_nodes_and_names_do_not_matter(plain: Graph, tmp_path: Path) ->
     check(import_onnx(tmp_path / "m.onnx").graph, plain)
 
 
+def shared(bert: OnnxBert, name: str, x: str, out: int) -> str:
+    return parts.matmul_add(bert, name.replace("layer.1", "layer.0"), x, out)
+
+
+def test_layers_that_share_their_weights_share_them(tmp_path: Path) -> None:
+    bert = OnnxBert(linear=shared, layers=2)
+    model = bert.model()
+    for node in model.graph.node:  # as an exporter that writes each use apart
+        if node.op_type == "MatMul" and "weight" in node.input[1]:
+            copy = f"{node.name}.copy"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(bert.tensors[node.input[1]], copy))
+            node.input[1] = copy
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    graph = import_onnx(tmp_path / "m.onnx").graph
+    linears = [node["weight"] for node in graph.nodes if node.op == "linear"]
+    assert (len(linears), len({*linears})) == (12, 6)
+
+
 def test_half_precision(plain: Graph, tmp_path: Path) -> None:
     """Weights and constants of half precision: what GELU and epsilon are stays clear."""
     model = OnnxBert().model()

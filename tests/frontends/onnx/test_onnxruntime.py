@@ -180,6 +180,27 @@ def four_bits(bert: OnnxBert, name: str, x: str, out: int) -> str:
     return str(bert.op("Add", product, bert.weight(f"{name}.bias", out)))
 
 
+def block_embeddings(bert: OnnxBert) -> str:
+    """Words of 4 bits in blocks of 16, each with a scale."""
+    rng = np.random.default_rng(4)
+    numbers = rng.integers(0, 16, (VOCABULARY, HIDDEN), np.uint8)
+    table = bert.tensor("blocks", numbers[:, ::2] | (numbers[:, 1::2] << 4))
+    scales = bert.tensor("scales", rng.uniform(0.02, 0.2, (VOCABULARY, HIDDEN // 16)).astype(np.float32))
+    sizes = {"bits": 4, "block_size": 16, "gather_axis": 0, "quantize_axis": 1}
+    word = bert.op("GatherBlockQuantized", table, "input_ids", scales, domain=MICROSOFT, **sizes)
+    total = bert.op("Add", word, bert.op("Gather", bert.weight("type", TYPES, HIDDEN), "token_type_ids"))
+    positions = parts.sliced_positions(bert)
+    total = bert.op("Add", total, bert.op("Gather", bert.weight("position", POSITIONS, HIDDEN), positions))
+    return parts.fused_norm(bert, "embeddings.norm", total)
+
+
+def test_a_table_in_blocks_of_four_bits(plain: list[str], tmp_path: Path) -> None:
+    path = OnnxBert(embeddings=block_embeddings).save(tmp_path / "m.onnx")
+    graph = import_onnx(path).graph
+    np.testing.assert_allclose(run_ours(graph), run_theirs(path), atol=1e-4)
+    assert ops(graph) == plain
+
+
 def test_four_bit_weights(plain: list[str], tmp_path: Path) -> None:
     path = OnnxBert(linear=four_bits).save(tmp_path / "m.onnx")
     model = import_onnx(path)

@@ -1,4 +1,4 @@
-"""Primitives that speak of shapes: the shape of a value, and values made of a shape."""
+"""Primitives that speak of shapes: the shape of a value, values made of a shape, and masks of tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bertc.foreign.dim import Shape
-from bertc.foreign.primitives.primitive import Operand, Primitive, ShapeError
+from bertc.foreign.primitives.primitive import Operand, Primitive, ShapeError, same
 
 Array = np.ndarray[Any, Any]
 
@@ -56,7 +56,15 @@ def _key_mask_rule(operands: Sequence[Operand], _: Mapping[str, Any]) -> Shape:
     raise ShapeError("a mask that is neither of tokens nor of lengths")
 
 
+def _score_mask(mask: Array) -> Array:
+    """Return what is added to scores for a mask: of floats the same, of booleans very low if false."""
+    if mask.dtype != bool:
+        return mask
+    return np.where(mask, np.float32(0), np.finfo(np.float32).min)
+
+
 ROWS = (
+    Primitive("score_mask", _score_mask, same),
     Primitive("key_mask", _key_mask, _key_mask_rule),
     Primitive("shape", _shape, _shape_rule),
     Primitive("range", _range, _range_rule),

@@ -119,7 +119,8 @@ def _evaluate(rows: Rows, base: Rows, x: Array, known: dict[int, Array]) -> Arra
             for each in rows.operands
         ]
         with np.errstate(all="ignore"):
-            known[id(rows)] = np.asarray(PRIMITIVES[rows.op].compute(*operands, **rows.attributes))
+            result = PRIMITIVES[rows.op].compute(*operands, **rows.attributes)
+            known[id(rows)] = np.asarray(result, np.float64)
     return known[id(rows)]
 
 

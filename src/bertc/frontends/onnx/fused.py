@@ -97,7 +97,7 @@ def _standard_attention(call: Call) -> str:
     if call[4] or call[5]:
         raise call.error("a past is for decoders: only encoders are supported")
     builder, heads = call.builder, call.get("q_num_heads")
-    mask = call[3]
+    mask = builder.op("score_mask", call[3]) if call[3] else ""
     if heads is not None:
         if not call.get("scale"):
             raise call.error("operands of rank 3 need the attribute 'scale'")

@@ -80,7 +80,7 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
 def _import(row: Row, call: Call) -> tuple[str, ...]:
     try:
         result = row.function(call)
-    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         raise call.error(
             f"its operands and attributes do not make sense together ({type(error).__name__}: {error})"
         ) from None

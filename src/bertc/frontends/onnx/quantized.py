@@ -197,12 +197,40 @@ def _matmul_nbits(call: Call) -> str:
         whole = ((numbers - zero) * scale).reshape(rows, -1)[:, :columns]
         return np.ascontiguousarray(whole.T, np.float32)
 
-    if points is not None and math.prod(points.shape) not in (rows * -(-blocks * bits // 8), rows * blocks):
-        raise call.error("its zero points do not have the size that N, K, bits and block_size say")
+    _check_points(call, points, bits, rows, blocks)
     call.notes.add(WEIGHTS.format(bits=bits))
     matrix = builder.constant(Tensor((columns, rows), np.dtype(np.float32), weight))
     out = builder.op("matmul", call[0], matrix)
     return builder.op("add", out, call[5]) if call[5] else out
+
+
+def _gather_block_quantized(call: Call) -> str:
+    """com.microsoft.GatherBlockQuantized: a table of blocks in its rows, indices, scales, zero points."""
+    builder, bits, block = call.builder, int(call.get("bits", 4)), int(call.get("block_size", 128))
+    table, scales = (builder.constants.get(call[index]) for index in (0, 2))
+    points = builder.constants.get(call[3]) if call[3] else None
+    if table is None or scales is None or len(table.shape) != 2 or call.get("gather_axis", 0) != 0:
+        raise call.error("only rows of a constant table are supported")
+    rows, width = table.shape
+    middled = table.dtype == np.uint8
+    packed = middled and bits < 8
+    columns = width * 8 // bits if packed else width
+    blocks = -(-columns // block)
+    if call.get("quantize_axis", 1) not in (1, -1) or math.prod(scales.shape) != rows * blocks:
+        raise call.error("its scales do not have the size that the table and block_size say")
+    _check_points(call, points, bits, rows, blocks)
+
+    def dense() -> Array:
+        numbers = array_of(table)
+        numbers = (_unpack(numbers, bits) if packed else numbers).astype(np.float32)
+        zero = _zero_points(points, bits, rows, blocks) if middled or points is not None else np.zeros(1)
+        steps = np.repeat(array_of(scales).reshape(rows, blocks), block, axis=1)[:, :columns]
+        middle = np.repeat(np.broadcast_to(zero, (rows, blocks, 1))[..., 0], block, axis=1)[:, :columns]
+        return np.asarray((numbers - middle) * steps, np.float32)
+
+    call.notes.add(WEIGHTS.format(bits=bits))
+    rows_of = builder.constant(Tensor((rows, columns), np.dtype(np.float32), dense))
+    return builder.op("gather", rows_of, call[1], axis=0)
 
 
 def _unpack(array: Array, bits: int) -> Array:
@@ -210,6 +238,14 @@ def _unpack(array: Array, bits: int) -> Array:
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     numbers = (array[..., None] >> shifts) & (2**bits - 1)
     return np.asarray(numbers.reshape(*array.shape[:-1], -1))
+
+
+def _check_points(call: Call, points: Constant | None, bits: int, rows: int, blocks: int) -> None:
+    if points is None:
+        return
+    size = rows * (-(-blocks * bits // 8) if points.dtype == np.uint8 else blocks)
+    if math.prod(points.shape) != size:
+        raise call.error("its zero points do not have the size that bits and block_size say")
 
 
 def _zero_points(points: Constant | None, bits: int, rows: int, blocks: int) -> Array:
@@ -240,5 +276,6 @@ MICROSOFT_TABLE = (
     Row("QLinearConcat", _qlinear_concat),
     Row("QEmbedLayerNormalization", _qembed_layer_norm),
     Row("MatMulNBits", _matmul_nbits),
+    Row("GatherBlockQuantized", _gather_block_quantized),
     *(_qlinear_elementwise(primitive) for primitive in ("add", "mul")),
 )
