@@ -116,6 +116,7 @@ LADDER: dict[str, set[str]] = {
         "evaluation",
         "files",
         "frontends",
+        "heads",
         "ir",
         "loading",
         "passes",
