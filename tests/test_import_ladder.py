@@ -116,7 +116,6 @@ LADDER: dict[str, set[str]] = {
         "evaluation",
         "files",
         "frontends",
-        "heads",
         "ir",
         "loading",
         "passes",
