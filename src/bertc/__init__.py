@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         InputError,
         MissingExtraError,
         RecipeError,
+        TruncationWarning,
     )
     from bertc.loading import load
     from bertc.recipe import Recipe
@@ -84,6 +85,7 @@ __all__ = [
     "SparseEmbedder",
     "Tagger",
     "TokenEmbedder",
+    "TruncationWarning",
     "__version__",
     "compile",
     "load",

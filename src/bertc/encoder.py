@@ -22,6 +22,7 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ports import SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.items import as_items
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.task_table import TASKS
@@ -81,7 +82,6 @@ class Encoder:
         """Whether calls that do not say so themselves show their progress."""
         self._artifact = artifact
         self._wanted_threads = num_threads
-        self._truncation_news = [True]
 
     @property
     def artifact(self) -> Artifact:
@@ -97,13 +97,6 @@ class Encoder:
         into pieces, each with its special tokens.
         """
         return count_tokens(self.tokenizer, as_items(inputs)[0], truncate=truncate)
-
-    def truncation_is_news(self) -> bool:
-        """Return True the first time that it is asked, whichever thread asks."""
-        try:
-            return self._truncation_news.pop()
-        except IndexError:
-            return False
 
     def __call__(
         self,
@@ -217,7 +210,9 @@ def tokenizer_of(artifact: Artifact) -> Tokenizer:
     """Return the tokenizer of a file, which knows how many tokens the model has rows for."""
     info = artifact.manifest.model
     rows = info.facts.get("vocab_size")
-    return Tokenizer(artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None)
+    return make_tokenizer(
+        artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None
+    )
 
 
 def encoder_class_of(info: ModelInfo) -> type[Encoder]:

@@ -152,6 +152,11 @@ def _xlm_roberta(**config: Any) -> dict[str, Any]:
     return {"tokenizer.json": json.loads(_unigram()), "tokenizer_config.json": config}
 
 
+def _albert(**config: Any) -> dict[str, Any]:
+    special = {"cls_token": "<s>", "sep_token": "</s>"}  # the class fails where the vocabulary lacks them
+    return _xlm_roberta(tokenizer_class="AlbertTokenizer", **special, **config)
+
+
 def _mpnet(**config: Any) -> dict[str, Any]:
     files = {"config.json": {"model_type": "mpnet"}, **_vocab_txt(**config)}
     files["vocab.txt"] = f"<s>\n<pad>\n</s>\n<unk>\n{files['vocab.txt']}"
@@ -322,6 +327,17 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "xlm-roberta, no prefix": lambda: _xlm_roberta(add_prefix_space=False),
     "xlm-roberta, left": lambda: _xlm_roberta(truncation_side="left"),
     "xlm-roberta, charsmap": lambda: _with(_xlm_roberta(), "tokenizer.json", normalizer=PRECOMPILED),
+    "camembert": lambda: _xlm_roberta(tokenizer_class="CamembertTokenizer"),
+    "camembert, extra_special_tokens": lambda: _xlm_roberta(
+        tokenizer_class="CamembertTokenizer", extra_special_tokens=["<brand>"], mask_token="dog"
+    ),
+    "albert": _albert,
+    "albert, cased": lambda: _with(
+        _albert(do_lower_case=False, keep_accents=True),
+        "tokenizer.json",
+        normalizer=PRECOMPILED,
+        post_processor=None,
+    ),
     "vocab.txt": _vocab_txt,
     "vocab.txt, cased": lambda: _vocab_txt(do_lower_case=False, strip_accents=False),
     "vocab.txt, no Chinese": lambda: _vocab_txt(tokenize_chinese_chars=False),

@@ -55,6 +55,11 @@ class ModelBuilder:
         """The names of the tensors that were asked for so far."""
         return {self._stored.get(name, name) for name in self._shapes}
 
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes so far."""
+        return tuple(self._nodes)
+
     def columns(self, value: str) -> int:
         """The width of a value."""
         return self._columns[value]

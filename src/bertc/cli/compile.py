@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, check_choice, print_facts, print_json
+from bertc.cli.console import AsJson, DTypeName, Subfolder, check_choice, print_facts, print_json
 
 if TYPE_CHECKING:
     from bertc.artifact.certificate import Certificate
@@ -23,7 +23,10 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     model: Annotated[
         str | None,
-        typer.Argument(help="A Hugging Face model folder, or a hub id.", show_default="the recipe's source"),
+        typer.Argument(
+            help="A Hugging Face model folder, a hub id, or an .onnx file.",
+            show_default="the recipe's source",
+        ),
     ] = None,
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
@@ -32,6 +35,7 @@ def command(
         str | None,
         typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
     ] = None,
+    subfolder: Subfolder = "",
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
     ] = None,
@@ -53,16 +57,22 @@ def command(
     ] = None,
     eval_data: Annotated[
         Path | None,
-        typer.Option(
-            help="Labeled data: its score is certified, and what --max-drop is about (extra: eval)."
-        ),
+        typer.Option(help="Labeled data: its score is certified, and what --max-drop is about."),
     ] = None,
     allow_over_budget: Annotated[
         bool, typer.Option("--allow-over-budget", help="Write the file even if --max-drop cannot be kept.")
     ] = False,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="The folder of an .onnx file's tokenizer; that of the file when it is not named."),
+    ] = None,
+    output_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The output of an .onnx file to compile, if it has several."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compile a Hugging Face BERT checkpoint to one .bertc file."""
+    """Compile a BERT model, a Hugging Face checkpoint or an ONNX file, to one .bertc file."""
     from bertc.compiler import choose_recipe, run_pipeline
 
     _check_names(recipe, preset, profile, task)
@@ -80,8 +90,11 @@ def command(
             None if max_drop is None else _share(max_drop),
             eval_data,
         ),
+        subfolder=subfolder,
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
+        tokenizer=tokenizer,
+        output_name=output_name,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=True,
     )

@@ -25,6 +25,9 @@ Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder or hub id."),
 ]
+Subfolder = Annotated[
+    str, typer.Option("--subfolder", help="Where in the folder or repository the checkpoint is.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

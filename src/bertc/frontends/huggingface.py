@@ -42,13 +42,14 @@ _NAMED = 8
 """The number of tokens that a warning names at most."""
 
 
-def import_model(source: str | Path, *, task: str | None = None) -> ImportedModel:
+def import_model(source: str | Path, *, task: str | None = None, subfolder: str = "") -> ImportedModel:
     """Read a model from a folder, or from the hub by its id.
 
-    ``task`` asks for a head that serves it, whatever head the checkpoint was saved with: a masked LM as an
-    embedding model. Raises ``CheckpointError`` that names what is missing, damaged or not supported.
+    ``subfolder`` is where in it all files of the model are, as in ``from_pretrained``. ``task`` asks for a
+    head that serves it, whatever head the checkpoint was saved with: a masked LM as an embedding model.
+    Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
-    folder = locate(source)
+    folder = locate(source, subfolder)
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
     _refuse_adapter(folder, subfolder)
@@ -140,23 +141,27 @@ def _build(
     return _Built(graph, tuple(builder.hidden_states), unused_modules(plain, builder.wanted))
 
 
-def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
+def locate(source: str | Path, subfolder: str = "", *, offline: bool = False) -> CheckpointFolder:
     """Return the folder of a checkpoint; that of a hub id is downloaded, unless it must be there already.
 
-    Raises ``CheckpointError`` if there is none, ``MissingExtraError`` without the hub's client.
+    ``subfolder`` is where in the folder or repository it is. Raises ``CheckpointError`` if there is none,
+    ``MissingExtraError`` without the hub's client.
     """
     path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path.expanduser raises where there is no home)
     try:
         found, is_folder = path.exists(), path.is_dir()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    if is_folder and not (path / subfolder).is_dir():
+        raise CheckpointError(f"{path} has no folder {subfolder!r}")
     if is_folder:
+        path /= subfolder
         return CheckpointFolder(path, model_name(path), snapshot_revision(path))
     if found:
         raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
-    return hub.download(source, offline=offline)
+    return hub.download(source, subfolder, offline=offline)
 
 
 def _refuse_adapter(folder: CheckpointFolder, subfolder: str) -> None:

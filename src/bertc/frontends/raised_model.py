@@ -1,0 +1,170 @@
+"""From a foreign graph, of whichever door, to an imported model: raised, proven, named, with its facts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertc.artifact.embedding_facts import EmbeddingFacts
+from bertc.artifact.schema import Attribute, ModelInfo
+from bertc.errors import CheckpointError
+from bertc.foreign.graph import ForeignGraph
+from bertc.foreign.names import rename
+from bertc.foreign.prove import prove
+from bertc.foreign.raising.raise_graph import raise_graph
+from bertc.foreign.share import share_weights
+from bertc.foreign.simplify import simplify
+from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.raised_outputs import Outputs, choose_outputs, select_masks
+from bertc.frontends.sentence_transformers import SentenceModules, max_seq_length, read_modules
+from bertc.frontends.tokenizer import has_token, read_tokenizer
+from bertc.ir.graph import Graph
+from bertc.ir.ops import ACTIVATIONS
+from bertc.ir.verifier import output_ports
+from bertc.ports import SELECTED
+from bertc.task_table import TASKS
+
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+_MASKS = ("[MASK]", "<mask>")
+_AS_IT_IS = "PreTrainedTokenizerFast"
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """The files beside a model: its config, its tokenizer, its modules of sentence-transformers."""
+
+    folder: CheckpointFolder | None
+    """The folder that has some of them, if there is one."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    modules: SentenceModules | None = None
+
+    @classmethod
+    def find(cls, model: Path, tokenizer: str | Path | None) -> Beside:
+        """Return the files of a folder that the caller names, or of that of the model's file.
+
+        A file in a folder called "onnx" has them one folder above. Raises ``CheckpointError`` if the folder
+        that is named has no tokenizer.
+        """
+        above = [model.parent.parent] if model.parent.name == "onnx" else []
+        places = [Path(tokenizer)] if tokenizer is not None else [model.parent, *above]
+        for place in places:
+            folder = CheckpointFolder(place, place.resolve().name)
+            if any(folder.has(name) for name in (*_TOKENIZERS, "config.json")):
+                break
+        else:
+            folder = None
+        if tokenizer is not None and (folder is None or not _has_tokenizer(folder)):
+            raise CheckpointError(f"{tokenizer} has no tokenizer: expected a folder with tokenizer.json")
+        if folder is None:
+            return cls(None)
+        return cls(folder, folder.read_json_if_there("config.json"), read_modules(folder))
+
+    def tokenizer(self, limit: int) -> tuple[str, int]:
+        """Return the tokenizer's JSON, "" if there is none, and the longest sequence within a limit."""
+        if self.folder is None or not _has_tokenizer(self.folder):
+            return "", limit
+        settings, sentence = (
+            self.folder.read_json_if_there(name)
+            for name in ("tokenizer_config.json", "sentence_bert_config.json")
+        )
+        limit = max_seq_length(sentence, settings, limit)
+        kind = self.config.get("tokenizer_class") or (
+            "BertTokenizer" if self.config.get("model_type") == "bert" else _AS_IT_IS
+        )
+        return read_tokenizer(self.folder, "", settings, sentence, default_class=kind, limit=limit), limit
+
+
+def _has_tokenizer(folder: CheckpointFolder) -> bool:
+    return any(folder.has(name) for name in _TOKENIZERS)
+
+
+def import_raised(
+    foreign: ForeignGraph,
+    beside: Beside,
+    *,
+    name: str,
+    files: Mapping[str, str],
+    notes: tuple[str, ...],
+    output: str | None = None,
+) -> ImportedModel:
+    """Return the model of a foreign graph; ``files`` are the hashes of what was read.
+
+    Raises ``CheckpointError`` that names the node which cannot be compiled, or whose value differs.
+    """
+    raiser = raise_graph(simplify(foreign))
+    modules = None if beside.modules is None else beside.modules.modules
+    if beside.modules is not None:
+        raiser.tensors.update(beside.modules.tensors)
+    outputs = choose_outputs(raiser, beside.config, modules, output)
+    graph = raiser.builder.graph(outputs.values)
+    prove(raiser, graph)
+    graph, hidden = rename(graph)
+    graph = share_weights(graph)
+    if TASKS[outputs.task].rows == SELECTED:
+        graph = select_masks(graph, TASKS[outputs.task].output)
+    facts = _facts(graph)
+    first = int(facts["first_position"])
+    tokenizer_json, limit = beside.tokenizer(int(facts["max_position_embeddings"]) - first)
+    told = [*notes, *outputs.notes]
+    if not tokenizer_json:
+        told.append("the file has no tokenizer: it takes ids alone")
+        warnings.warn(
+            f"{name} has no tokenizer beside it: the file will take ids alone, or name one", stacklevel=2
+        )
+    mask = next((each for each in _MASKS if tokenizer_json and has_token(tokenizer_json, each)), None)
+    if mask and TASKS[outputs.task].rows == SELECTED:
+        facts["mask_token"] = mask
+    info = ModelInfo(
+        name=name,
+        architecture=str((beside.config.get("architectures") or ["encoder of another system"])[0]),
+        task=outputs.task,
+        outputs=output_ports(graph),
+        max_seq_length=limit,
+        labels=_labels(graph, outputs, beside.config),
+        hidden_states=hidden,
+        problem_type=beside.config.get("problem_type"),
+        facts=facts,
+        embedding=EmbeddingFacts(),
+    )
+    hashes = {**files, **(beside.folder.hashes if beside.folder is not None else {})}
+    source = {"name": name, "files": dict(sorted(hashes.items()))}
+    return ImportedModel(graph, info, tokenizer_json, source, tuple(told))
+
+
+def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a name for each column of labeled logits: config.json's, if it has as many."""
+    if not TASKS[outputs.task].labeled:
+        return ()
+    width = next(port.columns for port in output_ports(graph) if port.name == TASKS[outputs.task].output)
+    names = config.get("id2label")
+    if isinstance(names, dict) and {*names} == {str(i) for i in range(width)}:
+        return tuple(str(names[str(i)]) for i in range(width))
+    return tuple(f"LABEL_{i}" for i in range(width))
+
+
+def _facts(graph: Graph) -> dict[str, Attribute]:
+    """Return the sizes of an encoder, as its nodes have them, by the names of Hugging Face's configs."""
+    facts: dict[str, Attribute] = {"max_position_embeddings": 1_000_000, "first_position": 0}
+    sizes = {"word": "vocab_size", "token_type": "type_vocab_size", "position": "max_position_embeddings"}
+    for node in graph.nodes:
+        for table, fact in sizes.items():
+            if table in node.inputs:
+                facts[fact] = int(graph.constants[node[table]].source.shape[0])
+        if "position" in node.inputs:
+            facts["first_position"] = node.attributes["first_position"]
+        if node.op == "attention":
+            facts["num_attention_heads"] = node.attributes["num_attention_heads"]
+        if node.name == "encoder.layer.0.attention.output.dense":
+            facts["hidden_size"] = int(graph.constants[node["weight"]].source.shape[0])
+        if node.name == "encoder.layer.0.intermediate.dense":
+            facts["intermediate_size"] = int(graph.constants[node["weight"]].source.shape[0])
+        if node.name.startswith("encoder.layer.0.") and node.op in ACTIVATIONS:
+            facts["activation"] = node.op
+        if node.op == "layer_norm":
+            facts.setdefault("layer_norm_eps", node.attributes["epsilon"])
+    facts["num_hidden_layers"] = sum(node.op == "attention" for node in graph.nodes)
+    return facts

@@ -1,0 +1,100 @@
+"""Models that PyTorch's exporters write become what the checkpoint becomes: the same ops and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertc import passes
+from bertc.frontends.huggingface import import_model
+from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.onnx import import_onnx
+from bertc.ir import interpreter
+from bertc.ir.graph import Graph
+from tests.support.hf_checkpoints import CONFIGS, save_checkpoint
+from tests.support.onnx_export import export
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+CASES = (
+    ("BertModel", "default", 18, True, "sdpa"),
+    ("BertModel", "odd sizes", 11, False, "eager"),
+    ("BertForSequenceClassification", "wide heads", 20, True, "eager"),
+    ("BertForTokenClassification", "one layer", 17, False, "sdpa"),
+    ("BertForQuestionAnswering", "default", 23, True, "sdpa"),
+    ("BertForMaskedLM", "untied", 13, False, "eager"),
+    ("RobertaForMaskedLM", "default", 20, True, "sdpa"),
+    ("RobertaForSequenceClassification", "odd sizes", 14, False, "sdpa"),
+)
+"""A head, a configuration, an opset, whether the newer exporter writes it, and how attention is computed."""
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ImportedModel, ImportedModel]:
+    class_name, config, opset, dynamo, attention = request.param
+    folder = tmp_path_factory.mktemp(class_name)
+    extra = {"pad_token_id": 1} if class_name.startswith("Roberta") else {}
+    save_checkpoint(folder, class_name, **{**CONFIGS[config], **extra})
+    export(folder, class_name, folder / "model.onnx", opset=opset, dynamo=dynamo, attention=attention)
+    return import_model(folder), import_onnx(folder / "model.onnx")
+
+
+def steps(graph: Graph) -> list[tuple[str, Any]]:
+    """The ops of a fused graph with their attributes; numbers to single precision."""
+    return [
+        (node.op, {key: np.float32(v) if isinstance(v, float) else v for key, v in node.attributes.items()})
+        for node in passes.fuse(graph).nodes
+    ]
+
+
+def test_the_graph_is_that_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:
+    expected, found = (steps(model.graph) for model in pair)
+    assert [op for op, _ in found] == [op for op, _ in expected]
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert ours.keys() == theirs.keys()
+        assert all(
+            ours[key] == pytest.approx(theirs[key], rel=1e-5)
+            if isinstance(ours[key], np.floating)
+            else ours[key] == theirs[key]
+            for key in ours
+        )
+
+
+def test_the_numbers_are_those_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:
+    rng = np.random.default_rng(1)
+    inputs = {
+        "input_ids": rng.integers(5, 300, 19).astype(np.int32),
+        "token_type_ids": np.zeros(19, np.int32),
+        "cu_seqlens": np.array([0, 4, 19], np.int32),
+        "selected": np.array([1, 7, 18], np.int32),
+    }
+    expected, found = (interpreter.run(model.graph, inputs) for model in pair)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-5 * np.abs(array).max())
+
+
+def test_the_facts_are_those_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:
+    expected, found = (model.info for model in pair)
+    assert (found.task, found.outputs, found.labels) == (expected.task, expected.outputs, expected.labels)
+    assert (found.max_seq_length, found.architecture) == (expected.max_seq_length, expected.architecture)
+    assert pair[0].tokenizer_json == pair[1].tokenizer_json
+    known = {name: value for name, value in expected.facts.items() if name in found.facts}
+    assert {name: found.facts[name] for name in known if name != "layer_norm_eps"} == {
+        name: value for name, value in known.items() if name != "layer_norm_eps"
+    }
+
+
+def test_layers_have_the_names_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:
+    expected, found = (
+        {node.name for node in passes.fuse(model.graph).nodes if "layer" in node.name} for model in pair
+    )
+    assert {name for name in found if name.startswith("encoder")} == {
+        name for name in expected if name.startswith("encoder")
+    }
+    assert len(pair[0].info.hidden_states) == len(pair[1].info.hidden_states)
