@@ -165,7 +165,7 @@ def _raise(
     outputs = choose_outputs(raiser, beside.config, modules, output)
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
-    graph, hidden = rename(graph)
+    graph, hidden = rename(graph, outputs.task)
     graph = share_weights(graph)
     if TASKS[outputs.task].rows == SELECTED:
         graph = select_masks(graph, TASKS[outputs.task].output)
