@@ -32,9 +32,19 @@ _TABLES = {
 }
 
 
-def rename(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+_PREDICTIONS = {
+    "head.linear": "cls.predictions.transform.dense",
+    "head.activation": "cls.predictions.transform.dense.activation",
+    "head.layer_norm": "cls.predictions.transform.LayerNorm",
+    "classifier": "cls.predictions.decoder",
+}
+_HEADS = {"question_answering": {"classifier": "qa_outputs"}, "masked_lm": _PREDICTIONS}
+"""What BERT calls the parts of a head that has names of its own, by the task."""
+
+
+def rename(graph: Graph, task: str) -> tuple[Graph, tuple[str, ...]]:
     """Return the graph with names by structure, and the values of the embeddings and of each layer."""
-    names = _names(graph)
+    names = _names(graph, _HEADS.get(task, {}))
     constants = {_constant(name, names): constant for name, constant in graph.constants.items()}
     values = {**names, **{name: _constant(name, names) for name in graph.constants}}
     nodes = [
@@ -61,12 +71,13 @@ def _constant(name: str, names: Mapping[str, str]) -> str:
     return f"{names[module]}.{part}" if module in names else name
 
 
-def _names(graph: Graph) -> dict[str, str]:
+def _names(graph: Graph, heads: Mapping[str, str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for node, name in (*_encoder(graph), *_embeddings(graph)):
         names.setdefault(node.name, name)
     taken = Counter(names.values())
     for node, name in _rest(graph, names):
+        name = heads.get(name, name)
         taken[name] += 1
         names[node.name] = name if taken[name] == 1 else f"{name}.{taken[name]}"
     return names

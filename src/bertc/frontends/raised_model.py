@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.schema import Attribute, ModelInfo
@@ -17,10 +17,17 @@ from bertc.foreign.prove import prove
 from bertc.foreign.raising.raise_graph import raise_graph
 from bertc.foreign.share import share_weights
 from bertc.foreign.simplify import simplify
+from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.raised_outputs import Outputs, choose_outputs, select_masks
-from bertc.frontends.sentence_transformers import SentenceModules, max_seq_length, read_modules
+from bertc.frontends.sentence_transformers import (
+    EMBEDDING_HEADS,
+    SentenceModules,
+    max_seq_length,
+    read_modules,
+    score_activation,
+)
 from bertc.frontends.tokenizer import has_token, read_tokenizer
 from bertc.ir.graph import Graph
 from bertc.ir.ops import ACTIVATIONS
@@ -30,7 +37,21 @@ from bertc.task_table import TASKS
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 _MASKS = ("[MASK]", "<mask>")
+_SETTINGS = ("tokenizer", "sentence_bert")
 _AS_IT_IS = "PreTrainedTokenizerFast"
+
+
+class Texts(NamedTuple):
+    """How texts become the ids of a model."""
+
+    tokenizer_json: str
+    """The tokenizer, "" if there is none."""
+    limit: int
+    """The longest sequence in tokens."""
+    mask_token: str | None = None
+    activation: str | None = None
+    """What a cross-encoder puts on its logits, if that is said."""
+    embedding: EmbeddingFacts = EmbeddingFacts()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,19 +84,27 @@ class Beside:
             return cls(None)
         return cls(folder, folder.read_json_if_there("config.json"), read_modules(folder))
 
-    def tokenizer(self, limit: int) -> tuple[str, int]:
-        """Return the tokenizer's JSON, "" if there is none, and the longest sequence within a limit."""
-        if self.folder is None or not _has_tokenizer(self.folder):
-            return "", limit
-        settings, sentence = (
-            self.folder.read_json_if_there(name)
-            for name in ("tokenizer_config.json", "sentence_bert_config.json")
+    def texts(self, longest: int, task: str) -> Texts:
+        """Return how texts become the ids of a model, of at most ``longest`` tokens."""
+        folder = self.folder
+        if folder is None or not _has_tokenizer(folder):
+            return Texts("", longest)
+        settings, sentence = (folder.read_json_if_there(f"{name}_config.json") for name in _SETTINGS)
+        plain = max_seq_length(sentence, settings, longest)
+        usual = "BertTokenizer" if self.config.get("model_type") == "bert" else _AS_IT_IS
+        kind = self.config.get("tokenizer_class") or usual
+        found = read_tokenizer(folder, "", settings, sentence, default_class=kind, limit=plain)
+        activation = score_activation(folder, self.config)
+        mask_token = next((each for each in _MASKS if has_token(found, each)), None)
+        if task not in EMBEDDING_HEADS:
+            return Texts(found, plain, mask_token, activation)
+        embedding = EmbeddingConfig(folder, self.modules, sentence)
+        found = embedding.register_prefixes(found)
+        lengths = embedding.lengths(plain, longest)
+        limit = max(*lengths.values(), embedding.expansion_length or 0)
+        return Texts(
+            found, limit, mask_token, activation, embedding.facts(found, mask_token, lengths, longest)
         )
-        limit = max_seq_length(sentence, settings, limit)
-        kind = self.config.get("tokenizer_class") or (
-            "BertTokenizer" if self.config.get("model_type") == "bert" else _AS_IT_IS
-        )
-        return read_tokenizer(self.folder, "", settings, sentence, default_class=kind, limit=limit), limit
 
 
 def _has_tokenizer(folder: CheckpointFolder) -> bool:
@@ -95,6 +124,40 @@ def import_raised(
 
     Raises ``CheckpointError`` that names the node which cannot be compiled, or whose value differs.
     """
+    graph, hidden, outputs = _raise(foreign, beside, output)
+    facts = _facts(graph)
+    longest = int(facts["max_position_embeddings"]) - int(facts["first_position"])
+    texts = beside.texts(longest, outputs.task)
+    told = [*notes, *outputs.notes]
+    if not texts.tokenizer_json:
+        told.append("the file has no tokenizer: it takes ids alone")
+        warnings.warn(f"{name} has no tokenizer beside it: name its folder, or pass ids alone", stacklevel=3)
+    if texts.mask_token and TASKS[outputs.task].rows == SELECTED:
+        facts["mask_token"] = texts.mask_token
+    if texts.activation and outputs.task == "classification":
+        facts["activation_fn"] = texts.activation
+    classes, problem_type = beside.config.get("architectures"), beside.config.get("problem_type")
+    info = ModelInfo(
+        name=name,
+        architecture=str(classes[0]) if isinstance(classes, list) and classes else "unnamed encoder",
+        task=outputs.task,
+        outputs=output_ports(graph),
+        max_seq_length=texts.limit,
+        labels=_labels(graph, outputs, beside.config),
+        hidden_states=hidden,
+        problem_type=problem_type if isinstance(problem_type, str) else None,
+        facts=facts,
+        embedding=texts.embedding,
+    )
+    hashes = {**files, **(beside.folder.hashes if beside.folder is not None else {})}
+    source = {"name": name, "files": dict(sorted(hashes.items()))}
+    return ImportedModel(graph, info, texts.tokenizer_json, source, tuple(told))
+
+
+def _raise(
+    foreign: ForeignGraph, beside: Beside, output: str | None
+) -> tuple[Graph, tuple[str, ...], Outputs]:
+    """Return the graph that a foreign graph was raised to, its hidden states, and its outputs."""
     raiser = raise_graph(simplify(foreign))
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
@@ -102,37 +165,11 @@ def import_raised(
     outputs = choose_outputs(raiser, beside.config, modules, output)
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
-    graph, hidden = rename(graph)
+    graph, hidden = rename(graph, outputs.task)
     graph = share_weights(graph)
     if TASKS[outputs.task].rows == SELECTED:
         graph = select_masks(graph, TASKS[outputs.task].output)
-    facts = _facts(graph)
-    first = int(facts["first_position"])
-    tokenizer_json, limit = beside.tokenizer(int(facts["max_position_embeddings"]) - first)
-    told = [*notes, *outputs.notes]
-    if not tokenizer_json:
-        told.append("the file has no tokenizer: it takes ids alone")
-        warnings.warn(
-            f"{name} has no tokenizer beside it: the file will take ids alone, or name one", stacklevel=2
-        )
-    mask = next((each for each in _MASKS if tokenizer_json and has_token(tokenizer_json, each)), None)
-    if mask and TASKS[outputs.task].rows == SELECTED:
-        facts["mask_token"] = mask
-    info = ModelInfo(
-        name=name,
-        architecture=str((beside.config.get("architectures") or ["encoder of another system"])[0]),
-        task=outputs.task,
-        outputs=output_ports(graph),
-        max_seq_length=limit,
-        labels=_labels(graph, outputs, beside.config),
-        hidden_states=hidden,
-        problem_type=beside.config.get("problem_type"),
-        facts=facts,
-        embedding=EmbeddingFacts(),
-    )
-    hashes = {**files, **(beside.folder.hashes if beside.folder is not None else {})}
-    source = {"name": name, "files": dict(sorted(hashes.items()))}
-    return ImportedModel(graph, info, tokenizer_json, source, tuple(told))
+    return graph, hidden, outputs
 
 
 def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[str, ...]:

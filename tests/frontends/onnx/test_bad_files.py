@@ -173,14 +173,28 @@ def test_external_data_elsewhere(location: str, path: Path) -> None:
     refuse(write(model, folder / "m.onnx"))
 
 
-def test_external_data_through_a_link(path: Path) -> None:
+@pytest.mark.parametrize(("link", "target"), [("weights.bin", "weights.bin"), ("inside", ".")])
+def test_external_data_through_a_link(link: str, target: str, path: Path) -> None:
     folder = path.parent / "inner"
     folder.mkdir()
     (path.parent / "weights.bin").write_bytes(b"\0" * 100_000)
-    (folder / "weights.bin").symlink_to(path.parent / "weights.bin")
+    (folder / link).symlink_to(path.parent / target)
     model = OnnxBert().model()
-    external(model, "weights.bin")
+    external(model, link if link == "weights.bin" else f"{link}/weights.bin")
     refuse(write(model, folder / "m.onnx"), "'word'", "link")
+
+
+def test_a_model_and_its_data_are_links_in_the_hubs_cache(path: Path) -> None:
+    blobs = path.parent / "blobs"
+    blobs.mkdir()
+    model = OnnxBert().model()
+    (blobs / "1").write_bytes(tensor_of(model).raw_data)
+    external(model, "weights.bin")
+    write(model, blobs / "2")
+    path.symlink_to(blobs / "2")
+    path.with_name("weights.bin").symlink_to(blobs / "1")
+    with pytest.warns(UserWarning, match="no tokenizer"):
+        assert import_onnx(path).info.task == "embedding"
 
 
 @pytest.mark.parametrize("entries", [{"offset": 8}, {"length": 4}, {"offset": -8}])

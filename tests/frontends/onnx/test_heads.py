@@ -304,3 +304,12 @@ def layers(bert: OnnxBert, x: str) -> dict[str, str]:
 def test_of_many_hidden_states_the_last_is_taken(tmp_path: Path) -> None:
     model = read(layers, tmp_path)
     assert model.graph.outputs["last_hidden_state"] == "encoder.layer.0.output.LayerNorm"
+
+
+def test_prompts_and_lengths_beside_are_kept(folder: Path) -> None:
+    write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "find: "}})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 9})
+    OnnxBert().save(folder / "onnx" / "model.onnx")
+    info = import_onnx(folder / "onnx" / "model.onnx").info
+    assert info.embedding.prompts["query"] == "find: "
+    assert info.max_seq_length == 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from bertc.foreign.raising.meanings import Control, Guard, Known, Meaning, Rows,
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.ports import CU_SEQLENS
 
+_ROUNDING = 1e-6
 _LOW = -1000.0
 """A number this low is that of a mask."""
 
@@ -147,13 +149,15 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         rows.append(part)
     if not _are_tokens(value.layout[-2]) or len({each.width for each in rows}) > 1:
         return None
+    usual = 1.0 / math.sqrt(rows[0].width // heads.size)
     operands_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
     name = raiser.builder.op(
         "attention",
         raiser.name("attention"),
         {**operands_of, "cu_seqlens": CU_SEQLENS},
         num_attention_heads=int(heads.size),
-        scale=scale,
+        # What single precision made of it, in whichever steps, is no other scale.
+        scale=usual if math.isclose(scale, usual, rel_tol=_ROUNDING) else scale,
     )
     width = rows[0].width
     size = width // heads.size

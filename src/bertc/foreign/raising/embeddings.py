@@ -57,7 +57,7 @@ def _first_positions(raiser: Raiser, node: ForeignNode, operands: Sequence[Any])
 
 
 @rule("add")
-def _sum(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
+def _sum(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Add lookups, or to lookups a constant: positions of a fixed length, or one row for all tokens."""
     first, second = operands if isinstance(operands[0], View) else operands[::-1]
     if not isinstance(first, View) or not isinstance(first.rows, Lookups) or first.rows.value is not None:
@@ -77,7 +77,7 @@ def _sum(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         and all(size == 1 for size in shape[:-2])
     ):
         positions = _positions(raiser, as_tensor(second, shape[-2:]), 0, len(shape))
-        return _sum.apply(raiser, _, (first, positions))
+        return _sum.apply(raiser, node, (first, positions))
     vector = second.vector(width)
     if vector is None or not vector.ndim or "token_type" in first.rows.tables:
         return None

@@ -167,7 +167,8 @@ class Raiser:
         name = self.name("norm")
         for part, array in (("weight", norm.gamma), ("bias", norm.beta)):
             self.tensors[f"{name}.{part}"] = Tensor.of(np.asarray(array, np.float32))
-        return self.builder.layer_norm(name, x, norm.epsilon)
+        # The number that was rounded to single precision: 1e-12, of 9.99999996e-13.
+        return self.builder.layer_norm(name, x, float(str(np.float32(norm.epsilon))))
 
     def rows_of(self, meaning: Any) -> Rows | None:
         """Return the rows of a view that holds all of their columns, in order, along its last axis.

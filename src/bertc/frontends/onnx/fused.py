@@ -8,7 +8,7 @@ import numpy as np
 
 from bertc.foreign.builder import ForeignBuilder
 from bertc.frontends.onnx.call import Call, Row
-from bertc.frontends.onnx.standard import _scaled
+from bertc.frontends.onnx.standard import gemm, times_sigmoid
 
 DROPPED = -3.0e38
 """What is added to the scores of keys that nothing attends to."""
@@ -169,10 +169,8 @@ def _fused_matmul(call: Call) -> str:
 
 
 def _fused_gemm(call: Call) -> str:
-    from bertc.frontends.onnx.standard import _gemm
-
     kind = call.get("activation", "")
-    out = _gemm(call)
+    out = gemm(call)
     if kind not in ("Tanh", "Relu", "Sigmoid"):
         raise call.error(f"the activation {kind!r} is not supported")
     return call.builder.op(kind.lower(), out)
@@ -187,7 +185,7 @@ MICROSOFT_TABLE = (
     Row("Gelu", lambda call: call.builder.gelu(call[0], approximate=False)),
     Row("FastGelu", _fast_gelu),
     Row("BiasGelu", _bias_gelu),
-    Row("QuickGelu", _scaled("sigmoid", 1.702)),
+    Row("QuickGelu", times_sigmoid(1.702)),
     Row("FusedMatMul", _fused_matmul),
     Row("FusedGemm", _fused_gemm),
 )

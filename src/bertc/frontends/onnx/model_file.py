@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,6 @@ class OnnxModel:
     outputs: tuple[str, ...]
     constants: Mapping[str, Constant]
     nodes: tuple[OnnxNode, ...]
-    functions: Mapping[tuple[str, str], Any] = field(default_factory=dict)
-    """The functions that the file defines itself, by domain and name."""
 
 
 def read_model(path: Path) -> OnnxModel:
@@ -103,7 +101,6 @@ def read_model(path: Path) -> OnnxModel:
         outputs=tuple(each.name for each in graph.output),
         constants=constants,
         nodes=tuple(reader.node(each, index) for index, each in enumerate(graph.node)),
-        functions={(each.domain, each.name): each for each in proto.functions},
     )
 
 
@@ -188,12 +185,17 @@ class _Reader:
     def _map(self, file: str, where: str) -> Any:
         """Map a file with external data, which must lie in the model's folder."""
         if file not in self._mapped:
-            path = self._path.parent / file
-            if path.is_symlink() and not (
-                self._path.is_symlink() and path.resolve().parent == self._path.resolve().parent
+            data = self._folder.map(file)
+            place = (self._path.parent / file).resolve()
+            # In the hub's cache the model is a link too, and both files lie beside each other.
+            if not any(
+                place.is_relative_to(each)
+                for each in (self._path.parent.resolve(), self._path.resolve().parent)
             ):
-                raise CheckpointError(f"{where}: its external data {file!r} are a link: put the file there")
-            self._mapped[file] = self._folder.map(file)
+                raise CheckpointError(
+                    f"{where}: its external data {file!r} are a link to {place}: put the file there"
+                )
+            self._mapped[file] = data
         return self._mapped[file]
 
     def _attribute(self, proto: Any, node: str) -> Any:

@@ -205,7 +205,8 @@ def _clip(call: Call) -> str:
     return result
 
 
-def _gemm(call: Call) -> str:
+def gemm(call: Call) -> str:
+    """Gemm: a product of two matrices, each transposed or not, and a bias."""
     builder = call.builder
     a, b = (
         builder.transpose(call[index], 1, 0) if call.get(flag, 0) else call[index]
@@ -238,13 +239,13 @@ def _gelu(call: Call) -> str:
     return call.builder.gelu(call[0], approximate=call.get("approximate", "none") == "tanh")
 
 
-def _scaled(outer: str, slope: float) -> Import:
-    """Return an import of ``x * sigmoid(slope x)`` (outer "sigmoid") and its kin."""
+def times_sigmoid(slope: float) -> Import:
+    """Return an import of ``x * sigmoid(slope x)``; the attribute ``alpha`` is another slope."""
 
     def convert(call: Call) -> str:
         alpha = float(call.get("alpha", slope))
         inner = call[0] if alpha == 1.0 else call.builder.op("mul", call[0], call.builder.constant(alpha))
-        return call.builder.op("mul", call[0], call.builder.op(outer, inner))
+        return call.builder.op("mul", call[0], call.builder.op("sigmoid", inner))
 
     return convert
 
@@ -328,11 +329,11 @@ TABLE = (
     Row("LpNormalization", _lp_normalization),
     Row("Softmax", _softmax),
     Row("Clip", _clip),
-    Row("Gemm", _gemm),
+    Row("Gemm", gemm),
     Row("LayerNormalization", _layer_norm, 17),
     Row("RMSNormalization", _rms_norm, 23),
     Row("Gelu", _gelu, 20),
-    Row("Swish", _scaled("sigmoid", 1.0), 24),
+    Row("Swish", times_sigmoid(1.0), 24),
     Row("Mish", _mish, 18),
 )
 """The rows: several for a name where a version changed it."""
