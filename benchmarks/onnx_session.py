@@ -30,6 +30,10 @@ class OnnxSession:
         providers = ["CPUExecutionProvider"]
         self.onnx = onnxruntime.InferenceSession(str(path), options, providers=providers)
         self._rows = rows
+        length = self.onnx.get_inputs()[0].shape[1]
+        self._per_token = {each.name for each in self.onnx.get_outputs() if each.shape[1] == length}
+        if "start_logits" in self._per_token:
+            self._per_token.add("logits")
 
     def run_batch(self, batch: PackedBatch, *, outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Return the outputs, packed, as :meth:`bertc.runtime.session.Session.run_batch` does."""
@@ -51,12 +55,11 @@ class OnnxSession:
         """Return the rows of each output, for each of some sequences."""
         starts, lengths = batch.cu_seqlens[chosen], np.diff(batch.cu_seqlens)[chosen]
         mask = np.arange(lengths.max()) < lengths[:, None]
-        results = self.run_padded({name: batch.inputs[name] for name in batch.inputs}, starts, mask)
+        results = self.run_padded(batch.inputs, starts, mask)
         return {
-            name: [
-                row[:length] if row.ndim == 2 else row[None]
-                for row, length in zip(array, lengths, strict=True)
-            ]
+            name: [row[kept] for row, kept in zip(array, mask, strict=True)]
+            if name in self._per_token
+            else [*array[:, None]]
             for name, array in results.items()
         }
 

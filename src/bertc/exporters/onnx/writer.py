@@ -46,6 +46,7 @@ class Writer:
         ports = {port.name for port in graph.inputs} | {MASK, CU_SEQLENS}
         self._taken = {*ports, *reserved}
         self._names = {port: port for port in ports}
+        self._bound: set[str] = set()
         self._shared: dict[str, str] = {}
         self._read = {value for node in graph.nodes for value in node.inputs.values()}
 
@@ -65,11 +66,15 @@ class Writer:
         return self._names[value]
 
     def bind(self, value: str, name: str) -> None:
-        """Say that an output is a value of our graph. The last node's output takes the value's own name."""
-        if self.nodes and self.nodes[-1].output[0] == name and value not in self._names:
+        """Say that the last node's output is a value of our graph, whose name it takes.
+
+        An output that is a value already is then both of them.
+        """
+        if name not in self._bound:
             name = self._public.get(value) or self._unused(value)
             self.rename(name)
         self._names[value] = name
+        self._bound.add(name)
 
     def rename(self, name: str) -> None:
         """Give the last node's output a name that is reserved for it."""
