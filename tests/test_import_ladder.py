@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "bertc"
 
 COMPILE_HALF = {
     "architectures",
+    "exporters",
     "foreign",
     "frontends",
     "heads",
@@ -57,6 +58,7 @@ LADDER: dict[str, set[str]] = {
     "foreign": {"architectures", "errors", "ir", "ports"},
     "frontends": {"architectures", "artifact", "errors", "foreign", "heads", "ir", "ports", "task_table"},
     "lowering": {"artifact", "errors", "ir"},
+    "exporters": {"errors", "ir", "ports", "version"},
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports"},
     "cache": {"atomic_file", "errors", "runtime", "version"},
@@ -88,6 +90,7 @@ LADDER: dict[str, set[str]] = {
         "encoder",
         "errors",
         "evaluation",
+        "exporters",
         "fidelity",
         "files",
         "frontends",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
+    from bertc.compiler.export import export
     from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
@@ -57,6 +58,7 @@ _HOMES = {
     "TokenEmbedder": "tasks.late_interaction",
     "__version__": "version",
     "compile": "compiler",
+    "export": "compiler.export",
     "load": "loading",
 }
 """The module of each public name but the errors, imported at first use: loading a model must not pay for the
@@ -88,6 +90,7 @@ __all__ = [
     "TruncationWarning",
     "__version__",
     "compile",
+    "export",
     "load",
 ]
 
