@@ -252,3 +252,17 @@ def test_without_the_package(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"bertc\[onnx\]"):
         import_onnx(path)
+
+
+def test_a_scaling_of_what_is_written_already(path: Path) -> None:
+    """A value that another layer read cannot be folded into its layer: once that was tried without end."""
+
+    def head(bert: OnnxBert, x: str) -> dict[str, str]:
+        doubled = bert.op("Mul", parts.matmul_add(bert, "a", x, HIDDEN), bert.constant(2.0))
+        beside = parts.matmul_add(bert, "b", doubled, HIDDEN)
+        weighted = bert.op("Mul", doubled, bert.weight("columns", HIDDEN))
+        return {
+            "logits": bert.op("Add", bert.op("Relu", beside), parts.matmul_add(bert, "c", weighted, HIDDEN))
+        }
+
+    refuse(OnnxBert(head=head).save(path), "node 'n", "by constants")

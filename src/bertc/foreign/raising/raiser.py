@@ -241,7 +241,7 @@ def select(rows: Rows, order: Array) -> Rows | None:
 
 def scale(rows: Rows, multiplier: Array | np.float64, offset: Array | np.float64) -> Product | None:
     """Return a linear layer whose columns are multiplied and added to; None for other rows."""
-    if isinstance(rows, Expression):
+    if isinstance(rows, Expression) and rows.value is None:
         found, base = recognize(rows), base_of(rows)
         if base is None or not isinstance(found, Affine):
             return None
