@@ -16,6 +16,7 @@ from bertc.foreign.names import rename
 from bertc.foreign.prove import prove
 from bertc.foreign.raising.raise_graph import raise_graph
 from bertc.foreign.simplify import simplify
+from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.raised_outputs import Outputs, choose_outputs, select_masks
@@ -24,6 +25,7 @@ from bertc.frontends.tokenizer import has_token, read_tokenizer
 from bertc.ir.graph import Graph
 from bertc.ir.ops import ACTIVATIONS
 from bertc.ir.verifier import output_ports
+from bertc.ports import SELECTED
 from bertc.task_table import TASKS
 
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
@@ -60,6 +62,14 @@ class Beside:
         if folder is None:
             return cls(None)
         return cls(folder, folder.read_json_if_there("config.json"), read_modules(folder))
+
+    @classmethod
+    def of_object(cls, config: Mapping[str, Any], tokenizer: str | Path | None) -> Beside:
+        """Return the config of a model in memory, which counts, and the files of the tokenizer's folder."""
+        if tokenizer is None:
+            return cls(None, config)
+        found = cls.find(Path(tokenizer) / "model", tokenizer)
+        return cls(found.folder, {**found.config, **config}, found.modules)
 
     def tokenizer(self, limit: int) -> tuple[str, int]:
         """Return the tokenizer's JSON, "" if there is none, and the longest sequence within a limit."""
@@ -101,7 +111,8 @@ def import_raised(
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
     graph, hidden = rename(graph)
-    if outputs.task == "masked_lm":
+    fills_masks = TASKS[outputs.task].rows == SELECTED
+    if fills_masks:
         graph = select_masks(graph)
     facts = _facts(graph)
     first = int(facts["first_position"])
@@ -113,8 +124,12 @@ def import_raised(
             f"{name} has no tokenizer beside it: the file will take ids alone, or name one", stacklevel=2
         )
     mask = next((each for each in _MASKS if tokenizer_json and has_token(tokenizer_json, each)), None)
-    if mask and outputs.task == "masked_lm":
+    if mask and fills_masks:
         facts["mask_token"] = mask
+    embedding = EmbeddingFacts()
+    if outputs.task == "embedding" and tokenizer_json and beside.folder is not None:
+        asked = EmbeddingConfig(beside.folder, beside.modules, {})
+        embedding = asked.facts(tokenizer_json, mask, asked.lengths(limit, limit), limit)
     info = ModelInfo(
         name=name,
         architecture=str((beside.config.get("architectures") or ["encoder of another system"])[0]),
@@ -125,7 +140,7 @@ def import_raised(
         hidden_states=hidden,
         problem_type=beside.config.get("problem_type"),
         facts=facts,
-        embedding=EmbeddingFacts(),
+        embedding=embedding,
     )
     hashes = {**files, **(beside.folder.hashes if beside.folder is not None else {})}
     source = {"name": name, "files": dict(sorted(hashes.items()))}

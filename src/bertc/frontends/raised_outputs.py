@@ -16,10 +16,12 @@ from bertc.heads.head import MEAN_POOLING
 from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import ACTIVATIONS
 from bertc.ports import SELECTED, Port
+from bertc.task_table import TASKS
 
 HIDDEN, POOLER, SENTENCE, LOGITS = "last_hidden_state", "pooler_output", "sentence_embedding", "logits"
 _NAMES = {HIDDEN: HIDDEN, "token_embeddings": HIDDEN, POOLER: POOLER, SENTENCE: SENTENCE, LOGITS: LOGITS}
 """The usual names of outputs -> what they are; others are told by their rows and widths."""
+PREDICTIONS, _RELATIONSHIPS = "prediction_logits", ("seq_relationship_logits", "sop_logits")
 _START, _END = "start_logits", "end_logits"
 _TASK_OF_CLASS = {
     "ForSequenceClassification": "classification",
@@ -27,6 +29,8 @@ _TASK_OF_CLASS = {
     "ForQuestionAnswering": "question_answering",
     "ForMaskedLM": "masked_lm",
     "ForNextSentencePrediction": "next_sentence",
+    "ForMultipleChoice": "multiple_choice",
+    "ForPreTraining": "replaced_token",
 }
 
 
@@ -53,7 +57,14 @@ def choose_outputs(
     answer = _span(found)
     if answer is not None:
         return Outputs({LOGITS: raiser.write(answer)}, "question_answering", ())
-    rows = {name: each for name, view in found.items() if (each := raiser.rows_of(view)) is not None}
+    rows = {
+        name: each
+        for name, view in found.items()
+        if (each := raiser.rows_of(view) or raiser.whole(view)) is not None
+    }
+    both = _pretraining(raiser, rows)
+    if both:
+        return Outputs({role: raiser.write(each) for role, each in both.items()}, "pretraining", ())
     roles = _roles(raiser, rows)
     if LOGITS in roles:
         logits = rows[roles[LOGITS]]
@@ -103,6 +114,16 @@ def _span(found: Mapping[str, Any]) -> Rows | None:
     return rows if not columns and rows.width == 2 and [view.offset for view in pair] == [0, 1] else None
 
 
+def _pretraining(raiser: Raiser, rows: Mapping[str, Rows]) -> dict[str, Rows]:
+    """Return the rows of BERT's two heads, words and a pair, if two outputs are those."""
+    words = [each for each in rows.values() if each.per_token and each.width in _vocabulary(raiser)]
+    pairs = {name: each for name, each in rows.items() if not each.per_token and each.width == 2}
+    if len(rows) != 2 or not words or not pairs:
+        return {}
+    ((name, pair),) = pairs.items()
+    return {PREDICTIONS: words[0], name if name in _RELATIONSHIPS else _RELATIONSHIPS[0]: pair}
+
+
 def _roles(raiser: Raiser, rows: Mapping[str, Rows]) -> dict[str, str]:
     """Return the output for each role: first those that have a usual name, then those that look like one."""
     roles = {_NAMES[name]: name for name in rows if name in _NAMES}
@@ -149,37 +170,40 @@ def _task(raiser: Raiser, logits: Rows, config: Mapping[str, Any]) -> str:
     """Return the task of logits: as config.json's class says, or by their rows and width."""
     classes = config.get("architectures") or [""]
     said = next((task for suffix, task in _TASK_OF_CLASS.items() if str(classes[0]).endswith(suffix)), None)
-    if not logits.per_token:
-        return (
-            said
-            if said in ("classification", "next_sentence") and (said != "next_sentence" or logits.width == 2)
-            else "classification"
-        )
-    vocabulary = {tensor.shape[0] for name, tensor in raiser.tensors.items() if name.startswith("word.")}
-    if logits.width in vocabulary:
+    width = {"next_sentence": 2, "question_answering": 2, "multiple_choice": 1, "replaced_token": 1}
+    if logits.per_token and logits.width in _vocabulary(raiser):
         return "masked_lm"
-    return (
-        "question_answering" if said == "question_answering" and logits.width == 2 else "token_classification"
-    )
+    plain = "token_classification" if logits.per_token else "classification"
+    fits = said is not None and width.get(said) == logits.width
+    rows = "tokens" if logits.per_token else "sequences"
+    return str(said) if fits and TASKS[str(said)].rows == rows else plain
+
+
+def _vocabulary(raiser: Raiser) -> set[int]:
+    """Return the number of words, as the table of their embeddings has it."""
+    return {tensor.shape[0] for name, tensor in raiser.tensors.items() if name.startswith("word.")}
 
 
 def select_masks(graph: Graph) -> Graph:
     """Return a masked LM's graph whose head works on the tokens alone that callers select."""
     producers = graph.producers()
-    value = graph.outputs[LOGITS]
+    last = graph.outputs[PREDICTIONS if PREDICTIONS in graph.outputs else LOGITS]
+    value = last
     while (node := producers.get(value)) is not None and _is_of_head(node, producers):
         value = node["x"]
     chosen = "cls.selected"
     select = Node(chosen, "select_rows", {"x": value, "selected": SELECTED}, (chosen,))
     place = next(index for index, node in enumerate(graph.nodes) if value in node.outputs) + 1
-    head = _followers(graph, graph.outputs[LOGITS], value)
+    head = _followers(graph, last, value)
     nodes = [
         node.with_inputs(x=chosen) if node.name in head and node["x"] == value else node
         for node in graph.nodes
     ]
+    words = [node for node in nodes[place:] if node.name in head]
+    others = [node for node in nodes[place:] if node.name not in head]
     return dataclasses.replace(
         graph,
-        nodes=(*nodes[:place], select, *nodes[place:]),
+        nodes=(*nodes[:place], select, *words, *others),
         inputs=(*graph.inputs, Port(SELECTED, "i32", SELECTED)),
     )
 
