@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import bertc
-from bertc.errors import CheckpointError, InputError
+from bertc.cli.main import app
+from bertc.errors import CheckpointError, InputError, MissingExtraError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.torchscript import import_torchscript
 from tests.support.doors import assert_same_graph, assert_same_numbers
@@ -81,6 +84,19 @@ def test_a_trace_becomes_what_the_checkpoint_becomes(
     assert_same_numbers(found, expected)
     assert (found.info.task, found.info.labels) == (expected.info.task, expected.info.labels)
     assert found.source["files"]["model.pt"]
+
+
+def test_the_command_compiles_a_trace(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, "BertForSequenceClassification", num_hidden_layers=1)
+    module, _ = load_transformers(tmp_path, "BertForSequenceClassification")
+    path, output = trace(module, tmp_path / "model.pt", types=True), tmp_path / "out.bertc"
+    arguments = ["compile", str(path), "-o", str(output), "--dtype", "fp32"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code and not output.exists()
+    done = CliRunner().invoke(app, [*arguments, "--allow-torchscript"])
+    assert done.exit_code == 0, done.output
+    labels = {each["label"] for each in bertc.load(output).classify(["a dog", "the film"])}
+    assert labels <= {"LABEL_0", "LABEL_1"}
 
 
 def test_a_trace_of_one_length_takes_up_to_that(tmp_path: Path) -> None:
@@ -153,8 +169,14 @@ def test_what_is_no_torchscript_is_told_and_not_run(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {"model.pt"}
 
 
-def test_nothing_is_loaded_without_the_flag(tmp_path: Path) -> None:
+def test_nothing_is_loaded_without_the_flag_or_pytorch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.jit.script(Scripted()).save(str(tmp_path / "model.pt"))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "torch", None)
+        with pytest.raises(MissingExtraError, match=r"bertc\[torch\]"):
+            bertc.compile(tmp_path / "model.pt", tmp_path / "out.bertc", allow_torchscript=True)
     with pytest.raises(InputError, match=r"loading it runs code.*--allow-torchscript"):
         bertc.compile(tmp_path / "model.pt", tmp_path / "out.bertc")
     assert not (tmp_path / "out.bertc").exists()
