@@ -24,7 +24,7 @@ def command(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A Hugging Face model folder, a hub id, or an .onnx file.",
+            help="A Hugging Face model folder, a hub id, an .onnx or a TorchScript file.",
             show_default="the recipe's source",
         ),
     ] = None,
@@ -64,15 +64,19 @@ def command(
     ] = False,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(help="The folder of an .onnx file's tokenizer; that of the file when it is not named."),
+        typer.Option(help="The folder of a file's tokenizer; that of the file itself when it is not named."),
     ] = None,
     output_name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The output of an .onnx file to compile, if it has several."),
+        typer.Option(metavar="NAME", help="The output of such a file to compile, if it has several."),
     ] = None,
+    allow_torchscript: Annotated[
+        bool,
+        typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compile a BERT model, a Hugging Face checkpoint or an ONNX file, to one .bertc file."""
+    """Compile a BERT model, a Hugging Face checkpoint or an ONNX or TorchScript file, to one .bertc file."""
     from bertc.compiler import choose_recipe, run_pipeline
 
     _check_names(recipe, preset, profile, task)
@@ -95,6 +99,7 @@ def command(
         allow_over_budget=allow_over_budget,
         tokenizer=tokenizer,
         output_name=output_name,
+        allow_torchscript=allow_torchscript,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=True,
     )

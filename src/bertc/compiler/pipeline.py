@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ from bertc.compiler.vector_ranges import with_ranges
 from bertc.errors import RecipeError
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.source import import_source
+from bertc.frontends.torch import is_module
 from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
@@ -52,7 +53,7 @@ OnStep = Callable[[str, float], None]
 
 
 def compile(  # noqa: A001
-    source: str | PathLike[str] | None,
+    source: Any,
     output: str | PathLike[str],
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
@@ -65,10 +66,13 @@ def compile(  # noqa: A001
     allow_over_budget: bool = False,
     tokenizer: str | PathLike[str] | None = None,
     output_name: str | None = None,
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    allow_torchscript: bool = False,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
-    ``source`` is a Hugging Face folder or hub id, an ``.onnx`` file, or None for the recipe's; ``recipe`` a
+    ``source`` is a Hugging Face folder or hub id, an ``.onnx`` or TorchScript file, an ``nn.Module`` (of
+    transformers, sentence-transformers, or your own), or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
     was saved with another head: "embedding" makes an embedder of a masked LM. ``subfolder`` is where in the
@@ -77,8 +81,10 @@ def compile(  # noqa: A001
     "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
-    ``tokenizer`` is the folder of the tokenizer of an ``.onnx`` file, by default that of the file itself, and
-    ``output_name`` the output to compile of one that has several.
+    ``tokenizer`` is the folder of the tokenizer of such a file or module, by default that of the file itself,
+    and ``output_name`` the output to compile of one that has several. ``example_inputs``, tensors [batch,
+    length] by name or place, are what a module is traced with, if the names of its arguments do not tell;
+    ``allow_torchscript`` allows to load TorchScript, which runs the code in the file.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
@@ -94,11 +100,13 @@ def compile(  # noqa: A001
         allow_over_budget=allow_over_budget,
         tokenizer=tokenizer,
         output_name=output_name,
+        example_inputs=example_inputs,
+        allow_torchscript=allow_torchscript,
     )
 
 
 def run_pipeline(
-    source: str | PathLike[str] | None,
+    source: Any,
     output: str | PathLike[str],
     recipe: Recipe,
     *,
@@ -107,6 +115,8 @@ def run_pipeline(
     allow_over_budget: bool = False,
     tokenizer: str | PathLike[str] | None = None,
     output_name: str | None = None,
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    allow_torchscript: bool = False,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -121,7 +131,13 @@ def run_pipeline(
     model = step(
         "import the checkpoint",
         lambda: import_source(
-            found, task=recipe.task, subfolder=below, tokenizer=tokenizer, output=output_name
+            found,
+            task=recipe.task,
+            subfolder=below,
+            tokenizer=tokenizer,
+            output=output_name,
+            example_inputs=example_inputs,
+            allow_torchscript=allow_torchscript,
         ),
     )
     fused = step("fuse", lambda: passes.fuse(model.graph))
@@ -255,11 +271,14 @@ def _for_profile(recipe: Recipe, profile: str) -> Recipe:
     return dataclasses.replace(recipe, weights=weights)
 
 
-def _choose_source(source: str | PathLike[str] | None, recipe: Recipe) -> str | Path:
+def _choose_source(source: Any, recipe: Recipe) -> Any:
+    """Return a module as it is, else a path or hub id. Raises ``RecipeError`` if there is none."""
     source = recipe.source if source is None else source
+    if is_module(source):
+        return source
     if source is None:
         raise RecipeError("no model: name a folder or a hub id, or give the recipe a source")
-    text = path_text(source, "source", "the path of a folder, or a hub id")
+    text = path_text(source, "source", "the path of a folder, a hub id, or an nn.Module")
     return text if isinstance(source, str) else Path(text)
 
 

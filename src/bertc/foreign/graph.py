@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bertc.errors import CheckpointError
 from bertc.foreign.dim import Shape
 
 Array = np.ndarray[Any, Any]
@@ -95,3 +96,10 @@ class ForeignGraph:
     def with_nodes(self, nodes: tuple[ForeignNode, ...], **changes: Any) -> ForeignGraph:
         """Return a copy with other nodes, and other fields where given."""
         return replace(self, nodes=nodes, **changes)
+
+    def with_output(self, name: str, where: str) -> ForeignGraph:
+        """Return a copy with one of the outputs alone. Raises ``CheckpointError`` that names the others."""
+        if name not in self.outputs:
+            names = ", ".join(map(repr, self.outputs))
+            raise CheckpointError(f"{where} has no output {name!r}, only {names}")
+        return replace(self, outputs={name: self.outputs[name]})

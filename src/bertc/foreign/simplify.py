@@ -36,9 +36,9 @@ def simplify(graph: ForeignGraph) -> ForeignGraph:
     shapes.update(graph.inputs)
     kept = []
     for node in needed_nodes(graph.nodes, [*graph.outputs.values()]):
-        shape = _shape(node, shapes, constants)
+        shape = shape_of(node, shapes, constants)
         shapes[node.output] = shape
-        folded = _fold(node, shapes, constants)
+        folded = fold(node, shapes, constants)
         if folded is None:
             kept.append(node)
         else:
@@ -51,7 +51,8 @@ def simplify(graph: ForeignGraph) -> ForeignGraph:
     )
 
 
-def _shape(node: ForeignNode, shapes: Mapping[str, Shape], constants: Mapping[str, Constant]) -> Shape:
+def shape_of(node: ForeignNode, shapes: Mapping[str, Shape], constants: Mapping[str, Constant]) -> Shape:
+    """Return the shape of a node's result. Raises ``CheckpointError`` that names the node."""
     operands = [Operand(shapes[name], constants.get(name)) for name in node.inputs if name]
     try:
         arity = PRIMITIVES[node.op].arity
@@ -67,7 +68,7 @@ def _shape(node: ForeignNode, shapes: Mapping[str, Shape], constants: Mapping[st
     return shape
 
 
-def _fold(
+def fold(
     node: ForeignNode, shapes: Mapping[str, Shape], constants: Mapping[str, Constant]
 ) -> Constant | None:
     """Return the value of a node that depends on constants and shapes alone, if it can be computed now."""

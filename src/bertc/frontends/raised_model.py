@@ -106,6 +106,14 @@ class Beside:
             found, limit, mask_token, activation, embedding.facts(found, mask_token, lengths, longest)
         )
 
+    @classmethod
+    def of_object(cls, config: Mapping[str, Any], tokenizer: str | Path | None) -> Beside:
+        """Return the config of a model in memory, which counts, and the files of the tokenizer's folder."""
+        if tokenizer is None:
+            return cls(None, config)
+        found = cls.find(Path(tokenizer) / "model", tokenizer)
+        return cls(found.folder, {**found.config, **config}, found.modules)
+
 
 def _has_tokenizer(folder: CheckpointFolder) -> bool:
     return any(folder.has(name) for name in _TOKENIZERS)

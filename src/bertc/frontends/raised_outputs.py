@@ -16,6 +16,7 @@ from bertc.heads.head import MEAN_POOLING
 from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import ACTIVATIONS
 from bertc.ports import SELECTED, Port
+from bertc.task_table import TASKS
 
 HIDDEN, POOLER, SENTENCE, LOGITS = "last_hidden_state", "pooler_output", "sentence_embedding", "logits"
 SPARSE, VECTORS, WORDS, PAIR = (
@@ -24,6 +25,8 @@ SPARSE, VECTORS, WORDS, PAIR = (
     "prediction_logits",
     "seq_relationship_logits",
 )
+SENTENCE_ORDER = "sop_logits"
+"""What ALBERT calls the second output of a model for pretraining."""
 _NAMES = {HIDDEN: HIDDEN, "token_embeddings": HIDDEN, POOLER: POOLER, SENTENCE: SENTENCE, LOGITS: LOGITS}
 """The usual names of outputs -> what they are; others are told by their rows and widths."""
 _START, _END = "start_logits", "end_logits"
@@ -33,6 +36,8 @@ _TASK_OF_CLASS = {
     "ForQuestionAnswering": "question_answering",
     "ForMaskedLM": "masked_lm",
     "ForNextSentencePrediction": "next_sentence",
+    "ForMultipleChoice": "multiple_choice",
+    "ForPreTraining": "replaced_token",
 }
 
 
@@ -59,10 +64,16 @@ def choose_outputs(
     answer = _span(found)
     if answer is not None:
         return Outputs({LOGITS: raiser.write(answer)}, "question_answering", ())
-    rows = {name: each for name, view in found.items() if (each := raiser.rows_of(view)) is not None}
+    rows = {
+        name: each
+        for name, view in found.items()
+        if (each := raiser.rows_of(view) or raiser.whole(view)) is not None
+    }
     roles = _roles(raiser, rows)
     if {WORDS, PAIR} <= {*roles}:
-        return Outputs({role: raiser.write(rows[roles[role]]) for role in (WORDS, PAIR)}, "pretraining", ())
+        names = {WORDS: WORDS, PAIR: SENTENCE_ORDER if roles[PAIR] == SENTENCE_ORDER else PAIR}
+        values = {name: raiser.write(rows[roles[role]]) for role, name in names.items()}
+        return Outputs(values, "pretraining", ())
     for role, task in ((LOGITS, ""), (SPARSE, "sparse"), (VECTORS, "late_interaction")):
         if role in roles:
             only = rows[roles[role]]
@@ -178,17 +189,13 @@ def _task(raiser: Raiser, logits: Rows, config: Mapping[str, Any]) -> str:
     """Return the task of logits: as config.json's class says, or by their rows and width."""
     classes = config.get("architectures") or [""]
     said = next((task for suffix, task in _TASK_OF_CLASS.items() if str(classes[0]).endswith(suffix)), None)
-    if not logits.per_token:
-        return (
-            said
-            if said in ("classification", "next_sentence") and (said != "next_sentence" or logits.width == 2)
-            else "classification"
-        )
-    if logits.width in _vocabularies(raiser):
+    width = {"next_sentence": 2, "question_answering": 2, "multiple_choice": 1, "replaced_token": 1}
+    if logits.per_token and logits.width in _vocabularies(raiser):
         return "masked_lm"
-    return (
-        "question_answering" if said == "question_answering" and logits.width == 2 else "token_classification"
-    )
+    plain = "token_classification" if logits.per_token else "classification"
+    fits = said is not None and width.get(said) == logits.width
+    rows = "tokens" if logits.per_token else "sequences"
+    return str(said) if fits and TASKS[str(said)].rows == rows else plain
 
 
 def select_masks(graph: Graph, output: str) -> Graph:
@@ -205,9 +212,11 @@ def select_masks(graph: Graph, output: str) -> Graph:
         node.with_inputs(x=chosen) if node.name in head and node["x"] == value else node
         for node in graph.nodes
     ]
+    words = [node for node in nodes[place:] if node.name in head]
+    others = [node for node in nodes[place:] if node.name not in head]
     return dataclasses.replace(
         graph,
-        nodes=(*nodes[:place], select, *nodes[place:]),
+        nodes=(*nodes[:place], select, *words, *others),
         inputs=(*graph.inputs, Port(SELECTED, "i32", SELECTED)),
     )
 

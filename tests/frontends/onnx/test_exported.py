@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,8 @@ from bertc import passes
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.onnx import import_onnx
-from bertc.ir import interpreter
-from bertc.ir.graph import Graph
 from bertc.ir.printer import to_text
+from tests.support.doors import assert_same_graph, assert_same_numbers
 from tests.support.hf_checkpoints import CONFIGS, save_checkpoint
 from tests.support.onnx_export import export
 
@@ -45,39 +42,12 @@ def pair(
     return import_model(folder), import_onnx(folder / "model.onnx")
 
 
-def steps(graph: Graph) -> list[tuple[str, Any]]:
-    """The ops of a fused graph with their attributes; numbers to single precision."""
-    return [
-        (node.op, {key: np.float32(v) if isinstance(v, float) else v for key, v in node.attributes.items()})
-        for node in passes.fuse(graph).nodes
-    ]
-
-
 def test_the_graph_is_that_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:
-    expected, found = (steps(model.graph) for model in pair)
-    assert [op for op, _ in found] == [op for op, _ in expected]
-    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
-        assert ours.keys() == theirs.keys()
-        assert all(
-            ours[key] == pytest.approx(theirs[key], rel=1e-5)
-            if isinstance(ours[key], np.floating)
-            else ours[key] == theirs[key]
-            for key in ours
-        )
+    assert_same_graph(pair[1], pair[0])
 
 
 def test_the_numbers_are_those_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:
-    rng = np.random.default_rng(1)
-    inputs = {
-        "input_ids": rng.integers(5, 300, 19).astype(np.int32),
-        "token_type_ids": np.zeros(19, np.int32),
-        "cu_seqlens": np.array([0, 4, 19], np.int32),
-        "selected": np.array([1, 7, 18], np.int32),
-    }
-    expected, found = (interpreter.run(model.graph, inputs) for model in pair)
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-5 * np.abs(array).max())
+    assert_same_numbers(pair[1], pair[0])
 
 
 def test_the_facts_are_those_of_the_checkpoint(pair: tuple[ImportedModel, ImportedModel]) -> None:

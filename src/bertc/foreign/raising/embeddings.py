@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.layout import Axis, align, columns
 from bertc.foreign.raising.meanings import Control, Known, Lookups, Meaning, View
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule
+
+Array = np.ndarray[Any, Any]
 
 _TYPES = 2
 """The rows of a table of token types that the graph itself has none of: all are the same."""
@@ -57,7 +60,7 @@ def _first_positions(raiser: Raiser, node: ForeignNode, operands: Sequence[Any])
 
 
 @rule("add")
-def _sum(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
+def _sum(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Add lookups, or to lookups a constant: positions of a fixed length, or one row for all tokens."""
     first, second = operands if isinstance(operands[0], View) else operands[::-1]
     if not isinstance(first, View) or not isinstance(first.rows, Lookups) or first.rows.value is not None:
@@ -70,19 +73,37 @@ def _sum(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning 
         return View(Lookups(tables, max(first.rows.first_position, second.rows.first_position)), layout)
     if not isinstance(second, Known):
         return None
-    shape, width = second.constant.shape, first.rows.width
-    if (
-        len(shape) > 1
-        and shape[-2:] == (raiser.graph.length, width)
-        and all(size == 1 for size in shape[:-2])
-    ):
-        positions = _positions(raiser, as_tensor(second, shape[-2:]), 0, len(shape))
-        return _sum.apply(raiser, node, (first, positions))
+    width = first.rows.width
+    tokens = _rows_of_tokens(raiser, second, width)
+    if tokens is not None and ("token_type" in first.rows.tables or (tokens != tokens[0]).any()):
+        return _with_positions(first, tokens)
+    if tokens is not None:  # of a fixed length, the type that all tokens have
+        second = Known(tokens[:1])
     vector = second.vector(width)
     if vector is None or not vector.ndim or "token_type" in first.rows.tables:
         return None
     rows = _repeated(as_tensor(second, (1, width)), 0, _TYPES)
     return View(Lookups({**first.rows.tables, "token_type": rows}, first.rows.first_position), first.layout)
+
+
+def _rows_of_tokens(raiser: Raiser, known: Known, width: int) -> Array | None:
+    """Return what a constant adds to each of a fixed number of tokens [length, width], in all sequences."""
+    shape = known.constant.shape
+    if len(shape) < 2 or shape[-2:] != (raiser.graph.length, width):
+        return None
+    rows = np.asarray(known.array, np.float32).reshape(-1, *shape[-2:])
+    return None if (rows != rows[:1]).any() else np.asarray(rows[0])
+
+
+def _with_positions(view: View, tokens: Array) -> View | None:
+    """Return lookups with positions beside them, or with more of a sum of positions."""
+    lookups = view.rows
+    assert isinstance(lookups, Lookups)
+    before = lookups.tables.get("position")
+    if before is not None and (before.shape != tokens.shape or lookups.first_position):
+        return None
+    total = tokens if before is None else before.array() + tokens
+    return dataclasses.replace(view, rows=Lookups({**lookups.tables, "position": Tensor.of(total)}, 0))
 
 
 @rule("add", "sub", "mul", "div", "cast")

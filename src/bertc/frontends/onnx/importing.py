@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertc.errors import CheckpointError
@@ -13,6 +13,7 @@ from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.frontends.onnx import fused, quantized, standard
 from bertc.frontends.onnx.call import Call, Row
 from bertc.frontends.onnx.model_file import OnnxModel, OnnxNode
+from bertc.frontends.roles import find_roles
 
 OLDEST, NEWEST = 11, 28
 """The versions of ONNX's own operators that the tables were written for."""
@@ -21,13 +22,6 @@ TABLES: Mapping[str, Sequence[Row]] = {
     "com.microsoft": (*fused.MICROSOFT_TABLE, *quantized.MICROSOFT_TABLE),
 }
 """The rows of each domain of operators."""
-ROLES = {
-    "input_ids": ("input_ids", "ids", "input", "tokens"),
-    "attention_mask": ("attention_mask", "input_mask", "mask"),
-    "token_type_ids": ("token_type_ids", "segment_ids", "type_ids"),
-    "position_ids": ("position_ids", "positions"),
-}
-"""What inputs are called, by their role; one with another name is known by the table that it looks up."""
 _MOVES = frozenset(
     "Reshape Transpose Squeeze Unsqueeze Flatten Slice Split Gather Expand Concat".split()  # noqa: SIM905
 )
@@ -171,42 +165,16 @@ def _needed(model: OnnxModel, nodes: Sequence[OnnxNode], wanted: Sequence[str]) 
 
 
 def _roles(model: OnnxModel, nodes: Sequence[OnnxNode]) -> dict[str, str]:
-    """Return the role of each input that is used, by its name or else by what reads it."""
+    """Return the role of each input that is used."""
     used = {name for node in nodes for name in node.inputs}
-    names = [name for name in model.inputs if name in used]
-    found = {
-        name: role for name in names for role, known in ROLES.items() if name.lower().split(".")[0] in known
+    rows = {
+        node.inputs[1]: model.constants[node.inputs[0]].shape[0]
+        for node in reversed(nodes)
+        if node.op == "Gather" and node.inputs[0] in model.constants
     }
-    for name in names:
-        if name not in found:
-            free = [role for role in _likely_roles(model, nodes, name) if role not in found.values()]
-            if not free:
-                raise CheckpointError(
-                    f"{model.path}: the input {name!r} has no known role: {', '.join(ROLES)}"
-                )
-            found[name] = free[0]
-    if len({*found.values()}) < len(found) or "input_ids" not in found.values():
-        raise CheckpointError(
-            f"{model.path}: its inputs are {', '.join(names) or 'none'}: expected input_ids, and any of "
-            f"{', '.join([*ROLES][1:])}"
-        )
-    return found
-
-
-def _likely_roles(model: OnnxModel, nodes: Sequence[OnnxNode], name: str) -> Iterator[str]:
-    """Yield roles that fit an input: by the rows of the table that is looked up by it."""
-    tables = [
-        model.constants[node.inputs[0]].shape
-        for node in nodes
-        if node.op == "Gather" and node.inputs[1] == name and node.inputs[0] in model.constants
-    ]
-    if not tables:
-        yield "attention_mask"
-        return
-    others = [shape[0] for each in model.constants.values() if len(shape := each.shape) == 2]
-    if tables[0][0] >= max(others):
-        yield "input_ids"
-    yield from ("token_type_ids", "position_ids") if tables[0][0] < 16 else ("position_ids", "token_type_ids")
+    tables = [shape[0] for each in model.constants.values() if len(shape := each.shape) == 2]
+    names = [name for name in model.inputs if name in used]
+    return find_roles(names, rows, max(tables, default=0), str(model.path))
 
 
 def _sizes(model: OnnxModel, roles: Mapping[str, str]) -> tuple[Any, Any]:
