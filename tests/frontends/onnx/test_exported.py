@@ -24,6 +24,8 @@ CASES = (
     ("BertForMaskedLM", "untied", False, "eager"),
     ("RobertaForMaskedLM", "default", True, "sdpa"),
     ("RobertaForSequenceClassification", "odd sizes", False, "sdpa"),
+    ("BertForPreTraining", "one layer", False, "sdpa"),
+    ("ElectraForPreTraining", "one layer", False, "sdpa"),
 )
 """A head, a configuration, whether the newer exporter writes it, and how attention is computed."""
 
