@@ -26,6 +26,8 @@ CASES = (
     ("BertForMaskedLM", "untied", 13, False, "eager"),
     ("RobertaForMaskedLM", "default", 20, True, "sdpa"),
     ("RobertaForSequenceClassification", "odd sizes", 14, False, "sdpa"),
+    ("BertForPreTraining", "one layer", 17, False, "sdpa"),
+    ("ElectraForPreTraining", "one layer", 17, False, "sdpa"),
 )
 """A head, a configuration, an opset, whether the newer exporter writes it, and how attention is computed."""
 
