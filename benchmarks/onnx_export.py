@@ -32,6 +32,8 @@ from bertc.recipe import Calibration
 Array = np.ndarray[Any, Any]
 
 STATIC = {"activations": {"mode": "static"}}
+"""A recipe with one range for each tensor; without it, an export has ranges for groups of channels."""
+FP32_ROW = "ONNX, fp32"
 MODELS: dict[str, tuple[Any, str, str]] = {
     NAME: (sts, "data/stsbenchmark/sts-test.csv", "spearman"),
     "sst2-minilm-l6": (classification, "data/sst2/dev.tsv", "accuracy"),
@@ -89,36 +91,36 @@ def quantize_by_onnx_runtime(source: Path, fp32: Path, output: Path, form: str) 
     )
 
 
-def measure(source: Path, evaluator: Any, data: Path, metric: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what each file of a model is, and its score."""
-    files = {
-        name: folder / f"{name}.onnx" for name in ("fp32", "qdq", "qoperator", "ort-qdq", "ort-qoperator")
+def makers(source: Path, folder: Path) -> dict[str, Callable[[Path], object]]:
+    """Return what writes each ONNX file, by the name of its row; the fp32 one comes first."""
+    fp32 = folder / f"{FP32_ROW}.onnx"
+    return {
+        FP32_ROW: lambda path: bertc.export(source, path),
+        "ONNX, qdq": lambda path: bertc.export(source, path, format="qdq"),
+        "ONNX, qoperator": lambda path: bertc.export(source, path, format="qoperator"),
+        "ONNX, qdq, static": lambda path: bertc.export(source, path, format="qdq", recipe=STATIC),
+        "ONNX, qoperator, static": lambda path: bertc.export(source, path, format="qoperator", recipe=STATIC),
+        "quantize_static, QDQ": lambda path: quantize_by_onnx_runtime(source, fp32, path, "QDQ"),
+        "quantize_static, QOperator": lambda path: quantize_by_onnx_runtime(source, fp32, path, "QOperator"),
     }
-    ours = {}
-    for name, recipe in (("fp32", {"dtype": "fp32"}), ("int8", {}), ("int8, static", STATIC)):
-        ours[name] = bertc.load(bertc.compile(source, folder / f"{name}.bertc", recipe).path)
 
-    def score(engine: Any) -> str:
-        return f"{evaluator.evaluate(engine, data).metrics[metric]:.2f}"
 
-    for name, engine in ours.items():
-        yield f"bertc, {name}", score(engine)
-    for form in ("fp32", "qdq", "qoperator"):
-        bertc.export(source, files[form], format=form)
-    model = ours["fp32"]
-    makers: dict[str, Callable[[], None]] = {
-        "ort-qdq": lambda: quantize_by_onnx_runtime(source, files["fp32"], files["ort-qdq"], "QDQ"),
-        "ort-qoperator": lambda: quantize_by_onnx_runtime(
-            source, files["fp32"], files["ort-qoperator"], "QOperator"
-        ),
-    }
-    for name, path in files.items():
-        try:
-            makers.get(name, lambda: None)()
+def measure(source: Path, score: Callable[[Any], str], folder: Path, only: str) -> Iterator[tuple[str, str]]:
+    """Yield what each file of a model is, and its score; only of files whose names hold a text."""
+    recipes: dict[str, Any] = {"fp32": {"dtype": "fp32"}, "int8": {}, "int8, static": STATIC}
+    for name, recipe in recipes.items():
+        path = folder / f"{name}.bertc"
+        if name == "fp32" or only in f"bertc, {name}":
+            bertc.compile(source, path, recipe)
+        if only in f"bertc, {name}":
+            yield f"bertc, {name}", score(bertc.load(path))
+    model = bertc.load(folder / "fp32.bertc")
+    for name, make in makers(source, folder).items():
+        path = folder / f"{name}.onnx"
+        if name == FP32_ROW or only in name:
+            make(path)
+        if only in name:
             yield name, score(in_onnx_runtime(model, path, num_threads=2))
-        except Exception as error:
-            sys.stderr.write(f"{name}: {error}\n")
-            yield name, "fails"
 
 
 def main() -> None:
@@ -127,13 +129,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("shared", type=Path, help="the folder with data and models")
-    shared = parser.parse_args().shared
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose names hold this text")
+    parser.add_argument("--model", choices=MODELS, action="append", help="one of the models, again for more")
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     columns: dict[str, dict[str, str]] = {}
-    for name, (evaluator, data, metric) in MODELS.items():
-        source = model_folder() if name == NAME else shared / "models" / name
+    for name in arguments.model or MODELS:
+        evaluator, data, metric = MODELS[name]
+        source = model_folder() if name == NAME else arguments.shared / "models" / name
+
+        def score(engine: Any, evaluator: Any = evaluator, data: str = data, metric: str = metric) -> str:
+            return f"{evaluator.evaluate(engine, arguments.shared / data).metrics[metric]:.2f}"
+
         with tempfile.TemporaryDirectory() as folder:
-            for row, value in measure(source, evaluator, shared / data, metric, Path(folder)):
+            for row, value in measure(source, score, Path(folder), arguments.only):
                 sys.stderr.write(f"{name}: {row}: {value}\n")
                 columns.setdefault(row, {})[name] = value
     rows = [[row, *(values.get(name, "") for name in MODELS)] for row, values in columns.items()]

@@ -207,7 +207,7 @@ def test_8_bits_equal_our_own_static_file(class_name: str, form: str, tmp_path: 
     file = bertc.compile(checkpoint, tmp_path / "static.bertc", STATIC).path
     paths = [
         bertc.export(source, tmp_path / f"{name}.onnx", format=form, recipe=recipe)
-        for name, source, recipe in (("file", file, None), ("source", checkpoint, DYNAMIC))
+        for name, source, recipe in (("file", file, None), ("source", checkpoint, STATIC))
     ]
     checked(paths[0])
     ours, packed = run_ours(bertc.load(file).session, batch()), batch()
@@ -219,6 +219,17 @@ def test_8_bits_equal_our_own_static_file(class_name: str, form: str, tmp_path: 
         assert labels.mean() > 0.95, name
         # A file's scales were multiplied together and are divided again.
         assert np.linalg.norm(of_source[name] - of_file[name]) / np.linalg.norm(expected) < 0.02, name
+
+
+def test_a_recipe_with_ranges_per_token_gets_them_from_calibration(classifier: Path, tmp_path: Path) -> None:
+    """Those of groups of channels, which the layers' weights bring to one scale per tensor."""
+    groups = {**STATIC, "activations": {"mode": "static", "granularity": "per_channel_group"}}
+    file = bertc.compile(classifier, tmp_path / "groups.bertc", groups).path
+    path = bertc.export(classifier, tmp_path / "m.onnx", format="qdq", recipe=DYNAMIC)
+    tensors = {each.name: each for each in checked(path).graph.initializer}
+    assert all(not each.dims for name, each in tensors.items() if name.endswith(".static.scale"))
+    assert any(name.endswith("intermediate.dense.smooth.static.scale") for name in tensors)
+    assert largest_difference(path, bertc.load(file).session) < 0.05
 
 
 @pytest.mark.parametrize("form", ["qdq", "qoperator"])
