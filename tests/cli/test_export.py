@@ -27,7 +27,6 @@ def test_export_writes_a_file_and_tells_what_it_is(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--format", "int4"], "expected one of fp32, qdq, qoperator"),
         (["--opset", "99"], "expected a number from 13 to 22"),
         (["-o", "absent/model.onnx"], "does not exist"),
     ],
@@ -38,3 +37,15 @@ def test_what_cannot_be_written_is_one_line(
     outcome = run("export", "onnx", checkpoint(), "-o", tmp_path / "model.onnx", *options)
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
     assert message in outcome.err
+
+
+def test_an_unknown_format_is_misuse(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
+    outcome = run("export", "onnx", checkpoint(), "-o", tmp_path / "model.onnx", "--format", "int4")
+    assert outcome.code == 2 and "'int4' is not one of 'fp32', 'qdq', 'qoperator'" in " ".join(
+        outcome.err.replace("│", " ").split()
+    )
+
+
+def test_a_compiled_file_that_is_not_there_is_told_as_one(run: Run, tmp_path: Path) -> None:
+    outcome = run("export", "onnx", tmp_path / "absent.bertc", "-o", tmp_path / "model.onnx")
+    assert outcome.code == 1 and "hub" not in outcome.err and "absent.bertc" in outcome.err

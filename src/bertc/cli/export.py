@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ import typer
 from bertc.cli.console import AsJson, Subfolder, check_choice, print_facts, print_json
 
 app = typer.Typer(help="Write a model as a file for other hardware.", no_args_is_help=True)
+
+
+class FormatName(str, Enum):
+    """The ways to write the layers of an ONNX file."""
+
+    FP32 = "fp32"
+    QDQ = "qdq"
+    QOPERATOR = "qoperator"
 
 
 @app.callback()
@@ -29,13 +38,11 @@ def onnx(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
     form: Annotated[
-        str,
+        FormatName,
         typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="fp32, or 8 bits as qdq (QuantizeLinear, DequantizeLinear) or qoperator (MatMulInteger).",
+            "--format", help="8 bits as qdq (QuantizeLinear, DequantizeLinear) or qoperator (MatMulInteger)."
         ),
-    ] = "fp32",
+    ] = FormatName.FP32,
     opset: Annotated[int, typer.Option(help="The version of ONNX's operators.")] = 17,
     batch: Annotated[int | None, typer.Option(help="A fixed number of sequences. Default: any.")] = None,
     length: Annotated[
@@ -68,7 +75,7 @@ def onnx(
     path = export(
         model,
         output,
-        format=form,
+        format=form.value,
         opset=opset,
         batch=batch,
         length=length,
@@ -81,7 +88,7 @@ def onnx(
     )
     facts = {
         "output": str(path),
-        "format": form,
+        "format": form.value,
         "opset": opset,
         "bytes": path.stat().st_size,
         "seconds": time.perf_counter() - start,

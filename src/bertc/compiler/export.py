@@ -63,7 +63,8 @@ def export(
     import_onnx()
     path = check_destination(Path(path_text(output, "output")))
     name = path_text(source, "source", "the path of a file or a folder, or a hub id")
-    if Path(name).is_file() and Path(name).suffix.lower() != ".onnx":
+    suffix = Path(name).suffix.lower()
+    if suffix == ".bertc" or (Path(name).is_file() and suffix != ".onnx"):
         given = {"recipe": recipe, "task": task, "tokenizer": tokenizer, "output_name": output_name}
         graph, info = _of_file(Path(name), [key for key, value in given.items() if value is not None])
     else:
