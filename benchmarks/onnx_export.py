@@ -32,7 +32,8 @@ from bertc.recipe import Calibration
 Array = np.ndarray[Any, Any]
 
 STATIC = {"activations": {"mode": "static"}}
-"""A recipe with one range for each tensor; without it, an export has ranges for groups of channels."""
+"""A recipe with one range for each tensor, which an export has without it."""
+GROUPS = {"activations": {"mode": "static", "granularity": "per_channel_group"}}
 FP32_ROW = "ONNX, fp32"
 MODELS: dict[str, tuple[Any, str, str]] = {
     NAME: (sts, "data/stsbenchmark/sts-test.csv", "spearman"),
@@ -98,8 +99,7 @@ def makers(source: Path, folder: Path) -> dict[str, Callable[[Path], object]]:
         FP32_ROW: lambda path: bertc.export(source, path),
         "ONNX, qdq": lambda path: bertc.export(source, path, format="qdq"),
         "ONNX, qoperator": lambda path: bertc.export(source, path, format="qoperator"),
-        "ONNX, qdq, static": lambda path: bertc.export(source, path, format="qdq", recipe=STATIC),
-        "ONNX, qoperator, static": lambda path: bertc.export(source, path, format="qoperator", recipe=STATIC),
+        "ONNX, qdq, channel groups": lambda path: bertc.export(source, path, format="qdq", recipe=GROUPS),
         "quantize_static, QDQ": lambda path: quantize_by_onnx_runtime(source, fp32, path, "QDQ"),
         "quantize_static, QOperator": lambda path: quantize_by_onnx_runtime(source, fp32, path, "QOperator"),
     }

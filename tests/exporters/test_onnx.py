@@ -222,10 +222,18 @@ def test_8_bits_equal_our_own_static_file(class_name: str, form: str, tmp_path: 
 
 
 def test_a_recipe_with_ranges_per_token_gets_them_from_calibration(classifier: Path, tmp_path: Path) -> None:
-    """Those of groups of channels, which the layers' weights bring to one scale per tensor."""
+    models = [
+        bertc.export(classifier, tmp_path / "m.onnx", format="qdq", recipe=recipe).read_bytes()
+        for recipe in (DYNAMIC, STATIC)
+    ]
+    assert models[0] == models[1]
+
+
+def test_ranges_of_channel_groups_are_one_scale_per_tensor(classifier: Path, tmp_path: Path) -> None:
+    """The layers' weights bring the groups to one range."""
     groups = {**STATIC, "activations": {"mode": "static", "granularity": "per_channel_group"}}
     file = bertc.compile(classifier, tmp_path / "groups.bertc", groups).path
-    path = bertc.export(classifier, tmp_path / "m.onnx", format="qdq", recipe=DYNAMIC)
+    path = bertc.export(classifier, tmp_path / "m.onnx", format="qdq", recipe=groups)
     tensors = {each.name: each for each in checked(path).graph.initializer}
     assert all(not each.dims for name, each in tensors.items() if name.endswith(".static.scale"))
     assert any(name.endswith("intermediate.dense.smooth.static.scale") for name in tensors)
@@ -258,8 +266,7 @@ def test_weights_are_int8_per_channel_and_activations_have_one_scale(
 def test_a_fp32_file_equals_its_checkpoint(classifier: Path, tmp_path: Path) -> None:
     recipe = {"dtype": "fp32", "calibration": {"samples": 8, "held_out": 8}}
     file = bertc.compile(classifier, tmp_path / "fp32.bertc", recipe).path
-    paths = [bertc.export(each, tmp_path / "m.onnx") for each in (file, classifier)]
-    models = [path.read_bytes() for path in paths]
+    models = [bertc.export(each, tmp_path / "m.onnx").read_bytes() for each in (file, classifier)]
     assert models[0] == models[1]
 
 
