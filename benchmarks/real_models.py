@@ -210,7 +210,7 @@ def page(results: dict[str, Any]) -> str:
         "",
         "## Real checkpoints",
         f"Compiled and scored on {results['processor']}, Python {results['python']}. all-MiniLM-L6-v2",
-        "and all-mpnet-base-v2 are published; the others are small, trained to measure what compiling changes.",
+        "and all-mpnet-base-v2 are published; the others are small, to measure what compiling changes.",
         "",
         *table(heading, rows),
         "",
