@@ -32,12 +32,12 @@ def import_source(
     in such a file.
     Raises ``CheckpointError``, ``MissingExtraError``, ``InputError``.
     """
-    folder = None if tokenizer is None else Path(tokenizer).expanduser()
+    folder = None if tokenizer is None else _path(tokenizer)
     if is_module(source):
         return import_module(source, tokenizer=folder, example_inputs=example_inputs, output=output)
     if example_inputs is not None:
         raise InputError(f"example_inputs are for an nn.Module, not for {source}")
-    path = Path(source).expanduser()
+    path = _path(source)
     if path.suffix.lower() == ".onnx":
         from bertc.frontends.onnx import import_onnx
 
@@ -49,3 +49,8 @@ def import_source(
             f"a tokenizer and an output are named for a file such as model.onnx or a module, not for {source}"
         )
     return import_model(source, task=task, subfolder=subfolder)
+
+
+def _path(text: str | os.PathLike[str]) -> Path:
+    """Return a path, with ``~`` as the user's home where there is one."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path.expanduser raises where there is none)
