@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertc import encoder
 from bertc.errors import ArtifactError, CheckpointError, InputError
+from bertc.home import expand_home
 from bertc.runtime.environment import hub_cache_folder
 from bertc.runtime.items import path_text, subfolder_path
 
@@ -106,7 +107,7 @@ def _is_compiled(path: str | PathLike[str]) -> bool:
 
 def _folder(source: str | PathLike[str], subfolder: str) -> Path | None:
     """Return the folder of a checkpoint that is on this machine, looked up without the hub's client."""
-    path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path.expanduser raises where there is no home)
+    path = expand_home(source)
     if path.is_dir():
         path /= subfolder
         if not any((path / name).is_file() for name in _EXPECTED):

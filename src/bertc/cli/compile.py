@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, Subfolder, check_choice, print_facts, print_json
+from bertc.cli.console import (
+    AsJson,
+    DTypeName,
+    OutputName,
+    Subfolder,
+    Task,
+    TokenizerFolder,
+    check_choice,
+    print_facts,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from bertc.artifact.certificate import Certificate
@@ -31,10 +41,7 @@ def command(
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
-    ] = None,
+    task: Task = None,
     subfolder: Subfolder = "",
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
@@ -62,14 +69,8 @@ def command(
     allow_over_budget: Annotated[
         bool, typer.Option("--allow-over-budget", help="Write the file even if --max-drop cannot be kept.")
     ] = False,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(help="The folder of a file's tokenizer; that of the file itself when it is not named."),
-    ] = None,
-    output_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The output of such a file to compile, if it has several."),
-    ] = None,
+    tokenizer: TokenizerFolder = None,
+    output_name: OutputName = None,
     allow_torchscript: Annotated[
         bool,
         typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),

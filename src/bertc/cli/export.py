@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli.console import AsJson, Subfolder, check_choice, print_facts, print_json
+from bertc.cli.console import (
+    AsJson,
+    OutputName,
+    Subfolder,
+    Task,
+    TokenizerFolder,
+    check_choice,
+    print_facts,
+    print_json,
+)
 
 app = typer.Typer(help="Write a model as a file for other hardware.", no_args_is_help=True)
 
@@ -51,18 +60,10 @@ def onnx(
     recipe: Annotated[
         str | None, typer.Option(help="For 8 bits: a recipe, .json or .yaml, or the name of a preset.")
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
-    ] = None,
+    task: Task = None,
     subfolder: Subfolder = "",
-    tokenizer: Annotated[
-        Path | None, typer.Option(help="The folder of the tokenizer of an .onnx file that is exported.")
-    ] = None,
-    output_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Of an .onnx file with several outputs, the one to export."),
-    ] = None,
+    tokenizer: TokenizerFolder = None,
+    output_name: OutputName = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as ONNX: standard operators, padded batches with a mask, in fp32 or in 8 bits."""

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertc.errors import InputError
-from bertc.evaluation.engine import Classifier, labels_of, token_counts, warn
+from bertc.errors import InputError, warn_caller
+from bertc.evaluation.engine import Classifier, labels_of, token_counts
 from bertc.evaluation.evaluator import Evaluator
 from bertc.evaluation.evaluator import evaluate as run
 from bertc.evaluation.metrics import classes
@@ -221,7 +221,7 @@ def _order(labels: Sequence[str], path: str | PathLike[str]) -> list[int]:
         return own
     reason = "the order that GLUE documents, not the model's" if order else "the model's order, unchecked"
     meaning = ", ".join(f"{number} is {labels[index]}" for number, index in enumerate(order or own))
-    warn(
+    warn_caller(
         f"{path} numbers its classes, and is read in {reason}: {meaning}. If that is wrong, so is the score: "
         "write names in the label column"
     )

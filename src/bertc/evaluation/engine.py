@@ -6,8 +6,6 @@ then scored by the same code on the same data.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -76,11 +74,3 @@ def cosine(a: Array, b: Array) -> Array:
     """Return the cosine of each row of ``a`` with the same row of ``b``."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.asarray((a * b).sum(axis=1) / np.maximum(norms, 1e-12))
-
-
-def warn(message: str) -> None:
-    """Warn whoever called into bertc."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bertc."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)

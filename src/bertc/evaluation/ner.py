@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertc.errors import InputError
+from bertc.errors import InputError, warn_caller
 from bertc.evaluation.classification import class_scores, confusion
-from bertc.evaluation.engine import Tagger, labels_of, token_counts, warn
+from bertc.evaluation.engine import Tagger, labels_of, token_counts
 from bertc.evaluation.evaluator import Evaluator
 from bertc.evaluation.evaluator import evaluate as run
 from bertc.evaluation.metrics import classes
@@ -174,7 +174,7 @@ def _check_kinds(data: set[str], model: Sequence[str], path: str | PathLike[str]
             f"{', '.join(sorted(data))}, those of the model {', '.join(model)}"
         )
     if missing:
-        warn(
+        warn_caller(
             f"{path} has entities that the model does not know, and which count as not found: "
             f"{', '.join(missing)}; the model has {', '.join(sorted(of_model))}"
         )

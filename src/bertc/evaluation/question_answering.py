@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertc.errors import InputError
-from bertc.evaluation.engine import QuestionAnswerer, token_counts, warn
+from bertc.errors import InputError, warn_caller
+from bertc.evaluation.engine import QuestionAnswerer, token_counts
 from bertc.evaluation.evaluator import Evaluator
 from bertc.evaluation.evaluator import evaluate as run
 from bertc.evaluation.result import Case, Outcomes, Result
@@ -124,7 +124,7 @@ def read(path: str | PathLike[str]) -> list[Question]:
     check_ids((question.id, where) for question, where in found)
     lost = [each for each in found if any(answer not in each[0].context for answer in each[0].answers)]
     if lost:
-        warn(
+        warn_caller(
             f"{lost[0][1]}: an answer is not in the context, so that none that the model can give is right; "
             f"so it is with {len(lost)} of {len(found)} questions: correct them, or take them out"
         )

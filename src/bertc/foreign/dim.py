@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Size = "int | Dim"
 Monomial = tuple[str, ...]
 """The symbols of a product, sorted: () for a number."""
 

@@ -1,7 +1,7 @@
 """The foreign graph: primitives on values of any rank, with symbolic numbers of sequences and tokens.
 
 It is in single-assignment form like the IR's, and padded: an ``attention_mask`` says which tokens count.
-What a primitive computes, and the shape of its result, is in ``primitives.py``.
+What a primitive computes, and the shape of its result, is in ``primitives/``.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _AFTER_ATTENTION = (
     ("add", "attention.output.add"),
     ("layer_norm", "attention.output.LayerNorm"),
     ("linear", "intermediate.dense"),
-    (_ACTIVATION, "intermediate.intermediate_act_fn"),
+    (_ACTIVATION, "intermediate.activation"),
     ("linear", "output.dense"),
     ("add", "output.add"),
     ("layer_norm", "output.LayerNorm"),

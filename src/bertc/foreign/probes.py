@@ -21,7 +21,7 @@ from bertc.foreign.interpreter import run
 Array = np.ndarray[Any, Any]
 
 _SEED = 13
-_LOW = -1000.0
+LOW = -1000.0
 """What a softmax makes nothing of, beside a score: 10,000 is the least that models subtract."""
 _TINY = 1e-6
 _FIRST_ID = 7
@@ -210,9 +210,9 @@ def _judge(inside: Array, outside: Array) -> str:
         return "zeros"
     if ones and bool((outside == 1).all()):
         return "ones"
-    if zeros and bool((outside <= _LOW).all()):
+    if zeros and bool((outside <= LOW).all()):
         return "add"
-    if zeros and bool((outside >= -_LOW).all()):
+    if zeros and bool((outside >= -LOW).all()):
         return "subtract"
     if ones and bool((outside == 0).all()):
         return "keep"

@@ -20,6 +20,8 @@ from bertc.foreign.simplify import simplify
 from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.labels import read_labels
+from bertc.frontends.model_class import tokenizer_class_of
 from bertc.frontends.raised_outputs import Outputs, choose_outputs, select_masks
 from bertc.frontends.sentence_transformers import (
     EMBEDDING_HEADS,
@@ -28,15 +30,13 @@ from bertc.frontends.sentence_transformers import (
     read_modules,
     score_activation,
 )
-from bertc.frontends.tokenizer import has_token, read_tokenizer
+from bertc.frontends.tokenizer import VOCABULARY_FILES, mask_token_of, read_tokenizer
 from bertc.ir.graph import Graph
 from bertc.ir.ops import ACTIVATIONS
 from bertc.ir.verifier import output_ports
 from bertc.ports import SELECTED
 from bertc.task_table import TASKS
 
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
-_MASKS = ("[MASK]", "<mask>")
 _SETTINGS = ("tokenizer", "sentence_bert")
 _AS_IT_IS = "PreTrainedTokenizerFast"
 
@@ -74,7 +74,7 @@ class Beside:
         places = [Path(tokenizer)] if tokenizer is not None else [model.parent, *above]
         for place in places:
             folder = CheckpointFolder(place, place.resolve().name)
-            if any(folder.has(name) for name in (*_TOKENIZERS, "config.json")):
+            if any(folder.has(name) for name in (*VOCABULARY_FILES, "config.json")):
                 break
         else:
             folder = None
@@ -91,11 +91,10 @@ class Beside:
             return Texts("", longest)
         settings, sentence = (folder.read_json_if_there(f"{name}_config.json") for name in _SETTINGS)
         plain = max_seq_length(sentence, settings, longest)
-        usual = "BertTokenizer" if self.config.get("model_type") == "bert" else _AS_IT_IS
-        kind = self.config.get("tokenizer_class") or usual
-        found = read_tokenizer(folder, "", settings, sentence, default_class=kind, limit=plain)
+        kind = self.config.get("tokenizer_class") or tokenizer_class_of(self.config.get("model_type"))
+        found = read_tokenizer(folder, "", settings, sentence, default_class=kind or _AS_IT_IS, limit=plain)
         activation = score_activation(folder, self.config)
-        mask_token = next((each for each in _MASKS if has_token(found, each)), None)
+        mask_token = mask_token_of(found, settings)
         if task not in EMBEDDING_HEADS:
             return Texts(found, plain, mask_token, activation)
         embedding = EmbeddingConfig(folder, self.modules, sentence)
@@ -116,7 +115,7 @@ class Beside:
 
 
 def _has_tokenizer(folder: CheckpointFolder) -> bool:
-    return any(folder.has(name) for name in _TOKENIZERS)
+    return any(folder.has(name) for name in VOCABULARY_FILES)
 
 
 def import_raised(
@@ -185,10 +184,11 @@ def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[
     if not TASKS[outputs.task].labeled:
         return ()
     width = next(port.columns for port in output_ports(graph) if port.name == TASKS[outputs.task].output)
-    names = config.get("id2label")
-    if isinstance(names, dict) and {*names} == {str(i) for i in range(width)}:
-        return tuple(str(names[str(i)]) for i in range(width))
-    return tuple(f"LABEL_{i}" for i in range(width))
+    try:
+        names = read_labels(config)
+    except CheckpointError:  # the graph counts, whatever stands beside it
+        names = ()
+    return names if len(names) == width else tuple(f"LABEL_{i}" for i in range(width))
 
 
 def _facts(graph: Graph) -> dict[str, Attribute]:

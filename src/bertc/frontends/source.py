@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bertc.errors import InputError
@@ -12,6 +11,7 @@ from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.torch import import_module, is_module
 from bertc.frontends.torchscript import SUFFIXES, import_torchscript
+from bertc.home import expand_home
 
 
 def import_source(
@@ -32,12 +32,12 @@ def import_source(
     in such a file.
     Raises ``CheckpointError``, ``MissingExtraError``, ``InputError``.
     """
-    folder = None if tokenizer is None else _path(tokenizer)
+    folder = None if tokenizer is None else expand_home(tokenizer)
     if is_module(source):
         return import_module(source, tokenizer=folder, example_inputs=example_inputs, output=output)
     if example_inputs is not None:
         raise InputError(f"example_inputs are for an nn.Module, not for {source}")
-    path = _path(source)
+    path = expand_home(source)
     if path.suffix.lower() == ".onnx":
         from bertc.frontends.onnx import import_onnx
 
@@ -49,8 +49,3 @@ def import_source(
             f"a tokenizer and an output are named for a file such as model.onnx or a module, not for {source}"
         )
     return import_model(source, task=task, subfolder=subfolder)
-
-
-def _path(text: str | os.PathLike[str]) -> Path:
-    """Return a path, with ``~`` as the user's home where there is one."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path.expanduser raises where there is none)

@@ -22,6 +22,13 @@ from bertc.frontends.tokenizer_settings import read_settings
 
 TOKENIZER = "tokenizer.json"
 _TYPES = "token_type_ids"
+VOCABULARY_FILES = (
+    TOKENIZER,
+    *dict.fromkeys(files[0] for known in TOKENIZER_CLASSES.values() for files in known.files),
+)
+"""The files that tell that a folder has a tokenizer."""
+_MASK_TOKENS = ("[MASK]", "<mask>")
+"""The mask token of a tokenizer whose folder does not say which it is."""
 _SIDES = ("right", "left")
 _NO_SPECIAL_TOKENS = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
 _NO_TYPES = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:0", special_tokens=[])
@@ -92,6 +99,14 @@ def tokens_beyond(tokenizer_json: str, vocab_size: int) -> list[str]:
 def has_token(tokenizer_json: str, token: str) -> bool:
     """Return whether the tokenizer has an entry for the token."""
     return Tokenizer.from_str(tokenizer_json).token_to_id(token) is not None
+
+
+def mask_token_of(tokenizer_json: str, config: Mapping[str, Any]) -> str | None:
+    """Return what a text spells a masked word by, None if the tokenizer has no token for it."""
+    said = config.get("mask_token")
+    token = said.get("content") if isinstance(said, dict) else said
+    tokens = (str(token),) if token else _MASK_TOKENS
+    return next((each for each in tokens if has_token(tokenizer_json, each)), None)
 
 
 def _vocabulary_files(

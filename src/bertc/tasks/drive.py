@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -11,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bertc.encoder import Encoder
-from bertc.errors import TruncationWarning
+from bertc.errors import TruncationWarning, warn_caller
 from bertc.runtime.batching import FloatArray, PackedBatch, windows
 from bertc.runtime.progress import progress
 from bertc.tasks.task import Prepared, Task
@@ -44,7 +42,7 @@ def drive(
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
             advance(count)
     if truncated:
-        warnings.warn(TruncationWarning(truncated, len(items), limit), stacklevel=_stack_level())
+        warn_caller(TruncationWarning(truncated, len(items), limit))
 
 
 def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
@@ -74,11 +72,3 @@ def _prepare_ahead(
             if following is not None:
                 waiting = pool.submit(task.prepare, following, first=first)
             yield len(part), prepared
-
-
-def _stack_level() -> int:
-    """The number of frames from the caller of this to the first one outside of bertc, as warnings count."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bertc."):
-        level, frame = level + 1, frame.f_back
-    return level

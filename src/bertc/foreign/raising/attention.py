@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertc.foreign.graph import ForeignNode
+from bertc.foreign.probes import LOW
 from bertc.foreign.raising.elementwise import without_factor
 from bertc.foreign.raising.layout import Atom, Axis, shape_of, split_heads
 from bertc.foreign.raising.meanings import Control, Guard, Known, Meaning, Rows, Scores, View, Written
@@ -15,8 +16,6 @@ from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.ports import CU_SEQLENS
 
 _ROUNDING = 1e-6
-_LOW = -1000.0
-"""A number this low is that of a mask."""
 
 
 @rule("matmul")
@@ -71,7 +70,7 @@ def _mask(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
         fits = (
             number == 0
             if node.op in ("add", "sub")
-            else node.op == "max" and number is not None and number <= _LOW
+            else node.op == "max" and number is not None and number <= LOW
         )
         return scores if fits else None
     if not isinstance(mask, Control):
@@ -93,7 +92,7 @@ def _replaced(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meanin
     if not isinstance(scores, Scores) or not isinstance(condition, Control) or not isinstance(other, Known):
         return None
     number = other.scalar
-    low = number is not None and (number == 0 if scores.normalized else number <= _LOW)
+    low = number is not None and (number == 0 if scores.normalized else number <= LOW)
     wanted = ("keep", "all") if scores is yes else ("drop", "none")
     if not low or _kind(raiser, condition, scores) not in wanted:
         raise raiser.error("what the scores are replaced by is no mask of padding")

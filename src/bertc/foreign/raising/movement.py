@@ -135,15 +135,14 @@ def _concat(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     """Put columns side by side; of one operand, that is the operand."""
     if len(operands) == 1:
         return operands[0] if isinstance(operands[0], View | Control) else None
-    rows = [raiser.rows_of(each) for each in operands]
+    rows = [each for each in map(raiser.rows_of, operands) if each is not None]
     if (
-        any(each is None for each in rows)
+        len(rows) < len(operands)
         or node.attributes["axis"] % len(operands[0].layout) != len(operands[0].layout) - 1
     ):
         return None
-    total, width = raiser.write(rows[0]), rows[0].width  # type: ignore[arg-type, union-attr]
+    total, width = raiser.write(rows[0]), rows[0].width
     for each in rows[1:]:
-        assert each is not None
         width += each.width
         total = raiser.builder.concat(raiser.name("concat"), total, raiser.write(each))
     written = Written(total, width, operands[0].rows.per_token)

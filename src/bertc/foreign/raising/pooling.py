@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertc.foreign.graph import ForeignNode
+from bertc.foreign.probes import LOW
 from bertc.foreign.raising.layout import Axis, shape_of
 from bertc.foreign.raising.meanings import Control, Expression, Known, Masked, Meaning, Pooled, View
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.foreign.raising.recognize import Activation, recognize
 
-_LOW = -1000.0
 _NEVER_NEGATIVE = ("relu", "sigmoid", "log1p_relu")
 """Activations after which a zero in the place of padding is as good as something very low."""
 
@@ -43,7 +43,7 @@ def _replaced(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meanin
     kind, number = _kind(raiser, condition, view), other.scalar
     if kind == ("all" if view is yes else "none"):
         return view
-    if kind != ("keep" if view is yes else "drop") or number is None or (number != 0 and number > _LOW):
+    if kind != ("keep" if view is yes else "drop") or number is None or (number != 0 and number > LOW):
         return None
     return Masked(view, "zero" if number == 0 else "low")
 

@@ -25,8 +25,9 @@ _WHAT = {
     Control: "ids, a mask or sizes",
     View: "hidden states",
     Masked: "masked hidden states",
+    Scores: "attention scores",
+    Guard: "attention scores",
 }
-_WHAT_ELSE = {Scores: "attention scores", Guard: "attention scores"}
 
 
 def raise_graph(graph: ForeignGraph) -> Raiser:
@@ -57,8 +58,7 @@ def _raise(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meanin
 
 
 def _unknown(node: ForeignNode, operands: Sequence[Any]) -> CheckpointError:
-    names = {**_WHAT, **_WHAT_ELSE}
-    found = ", ".join(names[type(each)] for each in operands)
+    found = ", ".join(_WHAT[type(each)] for each in operands)
     return CheckpointError(
         f"node {node}: bertc has no op for {node.op} of {found}, as this model uses it: only encoders like "
         "BERT and RoBERTa, with the heads that are made of its ops, can be compiled"

@@ -47,7 +47,9 @@ class Call:
         if isinstance(argument, Dim):
             return self.builder.constant(of_sizes([argument]).reshape(()))
         if isinstance(argument, bool | int | float):
-            return self.builder.constant(np.asarray(argument, np.float32 if _is_float(argument) else None))
+            return self.builder.constant(
+                np.asarray(argument, np.float32 if isinstance(argument, float) else None)
+            )
         raise self.error(f"its argument {name!r} is {argument!r}, expected a tensor")
 
     def shape(self, value: str) -> Shape:
@@ -119,10 +121,6 @@ _CODES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "half", 
 _CODES |= {11: "bool", 15: "bfloat16"}
 """PyTorch's number of a dtype, as TorchScript writes it -> its name."""
 _FLOATS = ("half", "float", "double", "float16", "float32", "float64", "bfloat16")
-
-
-def _is_float(number: Any) -> bool:
-    return isinstance(number, float)
 
 
 Import = Callable[[Call], Any]

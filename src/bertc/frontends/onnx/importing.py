@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import graphlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,18 @@ TABLES: Mapping[str, Sequence[Row]] = {
 }
 """The rows of each domain of operators."""
 _MOVES = frozenset(
-    "Reshape Transpose Squeeze Unsqueeze Flatten Slice Split Gather Expand Concat".split()  # noqa: SIM905
+    (
+        "Reshape",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Slice",
+        "Split",
+        "Gather",
+        "Expand",
+        "Concat",
+    )
 )
 """Operators that give whole numbers where they are given such."""
 _BORROWED = {"LayerNormalization": "", "Gelu": ""}
@@ -119,20 +131,21 @@ def _ordered(model: OnnxModel) -> list[OnnxNode]:
             if name in producers or name in known:
                 raise CheckpointError(f"node {node}: it writes {name!r}, which is there already")
             producers[name] = node
-    ordered: list[OnnxNode] = []
-    waiting = [*model.nodes]
-    while waiting:
-        later = []
-        for node in waiting:
-            if known.issuperset(node.inputs):
-                ordered.append(node)
-                known.update(node.outputs)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            raise _unordered(later, known, producers)
-        waiting = later
-    return ordered
+    if all(name in known or name in producers for node in model.nodes for name in node.inputs):
+        try:
+            return _by_need(model.nodes, producers)
+        except graphlib.CycleError:
+            pass
+    raise _unordered(model.nodes, known, producers)
+
+
+def _by_need(nodes: Sequence[OnnxNode], producers: Mapping[str, OnnxNode]) -> list[OnnxNode]:
+    """Return the nodes so that each follows what it reads, as the file has them if it does so already."""
+    places = {id(node): place for place, node in enumerate(nodes)}
+    needs = [{places[id(producers[name])] for name in node.inputs if name in producers} for node in nodes]
+    if all(max(needed, default=-1) < place for place, needed in enumerate(needs)):
+        return [*nodes]
+    return [nodes[place] for place in graphlib.TopologicalSorter(dict(enumerate(needs))).static_order()]
 
 
 def _unordered(

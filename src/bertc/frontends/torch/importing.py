@@ -54,14 +54,10 @@ def to_foreign(exported: Exported) -> ForeignGraph:
     confirm(
         graph,
         lambda given: exported.run({names[role]: each for role, each in given.items()}),
-        _name(exported),
+        exported.described.name,
         coarsest(exported.described.module.parameters()),
     )
     return graph
-
-
-def _name(exported: Exported) -> str:
-    return exported.described.name
 
 
 def _stored(program: Any, target: str) -> Any:
@@ -137,4 +133,4 @@ def _roles(exported: Exported) -> Mapping[str, str]:
                 rows[name] = int(_stored(program, tables[user.args[0].name]).shape[0])
     shapes = [_stored(program, target).shape for target in tables.values()]
     largest = max((shape[0] for shape in shapes if len(shape) == 2), default=0)
-    return find_roles(used, rows, largest, _name(exported))
+    return find_roles(used, rows, largest, exported.described.name)
