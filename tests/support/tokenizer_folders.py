@@ -118,7 +118,13 @@ def _xlm_roberta(**config: Any) -> dict[str, Any]:
 
 def _albert(**config: Any) -> dict[str, Any]:
     special = {"cls_token": "<s>", "sep_token": "</s>"}  # the class fails where the vocabulary lacks them
-    return _xlm_roberta(tokenizer_class="AlbertTokenizer", **special, **config)
+    return _xlm_roberta(**{"tokenizer_class": "AlbertTokenizer", **special, **config})
+
+
+def _rembert(**config: Any) -> dict[str, Any]:
+    spaces = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    files = _albert(tokenizer_class="RemBertTokenizer", **config)
+    return _with(files, "tokenizer.json", pre_tokenizer=spaces)
 
 
 def _mpnet(**config: Any) -> dict[str, Any]:
@@ -301,6 +307,10 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
         "tokenizer.json",
         normalizer=PRECOMPILED,
         post_processor=None,
+    ),
+    "rembert": _rembert,
+    "rembert, lower case": lambda: _with(
+        _rembert(do_lower_case=True, keep_accents=False), "tokenizer.json", normalizer=PRECOMPILED
     ),
     "vocab.txt": _vocab_txt,
     "vocab.txt, cased": lambda: _vocab_txt(do_lower_case=False, strip_accents=False),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bertc.errors import CheckpointError
 from bertc.frontends.sentencepiece_model import Piece
@@ -164,7 +164,9 @@ def _mpnet_processor(tokenizer: Tokenizer, options: Options) -> Any:
     return processors.RobertaProcessing(sep, cls, trim_offsets=True, add_prefix_space=False)
 
 
-def _unigram(vocabulary: Vocabulary, options: Options, unknown: int, steps: Sequence[Any] = ()) -> Tokenizer:
+def _unigram(
+    vocabulary: Vocabulary, options: Options, unknown: int, steps: Sequence[Any] = (), *, splits: bool = True
+) -> Tokenizer:
     """Return a tokenizer that splits at white space; ``steps`` normalize before SentencePiece's own table."""
     tokens = [(token, score) for token, score in vocabulary.tokens]
     tokenizer = Tokenizer(models.Unigram(tokens, unk_id=unknown, byte_fallback=False))
@@ -175,8 +177,9 @@ def _unigram(vocabulary: Vocabulary, options: Options, unknown: int, steps: Sequ
     if steps:
         tokenizer.normalizer = steps[0] if len(steps) == 1 else normalizers.Sequence(steps)
     scheme = "always" if options.get("add_prefix_space", True) else "never"
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme=scheme)]
+    spaces = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), spaces]) if splits else spaces
     )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
     return tokenizer
@@ -205,13 +208,24 @@ def _number_camembert(pieces: Sequence[Piece], options: Options) -> list[Piece]:
     return [unused[0], (pad, 0.0), unused[1], (unk, 0.0), unused[2], *pieces[1:], (mask, 0.0)]
 
 
-def _albert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+def _plain_letters(options: Options, *, by_default: bool) -> list[Any]:
+    """Return the steps that replace quotes, take accents away and lower the case, as options say."""
     steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-    if not options.get("keep_accents", False):
+    if not options.get("keep_accents", not by_default):
         steps += [normalizers.NFKD(), normalizers.StripAccents()]
-    if options.get("do_lower_case", True):
+    if options.get("do_lower_case", by_default):
         steps.append(normalizers.Lowercase())
-    return _unigram(vocabulary, options, 1, steps)
+    return steps
+
+
+def _albert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+    return _unigram(vocabulary, options, 1, _plain_letters(options, by_default=True))
+
+
+def _rembert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+    steps = _plain_letters(options, by_default=False)
+    steps.insert(2, normalizers.Replace(Regex(" {2,}"), " "))
+    return _unigram(vocabulary, options, 2, steps, splits=False)
 
 
 def _albert_processor(tokenizer: Tokenizer, options: Options) -> Any:
@@ -254,6 +268,7 @@ _ALBERT = TokenizerClass(
     (("tokenizer.model",), ("spiece.model",)),
     keeps_processor=True,
 )
+_REMBERT = dataclasses.replace(_ALBERT, build=_rembert, files=(), keeps_processor=False)
 
 TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "BertTokenizer": _BERT,
@@ -271,6 +286,7 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "XLMRobertaTokenizer": _XLM_ROBERTA,
     "CamembertTokenizer": _CAMEMBERT,
     "AlbertTokenizer": _ALBERT,
+    "RemBertTokenizer": _REMBERT,
 }
 """By name, without the ending "Fast", which changes nothing in ``transformers`` 5."""
 

@@ -18,7 +18,7 @@ SPELLING = {
 def predictions(context: HeadContext, x: str) -> str:
     """Append the head to rows of hidden states; return a logit for each entry of the vocabulary."""
     builder, spelling, config = context.builder, context.spelling, context.config
-    dense = builder.linear(spelling["dense"], x, config.embedding_size)
+    dense = builder.linear(spelling["dense"], x, config.prediction_size)
     activation = spelling.get("activation", config.activation)
     dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
     normed = builder.layer_norm(spelling["layer_norm"], dense, config.layer_norm_eps)
