@@ -13,6 +13,7 @@ from bertc.architectures import (
     ernie,
     megatron_bert,
     mpnet,
+    rembert,
     roberta,
     roberta_prelayernorm,
     xlm_roberta_xl,
@@ -31,6 +32,7 @@ FAMILIES: tuple[Family[Any], ...] = (
     megatron_bert.FAMILY,
     roberta_prelayernorm.FAMILY,
     xlm_roberta_xl.FAMILY,
+    rembert.FAMILY,
     bert_generation.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
