@@ -76,7 +76,7 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
-    "evaluation": {"errors", "files"},
+    "evaluation": {"errors", "fidelity", "files"},
     "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {

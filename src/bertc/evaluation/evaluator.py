@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from bertc import fidelity
 from bertc.evaluation import resampling
-from bertc.evaluation.result import Case, Comparison, Difference, Disagreement, Outcomes, Result
+from bertc.evaluation.result import Case, Comparison, Cosines, Difference, Disagreement, Outcomes, Result
 
 Array = np.ndarray[Any, Any]
 Sample = TypeVar("Sample")
@@ -103,7 +104,15 @@ def compare(
             Disagreement(*evaluator.case(samples[index]), found.answers[index], expected.answers[index])
             for index in worst
         ],
+        cosines=_cosines(found.vectors, expected.vectors),
     )
+
+
+def _cosines(found: Array | None, expected: Array | None) -> Cosines | None:
+    if found is None or expected is None or found.shape != expected.shape:
+        return None
+    cosines = fidelity.cosine(found, expected)
+    return Cosines(len(cosines), float(cosines.mean()), float(cosines.min()))
 
 
 def _scored(evaluator: Evaluator[Any], outcomes: Outcomes, seed: int | None) -> Result:

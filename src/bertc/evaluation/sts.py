@@ -56,6 +56,7 @@ class Similarity(Evaluator[ScoredPair]):
 
     def answer(self, engine: Embedder | CrossEncoder, samples: Sequence[ScoredPair]) -> Outcomes:
         """Return the similarity of each pair: the cosine of two vectors, or what a cross-encoder predicts."""
+        vectors: Array | None = None
         texts: list[Any] = [text for pair in samples for text in (pair.first, pair.second)]
         if hasattr(engine, "predict"):
             texts = [(pair.first, pair.second) for pair in samples]
@@ -75,6 +76,7 @@ class Similarity(Evaluator[ScoredPair]):
             goodness=-np.abs(ranks[0] - ranks[1]),
             statistics=np.stack([similarities, scores], axis=1),
             counts={"pairs": len(samples), **token_counts(engine, texts)},
+            vectors=vectors,
         )
 
     def score(self, outcomes: Outcomes, weights: Array) -> dict[str, Array]:
