@@ -186,7 +186,7 @@ class Raiser:
         key = (value, shape, *atoms)
         if key not in self._biases:
             tables = [
-                self.tensors[node["position"]].shape[0] - node.attributes["first_position"]
+                self.tensors[node["position"]].shape[0] - int(node.attributes["first_position"])
                 for node in self.nodes
                 if "position" in node.inputs
             ]
