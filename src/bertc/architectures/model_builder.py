@@ -111,6 +111,11 @@ class ModelBuilder:
         self._derived[name] = (self._tensor(tensor, *shape), derive)
         return name
 
+    def constant(self, name: str, array: Array) -> str:
+        """A float32 constant that the checkpoint does not have."""
+        self._constants[name] = Constant(DType.F32, array)
+        return name
+
     def linear(
         self,
         name: str,
@@ -132,7 +137,7 @@ class ModelBuilder:
             "weight": self._tensor(f"{module}.weight", out_features, self._columns[x], tied=tied_weight),
             "bias": self._tensor(f"{module}.bias", out_features, tied=tied_bias)
             if bias
-            else self._zeros(f"{module}.bias", out_features),
+            else self.constant(f"{module}.bias", np.zeros(out_features, np.float32)),
         }
         return self.op("linear", name, operands, activation="none", columns=out_features)
 
@@ -203,11 +208,6 @@ class ModelBuilder:
             raise ValueError(f"{name} is used as {self._shapes[name]} and as {shape}")
         if tied and name not in self._tensors:
             self._stored[name] = tied
-        return name
-
-    def _zeros(self, name: str, length: int) -> str:
-        """Make a constant that the checkpoint does not have."""
-        self._constants[name] = Constant(DType.F32, np.zeros(length, np.float32))
         return name
 
     def _find(self, name: str) -> StoredTensor:

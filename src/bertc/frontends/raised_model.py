@@ -38,6 +38,8 @@ from bertc.ports import SELECTED
 from bertc.task_table import TASKS
 
 _SETTINGS = ("tokenizer", "sentence_bert")
+_ANY = 1_000_000
+"""The longest sequence, and rows of a table of positions, where a model has no limit."""
 _AS_IT_IS = "PreTrainedTokenizerFast"
 
 
@@ -131,9 +133,9 @@ def import_raised(
 
     Raises ``CheckpointError`` that names the node which cannot be compiled, or whose value differs.
     """
-    graph, hidden, outputs = _raise(foreign, beside, output)
+    graph, hidden, outputs, limit = _raise(foreign, beside, output)
     facts = _facts(graph)
-    longest = int(facts["max_position_embeddings"]) - int(facts["first_position"])
+    longest = min(int(facts["max_position_embeddings"]) - int(facts["first_position"]), limit)
     texts = beside.texts(longest, outputs.task)
     told = [*notes, *outputs.notes]
     if not texts.tokenizer_json:
@@ -163,8 +165,8 @@ def import_raised(
 
 def _raise(
     foreign: ForeignGraph, beside: Beside, output: str | None
-) -> tuple[Graph, tuple[str, ...], Outputs]:
-    """Return the graph that a foreign graph was raised to, its hidden states, and its outputs."""
+) -> tuple[Graph, tuple[str, ...], Outputs, int]:
+    """Return the graph that a foreign graph was raised to, hidden states, outputs, the longest sequence."""
     raiser = raise_graph(simplify(foreign))
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
@@ -176,7 +178,7 @@ def _raise(
     graph = share_weights(graph)
     if TASKS[outputs.task].rows == SELECTED:
         graph = select_masks(graph, TASKS[outputs.task].output)
-    return graph, hidden, outputs
+    return graph, hidden, outputs, raiser.longest or _ANY
 
 
 def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -193,7 +195,7 @@ def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[
 
 def _facts(graph: Graph) -> dict[str, Attribute]:
     """Return the sizes of an encoder, as its nodes have them, by the names of Hugging Face's configs."""
-    facts: dict[str, Attribute] = {"max_position_embeddings": 1_000_000, "first_position": 0}
+    facts: dict[str, Attribute] = {"max_position_embeddings": _ANY, "first_position": 0}
     sizes = {"word": "vocab_size", "token_type": "type_vocab_size", "position": "max_position_embeddings"}
     for node in graph.nodes:
         for table, fact in sizes.items():

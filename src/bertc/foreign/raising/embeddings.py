@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bertc.foreign.dim import product
 from bertc.foreign.graph import ForeignNode, Tensor
 from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.layout import Axis, align, columns
@@ -36,6 +37,8 @@ def _lookup(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     rows = as_tensor(table, table.constant.shape)
     if kind == "constant":
         kind, rows = "token_type", _repeated(rows, number)
+    if not kind and _is_for_pairs(raiser, ids):
+        return None
     if not kind:
         raise raiser.error("it looks up rows by ids that are neither tokens, nor their positions or types")
     return View(
@@ -129,6 +132,12 @@ def _dequantize(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meanin
         )
 
     return View(Lookups({kind: Tensor(table.shape, table.dtype, make)}, x.rows.first_position), x.layout)
+
+
+def _is_for_pairs(raiser: Raiser, ids: Control) -> bool:
+    """Return whether there is an id for each pair of tokens, as for a bias by distance."""
+    pairs = raiser.graph.length * raiser.graph.length
+    return product(raiser.shape(ids.name)) in (pairs, raiser.graph.batch * pairs)
 
 
 def _repeated(table: Tensor, row: int, count: int = 0) -> Tensor:

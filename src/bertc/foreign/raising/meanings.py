@@ -133,6 +133,8 @@ class Scores:
     layout: Layout
     scale: float
     normalized: bool = False
+    bias: Array | None = None
+    """What is added to the scaled scores by the distance from query to key, [heads, 2 * reach + 1]."""
 
 
 @dataclass(frozen=True, eq=False)

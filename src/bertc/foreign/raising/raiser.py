@@ -31,6 +31,10 @@ from bertc.ir.graph import Node, StoredTensor
 Array = np.ndarray[Any, Any]
 
 
+_LONGEST = 2048
+"""The tokens up to which a bias by distance is read, which takes memory by their square."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """What a primitive on operands of certain meanings becomes."""
@@ -54,6 +58,10 @@ class Raiser:
         self.tensors: dict[str, StoredTensor] = {}
         self.builder = ModelBuilder(self.tensors)
         self.meanings: dict[str, Meaning] = {}
+        self.longest: int | None = None
+        """The tokens that a sequence may have at most, where the source fixes that beside its positions."""
+        self._biases: dict[Any, Array | None] = {}
+        self._written_biases: dict[bytes, str] = {}
         self._parts: dict[Any, tuple[Rows, Rows | None]] = {}
         self._numbers = itertools.count()
         self._node: ForeignNode | None = None
@@ -169,6 +177,36 @@ class Raiser:
             self.tensors[f"{name}.{part}"] = Tensor.of(np.asarray(array, np.float32))
         # The number that was rounded to single precision: 1e-12, of 9.99999996e-13.
         return self.builder.layer_norm(name, x, float(str(np.float32(norm.epsilon))))
+
+    def distance_bias(self, value: str, shape: Shape, atoms: Sequence[str]) -> Array | None:
+        """Return what a value adds to the scores of each head by the distance from query to key, if it does.
+
+        From then on ``longest`` says for how many tokens that is known.
+        """
+        key = (value, shape, *atoms)
+        if key not in self._biases:
+            tables = [
+                self.tensors[node["position"]].shape[0] - int(node.attributes["first_position"])
+                for node in self.nodes
+                if "position" in node.inputs
+            ]
+            length = (
+                self.graph.length if isinstance(self.graph.length, int) else min(tables, default=_LONGEST)
+            )
+            longest = min(length, _LONGEST)
+            self._biases[key] = self.probes.distance_bias(value, shape, atoms, longest)
+            if self._biases[key] is not None:
+                self.longest = longest
+        return self._biases[key]
+
+    def write_bias(self, bias: Array) -> str:
+        """Return the constant of the IR that a bias by distance is: the same for all layers that have it."""
+        array = np.asarray(bias, np.float32)
+        key, others = array.tobytes(), len(self._written_biases)
+        if key not in self._written_biases:
+            name = f"distance_bias.{others}" if others else "distance_bias"
+            self._written_biases[key] = self.builder.constant(name, array)
+        return self._written_biases[key]
 
     def rows_of(self, meaning: Any) -> Rows | None:
         """Return the rows of a view that holds all of their columns, in order, along its last axis.

@@ -49,7 +49,7 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
     builder.constants.update(model.constants)
     nodes = _needed(model, _ordered(model), wanted)
     roles = _roles(model, nodes)
-    values = {**{name: name for name in model.constants}, **roles}
+    values = {**{name: name for name in model.constants}, **_inputs(model, builder, roles)}
     for node in nodes:
         builder.begin(node.name, f"{node.domain}.{node.op}".lstrip("."))
         version = model.versions.get(node.domain, 1)
@@ -190,14 +190,30 @@ def _roles(model: OnnxModel, nodes: Sequence[OnnxNode]) -> dict[str, str]:
     return find_roles(names, rows, max(tables, default=0), str(model.path))
 
 
+def _inputs(model: OnnxModel, builder: ForeignBuilder, roles: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of each input; of [batch, choices, length] with one choice: each is a row then."""
+    builder.begin("inputs", "")
+    return {
+        name: builder.op("unsqueeze", role, axes=(1,)) if len(model.inputs[name]) == 3 else role
+        for name, role in roles.items()
+    }
+
+
 def _sizes(model: OnnxModel, roles: Mapping[str, str]) -> tuple[Any, Any]:
     """Return the numbers of sequences and of tokens: symbols, or the numbers that the file fixes."""
     sizes: list[Any] = [Dim.symbol(BATCH), Dim.symbol(LENGTH)]
     for name in roles:
         dims = model.inputs[name]
+        if len(dims) == 3:
+            if isinstance(dims[1], int) and dims[1] != 1:
+                raise CheckpointError(
+                    f"{model.path}: the input {name!r} is of {dims[1]} choices: export it for any number"
+                )
+            dims = (dims[0], dims[2])
         if len(dims) != 2:
             raise CheckpointError(
-                f"{model.path}: the input {name!r} has {len(dims)} dimensions, expected [batch, length]"
+                f"{model.path}: the input {name!r} has {len(dims)} dimensions, expected [batch, length], or "
+                "[batch, choices, length]"
             )
         for axis, size in enumerate(dims):
             if isinstance(size, int) and size > 0:
