@@ -78,7 +78,7 @@ def _mask(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
     kind = _kind(raiser, mask, scores)
     wanted = {"add": ("add", "none"), "sub": ("subtract", "none")}.get(node.op, ("keep", "all"))
     if kind not in wanted or (node.op in ("mul", "max") and not (scores.normalized and node.op == "mul")):
-        raise raiser.error("what is added to the scores is no mask of padding")
+        raise raiser.no_op("what is added to the scores is no mask of padding")
     return scores
 
 
@@ -95,7 +95,7 @@ def _replaced(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meanin
     low = number is not None and (number == 0 if scores.normalized else number <= LOW)
     wanted = ("keep", "all") if scores is yes else ("drop", "none")
     if not low or _kind(raiser, condition, scores) not in wanted:
-        raise raiser.error("what the scores are replaced by is no mask of padding")
+        raise raiser.no_op("what the scores are replaced by is no mask of padding")
     return scores
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bertc.foreign.graph import ForeignNode, Tensor
-from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.layout import Axis, align, columns
 from bertc.foreign.raising.meanings import Control, Known, Lookups, Meaning, View
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule
+from bertc.primitives import PRIMITIVES
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,7 @@ def _lookup(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     if kind == "constant":
         kind, rows = "token_type", _repeated(rows, number)
     if not kind:
-        raise raiser.error("it looks up rows by ids that are neither tokens, nor their positions or types")
+        raise raiser.no_op("it looks up rows by ids that are neither tokens, nor their positions or types")
     return View(
         Lookups({kind: rows}, number if kind == "position" else 0),
         _layout(raiser, node.inputs[1], rows.shape[1]),
