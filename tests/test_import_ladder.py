@@ -43,7 +43,7 @@ LADDER: dict[str, set[str]] = {
     "ports": set(),
     "precision": set(),
     # What foreign graphs are made of, and what a session computes with NumPy.
-    "primitives": set(),
+    "primitives": {"errors"},
     "task_table": set(),
     "version": set(),
     "atomic_file": {"errors"},
@@ -76,7 +76,7 @@ LADDER: dict[str, set[str]] = {
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports", "primitives"},
     "cache": {"atomic_file", "errors", "runtime", "version"},
-    "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
+    "encoder": {"artifact", "errors", "ports", "primitives", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
@@ -114,6 +114,7 @@ LADDER: dict[str, set[str]] = {
         "passes",
         "ports",
         "precision",
+        "primitives",
         "quantize",
         "recipe",
         "runtime",
@@ -138,6 +139,7 @@ LADDER: dict[str, set[str]] = {
         "loading",
         "passes",
         "precision",
+        "primitives",
         "quantize",
         "recipe",
         "report",

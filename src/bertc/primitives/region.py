@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from bertc.errors import BertcError
 from bertc.primitives import PRIMITIVES, Operand, Primitive
 from bertc.primitives.dim import Dim, Shape, UnknownSizeError, at, of_sizes, product, shape_at
 from bertc.primitives.primitive import AXES, DTYPE, FLAG, INTEGER, INTEGERS, NUMBER, spell
@@ -44,7 +45,7 @@ _TRIAL = 16
 """The tokens of the sequence that a region is tried on."""
 
 
-class RegionError(Exception):
+class RegionError(BertcError):
     """Raised for a region that makes no sense, and for one that cannot be computed."""
 
 

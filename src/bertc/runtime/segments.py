@@ -91,10 +91,8 @@ class SegmentedSession:
         program = executable.program
         self._buffers = {buffer.name: buffer for buffer in program.buffers}
         self._inputs = {port.name: port for port in program.inputs}
-        self._check_order()
         self._buffer_of = tuple(program.outputs.values())
-        if not self._buffers.keys() >= {*self._buffer_of}:
-            raise self._error("an output is no buffer")
+        self._check_order()
         self._segments = self._cut(build)
         natives = [each for each in self._segments if isinstance(each, _Native)]
         if not natives:
@@ -346,6 +344,9 @@ class SegmentedSession:
                 if name in written:
                     raise self._error(f"two steps write {name!r}")
                 written.add(name)
+        for name in self._buffer_of:
+            if name not in written or name not in self._buffers:
+                raise self._error(f"no step writes the output {name!r}")
 
     def _error(self, problem: str) -> ArtifactError:
         return ArtifactError(f"{self._executable.origin}: {problem}: compile the model again")
