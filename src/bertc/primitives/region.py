@@ -241,7 +241,7 @@ def run(region: Region, operands: Mapping[str, Array], bounds: Sequence[int], *,
                 if last[name] == place and name != region.output:
                     values.pop(name, None)  # long sequences have large scores
         count = end - begin if per_token else 1
-        found.append(np.asarray(values[region.output], np.float32).reshape(count, -1))
+        found.append(np.ascontiguousarray(values[region.output], np.float32).reshape(count, -1))
     return np.concatenate(found)
 
 
