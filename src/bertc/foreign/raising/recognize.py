@@ -143,6 +143,8 @@ def _activation(expression: Expression, base: Rows) -> Activation | None:
 def _affine(expression: Expression, base: Rows) -> Affine | None:
     width = base.width
     offset, one = (_evaluate(expression, base, np.full((1, width), each), {})[0] for each in (0.0, 1.0))
+    if not np.isfinite([offset, one]).all():
+        return None
     x = _sample(width)
     multiplier = one - offset
     fits = np.allclose(_evaluate(expression, base, x, {}), x * multiplier + offset, rtol=1e-5, atol=1e-9)

@@ -104,7 +104,7 @@ def _pad(call: Call) -> str:
 
 
 TABLE: Mapping[str, Import] = {
-    **dict.fromkeys(("conv1d", "convolution", "_convolution"), _conv),
+    **dict.fromkeys(("conv1d", "convolution", "_convolution", "_convolution_mode"), _conv),
     **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     "leaky_relu": _leaky_relu,
     "elu": _elu(1.0, 1.0),
