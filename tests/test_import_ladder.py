@@ -42,6 +42,8 @@ LADDER: dict[str, set[str]] = {
     "home": set(),
     "ports": set(),
     "precision": set(),
+    # What foreign graphs are made of, and what a session computes with NumPy.
+    "primitives": {"errors"},
     "task_table": set(),
     "version": set(),
     "atomic_file": {"errors"},
@@ -49,14 +51,14 @@ LADDER: dict[str, set[str]] = {
     # The seam: an executable, and the file that holds one.
     "artifact": {"atomic_file", "errors", "ports", "task_table"},
     # The compile half.
-    "ir": {"errors", "ports"},
+    "ir": {"errors", "ports", "primitives"},
     "recipe": {"errors", "home", "precision", "task_table"},
-    "passes": {"errors", "ir"},
+    "passes": {"errors", "ir", "ports", "primitives"},
     "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
     "architectures": {"errors", "ir", "ports"},
     "heads": {"architectures"},
     # Graphs of other systems, and how they become the IR's: no front end knows more than its own format.
-    "foreign": {"architectures", "errors", "ir", "ports"},
+    "foreign": {"architectures", "errors", "ir", "ports", "primitives"},
     "frontends": {
         "architectures",
         "artifact",
@@ -66,14 +68,15 @@ LADDER: dict[str, set[str]] = {
         "home",
         "ir",
         "ports",
+        "primitives",
         "task_table",
     },
     "lowering": {"artifact", "errors", "ir"},
     "exporters": {"errors", "ir", "ports", "version"},
     # The run half.
-    "runtime": {"_native", "artifact", "errors", "ports"},
+    "runtime": {"_native", "artifact", "errors", "ports", "primitives"},
     "cache": {"atomic_file", "errors", "runtime", "version"},
-    "encoder": {"artifact", "errors", "ports", "runtime", "task_table"},
+    "encoder": {"artifact", "errors", "ports", "primitives", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "fidelity", "files"},
@@ -111,6 +114,7 @@ LADDER: dict[str, set[str]] = {
         "passes",
         "ports",
         "precision",
+        "primitives",
         "quantize",
         "recipe",
         "runtime",
@@ -135,6 +139,7 @@ LADDER: dict[str, set[str]] = {
         "loading",
         "passes",
         "precision",
+        "primitives",
         "quantize",
         "recipe",
         "report",

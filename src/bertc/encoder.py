@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike
 
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
-from bertc.errors import ArtifactError, InputError
+from bertc.errors import ArtifactError, InputError, warn_caller
 from bertc.ports import SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.items import as_items
 from bertc.runtime.no_tokenizer import make_tokenizer
-from bertc.runtime.session import Session
+from bertc.runtime.session import HOST, Session
 from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.task_table import TASKS
 
@@ -129,7 +129,7 @@ class Encoder:
         )
         if self.session.reads_distances and layout.has_gaps:
             raise InputError(
-                f"attention_mask leaves out tokens between others, but {self.info.name} attends by the "
+                f"attention_mask leaves out tokens between others, but {self.info.name} depends on the "
                 "distance between tokens: take them out of input_ids"
             )
         session = self._session_with_hidden_states if output_hidden_states else self.session
@@ -185,14 +185,18 @@ def load(
 
     ``num_threads`` defaults to what the affinity mask and the cgroup allow. ``verify`` checks the
     stored SHA-256 of the weights, which reads the whole file. ``mmap=False`` reads the file instead of
-    mapping it, for those who overwrite files that are in use. Raises ``ArtifactError`` for a file that is
-    damaged or cannot be opened.
+    mapping it, for those who overwrite files that are in use. Warns of a file with steps on the host. Raises
+    ``ArtifactError`` for a file that is damaged or cannot be opened.
     """
     artifact = open_artifact(path, verify=verify, mmap=mmap)
     info = artifact.manifest.model
     encoder_class = encoder_class_of(info)
     session = Session(artifact.executable, num_threads=num_threads)
     tokenizer = tokenizer_of(artifact)
+    if any(step.op == HOST for step in artifact.manifest.program.steps):
+        from bertc.primitives.host_steps import find_host_steps, tell_host_steps
+
+        warn_caller(f"{path}: {tell_host_steps(find_host_steps(artifact.manifest.program.steps))}")
     return encoder_class(session, tokenizer, info, artifact=artifact, num_threads=num_threads)
 
 

@@ -62,8 +62,9 @@ def test_division_by_the_norm() -> None:
         apply("sin", X),
         apply("add", X, Written("y", WIDTH, True)),
         apply("sub", X, mean(X)),
+        apply("log", X),
     ],
-    ids=["square", "sine", "two values", "centered"],
+    ids=["square", "sine", "two values", "centered", "logarithm"],
 )
 def test_what_has_no_op(expression: Expression) -> None:
     assert recognize(expression) is None

@@ -185,6 +185,22 @@ class ModelBuilder:
         """An elementwise function, by the name of its op."""
         return self.op(kind, name, {"x": x})
 
+    def host(
+        self,
+        name: str,
+        values: Mapping[str, str],
+        ids: Collection[str],
+        numbers: int,
+        *,
+        columns: int,
+        **attributes: Attribute,
+    ) -> str:
+        """What the host computes of values, ids and ``name.numbers`` [numbers], by the op's attributes."""
+        self._inputs.update({each: Port(each, "i32", TOKENS) for each in ids})
+        vector = {"numbers": self._tensor(f"{name}.numbers", numbers)} if numbers else {}
+        operands = {**values, **{each: each for each in ids}, "cu_seqlens": CU_SEQLENS, **vector}
+        return self.op("host", name, operands, columns=columns, **attributes)
+
     def graph(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""
         self._check_tensors()

@@ -29,6 +29,7 @@ FEATURES = frozenset(
         "default_prompt_name",
         "embed.first_position",
         "embed.task_type",
+        "host",
         "pool.pooled",
         "select_rows",
         "truncate_dim",

@@ -75,10 +75,15 @@ def command(
         bool,
         typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse what no native op computes: it would run on the host."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compile a BERT model, a Hugging Face checkpoint or an ONNX or TorchScript file, to one .bertc file."""
     from bertc.compiler import choose_recipe, run_pipeline
+    from bertc.primitives.host_steps import find_host_steps, tell_host_steps
 
     _check_names(recipe, preset, profile, task)
     if model is None and recipe is None:
@@ -101,6 +106,7 @@ def command(
         tokenizer=tokenizer,
         output_name=output_name,
         allow_torchscript=allow_torchscript,
+        strict=strict,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=True,
     )
@@ -114,10 +120,14 @@ def command(
         "bytes": artifact.size,
         "seconds": seconds,
     }
+    if on_host := find_host_steps(manifest.program.steps):
+        facts["host"] = [node for region in on_host.values() for node in region.sources]
     certificate = artifact.certificate
     if as_json:
         print_json({**facts, "certificate": certificate.to_json_value()})
         return
+    if on_host:
+        facts["host"] = tell_host_steps(on_host)
     print_facts("compiled", {**facts, "certificate": certificate.summary, **_outcomes(certificate)})
 
 

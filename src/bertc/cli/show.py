@@ -45,6 +45,9 @@ def _print(facts: dict[str, Any]) -> None:
     facts["model"]["outputs"] = {
         port["name"]: f"{port['dtype']} [{port['rows']}, {port['columns']}]" for port in outputs
     }
+    facts["host"] = {
+        step: f"{', '.join(each['nodes'])} ({each['reason']})" for step, each in facts["host"].items()
+    }
     tensors = facts.pop("tensors")
     for title, part in facts.items():
         print_facts(title, part)
@@ -54,6 +57,7 @@ def _print(facts: dict[str, Any]) -> None:
 def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
     from bertc.artifact.json_form import to_json_value
     from bertc.artifact.schema import FORMAT_VERSION
+    from bertc.primitives.host_steps import find_host_steps
 
     manifest = artifact.manifest
     return {
@@ -75,6 +79,10 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
             "operations": dict(Counter(step.op for step in manifest.program.steps)),
             "outputs": list(manifest.program.outputs),
             "activation_bytes_per_row": sum(manifest.program.slots),
+        },
+        "host": {
+            step: {"nodes": [*region.sources], "reason": region.reason}
+            for step, region in find_host_steps(manifest.program.steps).items()
         },
         "tensors": _tensors(artifact),
     }

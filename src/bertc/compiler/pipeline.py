@@ -30,11 +30,13 @@ from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.vector_ranges import with_ranges
-from bertc.errors import RecipeError
+from bertc.errors import CheckpointError, RecipeError
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
 from bertc.precision import PRECISIONS
+from bertc.primitives.host_steps import find_host_steps, tell_host_steps
+from bertc.primitives.region import Region
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
@@ -68,6 +70,7 @@ def compile(  # noqa: A001
     output_name: str | None = None,
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     allow_torchscript: bool = False,
+    strict: bool = False,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
@@ -85,6 +88,8 @@ def compile(  # noqa: A001
     and ``output_name`` the output to compile of one that has several. ``example_inputs``, tensors [batch,
     length] by name or place, are what a module is traced with, if the names of its arguments do not tell;
     ``allow_torchscript`` allows to load TorchScript, which runs the code in the file.
+    Nodes of such a file or module that no native op computes run on the host, with NumPy; ``strict`` refuses
+    them.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
@@ -102,6 +107,7 @@ def compile(  # noqa: A001
         output_name=output_name,
         example_inputs=example_inputs,
         allow_torchscript=allow_torchscript,
+        strict=strict,
     )
 
 
@@ -117,6 +123,7 @@ def run_pipeline(
     output_name: str | None = None,
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     allow_torchscript: bool = False,
+    strict: bool = False,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -141,6 +148,9 @@ def run_pipeline(
         ),
     )
     fused = step("fuse", lambda: passes.fuse(model.graph))
+    on_host = find_host_steps(fused.nodes)
+    if strict:
+        _refuse(on_host)
     raise_problems(list(find_misfits(recipe, model, fused)))
     data = step(
         "read calibration data",
@@ -160,12 +170,21 @@ def run_pipeline(
     certificate = step(
         "certify", lambda: certify(model.info, graphs, data.held_out, reference, target, scorer)
     )
-    facts["notes"] = (*model.notes, *facts["notes"])
+    told = [tell_host_steps(on_host)] if on_host else []
+    facts["notes"] = (*model.notes, *told, *facts["notes"])
     info = step("measure ranges of vectors", lambda: with_ranges(model.info, graphs.typed, data, target))
     model = dataclasses.replace(model, info=info)
     manifest = _manifest(model, executable, recipe, dataclasses.replace(certificate, **facts))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
+
+
+def _refuse(on_host: Mapping[str, Region]) -> None:
+    """Refuse steps on the host. Raises ``CheckpointError`` that names the nodes."""
+    for region in on_host.values():
+        raise CheckpointError(
+            f"node {region.sources[-1]}: {region.reason}. {tell_host_steps(on_host)}: compile without strict"
+        )
 
 
 class _Steps:

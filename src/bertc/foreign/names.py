@@ -100,9 +100,13 @@ def _encoder(graph: Graph) -> Iterator[tuple[Node, str]]:
                 for node in consumers.get(last.outputs[0], [])
                 if _kind(node) == op and node.name not in named
             ]
-            if not readers:
+            # The host may stand for an op, or for several; what follows it has the names of old.
+            hosts = [node for node in consumers.get(last.outputs[0], []) if node.op == "host"]
+            if not readers and last.op == "host":
+                continue
+            if not readers and not hosts:
                 break
-            last = readers[0]
+            last = (readers or hosts)[0]
             named.add(last.name)
             yield last, f"{layer}.{name}"
 

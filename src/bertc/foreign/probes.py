@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Dim, Shape, shape_at
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph, array_of
 from bertc.foreign.interpreter import run
+from bertc.primitives.dim import Dim, Shape, shape_at
 
 Array = np.ndarray[Any, Any]
 

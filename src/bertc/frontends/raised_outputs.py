@@ -178,8 +178,9 @@ def _is_pooler(rows: Rows) -> bool:
 
 
 def hidden_size(raiser: Raiser) -> int:
-    """Return the width of hidden states, which is that of attention."""
-    attention = [node for node in raiser.nodes if node.op == "attention"]
+    """Return the width of hidden states, which is that of attention, or of norms where the host attends."""
+    found = [[node for node in raiser.nodes if node.op == op] for op in ("attention", "layer_norm")]
+    attention = found[0] or found[1]
     if not attention:
         raise CheckpointError("the model has no attention: only encoders like BERT's can be compiled")
     return raiser.builder.columns(attention[-1].outputs[0])

@@ -2,7 +2,8 @@
 
 A row here, a kernel in ``native/src/ops`` and a row in ``native/src/ops/ops.inc`` make an op. Ops
 that only front ends emit (stage "imported") have no kernel: the passes fuse them away. So does
-``channel_affine`` (stage "fused"): it becomes part of what writes its result in 8 bits.
+``channel_affine`` (stage "fused"): it becomes part of what writes its result in 8 bits. ``host`` has
+none either: a session computes its region with NumPy, between two native programs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 from bertc.ir import formulas, reference, rules
 from bertc.ir.graph import TensorType
 from bertc.ir.op import Op, Operand, Types
+from bertc.ports import SEQUENCES, TOKENS
+from bertc.primitives.region import IDS, NUMBERS, ROWS
 
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
 """The values of the attribute ``activation``: what may be fused into an op that has it."""
@@ -147,6 +150,18 @@ _ROWS = (
     ),
     _op("select_rows", _ANY, (*_X, Operand("selected")), features=("select_rows",)),
     _op("concat", _ANY, (Operand("a"), Operand("b")), features=("concat",)),
+    _op(
+        "host",
+        _ANY,
+        (
+            *(Operand(name, optional=True) for name in ROWS),
+            *(each for each in _IDS if each.name in IDS),
+            _CU_SEQLENS,
+            Operand(NUMBERS, "vector", optional=True),
+        ),
+        attributes={"region": str, "rows": (TOKENS, SEQUENCES)},
+        features=("host",),
+    ),
     _op("normalize", _ANY, _X, rule=rules.elementwise, in_place="x"),
 )
 OPS: Mapping[str, Op] = {op.name: op for op in _ROWS}

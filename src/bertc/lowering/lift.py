@@ -68,6 +68,8 @@ class _Lifter:
         columns = self._buffers[step.outputs[0]].columns
         if operand == "static":
             return (2,)
+        if step.op == "host":  # how many there were is in the region, which reads as many
+            return tuple(self._tensors[step.inputs[operand]].array.shape)
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if f"{operand}_rows" in step.attributes:

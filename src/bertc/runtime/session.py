@@ -25,8 +25,11 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids")
 """Inputs that tokenizers and callers pass to any model."""
 
-_OF_DISTANCES = {"attention.distance_bias"}
-"""The features of programs whose attention depends on the distance from token to token."""
+_OF_DISTANCES = {"attention.distance_bias", "host"}
+"""The features of programs that depend, or may, on the distance from token to token."""
+
+HOST = "host"
+"""The op of steps that run on the host."""
 
 _LANES = 16
 """A buffer's row takes a multiple of so many elements."""
@@ -66,12 +69,11 @@ class Session:
             raise InputError(f"num_threads must be an integer from 1 to 1024, found {num_threads!r}")
         self._executable = executable
         self._check_unchanged = executable.check_unchanged
-        program = _build_program(executable, environment.isa() if isa is None else isa)
-        self._native = _native.Session(program, num_threads)
+        self._native = _native_session(executable, environment.isa() if isa is None else isa, num_threads)
         self.inputs = tuple(Port(*port) for port in self._native.inputs)
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
         self.reads_distances = not _OF_DISTANCES.isdisjoint(executable.program.features)
-        """Whether attention depends on how many tokens lie between two."""
+        """Whether what comes out may depend on how many tokens lie between two."""
         self._known_inputs = {*_IGNORED, *(port.name for port in self.inputs)}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
@@ -231,6 +233,22 @@ def _ids(array: Array, name: str) -> Array:
         if array.size and (array.max() > info.max or array.min() < info.min):
             raise InputError(f"{name} holds numbers that do not fit int32")
     return np.ascontiguousarray(array, np.int32)
+
+
+def _native_session(executable: Executable, isa: str, num_threads: int) -> Any:
+    """Return what runs an executable: a native session, or several in turns with steps on the host."""
+    if all(step.op != HOST for step in executable.program.steps):
+        return _native.Session(_build_program(executable, isa), num_threads)
+    from bertc.runtime.segments import SegmentedSession
+
+    first: list[Any] = []
+
+    def build(part: Executable) -> Any:
+        session = _native.Session(_build_program(part, isa), num_threads, *first)
+        first[:] = first or [session]
+        return session
+
+    return SegmentedSession(executable, build)
 
 
 def _build_program(executable: Executable, isa: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bertc
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
@@ -191,10 +192,18 @@ def the_same_for_all(bert: OnnxBert, scores: str, _: str) -> str:
     return str(bert.op("Add", scores, kept))
 
 
-@pytest.mark.parametrize("masked", [of_each_pair, causal, of_the_ids, the_same_for_all])
-def test_what_is_neither_mask_nor_bias_is_refused(masked: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("masked", [of_each_pair, causal, of_the_ids])
+def test_what_is_neither_mask_nor_bias_has_no_op(masked: Any, tmp_path: Path) -> None:
     path = OnnxBert(masked=masked, sizes=(2, LENGTH)).save(tmp_path / "m.onnx")
     with pytest.raises(CheckpointError, match=r"node .*no mask of padding, and no bias by distance"):
+        bertc.compile(path, tmp_path / "m.bertc", dtype="fp32", strict=True)
+
+
+def test_what_attends_to_padding_is_refused(tmp_path: Path) -> None:
+    path = OnnxBert(masked=the_same_for_all, sizes=(2, LENGTH)).save(tmp_path / "m.onnx")
+    with pytest.raises(
+        CheckpointError, match=r"node .*differs by .* on a batch .* with padding"
+    ):
         import_onnx(path)
 
 

@@ -34,6 +34,7 @@ OTHERS = (
     "ErnieModel",
     "MegatronBertForNextSentencePrediction",
     "MPNetModel",
+    "RemBertForMaskedLM",
     "RobertaPreLayerNormForSequenceClassification",
     "XLMRobertaXLForMaskedLM",
 )

@@ -9,14 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Shape
 from bertc.foreign.graph import ForeignNode
 from bertc.foreign.probes import LOW
 from bertc.foreign.raising.elementwise import without_factor
 from bertc.foreign.raising.layout import Atom, Axis, shape_of, split_heads
-from bertc.foreign.raising.meanings import Control, Guard, Known, Meaning, Rows, Scores, View, Written
+from bertc.foreign.raising.meanings import (
+    Control,
+    Guard,
+    Known,
+    Meaning,
+    Product,
+    Rows,
+    Scores,
+    View,
+    Written,
+)
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.ports import CU_SEQLENS
+from bertc.primitives.dim import Shape
 
 Array = np.ndarray[Any, Any]
 
@@ -89,7 +99,7 @@ def _mask(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
         return scores
     bias = raiser.distance_bias(name, *_places(scores)) if added else None
     if bias is None:
-        raise raiser.error("what is added to the scores is no mask of padding, and no bias by distance")
+        raise raiser.no_op("what is added to the scores is no mask of padding, and no bias by distance")
     return dataclasses.replace(scores, bias=_total(scores.bias, bias if node.op == "add" else -bias))
 
 
@@ -115,7 +125,7 @@ def _replaced(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meanin
     low = number is not None and (number == 0 if scores.normalized else number <= LOW)
     wanted = ("keep", "all") if scores is yes else ("drop", "none")
     if not low or raiser.probes.mask_kind(condition.name, *_places(scores)) not in wanted:
-        raise raiser.error("what the scores are replaced by is no mask of padding")
+        raise raiser.no_op("what the scores are replaced by is no mask of padding")
     return scores
 
 
@@ -169,6 +179,9 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         rows.append(part)
     if not _are_tokens(value.layout[-2]) or len({each.width for each in rows}) > 1:
         return None
+    sources = {id(each.x) if isinstance(each, Product) else None for each in rows}
+    if None in sources or len(sources) > 1:
+        raise raiser.no_op("queries, keys and values are no linear layers of one value")
     usual = 1.0 / math.sqrt(rows[0].width // heads.size)
     operands_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
     operands_of["cu_seqlens"] = CU_SEQLENS

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bertc.foreign.graph import ForeignNode
-from bertc.foreign.primitives.elementwise import BINARY, UNARY
 from bertc.foreign.raising.layout import align, columns
-from bertc.foreign.raising.meanings import Expression, Known, Meaning, Product, Rows, View, Written
+from bertc.foreign.raising.meanings import Expression, Known, Lookups, Meaning, Product, Rows, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule, scale
 from bertc.foreign.raising.recognize import Affine, LayerNorm, base_of, recognize
+from bertc.primitives.elementwise import BINARY, UNARY
 
 
 @rule("matmul")
@@ -77,6 +77,8 @@ def _binary(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     if isinstance(a, Rows) and isinstance(b, Rows) and base_of(a) is not base_of(b):
         if node.op != "add" or a.width != b.width or a.per_token != b.per_token:
             return None
+        if not any(isinstance(each, Product | Lookups) for each in (a, b)):
+            return None  # no kernel adds what is in no linear layer's epilogue
         total = raiser.builder.add(raiser.name("add"), raiser.write(a), raiser.write(b))
         return View(Written(total, width, a.per_token), layout)
     operands_of: tuple[Any, ...] = tuple(rows)

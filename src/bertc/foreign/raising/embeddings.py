@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import product
 from bertc.foreign.graph import ForeignNode, Tensor
-from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.layout import Axis, align, columns
 from bertc.foreign.raising.meanings import Control, Known, Lookups, Meaning, View
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule
+from bertc.primitives import PRIMITIVES
+from bertc.primitives.dim import product
 
 Array = np.ndarray[Any, Any]
 
@@ -40,7 +40,7 @@ def _lookup(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     if not kind and _is_for_pairs(raiser, ids):
         return None
     if not kind:
-        raise raiser.error("it looks up rows by ids that are neither tokens, nor their positions or types")
+        raise raiser.no_op("it looks up rows by ids that are neither tokens, nor their positions or types")
     return View(
         Lookups({kind: rows}, number if kind == "position" else 0),
         _layout(raiser, node.inputs[1], rows.shape[1]),

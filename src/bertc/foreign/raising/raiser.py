@@ -11,12 +11,12 @@ import numpy as np
 
 from bertc.architectures.model_builder import ModelBuilder
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Shape
 from bertc.foreign.graph import ForeignGraph, ForeignNode, Tensor
 from bertc.foreign.probes import Probes
 from bertc.foreign.raising.layout import Atom, Layout, columns
 from bertc.foreign.raising.meanings import (
     Expression,
+    HostRows,
     Known,
     Lookups,
     Meaning,
@@ -25,8 +25,18 @@ from bertc.foreign.raising.meanings import (
     Rows,
     View,
 )
-from bertc.foreign.raising.recognize import Activation, Affine, LayerNorm, Normalize, base_of, recognize
+from bertc.foreign.raising.recognize import (
+    Activation,
+    Affine,
+    Found,
+    LayerNorm,
+    Normalize,
+    base_of,
+    leaves,
+    recognize,
+)
 from bertc.ir.graph import Node, StoredTensor
+from bertc.primitives.dim import Shape
 
 Array = np.ndarray[Any, Any]
 
@@ -49,11 +59,25 @@ def rule(*ops: str) -> Callable[[Callable[[Raiser, ForeignNode, Sequence[Any]], 
     return lambda function: Rule(frozenset(ops), function)
 
 
+class NoOpError(CheckpointError):
+    """Raised for a node that bertc has no op for: the host may compute it."""
+
+    def __init__(self, node: ForeignNode | None, problem: str) -> None:
+        super().__init__(f"node {node}: {problem}")
+        self.problem = problem
+
+
+OnHost = Callable[["Raiser", str, Rows, str], str]
+"""A function that writes rows, which are a foreign value, for a reason; it returns the value of the IR."""
+
+
 class Raiser:
     """One graph on its way."""
 
-    def __init__(self, graph: ForeignGraph) -> None:
+    def __init__(self, graph: ForeignGraph, on_host: OnHost) -> None:
+        """``on_host`` writes what no native op computes."""
         self.graph = graph
+        self.on_host = on_host
         self.probes = Probes(graph)
         self.tensors: dict[str, StoredTensor] = {}
         self.builder = ModelBuilder(self.tensors)
@@ -78,6 +102,10 @@ class Raiser:
     def error(self, problem: str) -> CheckpointError:
         """Return an error that names the node which is raised now."""
         return CheckpointError(f"node {self._node}: {problem}")
+
+    def no_op(self, problem: str) -> NoOpError:
+        """Return an error for the node that is raised now, which the host may compute instead."""
+        return NoOpError(self._node, problem)
 
     def shape(self, value: str) -> Shape:
         """Return the shape of a foreign value."""
@@ -118,6 +146,8 @@ class Raiser:
         return rows
 
     def _write(self, rows: Rows) -> str:
+        if isinstance(rows, HostRows):
+            return self.on_host(self, str(rows.source), rows, rows.reason)
         if isinstance(rows, Lookups):
             return self._write_lookups(rows)
         if isinstance(rows, Product):
@@ -153,6 +183,10 @@ class Raiser:
     def _write_expression(self, rows: Expression) -> str:
         found = recognize(rows)
         base = base_of(rows)
+        if rows.source is not None and not _has_op(found, base):
+            reasons = [each.reason for each in leaves(rows) if isinstance(each, HostRows)]
+            reason = [*reasons, "no op of bertc does what these nodes do together"][0]
+            return self.on_host(self, rows.source, rows, reason)
         if found is None or base is None:
             raise self.error(
                 f"it makes something of {'several values' if base is None else 'a value'} that bertc has no "
@@ -297,6 +331,26 @@ def scale(rows: Rows, multiplier: Array | np.float64, offset: Array | np.float64
         return np.asarray(np.broadcast_to(old * multiplier + offset, (rows.width,)), np.float32)
 
     return Product(rows.x, scaled, Tensor((rows.width,), np.dtype(np.float32), make))
+
+
+def is_native(rows: Rows) -> bool:
+    """Return whether native ops give rows, or will."""
+    if rows.value is not None:
+        return True
+    if isinstance(rows, HostRows):
+        return False
+    if not isinstance(rows, Expression):
+        return True
+    return _has_op(recognize(rows), base_of(rows))
+
+
+def _has_op(found: Found | None, base: Rows | None) -> bool:
+    """Return whether there is a native op for what an expression of some rows was found to be."""
+    if found is None or base is None:
+        return False
+    if isinstance(found, Affine):
+        return scale(base, found.multiplier, found.offset) is not None
+    return not isinstance(found, Activation) or isinstance(base, Product)
 
 
 def as_tensor(known: Known, shape: tuple[int, ...]) -> Tensor:

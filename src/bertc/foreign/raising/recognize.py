@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.meanings import Expression, Rows
 from bertc.ir import reference
+from bertc.primitives import PRIMITIVES
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +64,7 @@ Found = Activation | Affine | LayerNorm | Normalize
 
 def base_of(rows: Rows) -> Rows | None:
     """Return the one value that an expression is of: itself, for what is written or no expression."""
-    bases = {id(each): each for each in _leaves(rows)}
+    bases = {id(each): each for each in leaves(rows)}
     return next(iter(bases.values())) if len(bases) == 1 else None
 
 
@@ -98,7 +98,8 @@ def _nodes(rows: Rows) -> Iterator[Expression]:
             waiting.extend(operand for operand in each.operands if isinstance(operand, Rows))
 
 
-def _leaves(rows: Rows) -> Iterator[Rows]:
+def leaves(rows: Rows) -> Iterator[Rows]:
+    """Yield the values that an expression is of, in any order."""
     inner = [*_nodes(rows)]
     if not inner:
         yield rows
@@ -142,6 +143,8 @@ def _activation(expression: Expression, base: Rows) -> Activation | None:
 def _affine(expression: Expression, base: Rows) -> Affine | None:
     width = base.width
     offset, one = (_evaluate(expression, base, np.full((1, width), each), {})[0] for each in (0.0, 1.0))
+    if not np.isfinite([offset, one]).all():
+        return None
     x = _sample(width)
     multiplier = one - offset
     fits = np.allclose(_evaluate(expression, base, x, {}), x * multiplier + offset, rtol=1e-5, atol=1e-9)

@@ -9,17 +9,17 @@ from typing import Any
 
 from bertc.errors import CheckpointError
 from bertc.foreign.builder import ForeignBuilder
-from bertc.foreign.dim import Dim
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
-from bertc.frontends.onnx import fused, quantized, standard
+from bertc.frontends.onnx import fused, hosted, quantized, standard
 from bertc.frontends.onnx.call import Call, Row
 from bertc.frontends.onnx.model_file import OnnxModel, OnnxNode
 from bertc.frontends.roles import find_roles
+from bertc.primitives.dim import Dim
 
 OLDEST, NEWEST = 11, 28
 """The versions of ONNX's own operators that the tables were written for."""
 TABLES: Mapping[str, Sequence[Row]] = {
-    "": (*standard.TABLE, *fused.STANDARD_TABLE, *quantized.STANDARD_TABLE),
+    "": (*standard.TABLE, *fused.STANDARD_TABLE, *quantized.STANDARD_TABLE, *hosted.TABLE),
     "com.microsoft": (*fused.MICROSOFT_TABLE, *quantized.MICROSOFT_TABLE),
 }
 """The rows of each domain of operators."""

@@ -7,8 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Shape
-from bertc.foreign.primitives.primitive import Operand, Primitive, ShapeError, axis_of, broadcast, same, spell
+from bertc.primitives.dim import Shape
+from bertc.primitives.primitive import (
+    AXES,
+    FLAG,
+    INTEGER,
+    NUMBER,
+    Operand,
+    Primitive,
+    ShapeError,
+    axis_of,
+    broadcast,
+    broadcast_all,
+    same,
+    spell,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -71,10 +84,14 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("sum", "mean", "max", "min", "prod")},
     "l2": _norm,
 }
+_OVER_AXES = {"axes": AXES, "keepdims": FLAG}
 ROWS = (
     Primitive("matmul", _matmul, _matmul_rule),
-    *(Primitive(f"reduce_{name}", _reduce(function), _reduce_rule) for name, function in _REDUCTIONS.items()),
-    Primitive("softmax", _softmax, same),
-    Primitive("layer_norm", _layer_norm, same),
-    Primitive("cumsum", _cumsum, same),
+    *(
+        Primitive(f"reduce_{name}", _reduce(function), _reduce_rule, _OVER_AXES)
+        for name, function in _REDUCTIONS.items()
+    ),
+    Primitive("softmax", _softmax, same, {"axis": INTEGER}),
+    Primitive("layer_norm", _layer_norm, broadcast_all, {"axis": INTEGER, "epsilon": NUMBER}),
+    Primitive("cumsum", _cumsum, same, {"axis": INTEGER, "exclusive": FLAG, "reverse": FLAG}),
 )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc.foreign.primitives import PRIMITIVES, Operand, ShapeError
-from bertc.foreign.primitives.elementwise import BINARY, UNARY
+from bertc.primitives import PRIMITIVES, Operand, ShapeError
+from bertc.primitives.elementwise import BINARY, UNARY
 
 X = np.arange(1, 25, dtype=np.float32).reshape(2, 3, 4)
 INTS = np.arange(24).reshape(2, 3, 4)
@@ -22,6 +22,13 @@ CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     **{name: [((X,), {})] for name in UNARY},
     **{name: [((X, X[:1, :, :1]), {}), ((INTS, ints(3)), {})] for name in BINARY},
     "cast": [((X,), {"to": "int64"})],
+    "conv1d": [
+        ((X, X.reshape(4, 3, 2)), {"stride": 1, "pads": (1, 2), "dilation": 2, "groups": 1}),
+        (
+            (X[:, :, :3], X[0].reshape(3, 1, 4)[..., :2]),
+            {"stride": 2, "pads": (0, 1), "dilation": 1, "groups": 3},
+        ),
+    ],
     "where": [((X > 5, X, np.float32(0)), {})],
     "reshape": [((X, ints(0, -1, 2)), {}), ((X, ints(4, 6)), {"keep_zeros": True})],
     "transpose": [((X,), {"perm": (2, 0, 1)})],

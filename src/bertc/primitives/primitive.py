@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 
-from bertc.foreign.dim import Shape
-from bertc.foreign.graph import Constant, array_of
+from bertc.primitives.dim import Shape
 
 Array = np.ndarray[Any, Any]
 
@@ -20,21 +20,39 @@ class ShapeError(Exception):
     """Raised by a shape rule for operands that do not fit together, or sizes that only a run could tell."""
 
 
+class Stored(Protocol):
+    """A constant that is read where it is needed."""
+
+    def array(self) -> Array:
+        """Return the elements."""
+
+
 @dataclass(frozen=True, eq=False)
 class Operand:
     """What a shape rule knows of an operand: its shape, and its value if it is a constant."""
 
     shape: Shape
-    value: Constant | None = None
+    value: Array | Stored | None = None
 
     def numbers(self) -> list[Any]:
         """Return the elements of a small constant: numbers, or symbolic sizes."""
         if self.value is None:
             raise ShapeError("the sizes that it is given depend on the input's values")
-        return [*array_of(self.value).ravel().tolist()]
+        array = self.value if isinstance(self.value, np.ndarray) else self.value.array()
+        return [*array.ravel().tolist()]
 
 
 Rule = Callable[[Sequence[Operand], Mapping[str, Any]], Shape]
+
+INTEGER, INTEGERS, AXES, FLAG, NUMBER, DTYPE = (
+    "a whole number",
+    "whole numbers",
+    "whole numbers or nothing",
+    "true or false",
+    "a number",
+    "a dtype",
+)
+"""The kinds of attributes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Primitive:
     """Takes the operands in order, and the attributes by name."""
     rule: Rule
     """From operands and attributes to the shape of the result."""
+    attributes: Mapping[str, str] | None = field(default_factory=lambda: MappingProxyType({}))
+    """The kind of each attribute by its name; None for a primitive that no region has (``region.py``)."""
 
     @cached_property
     def arity(self) -> int | None:

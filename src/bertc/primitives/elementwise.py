@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.primitives.primitive import Primitive, broadcast_all, same
+from bertc.primitives.primitive import DTYPE, Primitive, broadcast_all, same
 
 Array = np.ndarray[Any, Any]
 
@@ -105,6 +105,6 @@ BINARY = frozenset(_BINARY)
 ROWS = (
     *(Primitive(name, compute, same) for name, compute in _UNARY.items()),
     *(Primitive(name, _binary(compute), broadcast_all) for name, compute in _BINARY.items()),
-    Primitive("cast", _cast, same),
+    Primitive("cast", _cast, same, {"to": DTYPE}),
     Primitive("where", _where, broadcast_all),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Shape
-from bertc.foreign.primitives.primitive import Operand, Primitive, ShapeError, same
+from bertc.primitives.dim import Shape
+from bertc.primitives.primitive import Operand, Primitive, ShapeError, same
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +32,7 @@ def _range_rule(operands: Sequence[Operand], _: Mapping[str, Any]) -> Shape:
         return (limit - start,)
     if any(not isinstance(each, int | float) for each in (start, limit, delta)):
         raise ShapeError("a range with steps up to a size that is not fixed")
-    return (len(np.arange(start, limit, delta)),)
+    return (max(0, math.ceil((limit - start) / delta)),)
 
 
 def _full(shape: Array, *, value: Array) -> Array:
@@ -66,7 +67,7 @@ def _score_mask(mask: Array) -> Array:
 ROWS = (
     Primitive("score_mask", _score_mask, same),
     Primitive("key_mask", _key_mask, _key_mask_rule),
-    Primitive("shape", _shape, _shape_rule),
+    Primitive("shape", _shape, _shape_rule, None),
     Primitive("range", _range, _range_rule),
-    Primitive("full", _full, _full_rule),
+    Primitive("full", _full, _full_rule, None),
 )

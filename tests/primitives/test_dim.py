@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bertc.foreign.dim import Dim, UnknownSizeError, at, of_sizes, plain
+from bertc.primitives.dim import Dim, UnknownSizeError, at, of_sizes, plain
 
 B, L = Dim.symbol("batch"), Dim.symbol("length")
 

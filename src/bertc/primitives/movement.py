@@ -7,8 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Dim, Shape, UnknownSizeError, product
-from bertc.foreign.primitives.primitive import Operand, Primitive, ShapeError, axis_of, broadcast, spell
+from bertc.primitives.dim import Dim, Shape, UnknownSizeError, product
+from bertc.primitives.primitive import (
+    AXES,
+    FLAG,
+    INTEGER,
+    INTEGERS,
+    Operand,
+    Primitive,
+    ShapeError,
+    axis_of,
+    broadcast,
+    spell,
+)
 
 Array = np.ndarray[Any, Any]
 Attributes = Mapping[str, Any]
@@ -211,27 +222,33 @@ def _pad_rule(operands: Sequence[Operand], _: Attributes) -> Shape:
     return tuple(size + pads[axis] + pads[axis + len(shape)] for axis, size in enumerate(shape))
 
 
+def _trilu(x: Array, *, upper: bool, k: int) -> Array:
+    return np.triu(x, k) if upper else np.tril(x, k)
+
+
+def _trilu_rule(operands: Sequence[Operand], _: Attributes) -> Shape:
+    if len(operands[0].shape) < 2:
+        raise ShapeError(f"{spell(operands[0].shape)} is no matrix")
+    return operands[0].shape
+
+
 def _indices(operands: Sequence[Operand], _: Attributes) -> Shape:
     return operands[1].shape
 
 
-def _same(operands: Sequence[Operand], _: Attributes) -> Shape:
-    return operands[0].shape
-
-
 ROWS = (
-    Primitive("reshape", _reshape, _reshape_rule),
-    Primitive("transpose", _transpose, _transpose_rule),
-    Primitive("gather", _gather, _gather_rule),
-    Primitive("gather_elements", _gather_elements, _indices),
+    Primitive("reshape", _reshape, _reshape_rule, {"keep_zeros": FLAG}),
+    Primitive("transpose", _transpose, _transpose_rule, {"perm": INTEGERS}),
+    Primitive("gather", _gather, _gather_rule, {"axis": INTEGER}),
+    Primitive("gather_elements", _gather_elements, _indices, {"axis": INTEGER}),
     Primitive("gather_nd", _gather_nd, _gather_nd_rule),
-    Primitive("concat", _concat, _concat_rule),
-    Primitive("slice", _slice, _slice_rule),
-    Primitive("chunk", _chunk, _chunk_rule),
-    Primitive("unsqueeze", _unsqueeze, _unsqueeze_rule),
-    Primitive("squeeze", _squeeze, _squeeze_rule),
+    Primitive("concat", _concat, _concat_rule, {"axis": INTEGER}),
+    Primitive("slice", _slice, _slice_rule, {"axes": INTEGERS, "steps": INTEGERS}),
+    Primitive("chunk", _chunk, _chunk_rule, {"axis": INTEGER, "index": INTEGER, "count": INTEGER}),
+    Primitive("unsqueeze", _unsqueeze, _unsqueeze_rule, {"axes": INTEGERS}),
+    Primitive("squeeze", _squeeze, _squeeze_rule, {"axes": AXES}),
     Primitive("expand", _expand, _expand_rule),
     Primitive("tile", _tile, _tile_rule),
     Primitive("pad", _pad, _pad_rule),
-    Primitive("trilu", lambda x, *, upper, k: np.triu(x, k) if upper else np.tril(x, k), _same),
+    Primitive("trilu", _trilu, _trilu_rule, {"upper": FLAG, "k": INTEGER}),
 )
