@@ -201,9 +201,7 @@ def test_what_is_neither_mask_nor_bias_has_no_op(masked: Any, tmp_path: Path) ->
 
 def test_what_attends_to_padding_is_refused(tmp_path: Path) -> None:
     path = OnnxBert(masked=the_same_for_all, sizes=(2, LENGTH)).save(tmp_path / "m.onnx")
-    with pytest.raises(
-        CheckpointError, match=r"node .*differs by .* on a batch .* with padding"
-    ):
+    with pytest.raises(CheckpointError, match=r"node .*differs by .* on a batch .* with padding"):
         import_onnx(path)
 
 
