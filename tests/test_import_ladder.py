@@ -40,6 +40,7 @@ LADDER: dict[str, set[str]] = {
     "errors": set(),
     "fidelity": set(),
     "home": set(),
+    "operations": set(),
     "ports": set(),
     "precision": set(),
     "task_table": set(),
@@ -49,7 +50,7 @@ LADDER: dict[str, set[str]] = {
     # The seam: an executable, and the file that holds one.
     "artifact": {"atomic_file", "errors", "ports", "task_table"},
     # The compile half.
-    "ir": {"errors", "ports"},
+    "ir": {"errors", "operations", "ports"},
     "recipe": {"errors", "home", "precision", "task_table"},
     "passes": {"errors", "ir"},
     "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
@@ -87,6 +88,7 @@ LADDER: dict[str, set[str]] = {
         "errors",
         "evaluation",
         "fidelity",
+        "operations",
         "ports",
         "precision",
         "runtime",
