@@ -24,6 +24,7 @@ COMPILE_HALF = {
     "foreign",
     "frontends",
     "heads",
+    "inspection",
     "ir",
     "lowering",
     "passes",
@@ -79,6 +80,18 @@ LADDER: dict[str, set[str]] = {
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
     "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
+    # What people want to know of a graph.
+    "inspection": {
+        "artifact",
+        "errors",
+        "exporters",
+        "ir",
+        "ports",
+        "precision",
+        "report",
+        "task_table",
+        "version",
+    },
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "_native",
@@ -108,6 +121,7 @@ LADDER: dict[str, set[str]] = {
         "files",
         "frontends",
         "home",
+        "inspection",
         "ir",
         "lowering",
         "passes",
@@ -133,6 +147,7 @@ LADDER: dict[str, set[str]] = {
         "evaluation",
         "files",
         "frontends",
+        "inspection",
         "ir",
         "loading",
         "passes",
