@@ -23,7 +23,7 @@ _DTYPES = {DType.F32: 1, DType.U8: 2, DType.I8: 3, DType.I32: 6, DType.F16: 10, 
 """ONNX's number of each dtype."""
 _INT64 = 7
 _IR_VERSION, _OPSET = 10, 17
-"""The first version of the format in which nodes have metadata, and one of operators, of which none is used."""
+"""The first version of the format in which nodes have metadata, and one of operators: none is used."""
 _MAX_BYTES = 2**31 - 2**24
 """The most bytes of tensors: protobuf has no more than 2 GiB, of which nodes take some."""
 

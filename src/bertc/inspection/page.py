@@ -78,7 +78,8 @@ def _table(found: Inspection) -> Iterator[str]:
     yield "<h2>How large is each part?</h2>"
     yield (
         f"<p>{escape(table.title[:1].upper() + table.title[1:])}. Several that are alike are one row (6x), "
-        "whose figures are their sums; a tensor that several read counts once.</p>"
+        "whose figures are their sums. A tensor that several read counts once; a table that is also the matrix of "
+        "a decoder is stored twice, and counts twice.</p>"
     )
     numbers = [index for index, column in enumerate(columns) if column in NUMBERS]
     yield f'<div class="scroll">{html.table(Table("", columns, rows), numbers, class_="tree")}</div>'
