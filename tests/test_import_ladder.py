@@ -24,6 +24,7 @@ COMPILE_HALF = {
     "foreign",
     "frontends",
     "heads",
+    "inspection",
     "ir",
     "lowering",
     "passes",
@@ -40,6 +41,7 @@ LADDER: dict[str, set[str]] = {
     "errors": set(),
     "fidelity": set(),
     "home": set(),
+    "operations": set(),
     "ports": set(),
     "precision": set(),
     # What foreign graphs are made of, and what a session computes with NumPy.
@@ -51,7 +53,7 @@ LADDER: dict[str, set[str]] = {
     # The seam: an executable, and the file that holds one.
     "artifact": {"atomic_file", "errors", "ports", "task_table"},
     # The compile half.
-    "ir": {"errors", "ports", "primitives"},
+    "ir": {"errors", "operations", "ports", "primitives"},
     "recipe": {"errors", "home", "precision", "task_table"},
     "passes": {"errors", "ir", "ports", "primitives"},
     "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
@@ -81,6 +83,19 @@ LADDER: dict[str, set[str]] = {
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "fidelity", "files"},
     "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
+    # What people want to know of a graph.
+    "inspection": {
+        "artifact",
+        "errors",
+        "exporters",
+        "ir",
+        "ports",
+        "precision",
+        "primitives",
+        "report",
+        "task_table",
+        "version",
+    },
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "_native",
@@ -90,6 +105,7 @@ LADDER: dict[str, set[str]] = {
         "errors",
         "evaluation",
         "fidelity",
+        "operations",
         "ports",
         "precision",
         "runtime",
@@ -109,6 +125,7 @@ LADDER: dict[str, set[str]] = {
         "files",
         "frontends",
         "home",
+        "inspection",
         "ir",
         "lowering",
         "passes",
@@ -135,6 +152,7 @@ LADDER: dict[str, set[str]] = {
         "evaluation",
         "files",
         "frontends",
+        "inspection",
         "ir",
         "loading",
         "passes",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
     from bertc.compiler.export import export
+    from bertc.compiler.inspect import inspect
     from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
@@ -59,6 +60,7 @@ _HOMES = {
     "__version__": "version",
     "compile": "compiler",
     "export": "compiler.export",
+    "inspect": "compiler.inspect",
     "load": "loading",
 }
 """The module of each public name but the errors, imported at first use: loading a model must not pay for the
@@ -91,6 +93,7 @@ __all__ = [
     "__version__",
     "compile",
     "export",
+    "inspect",
     "load",
 ]
 

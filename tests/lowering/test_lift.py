@@ -17,7 +17,7 @@ from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
-from tests.support.tiny_graphs import bert_graph
+from tests.support.tiny_graphs import bert_graph, with_distance_bias
 from tests.support.tiny_models import packed_inputs
 
 
@@ -38,6 +38,14 @@ def test_a_lifted_program_computes_what_was_lowered(dtype: str) -> None:
         # Only static scales were multiplied and are divided again.
         atol = 1e-4 if dtype == "static" else 0
         np.testing.assert_allclose(found[name], array, atol=atol, rtol=0)
+
+
+def test_a_lifted_bias_by_distance_is_the_same_for_every_distance() -> None:
+    fused = fuse(with_distance_bias(bert_graph()))
+    graph = apply_recipe(fused, Recipe(dtype="fp32"))
+    inputs = packed_inputs((40, 3), vocab_size=20)
+    expected, found = (interpreter.run(each, inputs) for each in (graph, lift(lower(graph))))
+    assert all(np.array_equal(found[name], array) for name, array in expected.items())
 
 
 def test_a_tensor_that_does_not_fit_is_named() -> None:

@@ -74,6 +74,11 @@ class ModelInfo:
             raise InputError(f"the file of {self.name} does not say its {name}: compile the model again")
         return value
 
+    @property
+    def longest_sequence(self) -> int:
+        """The number of tokens that the model has positions for, which may be more than texts are cut to."""
+        return self.size("max_position_embeddings") - self.size("first_position")
+
     def output(self, name: str) -> Port | None:
         """Return the output of that name, or None if the model has none."""
         return next((port for port in self.outputs if port.name == name), None)

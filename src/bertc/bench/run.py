@@ -28,7 +28,6 @@ from bertc.bench.startup import measure_startup
 from bertc.bench.timing import Amount, Effort, Timing, faster, summarize
 from bertc.bench.turns import interleave
 from bertc.bench.versions import commit, versions
-from bertc.bench.work import longest_sequence
 from bertc.errors import InputError
 from bertc.precision import FP32
 from bertc.runtime.machine import machine_facts
@@ -77,7 +76,7 @@ class _Run:
         self._specs = plan(settings)
         self._artifact = open_artifact(settings.files[0])
         self._info = self._artifact.manifest.model
-        self._longest = longest_sequence(self._info)
+        self._longest = self._info.longest_sequence
         too_long = [length for length in settings.lengths if length > self._longest]
         if too_long:
             raise InputError(f"length {too_long[0]}: the model has {self._longest} positions")

@@ -196,11 +196,10 @@ def _names(text: str) -> tuple[str, ...]:
 def _lengths(text: str | None, file: Path, usual: tuple[int, ...]) -> tuple[int, ...]:
     """Return the lengths of ``--length``, else the usual ones that the model has positions for."""
     from bertc.artifact.reader import open_artifact
-    from bertc.bench.work import longest_sequence
 
     if text is not None:
         return _numbers(text, "--length")
-    longest = longest_sequence(open_artifact(file).manifest.model)
+    longest = open_artifact(file).manifest.model.longest_sequence
     return tuple(length for length in usual if length <= longest) or (longest,)
 
 

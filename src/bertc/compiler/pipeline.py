@@ -134,7 +134,7 @@ def run_pipeline(
     """
     step = _Steps(on_step)
     path = step("check the destination", lambda: check_destination(Path(path_text(output, "output"))))
-    found, below = _choose_source(source, recipe), subfolder_path(subfolder)
+    found, below = choose_source(source, recipe), subfolder_path(subfolder)
     model = step(
         "import the checkpoint",
         lambda: import_source(
@@ -290,7 +290,7 @@ def _for_profile(recipe: Recipe, profile: str) -> Recipe:
     return dataclasses.replace(recipe, weights=weights)
 
 
-def _choose_source(source: Any, recipe: Recipe) -> Any:
+def choose_source(source: Any, recipe: Recipe) -> Any:
     """Return a module as it is, else a path or hub id. Raises ``RecipeError`` if there is none."""
     source = recipe.source if source is None else source
     if is_module(source):

@@ -14,6 +14,7 @@ from typing import Any
 from bertc.ir import formulas, reference, rules
 from bertc.ir.graph import TensorType
 from bertc.ir.op import Op, Operand, Types
+from bertc.operations import attention_operations, product_operations
 from bertc.ports import SEQUENCES, TOKENS
 from bertc.primitives.region import IDS, NUMBERS, ROWS
 
@@ -62,13 +63,19 @@ _ATTENTION: dict[str, type | tuple[str, ...]] = {
 }
 
 
-def _columns(value: TensorType) -> float:
-    return float(value.shape[-1])
+def _columns(value: TensorType) -> int:
+    return int(value.shape[-1])
 
 
 def _product(types: Types, _: float) -> float:
-    """Return the multiplications of a linear layer for one row."""
-    return _columns(types["x"]) * float(types["weight"].shape[0])
+    """Return the operations of a linear layer for one row."""
+    return float(product_operations(_columns(types["x"]), int(types["weight"].shape[0])))
+
+
+def _attention(types: Types, tokens: float) -> float:
+    """Return the operations of attention for one token."""
+    columns = _columns(types["qkv"]) // 3 if "qkv" in types else _columns(types["query"])
+    return attention_operations(columns, tokens)
 
 
 _PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product}
@@ -134,7 +141,7 @@ _ROWS = (
         attributes=_ATTENTION,
         defaults={"compute_dtype": "f32", "out_dtype": "f32"},
         features=("attended", "distance_bias"),
-        work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
+        work=_attention,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),

@@ -84,15 +84,18 @@ def plan_edge(
     ``edge`` has the statistics of their rows, ``weight`` float32 [out, in] is that of all 8-bit layers that
     read them, ``producers`` are the nodes that make them.
     """
-    scheme, smoothing = recipe.activations, recipe.smoothing
+    scheme = recipe.activations
     static = all(is_static_edge(producer, recipe) for producer in producers)
     after, affine, gain = edge, None, 0.0
-    smooths = smoothing.migration is not None or smoothing.channel_shift
-    if smooths and not any(map(_is_quiet, producers)) and edge.rows >= FEWEST_ROWS:
+    if is_smoothed(producers, recipe) and edge.rows >= FEWEST_ROWS:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
         affine = choose_affine(
-            edge, weight, rounding, migration=smoothing.migration, shift=smoothing.channel_shift
+            edge,
+            weight,
+            rounding,
+            migration=recipe.smoothing.migration,
+            shift=recipe.smoothing.channel_shift,
         )
         before, left = (
             estimate_error(edge, weight, each, rounding) for each in (no_change(weight.shape[1]), affine)
@@ -106,6 +109,12 @@ def plan_edge(
         affine = groups if affine is None else affine.then(groups)
         after = affine.statistics(edge)
     return EdgePlan(edge, affine, static_scale(after, scheme.observer, symmetric=scheme.symmetric), gain)
+
+
+def is_smoothed(producers: Sequence[Node], recipe: Recipe) -> bool:
+    """Return whether what these nodes give is scaled or shifted before it is quantized, if that gains."""
+    smooths = recipe.smoothing.migration is not None or recipe.smoothing.channel_shift
+    return smooths and not any(map(_is_quiet, producers))
 
 
 def is_static_edge(producer: Node, recipe: Recipe) -> bool:

@@ -71,7 +71,7 @@ class Quantizer:
             )
         plans: dict[str, EdgePlan] = {}
         layers: dict[str, RoundedLayer] = {}
-        for group in _groups(nodes):
+        for group in group_layers(nodes):
             plan = self._choose_plan(group, precisions)
             for node in group:
                 if plan is not None:
@@ -127,7 +127,7 @@ class Quantizer:
         return weight, bias
 
 
-def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+def group_layers(nodes: Sequence[Node]) -> list[list[Node]]:
     """Return the linear nodes in groups that have one plan, in order.
 
     In a group are nodes that read the same value, which is changed once for all of them, and nodes that read

@@ -1,0 +1,25 @@
+"""Where a node runs, and why not in the native core: the one place that knows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bertc.ir.graph import Node
+from bertc.primitives.host_steps import HOST
+from bertc.primitives.region import Region
+
+NATIVE = "native"
+
+
+class Place(NamedTuple):
+    """Where a node runs."""
+
+    name: str
+    why: str = ""
+
+
+def place_of(node: Node) -> Place:
+    """Return where a node runs: nodes of the op ``host`` say in their region why they do."""
+    if node.op != HOST:
+        return Place(NATIVE)
+    return Place(HOST, Region.from_json(str(node.attributes["region"])).reason)
