@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "bertc"
 
 COMPILE_HALF = {
     "architectures",
+    "embedding_tables",
     "exporters",
     "foreign",
     "frontends",
@@ -50,6 +51,7 @@ LADDER: dict[str, set[str]] = {
     "artifact": {"atomic_file", "errors", "ports", "task_table"},
     # The compile half.
     "ir": {"errors", "ports"},
+    "embedding_tables": {"atomic_file", "errors", "ir"},
     "recipe": {"errors", "home", "precision", "task_table"},
     "passes": {"errors", "ir"},
     "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
@@ -98,6 +100,7 @@ LADDER: dict[str, set[str]] = {
         "artifact",
         "atomic_file",
         "data",
+        "embedding_tables",
         "encoder",
         "errors",
         "evaluation",
@@ -117,7 +120,17 @@ LADDER: dict[str, set[str]] = {
         "task_table",
         "version",
     },
-    "__init__": {"artifact", "compiler", "encoder", "errors", "loading", "recipe", "tasks", "version"},
+    "__init__": {
+        "artifact",
+        "compiler",
+        "embedding_tables",
+        "encoder",
+        "errors",
+        "loading",
+        "recipe",
+        "tasks",
+        "version",
+    },
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "home", "recipe", "runtime"},
     "__main__": {"cli"},
     "cli": {

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
     from bertc.compiler.export import export
+    from bertc.embedding_tables import EmbeddingTables
     from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
@@ -46,6 +47,7 @@ _HOMES = {
     "Chooser": "tasks.multiple_choice",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
+    "EmbeddingTables": "embedding_tables",
     "Encoder": "encoder",
     "MaskFiller": "tasks.masked_lm",
     "NextSentencePredictor": "tasks.next_sentence",
@@ -73,6 +75,7 @@ __all__ = [
     "Chooser",
     "Classifier",
     "Embedder",
+    "EmbeddingTables",
     "Encoder",
     "GraphError",
     "InputError",
