@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "bertc"
 
 COMPILE_HALF = {
     "architectures",
+    "embedding_tables",
     "exporters",
     "foreign",
     "frontends",
@@ -54,6 +55,7 @@ LADDER: dict[str, set[str]] = {
     "artifact": {"atomic_file", "errors", "ports", "task_table"},
     # The compile half.
     "ir": {"errors", "operations", "ports", "primitives"},
+    "embedding_tables": {"atomic_file", "errors", "ir"},
     "recipe": {"errors", "home", "precision", "task_table"},
     "passes": {"errors", "ir", "ports", "primitives"},
     "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
@@ -117,6 +119,7 @@ LADDER: dict[str, set[str]] = {
         "artifact",
         "atomic_file",
         "data",
+        "embedding_tables",
         "encoder",
         "errors",
         "evaluation",
@@ -138,7 +141,17 @@ LADDER: dict[str, set[str]] = {
         "task_table",
         "version",
     },
-    "__init__": {"artifact", "compiler", "encoder", "errors", "loading", "recipe", "tasks", "version"},
+    "__init__": {
+        "artifact",
+        "compiler",
+        "embedding_tables",
+        "encoder",
+        "errors",
+        "loading",
+        "recipe",
+        "tasks",
+        "version",
+    },
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "home", "recipe", "runtime"},
     "__main__": {"cli"},
     "cli": {

@@ -78,7 +78,7 @@ EMPTY = inspect.Parameter.empty
         (
             lambda: bertc.Encoder.__call__,
             [
-                ("input_ids", EMPTY, None),
+                ("input_ids", None, None),
                 ("attention_mask", None, None),
                 ("token_type_ids", None, None),
             ],
@@ -123,7 +123,7 @@ def test_session_runs_packed_arrays() -> None:
 
     found = signature(Session.run)[:4]
     assert [name for name, _, _ in found] == ["input_ids", "cu_seqlens", "token_type_ids", "position_ids"]
-    assert [default for _, default, _ in found] == [EMPTY, EMPTY, None, None]
+    assert [default for _, default, _ in found] == [None, None, None, None]
 
 
 def test_all_public_things_have_docstrings() -> None:

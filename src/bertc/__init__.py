@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bertc.compiler import compile  # noqa: A004
     from bertc.compiler.export import export
     from bertc.compiler.inspect import inspect
+    from bertc.embedding_tables import EmbeddingTables
     from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
@@ -47,6 +48,7 @@ _HOMES = {
     "Chooser": "tasks.multiple_choice",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
+    "EmbeddingTables": "embedding_tables",
     "Encoder": "encoder",
     "MaskFiller": "tasks.masked_lm",
     "NextSentencePredictor": "tasks.next_sentence",
@@ -75,6 +77,7 @@ __all__ = [
     "Chooser",
     "Classifier",
     "Embedder",
+    "EmbeddingTables",
     "Encoder",
     "GraphError",
     "InputError",

@@ -100,11 +100,12 @@ class Encoder:
 
     def __call__(
         self,
-        input_ids: ArrayLike,
+        input_ids: ArrayLike | None = None,
         attention_mask: ArrayLike | None = None,
         token_type_ids: ArrayLike | None = None,
         position_ids: ArrayLike | None = None,
         *,
+        embeddings: ArrayLike | None = None,
         task_type_ids: ArrayLike | None = None,
         output_hidden_states: bool = False,
     ) -> ModelOutput:
@@ -113,8 +114,9 @@ class Encoder:
         Any mask works, but for one with gaps between tokens where a model attends by their distance (MPNet).
         Each token's position is its column, or for RoBERTa and its kin its place among the tokens that are
         not padding, unless ``position_ids`` says otherwise; a pooler reads the first token that the mask
-        keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE with a table of them.
-        ``output_hidden_states`` adds what the embeddings and each layer give.
+        keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE with a table of them. A
+        model that was compiled from its embeddings on takes ``embeddings``, floats [batch, seq, hidden], and
+        no ids. ``output_hidden_states`` adds what the embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
@@ -125,6 +127,7 @@ class Encoder:
             token_type_ids,
             position_ids,
             task_type_ids,
+            embeddings=embeddings,
             padding_idx=padding_idx,
         )
         if self.session.reads_distances and layout.has_gaps:

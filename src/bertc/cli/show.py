@@ -41,10 +41,8 @@ def _print(facts: dict[str, Any]) -> None:
     """Print facts for people: what was not checked is not called wrong, and outputs are spelled out."""
     verified = facts["file"].pop("weights_verified")
     facts["file"]["weights"] = "verified" if verified else "not checked: --verify checks them"
-    outputs = facts["model"]["outputs"]
-    facts["model"]["outputs"] = {
-        port["name"]: f"{port['dtype']} [{port['rows']}, {port['columns']}]" for port in outputs
-    }
+    ports = {key: facts[part].pop(key) for key, part in (("inputs", "program"), ("outputs", "model"))}
+    facts["model"] |= {key: {port["name"]: _spell(port) for port in each} for key, each in ports.items()}
     facts["host"] = {
         step: f"{', '.join(each['nodes'])} ({each['reason']})" for step, each in facts["host"].items()
     }
@@ -52,6 +50,12 @@ def _print(facts: dict[str, Any]) -> None:
     for title, part in facts.items():
         print_facts(title, part)
     print_rows("tensors", {key: key for key in ("dtype", "tensors", "bytes")}, tensors)
+
+
+def _spell(port: dict[str, Any]) -> str:
+    """Return the type of a port: ``i32 [tokens]``, ``f32 [tokens, 384]``."""
+    sizes = (port["rows"], port["columns"]) if port["columns"] else (port["rows"],)
+    return f"{port['dtype']} [{', '.join(map(str, sizes))}]"
 
 
 def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
         "program": {
             "steps": len(manifest.program.steps),
             "operations": dict(Counter(step.op for step in manifest.program.steps)),
+            "inputs": to_json_value(manifest.program.inputs),
             "outputs": list(manifest.program.outputs),
             "activation_bytes_per_row": sum(manifest.program.slots),
         },

@@ -27,6 +27,7 @@ from bertc.compiler.calibration_data import CalibrationData, read_calibration_da
 from bertc.compiler.certify import Graphs, certify, check_reference
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
+from bertc.compiler.parts import IDS, choose_part, tables_path
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.vector_ranges import with_ranges
@@ -71,6 +72,9 @@ def compile(  # noqa: A001
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     allow_torchscript: bool = False,
     strict: bool = False,
+    inputs: str = IDS,
+    until: str | None = None,
+    embeddings: str | PathLike[str] | None = None,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
@@ -90,6 +94,10 @@ def compile(  # noqa: A001
     ``allow_torchscript`` allows to load TorchScript, which runs the code in the file.
     Nodes of such a file or module that no native op computes run on the host, with NumPy; ``strict`` refuses
     them.
+    ``inputs="embeddings"`` compiles what comes after the embeddings: the file takes their output, floats
+    [tokens, hidden], and the tables that make it are written to ``embeddings``, by default beside the output
+    as ``NAME.embeddings.safetensors``, for :class:`EmbeddingTables`. ``until`` names the node or module that
+    the file ends at: its value is the output, vectors of tokens or of sequences.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
@@ -108,6 +116,9 @@ def compile(  # noqa: A001
         example_inputs=example_inputs,
         allow_torchscript=allow_torchscript,
         strict=strict,
+        inputs=inputs,
+        until=until,
+        embeddings=embeddings,
     )
 
 
@@ -124,6 +135,9 @@ def run_pipeline(
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     allow_torchscript: bool = False,
     strict: bool = False,
+    inputs: str = IDS,
+    until: str | None = None,
+    embeddings: str | PathLike[str] | None = None,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -135,6 +149,7 @@ def run_pipeline(
     step = _Steps(on_step)
     path = step("check the destination", lambda: check_destination(Path(path_text(output, "output"))))
     found, below = choose_source(source, recipe), subfolder_path(subfolder)
+    tables = tables_path(path, inputs, embeddings)
     model = step(
         "import the checkpoint",
         lambda: import_source(
@@ -147,14 +162,19 @@ def run_pipeline(
             allow_torchscript=allow_torchscript,
         ),
     )
+    part = choose_part(model, inputs, until)
+    model = part.model
     fused = step("fuse", lambda: passes.fuse(model.graph))
     on_host = find_host_steps(fused.nodes)
     if strict:
         _refuse(on_host)
-    raise_problems(list(find_misfits(recipe, model, fused)))
+    asked = recipe if until is None else dataclasses.replace(recipe, task=None)  # of the whole model
+    raise_problems([*part.misfits(recipe, eval_data), *find_misfits(asked, model, fused)])
     data = step(
         "read calibration data",
-        lambda: read_calibration_data(recipe.calibration, model, show_progress=show_progress),
+        lambda: part.enter(
+            read_calibration_data(recipe.calibration, part.whole, show_progress=show_progress)
+        ),
     )
     task_output = TASKS[model.info.task].output
     reference = step(
@@ -175,6 +195,8 @@ def run_pipeline(
     info = step("measure ranges of vectors", lambda: with_ranges(model.info, graphs.typed, data, target))
     model = dataclasses.replace(model, info=info)
     manifest = _manifest(model, executable, recipe, dataclasses.replace(certificate, **facts))
+    if tables is not None:
+        step("write the embedding tables", lambda: part.tables.save(tables))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
 

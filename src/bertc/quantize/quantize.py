@@ -105,7 +105,7 @@ class Quantizer:
             weights = {node["weight"]: self._weight_and_bias(node)[0] for node in group}
             weight = np.concatenate(list(weights.values()))
             seen = EdgeStatistics.merged([self._statistics.of(edge, weight.shape[1]) for edge in edges])
-            producers = [self._producers[edge] for edge in edges]
+            producers = [self._producers.get(edge) for edge in edges]
             self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers)
         return self._plans[key]
 

@@ -13,7 +13,7 @@ import numpy as np
 from bertc import _native
 from bertc.artifact.executable import Executable
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import SEQUENCES, TOKENS, Port
+from bertc.ports import EMBEDDINGS, SEQUENCES, TOKENS, Port
 from bertc.runtime import environment
 from bertc.runtime.batching import PackedBatch
 
@@ -74,7 +74,9 @@ class Session:
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
         self.reads_distances = not _OF_DISTANCES.isdisjoint(executable.program.features)
         """Whether what comes out may depend on how many tokens lie between two."""
-        self._known_inputs = {*_IGNORED, *(port.name for port in self.inputs)}
+        self._known_inputs = {port.name for port in self.inputs}
+        if not self.takes_embeddings:
+            self._known_inputs |= {*_IGNORED}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
         self._known_outputs = {port.name for port in self.outputs}
@@ -104,6 +106,11 @@ class Session:
         return Session(executable, num_threads=self.num_threads, isa=self.isa)
 
     @property
+    def takes_embeddings(self) -> bool:
+        """Whether the model takes what its embeddings gave, rows of floats, instead of ids."""
+        return any(port.columns for port in self.inputs)
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """The names of :attr:`outputs`."""
         return tuple(port.name for port in self.outputs)
@@ -120,24 +127,35 @@ class Session:
 
     def run(
         self,
-        input_ids: Array,
-        cu_seqlens: Array,
+        input_ids: Array | None = None,
+        cu_seqlens: Array | None = None,
         token_type_ids: Array | None = None,
         position_ids: Array | None = None,
         *,
+        embeddings: Array | None = None,
         outputs: Sequence[str] | None = None,
     ) -> dict[str, Array]:
         """Run the model on packed sequences.
 
         ``input_ids`` int32 [tokens]; ``cu_seqlens`` int32 [sequences + 1], strictly increasing from 0
         to tokens; ``token_type_ids`` and ``position_ids`` int32 [tokens], by default 0 and 0, 1, ...
-        in each sequence. ``outputs`` names what to compute, by default everything.
+        in each sequence. A model that was compiled from its embeddings on takes ``embeddings``, floats
+        [tokens, hidden], and no ids. ``outputs`` names what to compute, by default everything.
 
         Returns float32 arrays by name: ``last_hidden_state`` [tokens, hidden], ``pooler_output`` and
         ``sentence_embedding`` [sequences, hidden], ``logits`` [sequences or tokens, labels].
         Raises ``InputError`` for anything that is not as said here.
         """
-        inputs = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+        if cu_seqlens is None:
+            raise InputError(
+                "cu_seqlens is missing: pass the start of each sequence and the number of tokens"
+            )
+        inputs = {
+            "input_ids": input_ids,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            EMBEDDINGS: embeddings,
+        }
         given = {name: array for name, array in inputs.items() if array is not None}
         return self.run_batch(PackedBatch(given, cu_seqlens), outputs=outputs)
 
@@ -172,6 +190,12 @@ class Session:
         if not batch.inputs.keys() <= self._known_inputs:
             unknown = min(batch.inputs.keys() - self._known_inputs)
             names = ", ".join(port.name for port in self.inputs)
+            if self.takes_embeddings:
+                raise InputError(
+                    f"this model was compiled from its embeddings on: it takes {names}, not {unknown}. Make"
+                    " them of ids with bertc.EmbeddingTables, and call session.run(embeddings=..., "
+                    "cu_seqlens=...)"
+                )
             raise InputError(f"this model has no input {unknown!r}, it has: {names}")
         return [
             None if array is None else _rows(array, port) if port.columns else _ids(array, port.name)
