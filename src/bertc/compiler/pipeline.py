@@ -36,7 +36,6 @@ from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
 from bertc.precision import PRECISIONS
 from bertc.primitives.host_steps import find_host_steps, tell_host_steps
-from bertc.primitives.region import Region
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
@@ -149,8 +148,8 @@ def run_pipeline(
     )
     fused = step("fuse", lambda: passes.fuse(model.graph))
     on_host = find_host_steps(fused.nodes)
-    if strict:
-        _refuse(on_host)
+    if strict and on_host:
+        raise CheckpointError(f"strict refuses {tell_host_steps(on_host)}")
     raise_problems(list(find_misfits(recipe, model, fused)))
     data = step(
         "read calibration data",
@@ -177,14 +176,6 @@ def run_pipeline(
     manifest = _manifest(model, executable, recipe, dataclasses.replace(certificate, **facts))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
-
-
-def _refuse(on_host: Mapping[str, Region]) -> None:
-    """Refuse steps on the host. Raises ``CheckpointError`` that names the nodes."""
-    for region in on_host.values():
-        raise CheckpointError(
-            f"node {region.sources[-1]}: {region.reason}. {tell_host_steps(on_host)}: compile without strict"
-        )
 
 
 class _Steps:

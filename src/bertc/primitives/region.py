@@ -238,7 +238,7 @@ def run(region: Region, operands: Mapping[str, Array], bounds: Sequence[int], *,
         for place, call in enumerate(region.calls):
             values[call.output] = _compute(call, values)
             for name in {*call.inputs}:
-                if last[name] == place and name != region.output:
+                if last[name] == place and name not in (region.output, MASK):
                     values.pop(name, None)  # long sequences have large scores
         count = end - begin if per_token else 1
         found.append(np.ascontiguousarray(values[region.output], np.float32).reshape(count, -1))
@@ -251,7 +251,10 @@ def _compute(call: Call, values: Mapping[str, Array]) -> Array:
             return PRIMITIVES[call.op].compute(*(values[name] for name in call.inputs), **call.attributes)
     except Exception as error:
         shapes = ", ".join(str([*values[name].shape]) for name in call.inputs if name in values)
-        raise RegionError(f"{call.source}: {call.op} of {shapes} cannot be computed ({error})") from None
+        raise RegionError(
+            f"{call.source}: {call.op} of {shapes} cannot be computed, in a sequence "
+            f"of {values[MASK].size} tokens ({error})"
+        ) from None
 
 
 def _made(operands: Mapping[str, Array], begin: int, end: int) -> dict[str, Array]:
