@@ -191,7 +191,7 @@ def test_hidden_states_go_through_the_host(tmp_path: Path) -> None:
 def test_gaps_in_a_mask_are_refused(artifacts: Artifacts, hosted: Path) -> None:
     with pytest.warns(UserWarning, match="run on the host"):
         model = bertc.load(artifacts.compile(hosted / "model.onnx", "fp32"))
-    with pytest.raises(InputError, match="depends on the distance between tokens"):
+    with pytest.raises(InputError, match="works by the distance between tokens"):
         model(np.ones((1, 3), int), np.array([[1, 0, 1]]))
 
 
