@@ -132,7 +132,7 @@ class Encoder:
         )
         if self.session.reads_distances and layout.has_gaps:
             raise InputError(
-                f"attention_mask leaves out tokens between others, but {self.info.name} depends on the "
+                f"attention_mask leaves out tokens between others, but {self.info.name} works by the "
                 "distance between tokens: take them out of input_ids"
             )
         session = self._session_with_hidden_states if output_hidden_states else self.session

@@ -189,7 +189,7 @@ def test_steps_are_told_and_long_lists_are_cut() -> None:
     found = find_host_steps([*steps, Step("other", "linear", {})])
     assert [*found] == ["s0", "s1"]
     text = tell_host_steps(found)
-    assert text == "2 nodes run on the host, with NumPy in fp32: 'sin' (Test), 'sin' (Test) (a reason)"
+    assert text == "nodes that run on the host, with NumPy in fp32: 'sin' (Test), 'sin' (Test) (a reason)"
     long = region(*(Call("sin", ("x0",), f"v{i}", {}, f"'n{i}'") for i in range(25)), output="v0")
     assert "'n19', 5 more" in tell_host_steps({"s": long})
     with pytest.raises(RegionError, match="step 's'"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.support import onnx_models as parts
-from tests.support.onnx_models import HIDDEN, LOWEST, VOCABULARY, OnnxBert
+from tests.support.onnx_models import HEADS, HIDDEN, LOWEST, VOCABULARY, OnnxBert
 from tests.support.tiny_models import make_tokenizer
 
 
@@ -39,6 +41,34 @@ def causal(bert: OnnxBert) -> str:
     square = bert.op("ConstantOfShape", bert.op("Concat", length, length, axis=0))
     upper = bert.op("Trilu", bert.op("Add", square, bert.constant(1.0)), bert.constant(1))
     return str(bert.op("Mul", upper, bert.constant(LOWEST)))
+
+
+def rotary(bert: OnnxBert, name: str, x: str, mask: str) -> str:
+    """Attention whose queries and keys are turned by their positions (RoFormer, arXiv:2104.09864, eq. 34)."""
+    query, key, value = (
+        parts.split_heads(bert, bert.linear_part(bert, f"{name}.{part}", x, HIDDEN), 0, 2, 1, 3)
+        for part in ("query", "key", "value")
+    )
+    size = HIDDEN // HEADS
+    length = bert.op("Squeeze", bert.op("Gather", bert.op("Shape", "input_ids"), bert.constant([1])))
+    places = bert.op("Cast", bert.op("Range", bert.constant(0), length, bert.constant(1)), to=1)
+    rates = 10000.0 ** (-np.arange(0, size, 2) / size)
+    angles = bert.op("Mul", bert.op("Unsqueeze", places, bert.constant([1])), bert.constant(rates))
+    both = bert.op("Concat", angles, angles, axis=1)
+    cos, sin = bert.op("Cos", both), bert.op("Sin", both)
+
+    def turned(rows: str) -> str:
+        ends, axis = (bert.constant([each]) for each in (0, size // 2, size)), bert.constant([3])
+        start, middle, end = ends
+        first, second = (bert.op("Slice", rows, a, b, axis) for a, b in ((start, middle), (middle, end)))
+        half = bert.op("Concat", bert.op("Neg", second), first, axis=3)
+        return str(bert.op("Add", bert.op("Mul", rows, cos), bert.op("Mul", half, sin)))
+
+    across = bert.op("Transpose", turned(key), perm=[0, 1, 3, 2])
+    scores = bert.op("Div", bert.op("MatMul", turned(query), across), bert.constant(size**0.5))
+    weights = bert.op("Softmax", bert.masked_part(bert, scores, mask), axis=-1)
+    mixed = bert.op("Transpose", bert.op("MatMul", weights, value), perm=[0, 2, 1, 3])
+    return str(bert.op("Reshape", mixed, bert.constant([0, 0, HIDDEN])))
 
 
 def _mask(bert: OnnxBert, to: int) -> str:
@@ -93,6 +123,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "sine": ({"gelu": sine}, ("Sin",)),
     "rms_norm": ({"norm": rms_norm}, ("ReduceMean",)),
     "causal": ({"mask": causal}, ("Trilu", "Softmax", "MatMul")),
+    "rotary": ({"attention": rotary}, ("Slice", "Neg", "Softmax", "MatMul")),
     "convolution": ({"head": convolved}, ("Conv", "Transpose", "Relu")),
     "depthwise": ({"head": convolved_apart}, ("Conv",)),
     "least": ({"head": least}, ("Where", "ReduceMin")),

@@ -37,7 +37,6 @@ from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
 from bertc.precision import PRECISIONS
 from bertc.primitives.host_steps import find_host_steps, tell_host_steps
-from bertc.primitives.region import Region
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
@@ -166,8 +165,8 @@ def run_pipeline(
     model = part.model
     fused = step("fuse", lambda: passes.fuse(model.graph))
     on_host = find_host_steps(fused.nodes)
-    if strict:
-        _refuse(on_host)
+    if strict and on_host:
+        raise CheckpointError(f"strict refuses {tell_host_steps(on_host)}")
     asked = recipe if until is None else dataclasses.replace(recipe, task=None)  # of the whole model
     raise_problems([*part.misfits(recipe, eval_data), *find_misfits(asked, model, fused)])
     data = step(
@@ -199,14 +198,6 @@ def run_pipeline(
         step("write the embedding tables", lambda: part.tables.save(tables))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
-
-
-def _refuse(on_host: Mapping[str, Region]) -> None:
-    """Refuse steps on the host. Raises ``CheckpointError`` that names the nodes."""
-    for region in on_host.values():
-        raise CheckpointError(
-            f"node {region.sources[-1]}: {region.reason}. {tell_host_steps(on_host)}: compile without strict"
-        )
 
 
 class _Steps:

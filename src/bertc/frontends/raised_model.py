@@ -213,5 +213,8 @@ def _facts(graph: Graph) -> dict[str, Attribute]:
             facts["activation"] = node.op
         if node.op == "layer_norm":
             facts.setdefault("layer_norm_eps", node.attributes["epsilon"])
+    norms = [node for node in graph.nodes if node.op == "layer_norm"]
+    if norms and "hidden_size" not in facts:  # the host attends, so that no layer has its name
+        facts["hidden_size"] = int(graph.constants[norms[-1]["gamma"]].source.shape[0])
     facts["num_hidden_layers"] = sum(node.op == "attention" for node in graph.nodes)
     return facts

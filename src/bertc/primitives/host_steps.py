@@ -44,8 +44,8 @@ def _region(step: Step) -> Region:
 
 
 def tell_host_steps(found: Mapping[str, Region]) -> str:
-    """Return a sentence on steps that run on the host: the nodes of the source, and why."""
+    """Tell which nodes of the source run on the host, and why."""
     nodes = [source for region in found.values() for source in region.sources]
     named = [*nodes[:_NAMED], *([f"{len(nodes) - _NAMED} more"] if len(nodes) > _NAMED else [])]
     reasons = "; ".join(dict.fromkeys(region.reason for region in found.values()))
-    return f"{len(nodes)} nodes run on the host, with NumPy in fp32: {', '.join(named)} ({reasons})"
+    return f"nodes that run on the host, with NumPy in fp32: {', '.join(named)} ({reasons})"

@@ -222,44 +222,52 @@ def run(region: Region, operands: Mapping[str, Array], bounds: Sequence[int], *,
     ``operands`` are the rows [tokens or sequences, columns] and ids [tokens] by name, and ``NUMBERS``;
     ``bounds`` are where sequences start. Raises ``RegionError`` that names the node that fails.
     """
-    found = []
-    numbers = operands.get(NUMBERS, _NONE)
+    reads, numbers = region.reads, operands.get(NUMBERS, _NONE)
     constants = {name: _elements(each, numbers) for name, each in region.constants.items()}
     last = {name: index for index, call in enumerate(region.calls) for name in call.inputs}
+    done = [
+        [name for name in {*call.inputs} if last[name] == place] for place, call in enumerate(region.calls)
+    ]
+    of_tokens = {name: isinstance(product(shape), Dim) for name, shape in region.inputs.items()}
+    found = []
     for index in range(len(bounds) - 1):
         begin, end = int(bounds[index]), int(bounds[index + 1])
         sizes = {"length": end - begin}
         values = {name: at(array, sizes) for name, array in constants.items()}
-        values.update(_made(operands, begin, end))
+        values.update((name, _ids(name, operands, begin, end)) for name in (*IDS, MASK) if name in reads)
         for name, shape in region.inputs.items():
-            of_tokens = isinstance(product(shape), Dim)
-            rows = slice(begin, end) if of_tokens else slice(index, index + 1)
+            rows = slice(begin, end) if of_tokens[name] else slice(index, index + 1)
             values[name] = operands[name][rows].reshape(shape_at(shape, sizes))
-        for place, call in enumerate(region.calls):
-            values[call.output] = _compute(call, values)
-            for name in {*call.inputs}:
-                if last[name] == place and name != region.output:
-                    values.pop(name, None)  # long sequences have large scores
+        with np.errstate(all="ignore"):
+            for call, dead in zip(region.calls, done, strict=True):
+                values[call.output] = _compute(call, values, end - begin)
+                for name in dead:
+                    if name != region.output:
+                        del values[name]  # long sequences have large scores
         count = end - begin if per_token else 1
         found.append(np.ascontiguousarray(values[region.output], np.float32).reshape(count, -1))
     return np.concatenate(found)
 
 
-def _compute(call: Call, values: Mapping[str, Array]) -> Array:
+def _compute(call: Call, values: Mapping[str, Array], length: int) -> Array:
     try:
-        with np.errstate(all="ignore"):
-            return PRIMITIVES[call.op].compute(*(values[name] for name in call.inputs), **call.attributes)
+        return PRIMITIVES[call.op].compute(*(values[name] for name in call.inputs), **call.attributes)
     except Exception as error:
-        shapes = ", ".join(str([*values[name].shape]) for name in call.inputs if name in values)
-        raise RegionError(f"{call.source}: {call.op} of {shapes} cannot be computed ({error})") from None
+        shapes = ", ".join(str([*values[name].shape]) for name in call.inputs)
+        raise RegionError(
+            f"{call.source}: {call.op} of {shapes} cannot be computed for {length} tokens ({error})"
+        ) from None
 
 
-def _made(operands: Mapping[str, Array], begin: int, end: int) -> dict[str, Array]:
-    """Return the ids and masks of a sequence, int64 [1, length]."""
-    made = {name: np.zeros(end - begin, np.int64) for name in IDS}
-    made |= {"position_ids": np.arange(end - begin), MASK: np.ones(end - begin, np.int64)}
-    made |= {name: operands[name][begin:end] for name in IDS if name in operands}
-    return {name: array.astype(np.int64).reshape(1, -1) for name, array in made.items()}
+def _ids(name: str, operands: Mapping[str, Array], begin: int, end: int) -> Array:
+    """Return the ids of a sequence, or its mask, int64 [1, length]."""
+    if name in operands:
+        ids = operands[name][begin:end]
+    elif name == "position_ids":
+        ids = np.arange(end - begin)
+    else:
+        ids = np.full(end - begin, name == MASK)
+    return ids.astype(np.int64).reshape(1, -1)
 
 
 def _elements(literal: Literal, numbers: Array = _NONE) -> Array:

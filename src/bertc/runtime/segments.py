@@ -222,7 +222,8 @@ class SegmentedSession:
         try:
             values[step.outputs[0]] = run(segment.region, operands, bounds, per_token=segment.per_token)
         except RegionError as error:
-            raise self._error(f"step {step.name!r} cannot run on the host: {error}") from None
+            origin = self._executable.origin
+            raise ArtifactError(f"{origin}: step {step.name!r} cannot run on the host: {error}") from None
         if times is not None:
             times.steps[0, segment.places[0]] += time.perf_counter_ns() - start
 

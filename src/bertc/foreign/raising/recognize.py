@@ -28,6 +28,8 @@ _ACTIVATION_ERROR = 2e-4
 _SPREADS = (1.0, 3e-2, 1e-3, 1e-6)
 """The spreads of rows that tell one epsilon of a layer norm from another."""
 _ERROR = 1e-4
+_FAR = 1e3
+"""Beyond this no activation is a line that has been none, and no half precision is cut off yet."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _affine(expression: Expression, base: Rows) -> Affine | None:
     offset, one = (_evaluate(expression, base, np.full((1, width), each), {})[0] for each in (0.0, 1.0))
     if not np.isfinite([offset, one]).all():
         return None
-    x = _sample(width)
+    # What is bent far away is no line: a hard sigmoid.
+    x = np.concatenate([_sample(width), _sample(width, _FAR)])
     multiplier = one - offset
     fits = np.allclose(_evaluate(expression, base, x, {}), x * multiplier + offset, rtol=1e-5, atol=1e-9)
     return Affine(multiplier, offset) if fits else None
