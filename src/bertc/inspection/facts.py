@@ -70,8 +70,8 @@ class Row:
     output: str
     """The type of the first output, for a node."""
     parameters: int
-    """The number of elements of the tensors of the model below it. One that several nodes read counts once, one
-    that is stored in two forms, as a table that is a decoder's matrix too, twice."""
+    """The number of elements of the tensors of the model below it. One that several nodes read counts once,
+    one that is stored in two forms, as a table that is a decoder's matrix too, twice."""
     bytes: int
     """The size of all constants below it, each counted once."""
     operations: int
