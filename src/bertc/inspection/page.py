@@ -54,7 +54,7 @@ def _picture(found: Inspection) -> Iterator[str]:
         yield f'<input type="radio" name="color" id="by-{name}"{chosen}>'
         yield f'<label for="by-{name}">{label}</label>'
     caption = "From the inputs down to the outputs. Modules that are alike are drawn once, in a dashed frame."
-    yield html.figure(f'<div class="scroll">{draw(found)}</div>', caption, _legends(found))
+    yield html.figure(_wide(draw(found)), caption, _legends(found))
     yield "</div>"
 
 
@@ -82,7 +82,7 @@ def _table(found: Inspection) -> Iterator[str]:
         "matrix of a decoder is stored twice, and counts twice.</p>"
     )
     numbers = [index for index, column in enumerate(columns) if column in NUMBERS]
-    yield f'<div class="scroll">{html.table(Table("", columns, rows), numbers, class_="tree")}</div>'
+    yield _wide(html.table(Table("", columns, rows), numbers, class_="tree"))
 
 
 def _more(found: Inspection) -> Iterator[str]:
@@ -108,6 +108,11 @@ def _more(found: Inspection) -> Iterator[str]:
     for note in found.notes:
         yield f'<p class="note">{escape(note)}</p>'
     yield f'<p class="soft">Written by bertc {escape(__version__)} of {escape(found.source)}.</p>'
+
+
+def _wide(markup: str) -> str:
+    """Return markup that a narrow screen moves to the side, by keys too."""
+    return f'<div class="scroll" tabindex="0">{markup}</div>'
 
 
 def _spell(value: Any) -> str:

@@ -45,10 +45,19 @@ class Times:
 
 
 def random_batch(session: Session, vocab_size: int, batch: int, length: int) -> PackedBatch:
-    """Return ``batch`` sequences of ``length`` random ids, a token of each selected where that is needed."""
-    ids = np.random.default_rng(0).integers(0, vocab_size, batch * length, dtype=np.int32)
-    cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
-    return with_selection(session, PackedBatch({"input_ids": ids}, cu_seqlens))
+    """Return ``batch`` sequences of ``length`` tokens: random ids, or rows for a model that takes those.
+
+    Of a model that takes a selection, a token of each sequence is selected.
+    """
+    random, tokens = np.random.default_rng(0), batch * length
+    rows = {
+        port.name: random.standard_normal((tokens, port.columns), np.float32)
+        for port in session.inputs
+        if port.columns
+    }
+    ids = {"input_ids": random.integers(0, vocab_size, tokens, dtype=np.int32)}
+    cu_seqlens = np.arange(0, tokens + 1, length, dtype=np.int32)
+    return with_selection(session, PackedBatch(rows or ids, cu_seqlens))
 
 
 def with_selection(session: Session, batch: PackedBatch) -> PackedBatch:

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from bertc.inspection.place import place_of
+from bertc.ir.graph import Node
+
+
+def test_an_op_with_a_kernel_runs_in_the_native_core() -> None:
+    assert place_of(Node("a", "linear", {}, ("a",))) == ("native", "")
+
+
+def test_a_step_on_the_host_says_why() -> None:
+    node = Node("a", "host", {}, ("a",), {"region": '{"nodes": [], "reason": "no op for Conv"}'})
+    assert place_of(node) == ("host", "no op for Conv")
