@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -155,12 +154,22 @@ def test_an_onnx_file_is_inspected_like_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_node_that_cannot_be_compiled_is_named(tmp_path: Path) -> None:
-    def cumulated(bert: OnnxBert, x: str) -> dict[str, str]:
-        return {"all": bert.op("CumSum", x, bert.constant(1, np.int32))}
+    def drawn(bert: OnnxBert, x: str) -> dict[str, str]:
+        return {"all": bert.op("Bernoulli", x)}
 
-    path = OnnxBert(head=cumulated).save(tmp_path / "tiny.onnx")
-    with pytest.raises(CheckpointError, match="CumSum"):
+    path = OnnxBert(head=drawn).save(tmp_path / "tiny.onnx")
+    with pytest.raises(CheckpointError, match="Bernoulli"):
         bertc.inspect(path)
+
+
+@pytest.mark.filterwarnings("ignore:tiny has no tokenizer")
+def test_a_node_for_the_host_says_why(tmp_path: Path) -> None:
+    def cumulated(bert: OnnxBert, x: str) -> dict[str, str]:
+        return {"all": bert.op("CumSum", x, bert.constant(1))}
+
+    found = bertc.inspect(OnnxBert(head=cumulated).save(tmp_path / "tiny.onnx"))
+    (node,) = found.on_host
+    assert (node.place, node.dtype) == ("host", "fp32") and node.why
 
 
 def test_modules_and_torchscript_are_inspected_like_their_checkpoint(tmp_path: Path) -> None:

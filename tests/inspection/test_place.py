@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from bertc.inspection.place import place_of
 from bertc.ir.graph import Node
+from bertc.primitives.region import Region
 
 
 def test_an_op_with_a_kernel_runs_in_the_native_core() -> None:
@@ -9,5 +10,6 @@ def test_an_op_with_a_kernel_runs_in_the_native_core() -> None:
 
 
 def test_a_step_on_the_host_says_why() -> None:
-    node = Node("a", "host", {}, ("a",), {"region": '{"nodes": [], "reason": "no op for Conv"}'})
+    region = Region({}, {}, (), "a", "no op for Conv")
+    node = Node("a", "host", {}, ("a",), {"region": region.to_json()})
     assert place_of(node) == ("host", "no op for Conv")

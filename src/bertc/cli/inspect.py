@@ -157,7 +157,7 @@ def _print(found: Inspection) -> None:
 
 def _refuse_host(found: Inspection) -> None:
     from bertc.errors import CheckpointError
+    from bertc.primitives.host_steps import find_host_steps, tell_host_steps
 
-    if found.on_host:
-        named = ", ".join(f"{node.name!r} ({node.why})" for node in found.on_host)
-        raise CheckpointError(f"{len(found.on_host)} nodes would run on the host: {named}")
+    if on_host := find_host_steps(found.graphs["typed"].nodes):
+        raise CheckpointError(f"strict refuses {tell_host_steps(on_host)}")
