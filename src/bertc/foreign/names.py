@@ -74,7 +74,8 @@ def _constant(name: str, names: Mapping[str, str]) -> str:
 def _names(graph: Graph, heads: Mapping[str, str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for node, name in (*_encoder(graph), *_embeddings(graph)):
-        names.setdefault(node.name, name)
+        if name not in names.values():
+            names.setdefault(node.name, name)
     taken = Counter(names.values())
     for node, name in _rest(graph, names):
         name = heads.get(name, name)

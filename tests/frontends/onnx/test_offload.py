@@ -17,7 +17,7 @@ from bertc.ir.graph import Graph
 from bertc.primitives.host_steps import find_host_steps
 from tests.support import onnx_models as parts
 from tests.support.hosted_parts import CASES, gate, sine, square
-from tests.support.onnx_models import HIDDEN, INNER, VOCABULARY, OnnxBert
+from tests.support.onnx_models import HIDDEN, INNER, POSITIONS, VOCABULARY, OnnxBert
 
 pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -125,6 +125,56 @@ def test_operators_of_the_host(name: str, tmp_path: Path) -> None:
     inputs = batch()
     graph = passes.fuse(import_onnx(path).graph)
     assert f"({name.split()[0]})" in sources(graph)
+    found = interpreter.run(graph, packed(inputs))["last_hidden_state"]
+    expected = reference(path, inputs)[inputs["attention_mask"].astype(bool)]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def _rotary(microsoft: bool, heads: bool, **attributes: Any) -> Callable[[OnnxBert, str], str]:
+    """An activation that turns 2 heads of 12 columns by the tables of positions."""
+    pairs = attributes.get("rotary_embedding_dim", 12) // 2
+    angles = np.arange(POSITIONS)[:, None] * 0.3 ** np.arange(pairs)
+
+    def turn(bert: OnnxBert, x: str) -> str:
+        cos, sin = (bert.constant(function(angles).astype(np.float32)) for function in (np.cos, np.sin))
+        ids = parts.sliced_positions(bert)
+        positions = bert.op("Expand", ids, bert.op("Shape", "input_ids"))
+        more = {**attributes, "num_heads": 2} if heads else attributes
+        if not heads:
+            shape = bert.constant([0, 0, 2, INNER // 2])
+            x = bert.op("Transpose", bert.op("Reshape", x, shape), perm=[0, 2, 1, 3])
+        if microsoft:
+            out = bert.op("RotaryEmbedding", x, positions, cos, sin, domain="com.microsoft", **more)
+        else:
+            out = bert.op("RotaryEmbedding", x, cos, sin, positions, **more)
+        if heads:
+            return str(out)
+        return str(
+            bert.op("Reshape", bert.op("Transpose", out, perm=[0, 2, 1, 3]), bert.constant([0, 0, INNER]))
+        )
+
+    return turn
+
+
+@pytest.mark.parametrize("microsoft", [True, False], ids=["microsoft", "onnx"])
+@pytest.mark.parametrize(
+    ("heads", "attributes"),
+    [
+        (True, {}),
+        (False, {}),
+        (True, {"interleaved": 1}),
+        (False, {"interleaved": 1}),
+        (True, {"rotary_embedding_dim": 4}),
+    ],
+    ids=str,
+)
+def test_rotary_embeddings(microsoft: bool, heads: bool, attributes: dict[str, int], tmp_path: Path) -> None:
+    path = OnnxBert(gelu=_rotary(microsoft, heads, **attributes), opset=17 if microsoft else 23).save(
+        tmp_path / "m.onnx"
+    )
+    inputs = batch()
+    graph = passes.fuse(import_onnx(path).graph)
+    assert "RotaryEmbedding)" in sources(graph)
     found = interpreter.run(graph, packed(inputs))["last_hidden_state"]
     expected = reference(path, inputs)[inputs["attention_mask"].astype(bool)]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -339,6 +339,8 @@ def is_native(rows: Rows) -> bool:
         return True
     if isinstance(rows, HostRows):
         return False
+    if isinstance(rows, Lookups):  # others may be no embeddings, but tables of angles: no dtype rounds them
+        return "word" in rows.tables
     if not isinstance(rows, Expression):
         return True
     return _has_op(recognize(rows), base_of(rows))

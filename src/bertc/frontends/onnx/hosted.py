@@ -114,7 +114,50 @@ def _sum_of_absolutes(call: Call) -> str:
     return call.builder.op("reduce_sum", absolute, axes=call.axes(18), keepdims=bool(call.get("keepdims", 1)))
 
 
+def _rotary(call: Call) -> str:
+    """RotaryEmbedding(x, cos, sin, positions), of ONNX."""
+    return _turned(call, call[1], call[2], call[3])
+
+
+def _microsofts_rotary(call: Call) -> str:
+    """RotaryEmbedding(x, positions, cos, sin), of ONNX Runtime."""
+    if call.get("is_packed_batching", 0) or call.get("scale", 1.0) != 1.0:
+        raise call.error("packed batches and scales are not supported")
+    return _turned(call, call[2], call[3], call[1])
+
+
+def _turned(call: Call, cos: str, sin: str, positions: str) -> str:
+    """Turn pairs of columns of each head by angles (RoFormer, arXiv:2104.09864, eq. 34).
+
+    x is [batch, heads, length, size], or with ``num_heads`` [batch, length, heads x size]; the tables are
+    [positions, pairs], or without positions [batch, length, pairs].
+    """
+    builder = call.builder
+    heads, width = (int(call.get(name, 0)) for name in ("num_heads", "rotary_embedding_dim"))
+    x = builder.transpose(builder.reshape(call[0], 0, 0, heads, -1), 0, 2, 1, 3) if heads else call[0]
+    whole = x
+    if width:
+        x = builder.part(whole, 3, 0, width)
+    if positions:
+        cos, sin = (builder.op("gather", table, positions, axis=0) for table in (cos, sin))
+    cos, sin = (builder.op("unsqueeze", table, axes=(1,)) for table in (cos, sin))
+    pairs = bool(call.get("interleaved", 0))
+    if pairs:  # columns that belong together are neighbors, else they are half a head apart
+        x = builder.op("reshape", x, builder.constant(np.array([0, 0, 0, -1, 2], np.int64)))
+        cos, sin = (builder.op("unsqueeze", table, axes=(4,)) for table in (cos, sin))
+    first, second = (builder.op("chunk", x, axis=-1, index=index, count=2) for index in (0, 1))
+    real = builder.op("sub", builder.op("mul", first, cos), builder.op("mul", second, sin))
+    imaginary = builder.op("add", builder.op("mul", first, sin), builder.op("mul", second, cos))
+    turned = builder.op("concat", real, imaginary, axis=-1)
+    if pairs:
+        turned = builder.reshape(turned, 0, 0, 0, -1)
+    if width:
+        turned = builder.op("concat", turned, builder.part(whole, 3, width, 2**31), axis=3)
+    return builder.reshape(builder.transpose(turned, 0, 2, 1, 3), 0, 0, -1) if heads else turned
+
+
 TABLE = (
+    Row("RotaryEmbedding", _rotary, 23),
     Row("Conv", _conv),
     Row("Pad", _pad, 11),
     Row("LeakyRelu", _leaky_relu),
@@ -129,3 +172,5 @@ TABLE = (
     Row("ReduceL1", _sum_of_absolutes),
 )
 """The rows. More operators of this kind are in ``standard.py``: those that are also parts of other ones."""
+MICROSOFT_TABLE = (Row("RotaryEmbedding", _microsofts_rotary),)
+"""The rows of ONNX Runtime's operators."""

@@ -20,7 +20,7 @@ OLDEST, NEWEST = 11, 28
 """The versions of ONNX's own operators that the tables were written for."""
 TABLES: Mapping[str, Sequence[Row]] = {
     "": (*standard.TABLE, *fused.STANDARD_TABLE, *quantized.STANDARD_TABLE, *hosted.TABLE),
-    "com.microsoft": (*fused.MICROSOFT_TABLE, *quantized.MICROSOFT_TABLE),
+    "com.microsoft": (*fused.MICROSOFT_TABLE, *quantized.MICROSOFT_TABLE, *hosted.MICROSOFT_TABLE),
 }
 """The rows of each domain of operators."""
 _MOVES = frozenset(
