@@ -40,6 +40,7 @@ def test_public_names() -> None:
         "Tagger",
         "__version__",
         "compile",
+        "inspect",
         "load",
     }
 
@@ -72,6 +73,10 @@ EMPTY = inspect.Parameter.empty
             ],
         ),
         (
+            lambda: bertc.inspect,
+            [("source", EMPTY, False), ("recipe", None, False), ("dtype", None, True), ("task", None, True)],
+        ),
+        (
             lambda: bertc.load,
             [("path", EMPTY, False), ("num_threads", None, True), ("verify", False, True)],
         ),
@@ -85,7 +90,7 @@ EMPTY = inspect.Parameter.empty
         ),
         (lambda: bertc.Tagger.predict_tags, [("words", EMPTY, False)]),
     ],
-    ids=["compile", "load", "Encoder.__call__", "Tagger.predict_tags"],
+    ids=["compile", "inspect", "load", "Encoder.__call__", "Tagger.predict_tags"],
 )
 def test_signature(
     function: Callable[[], Callable[..., Any]], expected: list[tuple[str, Any, bool | None]]
