@@ -128,12 +128,13 @@ def import_raised(
     files: Mapping[str, str],
     notes: tuple[str, ...],
     output: str | None = None,
+    task: str | None = None,
 ) -> ImportedModel:
     """Return the model of a foreign graph; ``files`` are the hashes of what was read.
 
     Raises ``CheckpointError`` that names the node which cannot be compiled, or whose value differs.
     """
-    graph, hidden, outputs, limit = _raise(foreign, beside, output)
+    graph, hidden, outputs, limit = _raise(foreign, beside, output, task)
     facts = _facts(graph)
     longest = min(int(facts["max_position_embeddings"]) - int(facts["first_position"]), limit)
     texts = beside.texts(longest, outputs.task)
@@ -164,14 +165,14 @@ def import_raised(
 
 
 def _raise(
-    foreign: ForeignGraph, beside: Beside, output: str | None
+    foreign: ForeignGraph, beside: Beside, output: str | None, task: str | None
 ) -> tuple[Graph, tuple[str, ...], Outputs, int]:
     """Return the graph that a foreign graph was raised to, hidden states, outputs, the longest sequence."""
     raiser = raise_graph(simplify(foreign))
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
         raiser.tensors.update(beside.modules.tensors)
-    outputs = choose_outputs(raiser, beside.config, modules, output)
+    outputs = choose_outputs(raiser, beside.config, modules, output, task)
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
     graph, hidden = rename(graph, outputs.task)

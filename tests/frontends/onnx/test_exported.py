@@ -27,6 +27,7 @@ CASES = (
     ("RobertaForMaskedLM", "default", 20, True, "sdpa"),
     ("RobertaForSequenceClassification", "odd sizes", 14, False, "sdpa"),
     ("BertForPreTraining", "one layer", 17, False, "sdpa"),
+    ("AlbertForPreTraining", "default", 17, False, "eager"),
     ("ElectraForPreTraining", "one layer", 17, False, "sdpa"),
 )
 """A head, a configuration, an opset, whether the newer exporter writes it, and how attention is computed."""
