@@ -77,7 +77,9 @@ LADDER: dict[str, set[str]] = {
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
-    "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
+    # Results side by side: of runs and of outputs, whoever wrote them.
+    "compare": {"errors", "fidelity"},
+    "report": {"artifact", "compare", "evaluation", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
         "_native",
@@ -125,6 +127,7 @@ LADDER: dict[str, set[str]] = {
         "atomic_file",
         "bench",
         "cache",
+        "compare",
         "compiler",
         "encoder",
         "errors",

@@ -16,6 +16,7 @@ from bertc.cli import (
     answers,
     bench,
     cache,
+    compare,
     embed,
     evaluate,
     export,
@@ -51,6 +52,7 @@ app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
 app.command("load")(load.command)
+app.command("compare")(compare.command)
 app.add_typer(cache.app, name="cache")
 
 
