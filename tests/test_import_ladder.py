@@ -84,7 +84,9 @@ LADDER: dict[str, set[str]] = {
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "fidelity", "files"},
-    "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
+    # Results side by side: of runs and of outputs, whoever wrote them.
+    "compare": {"errors", "fidelity"},
+    "report": {"artifact", "compare", "evaluation", "fidelity", "task_table", "version"},
     # What people want to know of a graph.
     "inspection": {
         "artifact",
@@ -159,6 +161,7 @@ LADDER: dict[str, set[str]] = {
         "atomic_file",
         "bench",
         "cache",
+        "compare",
         "compiler",
         "encoder",
         "errors",

@@ -12,7 +12,21 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import answers, bench, cache, embed, evaluate, export, models, recipe, report, show, statistics
+from bertc.cli import (
+    answers,
+    bench,
+    cache,
+    compare,
+    embed,
+    evaluate,
+    export,
+    load,
+    models,
+    recipe,
+    report,
+    show,
+    statistics,
+)
 from bertc.cli import compile as compile_
 from bertc.cli import inspect as inspect_
 from bertc.errors import BertcError
@@ -39,6 +53,8 @@ app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
+app.command("load")(load.command)
+app.command("compare")(compare.command)
 app.add_typer(cache.app, name="cache")
 
 
