@@ -77,6 +77,16 @@ LADDER: dict[str, set[str]] = {
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "files"},
+    "prepared": {
+        "encoder",
+        "errors",
+        "evaluation",
+        "files",
+        "ports",
+        "runtime",
+        "task_table",
+        "version",
+    },
     "report": {"artifact", "evaluation", "fidelity", "task_table", "version"},
     # It times the instructions of the native core itself, to compare kernels with.
     "bench": {
@@ -135,6 +145,7 @@ LADDER: dict[str, set[str]] = {
         "loading",
         "passes",
         "precision",
+        "prepared",
         "quantize",
         "recipe",
         "report",

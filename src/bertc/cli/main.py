@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import answers, bench, cache, embed, evaluate, export, models, recipe, report, show, statistics
+from bertc.cli import (
+    answers,
+    bench,
+    cache,
+    data,
+    embed,
+    evaluate,
+    export,
+    models,
+    recipe,
+    report,
+    show,
+    statistics,
+)
 from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
@@ -33,6 +46,7 @@ app.add_typer(statistics.app, name="statistics")
 app.command("embed")(embed.command)
 for form in (answers.classify, answers.tag, answers.answer, answers.rerank, answers.fill_mask, answers.run):
     app.command()(form)
+app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)

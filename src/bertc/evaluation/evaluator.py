@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from bertc.evaluation import resampling
+from bertc.evaluation.replay import Replay
 from bertc.evaluation.result import Case, Comparison, Difference, Disagreement, Outcomes, Result
 
 Array = np.ndarray[Any, Any]
@@ -79,6 +80,8 @@ def compare(
     """
     evaluator = evaluator.bound(engine)
     samples = evaluator.read(path)
+    if isinstance(reference, Replay):
+        reference.expect([evaluator.case(sample).id for sample in samples])
     found, expected = (evaluator.answer(each, samples) for each in (engine, reference))
     result, other = (_scored(evaluator, each, seed) for each in (found, expected))
     differences = _differences(evaluator, found, expected, seed)
