@@ -177,7 +177,7 @@ def test_prepared_data_is_told_from_texts(tmp_path: Path) -> None:
             {"input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES - 1},
             "token_type_ids must be whole",
         ),
-        ({"input_ids": IDS.astype(str)}, "ids are <U21: ids must be whole numbers"),
+        ({"input_ids": IDS.astype(str)}, "input_ids are <U21: expected numbers"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:

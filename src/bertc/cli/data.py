@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -109,9 +109,7 @@ def prepare(
     print_result({"output": str(output), **counts}, as_json, lambda facts: print_facts("prepared", facts))
 
 
-def run_data_list(
-    load: Callable[[], Encoder], data: Path, output: Path | None, save_as: str, as_json: bool = False
-) -> None:
+def run_data_list(load: Callable[[], Encoder], data: Path, output: Path | None, save_as: str) -> None:
     """Run prepared inputs, and print counts and times."""
     from bertc.prepared.running import FORMS, run_prepared
     from bertc.runtime.progress import progress
@@ -122,8 +120,7 @@ def run_data_list(
     data.stat()
     with progress(None, "run", enabled=True) as advance:
         counts = run_prepared(load(), data, output, save_as, command=_command(), advance=advance)
-    facts: dict[str, Any] = {"output": str(output), **counts}
-    print_result(facts, as_json, lambda facts: print_facts("outputs", facts))
+    print_facts("outputs", {"output": str(output), **counts})
 
 
 def _command() -> str:

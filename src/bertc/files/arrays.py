@@ -203,6 +203,8 @@ def _is_whole(array: Array) -> bool:
 
 def _batched(where: str, name: str, array: Array) -> Array:
     """With a leading axis of samples: [samples, length], vectors [samples, length, hidden]."""
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{where}: {name} are {array.dtype}: expected numbers")
     ranks = (2, 3) if name == _VECTORS else (1, 2)
     if array.ndim not in ranks:
         shape = "[samples, length, hidden]" if name == _VECTORS else "[samples, length]"
@@ -211,7 +213,7 @@ def _batched(where: str, name: str, array: Array) -> Array:
 
 
 def _mask(where: str, array: Array) -> Array:
-    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+    if not np.isin(array, (0, 1)).all():
         raise InputError(f"{where}: the mask has numbers other than 0 and 1: write 1 for each token to keep")
     return array.astype(np.bool_)
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -62,14 +63,11 @@ def prepare(
     found = sequences(engine, data, kind, limit=limit, **columns)
     first = next(found)  # what is wrong with the data is told before there is a folder
     with result_folder(folder, facts) as target:
-        counts = _write(target, form, arrays, _padding(engine), lengths, _chain(first, found), advance)
+        counts = _write(
+            target, form, arrays, _padding(engine), lengths, itertools.chain((first,), found), advance
+        )
         target.facts["counts"] = counts
     return counts
-
-
-def _chain(first: TokenSequence, rest: Iterable[TokenSequence]) -> Iterable[TokenSequence]:
-    yield first
-    yield from rest
 
 
 def _padding(engine: Encoder) -> int:

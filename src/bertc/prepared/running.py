@@ -7,6 +7,7 @@ where the mask is 0. Nothing of that padding is computed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
@@ -17,7 +18,7 @@ import numpy as np
 
 from bertc.encoder import Encoder
 from bertc.errors import InputError
-from bertc.files.arrays import LISTS, PreparedIds, read_arrays
+from bertc.files.arrays import Prepared, PreparedIds, read_arrays
 from bertc.files.result_folder import INPUTS, OUTPUTS, ResultFolder, read_summary, result_folder
 from bertc.ports import TOKENS, Port, takes_selection
 from bertc.prepared.array_files import npy, npz
@@ -41,7 +42,7 @@ def run_prepared(
     command: str = "",
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Run all samples of a file, a list or a folder of arrays; return counts and times.
+    """Run all samples of a file, a list or a folder of arrays; return how many there were, and times.
 
     ``form`` is one of ``FORMS``, in which the task's output is written. Raises ``InputError``; what was
     written before is kept, and the summary says that it is partial.
@@ -56,25 +57,25 @@ def run_prepared(
         "inputs": {"path": str(data)} | ({} if known is None else {"data": known["data"]}),
     }
     digest, start = hashlib.sha256(), time.perf_counter()
-    counts: dict[str, Any] = {"samples": 0, "tokens": 0, "seconds_in_model": 0.0}
+    in_model = 0.0
     batches = _batches(engine, data)
     first = next(batches, None)  # what is wrong with the data is told before there is a folder
     if first is None:
         raise InputError(f"{data}: no samples: there is no .npy, .npz or .bin file of ids")
     with result_folder(folder, facts) as target:
-        batch: list[PreparedIds] | None = first
-        while batch is not None:
+        for batch in itertools.chain((first,), batches):
             for each in batch:
                 digest.update(each.ids.tobytes())
-            _run(engine, port, batch, known, target, form, counts)
+            in_model += _run(engine, port, batch, known, target, form)
             advance(len(batch))
-            batch = next(batches, None)
-        counts["seconds"] = time.perf_counter() - start
-        counts["samples_per_second"] = counts["samples"] / counts["seconds"]
-        counts["tokens_per_second"] = counts["tokens"] / counts["seconds"]
+        seconds = time.perf_counter() - start
+        samples, tokens = len(target.files), sum(each["tokens"] for each in target.files.values())
+        counts = {"samples": samples, "tokens": tokens}
+        rates = {"samples_per_second": samples / seconds, "tokens_per_second": tokens / seconds}
+        times = {"seconds": seconds, "seconds_in_model": in_model, **rates}
         target.facts["inputs"]["ids_sha256"] = digest.hexdigest()
-        target.facts["counts"] = counts
-    return counts
+        target.facts |= {"counts": counts, "times": times}
+    return {**counts, **times}
 
 
 def _output(engine: Encoder) -> Port:
@@ -88,30 +89,36 @@ def _output(engine: Encoder) -> Port:
 
 def _known(data: Path) -> dict[str, Any] | None:
     """What ``bertc data prepare`` says of its samples, where the data is its folder or the list in it."""
-    folder = data.parent if data.suffix in LISTS else data
-    return read_summary(folder, INPUTS)
+    return read_summary(data if data.is_dir() else data.parent, INPUTS)
 
 
 def _batches(engine: Encoder, data: str | PathLike[str]) -> Iterator[list[PreparedIds]]:
+    """Yield samples to run together. Raises ``InputError`` after those that come before a wrong one."""
     batch: list[PreparedIds] = []
     tokens = 0
-    for each in read_arrays(data):
-        if not isinstance(each, PreparedIds):
-            raise InputError(
-                f"{each.where} holds vectors of {each.vectors.shape[1]} numbers, but {engine.info.name} "
-                "takes token ids: give it these"
-            )
-        _check(engine, each)
-        if batch and tokens + len(each.ids) > BATCH_TOKENS:
-            yield batch
-            batch, tokens = [], 0
-        batch.append(each)
-        tokens += len(each.ids)
+    failure: InputError | None = None
+    try:
+        for each in read_arrays(data):
+            sample = _checked(engine, each)
+            if batch and tokens + len(sample.ids) > BATCH_TOKENS:
+                yield batch
+                batch, tokens = [], 0
+            batch.append(sample)
+            tokens += len(sample.ids)
+    except InputError as error:
+        failure = error
     if batch:
         yield batch
+    if failure is not None:
+        raise failure
 
 
-def _check(engine: Encoder, sample: PreparedIds) -> None:
+def _checked(engine: Encoder, sample: Prepared) -> PreparedIds:
+    if not isinstance(sample, PreparedIds):
+        raise InputError(
+            f"{sample.where} holds vectors of {sample.vectors.shape[1]} numbers, but {engine.info.name} "
+            "takes token ids: give it these"
+        )
     limit, rows = engine.info.max_seq_length, engine.info.facts.get("vocab_size")
     where = f"{sample.where}, sample {sample.name}"
     if not len(sample.ids):
@@ -125,6 +132,7 @@ def _check(engine: Encoder, sample: PreparedIds) -> None:
             f"{where}: the id {sample.ids.max()}, but the table of {engine.info.name} has {rows} rows: "
             "prepared for another model?"
         )
+    return sample
 
 
 def _run(
@@ -134,8 +142,8 @@ def _run(
     known: Mapping[str, Any] | None,
     folder: ResultFolder,
     form: str,
-    counts: dict[str, Any],
-) -> None:
+) -> float:
+    """Run a batch and write its outputs; return the seconds in the model."""
     lengths = [len(each.ids) for each in batch]
     ids = np.concatenate([each.ids for each in batch])
     types = [
@@ -146,7 +154,7 @@ def _run(
     packed = PackedBatch({"input_ids": ids, "token_type_ids": np.concatenate(types)}, cu_seqlens)
     begin = time.perf_counter()
     values = engine.session.run_batch(packed, outputs=(port.name,))[port.name]
-    counts["seconds_in_model"] += time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
     rows = np.split(values, cu_seqlens[1:-1] if port.rows == TOKENS else len(batch))
     for each, row, length in zip(batch, rows, lengths, strict=True):
         if port.rows == TOKENS:
@@ -159,8 +167,7 @@ def _run(
             raise InputError(f"{each.where} and {other} are both called {each.name}: give each its own name")
         folder.write(name, FORMS[form](port.name, row))
         folder.files[name] = {**_identity(known, each), "input": each.where, "tokens": length}
-        counts["samples"] += 1
-        counts["tokens"] += length
+    return seconds
 
 
 def _identity(known: Mapping[str, Any] | None, sample: PreparedIds) -> dict[str, Any]:
