@@ -84,6 +84,16 @@ LADDER: dict[str, set[str]] = {
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
     "evaluation": {"errors", "fidelity", "files"},
+    "prepared": {
+        "encoder",
+        "errors",
+        "evaluation",
+        "files",
+        "ports",
+        "runtime",
+        "task_table",
+        "version",
+    },
     # Results side by side: of runs and of outputs, whoever wrote them.
     "compare": {"errors", "fidelity"},
     "report": {"artifact", "compare", "evaluation", "fidelity", "task_table", "version"},
@@ -174,6 +184,7 @@ LADDER: dict[str, set[str]] = {
         "passes",
         "precision",
         "primitives",
+        "prepared",
         "quantize",
         "recipe",
         "report",

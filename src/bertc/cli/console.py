@@ -45,6 +45,7 @@ OutputName = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
+WordColumns = Annotated[str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -60,6 +61,17 @@ def check_choice(choice: str, choices: Collection[str], option: str) -> None:
     """Raise a usage error of ``option`` for anything but one of the choices."""
     if choice not in choices:
         raise typer.BadParameter(f"expected one of {', '.join(choices)}", param_hint=option)
+
+
+def word_columns(text: str) -> tuple[int, int]:
+    """Return the places of words and labels, from 0; negative ones count from the end."""
+    try:
+        words, labels = (int(part) for part in text.split(","))
+    except ValueError:
+        words = labels = 0
+    if not words or not labels:
+        raise typer.BadParameter("expected two numbers as in 1,4 or 2,-1", param_hint="--columns")
+    return words - (words > 0), labels - (labels > 0)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

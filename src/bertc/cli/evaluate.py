@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, Model, Threads, print_json, print_note, print_table
+from bertc.cli.console import (
+    AsJson,
+    Model,
+    Threads,
+    WordColumns,
+    print_json,
+    print_note,
+    print_table,
+    word_columns,
+)
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -101,14 +110,12 @@ def _classify() -> AnEvaluator:
 
 @_kind("ner")
 def _ner(
-    columns: Annotated[
-        str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")
-    ] = "1,-1",
+    columns: WordColumns = "1,-1",
 ) -> AnEvaluator:
     """Named entities: entity F1 and label accuracy, on files with a word and its label per line."""
     from bertc.evaluation.ner import NamedEntities
 
-    return NamedEntities(columns=_columns(columns))
+    return NamedEntities(columns=word_columns(columns))
 
 
 @_kind("qa")
@@ -168,22 +175,15 @@ def _pairs(
     return PairDecisions(threshold, positive_from)
 
 
-def _columns(text: str) -> tuple[int, int]:
-    try:
-        words, labels = (int(part) for part in text.split(","))
-    except ValueError:
-        words = labels = 0
-    if not words or not labels:
-        raise typer.BadParameter("expected two numbers as in 1,4 or 2,-1", param_hint="--columns")
-    return words - (words > 0), labels - (labels > 0)
-
-
 def _reference(name: str, engine: Encoder, threads: int | None) -> Any:
     """Return the engine of a compiled file, of a checkpoint in fp32, or of recorded outputs."""
     from bertc.evaluation.recorded import RecordedLogits, RecordedVectors, is_recorded
+    from bertc.evaluation.replay import Replay, is_replayed
 
     path = Path(name)
     if is_recorded(path) and path.exists():
+        if is_replayed(path, engine):
+            return Replay(engine, path)
         return RecordedLogits(path, engine.info.labels) if engine.info.labels else RecordedVectors(path)
     is_file = name.endswith(".bertc") or path.is_file()
     return _load(name, threads, dtype=None if is_file else "fp32")

@@ -112,7 +112,7 @@ def command(
     from bertc.artifact.reader import open_artifact
     from bertc.atomic_file import check_destination
     from bertc.bench.load.settings import SCOPES, LoadSettings
-        from bertc.cli.load_tables import print_run
+    from bertc.cli.load_tables import print_run
     from bertc.runtime.environment import default_num_threads
 
     if data is not None and source is not None:

@@ -17,6 +17,7 @@ from bertc.cli import (
     bench,
     cache,
     compare,
+    data,
     embed,
     evaluate,
     export,
@@ -49,6 +50,7 @@ app.add_typer(statistics.app, name="statistics")
 app.command("embed")(embed.command)
 for form in (answers.classify, answers.tag, answers.answer, answers.rerank, answers.fill_mask, answers.run):
     app.command()(form)
+app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)

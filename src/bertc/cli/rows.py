@@ -94,7 +94,7 @@ def answer_all(
     from bertc.runtime.progress import progress
 
     samples = 0
-    with _one_truncation_warning(), progress(None, what, enabled=show_progress) as advance:
+    with one_truncation_warning(), progress(None, what, enabled=show_progress) as advance:
         try:
             for part in slices(records):
                 for written, answers in _answers(ask, part, samples):
@@ -110,7 +110,7 @@ def answer_all(
 
 
 @contextmanager
-def _one_truncation_warning() -> Iterator[None]:
+def one_truncation_warning() -> Iterator[None]:
     """Give one warning for all texts that are cut in the block, which calls a model slice by slice."""
     found: list[TruncationWarning] = []
     with warnings.catch_warnings():

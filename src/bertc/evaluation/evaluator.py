@@ -15,6 +15,7 @@ import numpy as np
 
 from bertc import fidelity
 from bertc.evaluation import resampling
+from bertc.evaluation.replay import Replay
 from bertc.evaluation.result import Case, Comparison, Cosines, Difference, Disagreement, Outcomes, Result
 
 Array = np.ndarray[Any, Any]
@@ -80,6 +81,8 @@ def compare(
     """
     evaluator = evaluator.bound(engine)
     samples = evaluator.read(path)
+    if isinstance(reference, Replay):
+        reference.expect([evaluator.case(sample).id for sample in samples])
     found, expected = (evaluator.answer(each, samples) for each in (engine, reference))
     result, other = (_scored(evaluator, each, seed) for each in (found, expected))
     differences = _differences(evaluator, found, expected, seed)

@@ -22,7 +22,7 @@ from bertc.evaluation.evaluator import evaluate as run
 from bertc.evaluation.metrics import correlation
 from bertc.evaluation.result import Case, Outcomes, Result
 from bertc.files.lines import read_lines
-from bertc.files.tables import cell, is_tab_separated, read_table, row_id, text_cell
+from bertc.files.tables import cell, check_ids, is_tab_separated, read_table, row_id, text_cell
 from bertc.files.texts import Row
 
 Array = np.ndarray[Any, Any]
@@ -108,11 +108,13 @@ def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str], *, seed
 
 def read(path: str | PathLike[str]) -> list[ScoredPair]:
     """Return all pairs of a file. Raises ``InputError`` with file, line and column for what is none."""
+    rows = list(_rows(path))
+    check_ids((row_id(path, row), row.where) for row, _ in rows)
     pairs = [
         ScoredPair(
             text_cell(row, "sentence1"), text_cell(row, "sentence2"), _score(row, column), row_id(path, row)
         )
-        for row, column in _rows(path)
+        for row, column in rows
     ]
     if len(pairs) < 2:
         raise InputError(f"{path}: {len(pairs)} pairs, a correlation needs at least 2")

@@ -66,7 +66,7 @@ def find_class(config: Mapping[str, Any], *, head: str | None = None, task: str 
             f"Supported are {_nearest_first(classes or model_type, names)}"
         )
     if task is not None:
-        of_task = {each.task: each.name for each in reversed(HEADS.values())}
+        of_task = {each.task: each.name for each in reversed([*HEADS.values()])}
         if task not in of_task:
             raise CheckpointError(f"task is {task!r}, expected one of {', '.join(reversed(of_task))}")
         head = of_task[task]

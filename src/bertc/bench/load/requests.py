@@ -11,11 +11,11 @@ import numpy as np
 
 from bertc.artifact.executable import Executable
 from bertc.bench.load.settings import END_TO_END, KERNEL, Call, PreparedSequence
-from bertc.bench.ours import with_selection
 from bertc.encoder import Encoder
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
 from bertc.runtime.batching import PackedBatch, pack
 from bertc.runtime.session import Session
+from bertc.runtime.step_times import with_selection
 from bertc.task_table import TASKS
 
 Array = np.ndarray[Any, Any]
