@@ -46,7 +46,7 @@ LADDER: dict[str, set[str]] = {
     "ports": set(),
     "precision": set(),
     # What foreign graphs are made of, and what a session computes with NumPy.
-    "primitives": {"errors"},
+    "primitives": {"errors", "ports"},
     "task_table": set(),
     "version": set(),
     "atomic_file": {"errors"},
@@ -75,7 +75,7 @@ LADDER: dict[str, set[str]] = {
         "primitives",
         "task_table",
     },
-    "lowering": {"artifact", "errors", "ir"},
+    "lowering": {"artifact", "errors", "ir", "ports"},
     "exporters": {"errors", "ir", "ports", "version"},
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports", "primitives"},

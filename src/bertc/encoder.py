@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.errors import ArtifactError, InputError, warn_caller
-from bertc.ports import SEQUENCES, takes_selection
+from bertc.ports import HOST, SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.items import as_items
 from bertc.runtime.no_tokenizer import make_tokenizer
-from bertc.runtime.session import HOST, Session
+from bertc.runtime.session import Session
 from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.task_table import TASKS
 

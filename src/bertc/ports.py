@@ -16,6 +16,9 @@ EMBEDDINGS = "embeddings"
 CU_SEQLENS = "cu_seqlens"
 """The name of the sequences' starts, int32 [sequences + 1], which all graphs and programs have: no port."""
 
+HOST = "host"
+"""The op whose steps run on the host: a session computes them with NumPy."""
+
 
 @dataclass(frozen=True)
 class Port:

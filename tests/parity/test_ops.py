@@ -16,7 +16,7 @@ from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
 from bertc.lowering.lower import lower
-from bertc.primitives.host_steps import HOST
+from bertc.ports import HOST
 from tests.parity.op_cases import CASES, Builder, Shape
 from tests.support.native import ISAS, build_program, run_native, run_program
 from tests.support.tiny_graphs import embed

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import ACTIVATIONS
+from bertc.ports import HOST
 
 _ACTIVATION = "activation"
 _AFTER_ATTENTION = (
@@ -102,8 +103,8 @@ def _encoder(graph: Graph) -> Iterator[tuple[Node, str]]:
                 if _kind(node) == op and node.name not in named
             ]
             # The host may stand for an op, or for several; what follows it has the names of old.
-            hosts = [node for node in consumers.get(last.outputs[0], []) if node.op == "host"]
-            if not readers and last.op == "host":
+            hosts = [node for node in consumers.get(last.outputs[0], []) if node.op == HOST]
+            if not readers and last.op == HOST:
                 continue
             if not readers and not hosts:
                 break

@@ -16,6 +16,7 @@ from bertc.ir.op import Op
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 from bertc.lowering.pack import GROUP, LANES
+from bertc.ports import HOST
 
 Array = np.ndarray[Any, Any]
 
@@ -70,7 +71,7 @@ class _Lifter:
         columns = self._buffers[step.outputs[0]].columns
         if operand == "static":
             return (2,)
-        if step.op == "host":  # how many there were is in the region, which reads as many
+        if step.op == HOST:  # how many there were is in the region, which reads as many
             return tuple(self._tensors[step.inputs[operand]].array.shape)
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)

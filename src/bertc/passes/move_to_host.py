@@ -11,7 +11,7 @@ from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import ACTIVATIONS
 from bertc.ir.verifier import verify
 from bertc.passes.rewrite import rewrite
-from bertc.ports import CU_SEQLENS, SELECTED, TOKENS
+from bertc.ports import CU_SEQLENS, HOST, SELECTED, TOKENS
 from bertc.primitives.region import LENGTH, Call, Literal, Region
 
 _SIGMOID = ("sigmoid", "x0")
@@ -76,7 +76,7 @@ def _on_host(node: Node, shape: tuple[int | str, ...]) -> Node:
     region = Region(dict.fromkeys(operands, sizes), constants, tuple(calls), output, reason)
     return dataclasses.replace(
         node,
-        op="host",
+        op=HOST,
         inputs=MappingProxyType({**operands, "cu_seqlens": CU_SEQLENS}),
         attributes=MappingProxyType({"region": region.to_json(), "rows": rows}),
     )

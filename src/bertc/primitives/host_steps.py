@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from bertc.ports import HOST
 from bertc.primitives.region import Region, RegionError
-
-HOST = "host"
-"""The op whose steps run on the host."""
-
 
 _NAMED = 20
 """The most nodes that a sentence names."""

@@ -20,8 +20,7 @@ from bertc.artifact.executable import Executable
 from bertc.artifact.format import STORED_DTYPES
 from bertc.artifact.schema import Program, Step
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import CU_SEQLENS, SEQUENCES, TOKENS, Port
-from bertc.primitives.host_steps import HOST
+from bertc.ports import CU_SEQLENS, HOST, SEQUENCES, TOKENS, Port
 from bertc.primitives.region import IDS, NUMBERS, ROWS, Region, RegionError, RowsOf, check, run
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ import numpy as np
 from bertc import _native
 from bertc.artifact.executable import Executable
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import EMBEDDINGS, SEQUENCES, TOKENS, Port
+from bertc.ports import EMBEDDINGS, HOST, SEQUENCES, TOKENS, Port
 from bertc.runtime import environment
 from bertc.runtime.batching import PackedBatch
 
@@ -25,11 +25,8 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids")
 """Inputs that tokenizers and callers pass to any model."""
 
-_OF_DISTANCES = {"attention.distance_bias", "host"}
+_OF_DISTANCES = {"attention.distance_bias", HOST}
 """The features of programs that depend, or may, on the distance from token to token."""
-
-HOST = "host"
-"""The op of steps that run on the host."""
 
 _LANES = 16
 """A buffer's row takes a multiple of so many elements."""
