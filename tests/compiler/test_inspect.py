@@ -82,8 +82,10 @@ def test_operations_are_those_that_one_counts_by_hand(checkpoint: MakeArtifact) 
     assert "add" in imported and found.graphs["fused"].stage == "fused"
 
 
-def test_the_longest_usual_length_is_what_the_model_has_positions_for(checkpoint: MakeArtifact) -> None:
-    assert (bertc.inspect(checkpoint()).batch, bertc.inspect(checkpoint()).length) == (1, 64)
+def test_the_usual_length_is_no_longer_than_texts_are(artifacts: Artifacts) -> None:
+    source = artifacts.tiny_checkpoint("embedding", max_seq_length=48)
+    assert (bertc.inspect(source).batch, bertc.inspect(source).length) == (1, 48)
+    assert bertc.inspect(source, length=64).length == 64
 
 
 def test_a_recipe_says_what_each_node_would_compute_in_and_why(checkpoint: MakeArtifact) -> None:
@@ -121,8 +123,9 @@ def test_a_fallback_of_a_budget_is_told_as_the_reason(artifact: MakeArtifact, tm
     certificate = dataclasses.replace(file.certificate, budget=budget).to_json_value()
     manifest = dataclasses.replace(file.manifest, certificate=certificate)
     write_artifact(tmp_path / "b.bertc", manifest, file.tokenizer_json, file.executable.tensors)
-    found = bertc.inspect(tmp_path / "b.bertc")
-    assert {node.name: node.why for node in found.nodes}[name] == "fell back from int8 to hold the budget"
+    found = {node.name: node for node in bertc.inspect(tmp_path / "b.bertc").nodes}
+    assert found[name].why == "fell back from int8 to hold the budget"
+    assert found[name].dtype == "int8"  # what the program says, whatever a certificate does
 
 
 @pytest.mark.native

@@ -279,6 +279,14 @@ def test_an_exported_file_compiles_again(sentence_encoder: Path, tmp_path: Path)
     np.testing.assert_allclose(found, bertc.load(tmp_path / "first.bertc").encode(texts), atol=1e-5)
 
 
+def test_a_compiled_bias_by_distance_is_exported(tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(tmp_path / "model", "MPNetModel")
+    file = bertc.compile(checkpoint, tmp_path / "model.bertc", dtype="fp32")
+    path = bertc.export(file.path, tmp_path / "model.onnx")
+    checked(path)
+    assert largest_difference(path, fp32_session(checkpoint)) < 1e-4
+
+
 @pytest.mark.parametrize("length", [None, 12])
 def test_a_bias_by_distance(length: int | None) -> None:
     """That of a reach of 3, for two heads of 2 columns."""

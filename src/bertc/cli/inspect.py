@@ -60,7 +60,7 @@ def command(
     ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Sequences that FLOP and times are for.")] = 1,
     length: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of each. Default: 128, as far as the model goes.")
+        int | None, typer.Option(min=1, help="Tokens of each. Default: 128, or fewer where texts are cut.")
     ] = None,
     time: Annotated[bool, typer.Option("--time", help="Measure the time of each node, here.")] = False,
     strict: Annotated[

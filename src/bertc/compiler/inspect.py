@@ -62,7 +62,7 @@ def inspect(
     ``source`` is what :func:`bertc.compile` takes, with the same arguments, and the answer is what compiling
     would make of it, without calibration; or it is a ``.bertc`` file, and the answer what is in it.
     Operations, and with ``time`` the times of nodes on this machine, are for ``batch`` sequences of
-    ``length`` tokens, by default 128 or as many as the model has positions for.
+    ``length`` tokens, by default 128, or the longest that texts are cut to.
 
     Raises what compiling raises for a source that cannot be compiled, so that it is also a check;
     ``ArtifactError`` for a file that is damaged, ``InputError`` for a batch or length that does not fit.
@@ -123,7 +123,8 @@ def _of_file(path: Path, given: list[str]) -> _Found:
     }
     budget = artifact.certificate.budget
     for each in budget.fallbacks if budget else ():
-        choices[each.name] = Choice(each.precision, f"fell back from {each.instead_of} to hold the budget")
+        found = choices.get(each.name, Choice())
+        choices[each.name] = found._replace(why=f"fell back from {each.instead_of} to hold the budget")
     dtype = str(artifact.manifest.recipe.get("dtype"))
     return _Found(str(path), artifact.manifest.model, dtype, {"typed": graph}, choices, (), artifact)
 
@@ -156,13 +157,14 @@ def _open_questions(recipe: Recipe) -> list[str]:
 
 
 def _length(info: ModelInfo, batch: int, length: int | None) -> int:
-    longest = info.longest_sequence
     for name, size in (("batch", batch), ("length", length)):
         if size is not None and (type(size) is not int or size < 1):
             raise InputError(f"{name} is {size!r}, expected a number from 1")
-    if length is not None and length > longest:
-        raise InputError(f"length {length}: the model has {longest} positions")
-    return min(USUAL_LENGTH, longest) if length is None else length
+    if length is None:
+        return min(USUAL_LENGTH, info.max_seq_length)
+    if length > info.max_seq_length and length > info.longest_sequence:
+        raise InputError(f"length {length}: the model has {info.longest_sequence} positions")
+    return length
 
 
 def _inspect(found: _Found, batch: int, length: int, *, time: bool, num_threads: int | None) -> Inspection:

@@ -33,7 +33,8 @@ class Size(NamedTuple):
 class Choice(NamedTuple):
     """What is known of a node's precision besides the graph."""
 
-    precision: str
+    precision: str = ""
+    """The precision, "" for what the graph says."""
     why: str = ""
 
 
@@ -62,7 +63,7 @@ def describe_nodes(
 
     def describe(node: Node) -> NodeFacts:
         work, place = OPS[node.op].work, place_of(node)
-        choice = choices.get(node.name)
+        choice = choices.get(node.name, Choice())
         operands = {operand: types[value] for operand, value in node.inputs.items()}
         read = [sizes[value] for value in dict.fromkeys(node.inputs.values()) if value in sizes]
         milliseconds = times.get(node.name)
@@ -70,8 +71,8 @@ def describe_nodes(
             name=node.name,
             op=node.op,
             place=place.name,
-            dtype=_dtype(node, operands) if choice is None else choice.precision,
-            why=place.why or (choice.why if choice else ""),
+            dtype=choice.precision or _dtype(node, operands),
+            why=place.why or choice.why,
             inputs=node.inputs,
             outputs=tuple(value_of(name, types[name]) for name in node.outputs),
             attributes=node.attributes,
