@@ -219,7 +219,7 @@ def _are_unchanged(facts: str) -> bool:
     if not facts:
         return True
     said = json.loads(facts)
-    return json.loads(json.dumps(_facts_of(Path(each[0]) for each in said))) == said
+    return bool([[*each] for each in _facts_of(Path(each[0]) for each in said)] == said)
 
 
 def _named_by(note: Path) -> str:

@@ -61,7 +61,8 @@ def load(
     if is_compiled(path):
         if subfolder or any(each is not None for each in (dtype, recipe, tokenizer, output_name)):
             raise InputError(
-                f"{path} is compiled already: dtype, recipe and what else compiling takes are for checkpoints"
+                f"{path} is compiled already: dtype, recipe and subfolder are for a checkpoint, tokenizer "
+                "and output_name for an ONNX or TorchScript file"
             )
     else:
         options: dict[str, Any] = {

@@ -65,9 +65,11 @@ class _Lifter:
 
     def _shape(self, step: Step, operand: str) -> tuple[int, ...]:
         """Return the shape of a constant before it was padded."""
-        columns = self._buffers[step.outputs[0]].columns
+        columns, name = self._buffers[step.outputs[0]].columns, step.inputs[operand]
         if operand == "static":
             return (2,)
+        if operand == "distance_bias":
+            return int(step.attributes["num_attention_heads"]), 2 * _reach(self._tensors[name].array) + 1
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if f"{operand}_rows" in step.attributes:
@@ -101,6 +103,9 @@ class _Lifter:
             array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
         if packing == "weight" and array.ndim == 4 and array.shape[2:] == (LANES, GROUP[dtype]):
             array = array.transpose(0, 2, 1, 3).reshape(array.shape[0] * LANES, -1)
+        elif packing == "distances" and array.ndim == 2 and array.shape[1] % 2 == 0:
+            middle = array.shape[1] // 2
+            array = array[:, middle - _reach(array) : middle + _reach(array) + 1]
         elif packing not in ("vector", "table"):
             raise ArtifactError(
                 f"tensor {name!r} has a layout that this bertc cannot undo: export the checkpoint"
@@ -110,3 +115,14 @@ class _Lifter:
                 f"tensor {name!r} is {array.shape}, expected {shape}: compile the model again"
             )
         self.constants[name] = Constant(dtype, array[tuple(map(slice, shape))])
+
+
+def _reach(packed: Array) -> int:
+    """Return the distance from which on all numbers of a packed bias by distance are alike, on either side.
+
+    ``packed`` is [heads, width], with distance 0 in the middle of an even width.
+    """
+    middle = packed.shape[-1] // 2
+    before, after = packed[:, middle::-1], packed[:, middle:]
+    changes = [np.flatnonzero((side[:, 1:] != side[:, :-1]).any(axis=0)) for side in (before, after)]
+    return max((int(each[-1]) + 1 for each in changes if each.size), default=0)
