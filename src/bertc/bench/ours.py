@@ -86,8 +86,15 @@ def main_output(info: ModelInfo) -> tuple[str, ...]:
 def with_selection(session: Session, batch: PackedBatch) -> PackedBatch:
     """Return the batch, with a token of each sequence selected for a model that takes a selection.
 
-    That is the work of texts with one masked word each.
+    That is the work of texts with one masked word each. A model that takes embeddings gets random ones.
     """
+    rows = {port.name: port.columns for port in session.inputs if port.columns}
+    if rows:
+        count, rng = int(batch.cu_seqlens[-1]), np.random.default_rng(0)
+        embeddings = {
+            name: rng.normal(size=(count, width)).astype(np.float32) for name, width in rows.items()
+        }
+        batch = PackedBatch(embeddings, batch.cu_seqlens)
     selects = takes_selection(session.inputs)
     return batch.selecting(np.asarray(batch.cu_seqlens[:-1])) if selects else batch
 

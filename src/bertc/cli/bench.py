@@ -85,6 +85,7 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Measure latency, throughput and start-up, next to other libraries and the machine's limits."""
+    from bertc.artifact.reader import open_artifact
     from bertc.bench.peers.source import default_cache
     from bertc.bench.plan import Settings
     from bertc.bench.timing import Effort
@@ -99,6 +100,8 @@ def command(
         return _only_layers(files, others, count, batch or "1,8", length, seconds, as_json)
     if not files:
         return _only_peaks(count, peaks, as_json)
+    # A process that starts with a text needs a model that reads one.
+    reads_ids = not any(port.columns for port in open_artifact(files[0]).manifest.program.inputs)
     settings = Settings(
         files=tuple(files),
         threads=count,
@@ -113,8 +116,8 @@ def command(
         calibration=_calibration(calibration, column),
         cache=cache or default_cache(),
         effort=Effort(warmup, repeats, seconds),
-        startup=startup,
-        memory=memory,
+        startup=startup and reads_ids,
+        memory=memory and reads_ids,
         scaling=scaling,
         neighbors=neighbors,
         peaks=peaks,
