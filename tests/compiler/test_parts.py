@@ -326,6 +326,17 @@ def test_the_command_writes_both_files_and_show_tells_what_the_file_takes(
     assert "i32 [tokens]" in run("show", _whole(checkpoint, tmp_path)).out
 
 
+def test_what_takes_embeddings_is_timed_on_random_ones(
+    run: Run,  # noqa: F811
+    checkpoint: MakeArtifact,
+    tmp_path: Path,
+) -> None:
+    path = bertc.compile(checkpoint(), tmp_path / "rest.bertc", RECIPES["fp32"], inputs="embeddings").path
+    shape = ("--batch", "2", "--length", "8", "--seconds", "0")
+    assert run.json("bench", path, "--layers", *shape)
+    assert run.json("bench", path, *shape, "--no-peaks", "--repeats", "1")
+
+
 def _whole(checkpoint: MakeArtifact, folder: Path) -> Path:
     return bertc.compile(checkpoint(), folder / "whole.bertc", RECIPES["fp32"]).path
 

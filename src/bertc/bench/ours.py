@@ -17,7 +17,7 @@ from bertc.bench.work import matrix_bytes
 from bertc.encoder import encoder_class_of, tokenizer_of
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
-from bertc.runtime.step_times import with_selection
+from bertc.runtime.step_times import fit_to
 from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from bertc.version import __version__
@@ -52,7 +52,7 @@ class CompiledModel:
         ids = np.ascontiguousarray(input_ids[mask], np.int32)
         cu_seqlens = np.zeros(len(mask) + 1, np.int32)
         np.cumsum(mask.sum(axis=1), out=cu_seqlens[1:])
-        packed = with_selection(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
+        packed = fit_to(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
         outputs = main_output(self.encoder.info)
         return lambda: self._session.run_batch(packed, outputs=outputs)[outputs[0]]
 

@@ -23,7 +23,9 @@ WIDTH_IN_A_FILE = 160
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .bertc file.")]
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder or hub id."),
+    typer.Argument(
+        metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder, a hub id, an .onnx file."
+    ),
 ]
 Subfolder = Annotated[
     str, typer.Option("--subfolder", help="Where in the folder or repository the checkpoint is.")

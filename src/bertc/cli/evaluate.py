@@ -12,6 +12,7 @@ import typer
 from bertc.cli.console import (
     AsJson,
     Model,
+    Subfolder,
     Threads,
     WordColumns,
     print_json,
@@ -47,6 +48,7 @@ def _run(
     reference: Reference = None,
     report: Report = None,
     seed: Seed = 0,
+    subfolder: Subfolder = "",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +61,7 @@ def _run(
         check_destination(report)
     if str(data) != STDIN:
         data.stat()  # before a checkpoint is compiled for nothing
-    engine = _load(model, threads)
+    engine = _load(model, threads, subfolder=subfolder)
     comparison: Comparison | None = None
     if reference is None:
         result = evaluate(evaluator, engine, data, seed=seed)
@@ -185,14 +187,15 @@ def _reference(name: str, engine: Encoder, threads: int | None) -> Any:
         if is_replayed(path, engine):
             return Replay(engine, path)
         return RecordedLogits(path, engine.info.labels) if engine.info.labels else RecordedVectors(path)
-    is_file = name.endswith(".bertc") or path.is_file()
-    return _load(name, threads, dtype=None if is_file else "fp32")
+    from bertc.loading import is_compiled
+
+    return _load(name, threads, dtype=None if is_compiled(name) else "fp32")
 
 
-def _load(model: str, threads: int | None, dtype: str | None = None) -> Encoder:
+def _load(model: str, threads: int | None, dtype: str | None = None, subfolder: str = "") -> Encoder:
     from bertc.loading import load
 
-    encoder = load(model, num_threads=threads, dtype=dtype)
+    encoder = load(model, num_threads=threads, dtype=dtype, subfolder=subfolder)
     encoder.show_progress_bar = True
     return encoder
 

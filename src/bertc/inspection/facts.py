@@ -9,7 +9,7 @@ from typing import Any
 
 from bertc.artifact.json_form import to_json_value
 from bertc.ir.graph import Attribute, Dimension, Graph, Stage
-from bertc.primitives.host_steps import HOST
+from bertc.ports import HOST
 
 
 @dataclass(frozen=True)

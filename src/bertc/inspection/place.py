@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bertc.ir.graph import Node
-from bertc.primitives.host_steps import HOST
+from bertc.ports import HOST
 from bertc.primitives.region import Region
 
 NATIVE = "native"

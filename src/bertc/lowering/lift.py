@@ -68,11 +68,13 @@ class _Lifter:
 
     def _shape(self, step: Step, operand: str) -> tuple[int, ...]:
         """Return the shape of a constant before it was padded."""
-        columns = self._buffers[step.outputs[0]].columns
+        columns, name = self._buffers[step.outputs[0]].columns, step.inputs[operand]
         if operand == "static":
             return (2,)
         if step.op == HOST:  # how many there were is in the region, which reads as many
-            return tuple(self._tensors[step.inputs[operand]].array.shape)
+            return tuple(self._tensors[name].array.shape)
+        if operand == "distance_bias":
+            return int(step.attributes["num_attention_heads"]), 2 * _reach(self._tensors[name].array) + 1
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if f"{operand}_rows" in step.attributes:
@@ -104,9 +106,8 @@ class _Lifter:
         dtype, has = DType(tensor.dtype), tensor.array.shape
         if packing == "weight" and len(has) == 4 and has[2:] == (LANES, GROUP[dtype]):
             has = has[0] * LANES, has[1] * GROUP[dtype]
-        elif packing == "distances" and len(has) == 2:
-            # Packing has put as many columns before distance 0 as there are from it on.
-            shape = has = (has[0], has[1] - 1)
+        elif packing == "distances" and len(has) == 2 and has[1] % 2 == 0:
+            has = has[0], has[1] - 1
         elif packing not in ("vector", "table"):
             raise ArtifactError(
                 f"tensor {name!r} has a layout that this bertc cannot undo: export the checkpoint"
@@ -135,5 +136,16 @@ def _unpack(tensor: Tensor, packing: str, shape: tuple[int, ...]) -> Array:
     if packing == "weight":
         array = array.transpose(0, 2, 1, 3).reshape(array.shape[0] * LANES, -1)
     if packing == "distances":
-        array = array[:, 1:]
+        array = array[:, array.shape[1] // 2 - shape[1] // 2 :]
     return array[tuple(map(slice, shape))]
+
+
+def _reach(packed: Array) -> int:
+    """Return the distance from which on all numbers of a packed bias by distance are alike, on either side.
+
+    ``packed`` is [heads, width], with distance 0 in the middle of an even width.
+    """
+    middle = packed.shape[-1] // 2
+    before, after = packed[:, middle::-1], packed[:, middle:]
+    changes = [np.flatnonzero((side[:, 1:] != side[:, :-1]).any(axis=0)) for side in (before, after)]
+    return max((int(each[-1]) + 1 for each in changes if each.size), default=0)

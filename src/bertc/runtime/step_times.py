@@ -45,28 +45,28 @@ class Times:
 
 
 def random_batch(session: Session, vocab_size: int, batch: int, length: int) -> PackedBatch:
-    """Return ``batch`` sequences of ``length`` tokens: random ids, or rows for a model that takes those.
+    """Return ``batch`` sequences of ``length`` tokens with random ids, as :func:`fit_to` makes them fit."""
+    # What a file says of its size is no promise: a session refuses ids beyond the table.
+    end = min(max(vocab_size, 1), np.iinfo(np.int32).max)
+    ids = np.random.default_rng(0).integers(0, end, batch * length, dtype=np.int32)
+    cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
+    return fit_to(session, PackedBatch({"input_ids": ids}, cu_seqlens))
 
-    Of a model that takes a selection, a token of each sequence is selected.
+
+def fit_to(session: Session, batch: PackedBatch) -> PackedBatch:
+    """Return a batch of ids as the model takes it.
+
+    One that takes a selection gets a token of each sequence, the work of texts with one masked word each; one
+    that takes embeddings gets random ones in place of the ids.
     """
-    random, tokens = np.random.default_rng(0), batch * length
+    random, tokens = np.random.default_rng(0), int(batch.cu_seqlens[-1])
     rows = {
         port.name: random.standard_normal((tokens, port.columns), np.float32)
         for port in session.inputs
         if port.columns
     }
-    # What a file says of its size is no promise: a session refuses ids beyond the table.
-    end = min(max(vocab_size, 1), np.iinfo(np.int32).max)
-    ids = {"input_ids": random.integers(0, end, tokens, dtype=np.int32)}
-    cu_seqlens = np.arange(0, tokens + 1, length, dtype=np.int32)
-    return with_selection(session, PackedBatch(rows or ids, cu_seqlens))
-
-
-def with_selection(session: Session, batch: PackedBatch) -> PackedBatch:
-    """Return the batch, with a token of each sequence selected for a model that takes a selection.
-
-    That is the work of texts with one masked word each.
-    """
+    if rows:
+        batch = PackedBatch(rows, batch.cu_seqlens)
     selects = takes_selection(session.inputs)
     return batch.selecting(np.asarray(batch.cu_seqlens[:-1])) if selects else batch
 

@@ -15,7 +15,7 @@ from bertc.encoder import Encoder
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
 from bertc.runtime.batching import PackedBatch, pack
 from bertc.runtime.session import Session
-from bertc.runtime.step_times import with_selection
+from bertc.runtime.step_times import fit_to
 from bertc.task_table import TASKS
 
 Array = np.ndarray[Any, Any]
@@ -104,7 +104,7 @@ def request_of_ids(
 ) -> Request:
     """Return the request of token ids, which has nothing but the model to run."""
     types = [[0] * len(each.ids) if each.type_ids is None else each.type_ids.tolist() for each in sequences]
-    batch = with_selection(session, pack([each.ids.tolist() for each in sequences], types))
+    batch = fit_to(session, pack([each.ids.tolist() for each in sequences], types))
     return session.request(partial(session.run_batch, batch, outputs=outputs), len(sequences))[0]
 
 

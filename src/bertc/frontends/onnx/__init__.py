@@ -42,6 +42,11 @@ def import_onnx(
     )
 
 
+def external_data(path: Path) -> list[Path]:
+    """Return the files that an ONNX file keeps tensors in. Raises what :func:`import_onnx` does."""
+    return [path.parent / name for name in read_model(path).folder.hashes if name != path.name]
+
+
 def _name(path: Path) -> str:
     """Return the name of a file, or for ``model.onnx``, ``model_quantized.onnx`` and so on of its folder."""
     if not path.stem.startswith("model"):
@@ -59,4 +64,4 @@ def _outputs(model: OnnxModel, chosen: str | None) -> list[str]:
     return [chosen]
 
 
-__all__ = ["import_onnx"]
+__all__ = ["external_data", "import_onnx"]
