@@ -71,7 +71,8 @@ def choose_outputs(
     }
     roles = _roles(raiser, rows)
     if {WORDS, PAIR} <= {*roles}:
-        names = {WORDS: WORDS, PAIR: SENTENCE_ORDER if roles[PAIR] == SENTENCE_ORDER else PAIR}
+        ordered = roles[PAIR] == SENTENCE_ORDER or _class(config).startswith("Albert")
+        names = {WORDS: WORDS, PAIR: SENTENCE_ORDER if ordered else PAIR}
         values = {name: raiser.write(rows[roles[role]]) for role, name in names.items()}
         return Outputs(values, "pretraining", ())
     for role, task in ((LOGITS, ""), (SPARSE, "sparse"), (VECTORS, "late_interaction")):
@@ -185,10 +186,15 @@ def hidden_size(raiser: Raiser) -> int:
     return raiser.builder.columns(attention[-1].outputs[0])
 
 
+def _class(config: Mapping[str, Any]) -> str:
+    """Return the name of the model's class, as config.json says it, or ""."""
+    return str((config.get("architectures") or [""])[0])
+
+
 def _task(raiser: Raiser, logits: Rows, config: Mapping[str, Any]) -> str:
     """Return the task of logits: as config.json's class says, or by their rows and width."""
-    classes = config.get("architectures") or [""]
-    said = next((task for suffix, task in _TASK_OF_CLASS.items() if str(classes[0]).endswith(suffix)), None)
+    name = _class(config)
+    said = next((task for suffix, task in _TASK_OF_CLASS.items() if name.endswith(suffix)), None)
     width = {"next_sentence": 2, "question_answering": 2, "multiple_choice": 1, "replaced_token": 1}
     if logits.per_token and logits.width in _vocabularies(raiser):
         return "masked_lm"

@@ -27,7 +27,7 @@ def _linear(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning 
 
 
 def _product(raiser: Raiser, rows: Rows, weight: Tensor) -> Product:
-    """Return a linear layer of rows; what changes the columns before it, as quantizers do, is in its weights."""
+    """Return a linear layer of rows, with what changes the columns before it, as quantizers do, in it."""
     if isinstance(rows, Expression) and rows.value is None:
         found, base = recognize(rows), base_of(rows)
         if isinstance(found, Affine) and base is not None and not isinstance(base, Product):

@@ -132,8 +132,9 @@ def _dequantize(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meanin
 def _one_lookup(meaning: Any) -> Lookups | None:
     """Return the rows of a view of one table, that nothing was made of yet."""
     rows = meaning.rows if isinstance(meaning, View) else None
-    fits = isinstance(rows, Lookups) and len(rows.tables) == 1 and rows.value is None
-    return rows if fits else None
+    if not isinstance(rows, Lookups) or len(rows.tables) > 1 or rows.value is not None:
+        return None
+    return rows
 
 
 def _for_each_row(meaning: Any, like: Lookups) -> Tensor | None:
