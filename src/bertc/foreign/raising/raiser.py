@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,8 @@ class Raiser:
         self.tensors: dict[str, StoredTensor] = {}
         self.builder = ModelBuilder(self.tensors)
         self.meanings: dict[str, Meaning] = {}
+        self.uses = Counter(name for node in graph.nodes for name in node.inputs)
+        """How often each foreign value is read."""
         self.longest: int | None = None
         """The tokens that a sequence may have at most, where the source fixes that beside its positions."""
         self._biases: dict[Any, Array | None] = {}
