@@ -89,7 +89,7 @@ def test_data_sets_of_the_hub_are_streamed(asked: list[tuple[Any, ...]]) -> None
     assert [each.labels for each in ner.read("hub:conll")] == [["B-PER", "O"], ["O", "B-LOC"]]
     assert len(question_answering.read("hub:squad@validation")) == 2
     samples = classification.read("hub:nyu-mll/glue#sst2@validation", ("negative", "positive"))
-    assert samples == [("good", 1, "nyu-mll/glue, row 0")]
+    assert samples == [("good", 1, "row 0")]
     assert [each.score for each in sts.read("hub:stsb")] == [0.5, 0.5]
     assert asked == [
         ("conll", None, "test", True),
@@ -105,7 +105,7 @@ def test_what_the_hub_lacks_is_named() -> None:
         sts.read("hub:none")
     with pytest.raises(InputError, match="hub:@test: expected hub:NAME, hub:NAME@SPLIT or hub:NAME#SUBSET@S"):
         sts.read("hub:@test")
-    with pytest.raises(InputError, match="squad, row 0: no column sentence1, it has id"):
+    with pytest.raises(InputError, match="hub:squad, row 0: no column sentence1, it has id"):
         sts.read("hub:squad")
 
 

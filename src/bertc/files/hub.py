@@ -30,7 +30,7 @@ def read_hub_table(path: str | PathLike[str]) -> Iterator[Row]:
     if found is None:
         raise InputError(f"{path}: expected {HUB}NAME, {HUB}NAME@SPLIT or {HUB}NAME#SUBSET@SPLIT")
     name, subset, split = found.group("name", "subset", "split")
-    yield from _rows(name, subset, split or DEFAULT_SPLIT)
+    yield from _rows(name, subset, split or DEFAULT_SPLIT, str(path))
 
 
 def read_hub(
@@ -43,11 +43,11 @@ def read_hub(
 ) -> Iterator[Record]:
     """The texts of one split. Raises ``InputError`` if it cannot be had, or has no such column."""
     columns = (column,) if pair_column is None else (column, pair_column)
-    for index, row in enumerate(_rows(name, subset, split)):
+    for index, row in enumerate(_rows(name, subset, split, name)):
         yield to_record(row, columns, index)
 
 
-def _rows(name: str, subset: str | None, split: str) -> Iterator[Row]:
+def _rows(name: str, subset: str | None, split: str, where: str) -> Iterator[Row]:
     try:
         import datasets
     except ImportError:
@@ -58,7 +58,7 @@ def _rows(name: str, subset: str | None, split: str) -> Iterator[Row]:
         for index, cells in enumerate(rows):
             for column, labels in names.items():
                 cells[column] = [labels[number] for number in cells[column]]
-            yield Row(f"{name}, row {index}", cells)
+            yield Row(f"{where}, row {index}", cells)
     except Exception as error:  # of the network, of the hub, of the file formats: there is no common base
         raise InputError(f"cannot read the data set {name}, split {split}: {error}") from None
 

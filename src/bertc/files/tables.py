@@ -19,9 +19,9 @@ _NAMED = (".jsonl", ".parquet")
 def read_table(path: str | PathLike[str], *, numbered: bool = False) -> Iterator[Row]:
     """Yield the rows of a ``.tsv``, ``.csv``, ``.jsonl`` or ``.parquet`` file, or of a data set of the hub.
 
-    That is ``hub:NAME#SUBSET@SPLIT``. A file may be compressed. The first line of a table names its columns; a cell that a line lacks is None.
-    If columns are ``numbered``, no line does, and they are called 1, 2, ... Raises ``InputError`` with file
-    and line.
+    That is ``hub:NAME#SUBSET@SPLIT``. A file may be compressed. The first line of a table names its columns;
+    a cell that a line lacks is None. If columns are ``numbered``, no line does, and they are called 1, 2, ...
+    Raises ``InputError`` with file and line.
     """
     if is_hub(path):
         yield from read_hub_table(path)
