@@ -48,6 +48,14 @@ OutputName = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 WordColumns = Annotated[str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")]
+TextColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="The columns of the label and of one or two texts, as label,sentence; numbers from 1, as 2,4, "
+        "where no line names them. Default: found by their names.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -74,6 +82,15 @@ def word_columns(text: str) -> tuple[int, int]:
     if not words or not labels:
         raise typer.BadParameter("expected two numbers as in 1,4 or 2,-1", param_hint="--columns")
     return words - (words > 0), labels - (labels > 0)
+
+
+def text_columns(text: str | None) -> tuple[str, ...]:
+    """Return the names or numbers of the columns of a label and of one or two texts; none for None."""
+    columns = () if text is None else tuple(part.strip() for part in text.split(","))
+    numbers = sum(column.isdecimal() for column in columns)
+    if text is not None and (len(columns) not in (2, 3) or "" in columns or numbers not in (0, len(columns))):
+        raise typer.BadParameter("expected columns as in label,sentence or 2,4", param_hint="--columns")
+    return columns
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -14,13 +14,13 @@ import typer
 from bertc.cli.console import (
     AsJson,
     Threads,
-    WordColumns,
     check_choice,
     print_facts,
     print_result,
+    text_columns,
     word_columns,
 )
-from bertc.cli.rows import Column, PairColumn, one_truncation_warning
+from bertc.cli.rows import Column, PairColumn, check_source, one_truncation_warning
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -60,7 +60,7 @@ def prepare(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A .bertc file, or a checkpoint: whose tokenizer and task.")
     ],
-    data: Annotated[Path, typer.Option("--data", "-d", help="The raw data.")],
+    data: Annotated[Path, typer.Option("--data", "-d", help="The raw data, or hub:NAME#SUBSET@SPLIT.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder.")],
     kind: Annotated[
         Kind | None, typer.Option("--as", help="What the data is; default: what the model is scored on.")
@@ -76,7 +76,9 @@ def prepare(
     arrays: Annotated[
         int, typer.Option(help="For npz: 3, or 6 for compilers that want the mask four times.")
     ] = 3,
-    columns: WordColumns = "1,-1",
+    columns: Annotated[
+        str | None, typer.Option(help="As of bertc eval: words and labels of ner; label and texts of others.")
+    ] = None,
     column: Column = "text",
     pair_column: PairColumn = None,
     threads: Threads = None,
@@ -84,25 +86,28 @@ def prepare(
 ) -> None:
     """Write the token ids that a model is given for raw data, with the id of each sample."""
     from bertc.loading import load
+    from bertc.prepared.capture import default_kind
     from bertc.prepared.inputs import prepare as write_inputs
     from bertc.runtime.progress import progress
 
     check_choice(str(arrays), ("3", "6"), "--arrays")
     sizes = _lengths(lengths)
-    data.stat()  # before a checkpoint is compiled for nothing
+    check_source(data)
     engine = load(model, num_threads=threads)
+    of_data = kind.value if kind is not None else default_kind(engine)
+    parsed = None if columns is None else (word_columns if of_data == "ner" else text_columns)(columns)
     with one_truncation_warning(), progress(None, "prepare", enabled=True) as advance:
         counts = write_inputs(
             engine,
             data,
             output,
             form.value,
-            kind=None if kind is None else kind.value,
+            kind=of_data,
             lengths=sizes,
             arrays=arrays,
             command=_command(),
             advance=advance,
-            columns=word_columns(columns),
+            options={} if parsed is None else {"columns": parsed},
             column=column,
             pair_column=pair_column,
         )

@@ -13,13 +13,16 @@ from bertc.cli.console import (
     AsJson,
     Model,
     Subfolder,
+    TextColumns,
     Threads,
     WordColumns,
     print_json,
     print_note,
     print_table,
+    text_columns,
     word_columns,
 )
+from bertc.cli.rows import check_source
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -29,7 +32,7 @@ app = typer.Typer(help="Score a model on labeled data, alone or beside a referen
 
 AnEvaluator = Any
 """An ``Evaluator``, whose module is imported when one is made."""
-Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file.")]
+Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file, or hub:NAME#SUBSET@SPLIT.")]
 Reference = Annotated[
     str | None,
     typer.Option(
@@ -55,12 +58,10 @@ def _run(
     """Run one evaluation: the options that all kinds share."""
     from bertc.atomic_file import check_destination
     from bertc.evaluation.evaluator import compare, evaluate
-    from bertc.files.lines import STDIN
 
     if report is not None:
         check_destination(report)
-    if str(data) != STDIN:
-        data.stat()  # before a checkpoint is compiled for nothing
+    check_source(data)
     engine = _load(model, threads, subfolder=subfolder)
     comparison: Comparison | None = None
     if reference is None:
@@ -103,11 +104,11 @@ def _sts() -> AnEvaluator:
 
 
 @_kind("classify")
-def _classify() -> AnEvaluator:
+def _classify(columns: TextColumns = None) -> AnEvaluator:
     """Classification: accuracy, precision, recall, F1 and Matthews, on tables as GLUE has them."""
     from bertc.evaluation.classification import Classification
 
-    return Classification()
+    return Classification(columns=text_columns(columns))
 
 
 @_kind("ner")
@@ -170,11 +171,12 @@ def _pairs(
     positive_from: Annotated[
         float | None, typer.Option(help="The label from which on it should be, where labels are scores.")
     ] = None,
+    columns: TextColumns = None,
 ) -> AnEvaluator:
     """Pairs: accuracy, F1 and average precision of matches, by cosine or cross-encoder."""
     from bertc.evaluation.pairs import PairDecisions
 
-    return PairDecisions(threshold, positive_from)
+    return PairDecisions(threshold, positive_from, text_columns(columns))
 
 
 def _reference(name: str, engine: Encoder, threads: int | None) -> Any:

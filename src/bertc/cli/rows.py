@@ -71,6 +71,15 @@ def records_of(
     return read_texts(source, column, pair_column=pair_column, kind=kind)
 
 
+def check_source(data: Path) -> None:
+    """Raise ``OSError`` for a file that is not there, before a checkpoint is compiled for nothing."""
+    from bertc.files.hub import is_hub
+    from bertc.files.lines import STDIN
+
+    if str(data) != STDIN and not is_hub(data):
+        data.stat()
+
+
 def items_of(part: list[Record]) -> list[Any]:
     """Return the texts and pairs of records, as models take them."""
     return [each.text if each.pair is None else (each.text, each.pair) for each in part]

@@ -6,7 +6,7 @@ What is written down is by construction what ``bertc eval`` feeds the model with
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.evaluation.classification import Classification
 from bertc.evaluation.evaluator import Evaluator
-from bertc.evaluation.ner import FIRST_AND_LAST, NamedEntities
+from bertc.evaluation.ner import NamedEntities
 from bertc.evaluation.pairs import PairDecisions
 from bertc.evaluation.question_answering import Answers
 from bertc.evaluation.sts import Similarity
@@ -60,16 +60,16 @@ def sequences(
     kind: str,
     *,
     limit: int | None = None,
-    columns: tuple[int, int] = FIRST_AND_LAST,
+    options: Mapping[str, Any] | None = None,
     column: str = "text",
     pair_column: str | None = None,
 ) -> Iterator[TokenSequence]:
     """Yield all sequences of a file of data, in the order of its samples.
 
-    ``limit`` is the longest sequence in tokens, by default the model's; ``columns`` are those of ``ner``,
-    ``column`` and ``pair_column`` those of ``text``. Raises ``InputError``.
+    ``limit`` is the longest sequence in tokens, by default the model's; ``options`` are those of the
+    evaluator, ``column`` and ``pair_column`` are for ``text``. Raises ``InputError``.
     """
-    ask, samples = _samples(engine, path, kind, columns, column, pair_column)
+    ask, samples = _samples(engine, path, kind, options or {}, column, pair_column)
     watched, seen = _watched(engine, limit or engine.info.max_seq_length)
     for sample in samples:
         seen.clear()
@@ -84,7 +84,7 @@ def _samples(
     engine: Encoder,
     path: str | PathLike[str],
     kind: str,
-    columns: tuple[int, int],
+    options: Mapping[str, Any],
     column: str,
     pair_column: str | None,
 ) -> tuple[Ask, Sequence[Any]]:
@@ -95,8 +95,7 @@ def _samples(
             raise InputError(f"{path}: no texts")
         return _ask_about_text(engine), records
     evaluator, ask = KINDS[kind]
-    made: Evaluator[Any] = NamedEntities(columns=columns) if kind == "ner" else evaluator()
-    return ask, made.bound(engine).read(path)
+    return ask, evaluator(**options).bound(engine).read(path)
 
 
 def _ask_about_two(engine: Any, sample: Any) -> Any:
@@ -116,7 +115,7 @@ def _ask_about_text(engine: Encoder) -> Ask:
     )
 
 
-KINDS: dict[str, tuple[Callable[[], Evaluator[Any]], Ask]] = {
+KINDS: dict[str, tuple[Callable[..., Evaluator[Any]], Ask]] = {
     "sts": (Similarity, _ask_about_two),
     "classify": (Classification, lambda engine, sample: engine.classify([sample.text])),
     "ner": (NamedEntities, lambda engine, sample: engine.predict_tags([sample.words])),

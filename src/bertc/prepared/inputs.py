@@ -42,12 +42,12 @@ def prepare(
     arrays: int = 3,
     command: str = "",
     advance: Callable[[int], None] = lambda _: None,
-    **columns: Any,
+    **reading: Any,
 ) -> dict[str, int]:
     """Write the inputs that a model has for a file of data; return how many there are of what.
 
     ``lengths``: each sequence is padded to the least of these that holds it, and none is longer than the
-    largest; without any, nothing is padded. ``columns`` are options of
+    largest; without any, nothing is padded. ``reading`` are options of
     :func:`bertc.prepared.capture.sequences`. Raises ``InputError``.
     """
     kind = kind or default_kind(engine)
@@ -60,7 +60,7 @@ def prepare(
         "lengths": list(lengths),
         "max_seq_length": limit,
     }
-    found = sequences(engine, data, kind, limit=limit, **columns)
+    found = sequences(engine, data, kind, limit=limit, **reading)
     first = next(found)  # what is wrong with the data is told before there is a folder
     with result_folder(folder, facts) as target:
         counts = _write(
