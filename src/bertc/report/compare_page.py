@@ -38,8 +38,8 @@ def _run_summary(comparison: RunComparison, title: str) -> Iterator[str]:
     yield html.table(compare_tables.speeds(comparison))
     if any(comparison.noise(name) is not None for name in comparison.shared):
         yield (
-            '<p class="soft">The spread is the distance of the quartiles over the rounds of a run, the '
-            "larger of the two. A ratio that is within it tells nothing.</p>"
+            '<p class="soft">The spread is the distance of the quartiles over the rounds of a run, '
+            "the larger of the two. A ratio that is within it tells nothing.</p>"
         )
 
 

@@ -50,10 +50,13 @@ def test_rounds_have_a_median_and_a_spread() -> None:
 
 
 def test_an_open_loop_tells_latency_from_service_and_whether_it_keeps_up() -> None:
-    found = figures(WORK, [Measured([trace(1.0, 3.0)], None)], 0.6)
+    found = figures(WORK, [Measured([trace(1.0, 3.0)], None)], 1.0)
     assert found["p50_ms"] == 1500 and found["service_p50_ms"] == 250
-    assert found["keeps_up"] and found["given_up"] == 0 and found["offered_per_second"] == 0.6
-    assert not figures(WORK, [Measured([trace(1.0, 3.0)], None)], 1.0)["keeps_up"]
+    assert not found["keeps_up"] and found["given_up"] == 0 and found["offered_per_second"] == 1.0
+    # The last of 100 waits for 0.5 s, which is three services at most, or a twentieth of the time before.
+    assert figures(WORK, [Measured([trace(*(np.arange(100) + 0.75))], None)], 1.0)["keeps_up"]
+    assert figures(WORK, [Measured([trace(*(np.arange(100) * 1.04 + 0.25))], None)], 1.0)["keeps_up"]
+    assert not figures(WORK, [Measured([trace(*(np.arange(100) * 1.06 + 0.25))], None)], 1.0)["keeps_up"]
 
 
 def test_requests_that_were_given_up_count_with_their_waiting() -> None:

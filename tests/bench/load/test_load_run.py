@@ -24,6 +24,8 @@ from bertc.bench.process import EngineError, EngineProcess, EngineSpec
 from bertc.errors import InputError
 from tests.conftest import MakeArtifact
 from tests.support.answers import make_info
+from tests.support.artifacts import Artifacts
+from tests.support.hf_checkpoints import save_checkpoint
 
 TEXTS = ("the cat", "a dog", "good film", "one two three")
 POSITIONS = {"max_position_embeddings": 64, "first_position": 0}
@@ -73,6 +75,11 @@ def test_a_length_cuts_and_fills_texts(artifact: MakeArtifact) -> None:
     assert rows[1]["tokens_per_sample"] == rows[2]["tokens_per_sample"] > 3
     assert [row["padding_percent"] for row in rows][::2] == [0, 0] and rows[1]["padding_percent"] > 0
     assert rows[0]["scores"] is None
+
+
+def test_a_length_that_holds_no_text_is_told(artifact: MakeArtifact) -> None:
+    with pytest.raises(EngineError, match="length 2 leaves a text no room beside special tokens"):
+        run_load(settings(artifact(), texts=TEXTS, lengths=(2,)))
 
 
 def test_random_ids_and_prepared_ones_run_in_the_model_alone(artifact: MakeArtifact) -> None:
@@ -171,3 +178,51 @@ def test_an_interrupt_ends_all_instances(artifact: MakeArtifact, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         run_load(settings(artifact(), instances=2))
     assert len(killed) == 2
+
+
+STS = "".join(f"g\tf\ty\t{i}\t{i}\t{text}\tthe {text}\n" for i, text in enumerate(TEXTS))
+WORDS = "the\tO\ncat\tB-PER\n\na\tO\ndog\tB-PER\n"
+SQUAD = {
+    "version": "1.1",
+    "data": [
+        {
+            "title": "t",
+            "paragraphs": [
+                {
+                    "context": "the cat and a dog saw one two three films in a good city",
+                    "qas": [
+                        {"id": str(i), "question": text, "answers": [{"text": "cat", "answer_start": 4}]}
+                        for i, text in enumerate(TEXTS)
+                    ],
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "content", "metric"),
+    [
+        ("embedding", "sts.csv", STS, "spearman"),
+        ("token_classification", "words.txt", WORDS, "f1"),
+        ("question_answering", "squad.json", json.dumps(SQUAD), "f1"),
+    ],
+)
+def test_each_task_that_can_be_scored_runs_its_own_data(
+    artifacts: Artifacts, tmp_path: Path, head: str, name: str, content: str, metric: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    if head == "question_answering":
+        source = artifacts.derived("load-qa", lambda path: save_checkpoint(path, "BertForQuestionAnswering"))
+        file = artifacts.compile(source, "fp32")
+    else:
+        file = artifacts.tiny("fp32", head)
+    rows = run_load(settings(file, data=tmp_path / name, lengths=(24, 12, None), scopes=("kernel",)))["rows"]
+    scores = [row["scores"]["metrics"][metric] for row in rows]
+    assert scores[0] == scores[2] and all(np.isfinite(scores))
+    assert all(row["tokens_per_sample"] > 0 for row in rows) and rows[0]["padding_percent"] > 0
+    computed = [row["tokens_per_sample"] / (1 - row["padding_percent"] / 100) for row in rows]
+    # A long context is read in windows of the row's length, each with the question.
+    windows = computed[1] / 12
+    assert windows == pytest.approx(round(windows)) and (windows > 2) == (head == "question_answering")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from bertc.bench.load.requests import (
 )
 from bertc.bench.load.settings import Call, Case, PreparedSequence
 from bertc.bench.ours import CompiledModel, main_output
+from bertc.errors import ArtifactError, InputError
 from bertc.task_table import TASKS
 
 RequestFacts = tuple[int, tuple[int, ...]]
@@ -94,7 +96,15 @@ class LoadDriver(Driver):
         return [(request.samples, request.lengths) for request in requests]
 
     def _use(self, case: Case) -> None:
-        """Cut and fill sequences as the case says."""
+        """Cut and fill sequences as the case says. Raises ``InputError`` where that leaves a text no room."""
         self._session.length = case.length
-        shorter = case.length is not None and case.length < self._tokenizer.max_seq_length
-        self._encoder.tokenizer = self._tokenizer.with_limit(case.length or 1) if shorter else self._tokenizer
+        most = self.info.max_seq_length
+        limit = most if case.length is None else min(case.length, most)
+        # A model may have other limits for queries and documents.
+        limits = {kind: min(limit, each) for kind, each in self.info.embedding.max_lengths.items()}
+        embedding = dataclasses.replace(self.info.embedding, max_lengths=limits)
+        self._encoder.info = dataclasses.replace(self.info, max_seq_length=limit, embedding=embedding)
+        try:
+            self._encoder.tokenizer = self._tokenizer if limit == most else self._tokenizer.with_limit(limit)
+        except ArtifactError:
+            raise InputError(f"length {limit} leaves a text no room beside special tokens") from None
