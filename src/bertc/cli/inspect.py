@@ -160,4 +160,6 @@ def _refuse_host(found: Inspection) -> None:
 
     if found.on_host:
         named = ", ".join(f"{node.name!r} ({node.why})" for node in found.on_host)
-        raise CheckpointError(f"{len(found.on_host)} nodes would run on the host: {named}")
+        raise CheckpointError(
+            f"nodes would run on the host, {len(found.on_host)} of {len(found.nodes)}: {named}"
+        )

@@ -18,8 +18,9 @@ class Place(NamedTuple):
 
 
 def place_of(node: Node) -> Place:
-    """Return where a node runs: nodes of the op ``host`` say in their region why they do."""
+    """Return where a node runs; the region of one on the host has a reason, and the nodes of the source."""
     if node.op != HOST:
         return Place(NATIVE)
-    region = json.loads(str(node.attributes.get("region", "{}")))
-    return Place(HOST, str(region.get("reason", "")))
+    region = json.loads(str(node.attributes["region"]))
+    sources = dict.fromkeys(str(each["source"]) for each in region["nodes"])
+    return Place(HOST, f"{region['reason']}: {', '.join(sources)}")
