@@ -19,7 +19,8 @@ class Place(NamedTuple):
 
 
 def place_of(node: Node) -> Place:
-    """Return where a node runs: nodes of the op ``host`` say in their region why they do."""
+    """Return where a node runs; the region of one on the host has a reason, and the nodes of the source."""
     if node.op != HOST:
         return Place(NATIVE)
-    return Place(HOST, Region.from_json(str(node.attributes["region"])).reason)
+    region = Region.from_json(str(node.attributes["region"]))
+    return Place(HOST, f"{region.reason}: {', '.join(region.sources)}")
