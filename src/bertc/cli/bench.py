@@ -100,6 +100,7 @@ def command(
         return _only_layers(files, others, count, batch or "1,8", length, seconds, as_json)
     if not files:
         return _only_peaks(count, peaks, as_json)
+    batches = _numbers(batch or "1,4,8,16,32,64", "--batch")
     # A process that starts with a text needs a model that reads one.
     reads_ids = not any(port.columns for port in open_artifact(files[0]).manifest.program.inputs)
     settings = Settings(
@@ -108,7 +109,7 @@ def command(
         against=_names(against),
         dtypes=_names(dtypes),
         checkpoint=checkpoint,
-        batches=_numbers(batch or "1,4,8,16,32,64", "--batch"),
+        batches=batches,
         lengths=_lengths(length, files[0], (16, 128, 512)),
         texts=_texts(source, column, sts),
         source=source or (str(sts) if sts else None),
