@@ -100,8 +100,7 @@ const void* input_data(const bertc::Program::Input& input, const nb::handle& val
   }
   InputRows rows;
   const std::size_t count = input.rows == bertc::Rows::kTokens ? tokens : request.sequences;
-  if (!nb::try_cast(value, rows, false) || rows.shape(0) != count ||
-      rows.shape(1) != input.buffer->columns) {
+  if (!nb::try_cast(value, rows, false) || rows.shape(0) != count || rows.shape(1) != input.buffer->columns) {
     fail("'" + input.name + "' is not an array of float32 [" + std::to_string(count) + ", " +
          std::to_string(input.buffer->columns) + "]");
   }
@@ -254,9 +253,9 @@ NB_MODULE(_native, m) {
               throw bertc::Error(bertc::ErrorKind::kInput, "num_threads must be from 1 to 1024");
             }
             std::shared_ptr<const bertc::Session> lender = peer == nullptr ? nullptr : peer->session;
-            new (self) PySession{
-                std::make_shared<bertc::Session>(program.program, num_threads, std::move(lender)),
-                program.memory};
+            new (self)
+                PySession{std::make_shared<bertc::Session>(program.program, num_threads, std::move(lender)),
+                          program.memory};
           },
           "program"_a, "num_threads"_a, nb::arg("peer").none() = nb::none())
       .def_prop_ro("isa",

@@ -66,7 +66,8 @@ void Program::add_input(const std::string& name, DType dtype, Rows rows, std::si
   const bool fits = is_selected    ? rows == Rows::kSelected && dtype == DType::kI32 && columns == 0
                     : columns == 0 ? rows == Rows::kTokens && dtype == DType::kI32
                                    : rows != Rows::kSelected && dtype == DType::kF32;
-  if (!fits) fail("input '" + name + "' is neither ids nor f32 with a row per token or sequence, nor selected");
+  if (!fits)
+    fail("input '" + name + "' is neither ids nor f32 with a row per token or sequence, nor selected");
   limits_[inputs_.size()].required = is_selected || columns != 0;
   const auto found = buffers_.find(name);
   if (columns == 0) {
