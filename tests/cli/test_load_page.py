@@ -31,5 +31,5 @@ def test_all_options_on_the_page_of_the_right_column_exist() -> None:
     rows = re.findall(r"^\|[^|]*\|([^|]*)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
     named = {option for cell in rows for option in re.findall(r"--[a-z-]+", cell) if set(option) != {"-"}}
     commands: Any = get_command(app)
-    known = set().union(*(options_of(commands.commands[name]) for name in ("load", "compare", "bench")))
+    known = set().union(*(options_of(commands.commands[name]) for name in ("load-test", "compare", "bench")))
     assert len(named) > 10 and named <= known

@@ -24,7 +24,7 @@ def load_row(batch: int, length: int | None, scope: str = "end_to_end", **change
 
 
 def save_run(path: Path, *rows: dict[str, Any], **changes: Any) -> Path:
-    """A run as ``bertc load --save`` writes it."""
+    """A run as ``bertc load-test --save`` writes it."""
     report = {
         "kind": "load",
         "format": 1,

@@ -85,7 +85,7 @@ def test_other_files_are_no_runs(tmp_path: Path, content: str) -> None:
 
 def test_newer_formats_and_runs_with_nothing_in_common_are_told(tmp_path: Path) -> None:
     one = save_run(tmp_path / "a.json", load_row(1, 8))
-    with pytest.raises(InputError, match="format 9 of bertc load"):
+    with pytest.raises(InputError, match="format 9 of bertc load-test"):
         read_run(save_run(tmp_path / "b.json", load_row(1, 8), format=9))
     with pytest.raises(InputError, match="no row in common: they have '1 x 8' and '2 x 8'"):
         compare_runs(one, save_run(tmp_path / "c.json", load_row(2, 8)))

@@ -20,7 +20,9 @@ MOST_NAMES = 10
 def command(
     first: Annotated[
         Path,
-        typer.Argument(metavar="A", help="What bertc load or bench --save wrote, or a folder of outputs."),
+        typer.Argument(
+            metavar="A", help="What bertc load-test or bench --save wrote, or a folder of outputs."
+        ),
     ],
     second: Annotated[
         Path, typer.Argument(metavar="B", help="Another one: ratios and differences are B's to A.")

@@ -1,4 +1,4 @@
-"""``bertc load``: a file under load, with instances, queues and rates, over a grid of shapes."""
+"""``bertc load-test``: a file under load, with instances, queues and rates, over a grid of shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints the tables of ``bertc load``."""
+"""Prints the tables of ``bertc load-test``."""
 
 from __future__ import annotations
 

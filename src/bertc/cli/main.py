@@ -55,7 +55,7 @@ app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
-app.command("load")(load.command)
+app.command("load-test")(load.command)
 app.command("compare")(compare.command)
 app.add_typer(cache.app, name="cache")
 

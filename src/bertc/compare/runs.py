@@ -1,4 +1,4 @@
-"""Compares two saved runs: of ``bertc load``, or of ``bertc bench``, row by row."""
+"""Compares two saved runs: of ``bertc load-test``, or of ``bertc bench``, row by row."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def read_run(path: Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is no run that bertc load or bertc bench has saved") from None
+        raise InputError(f"{path} is no run that bertc load-test or bertc bench has saved") from None
 
 
 def _load_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Row]]:
