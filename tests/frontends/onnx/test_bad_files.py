@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,14 +256,22 @@ def test_without_the_package(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_scaling_of_what_is_written_already(path: Path) -> None:
-    """A value that another layer read cannot be folded into its layer: once that was tried without end."""
+    """A value that another layer read cannot be folded into its layer: once that was tried without end.
 
-    def head(bert: OnnxBert, x: str) -> dict[str, str]:
+    A layer that follows takes the scaling in.
+    """
+
+    def head(bert: OnnxBert, x: str, *, followed: bool) -> dict[str, str]:
         doubled = bert.op("Mul", parts.matmul_add(bert, "a", x, HIDDEN), bert.constant(2.0))
         beside = parts.matmul_add(bert, "b", doubled, HIDDEN)
         weighted = bert.op("Mul", doubled, bert.weight("columns", HIDDEN))
-        return {
-            "logits": bert.op("Add", bert.op("Relu", beside), parts.matmul_add(bert, "c", weighted, HIDDEN))
-        }
+        last = parts.matmul_add(bert, "c", weighted, HIDDEN) if followed else weighted
+        return {"logits": bert.op("Add", bert.op("Relu", beside), last)}
 
-    refuse(OnnxBert(head=head).save(path), "node 'n", "by constants")
+    refuse(OnnxBert(head=partial(head, followed=False)).save(path), "node 'n", "by constants")
+    graph = import_onnx(OnnxBert(head=partial(head, followed=True)).save(path)).graph
+    assert sum(node.op == "linear" for node in graph.nodes) == 9
+
+
+def test_inputs_of_a_fixed_number_of_choices_are_told(tmp_path: Path) -> None:
+    refuse(OnnxBert(sizes=("batch", 4, "length")).save(tmp_path / "m.onnx"), "4 choices", "any number")
