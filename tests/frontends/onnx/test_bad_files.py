@@ -255,6 +255,7 @@ def test_without_the_package(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         import_onnx(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*has no tokenizer")
 def test_a_scaling_of_what_is_written_already(path: Path) -> None:
     """A value that another layer read cannot be folded into its layer: once that was tried without end.
 
