@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.onnx import import_onnx
+from bertc.primitives.host_steps import find_host_steps
+from tests.support import onnx_models as parts
 from tests.support.onnx_models import HIDDEN, OnnxBert
 
 onnx = pytest.importorskip("onnx")
@@ -230,3 +233,28 @@ def test_without_the_package(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"bertc\[onnx\]"):
         import_onnx(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*has no tokenizer")
+def test_a_scaling_of_what_is_written_already(path: Path) -> None:
+    """A value that another layer read cannot be folded into its layer: once that was tried without end.
+
+    A layer that follows takes the scaling in; without one the host scales.
+    """
+
+    def head(bert: OnnxBert, x: str, *, followed: bool) -> dict[str, str]:
+        doubled = bert.op("Mul", parts.matmul_add(bert, "a", x, HIDDEN), bert.constant(2.0))
+        beside = parts.matmul_add(bert, "b", doubled, HIDDEN)
+        weighted = bert.op("Mul", doubled, bert.weight("columns", HIDDEN))
+        last = parts.matmul_add(bert, "c", weighted, HIDDEN) if followed else weighted
+        return {"logits": bert.op("Add", bert.op("Relu", beside), last)}
+
+    graphs = [
+        import_onnx(OnnxBert(head=partial(head, followed=each)).save(path)).graph for each in (True, False)
+    ]
+    assert sum(node.op == "linear" for node in graphs[0].nodes) == 9
+    assert [bool(find_host_steps(graph.nodes)) for graph in graphs] == [False, True]
+
+
+def test_inputs_of_a_fixed_number_of_choices_are_told(tmp_path: Path) -> None:
+    refuse(OnnxBert(sizes=("batch", 4, "length")).save(tmp_path / "m.onnx"), "4 choices", "any number")

@@ -45,7 +45,7 @@ _BORROWED = {"LayerNormalization": "", "Gelu": ""}
 def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, tuple[str, ...]]:
     """Return the graph of some of a model's outputs, and notes. Raises ``CheckpointError``."""
     _check_versions(model)
-    builder, notes, rounded = ForeignBuilder(), set[str](), set[str]()
+    builder, notes, rounded = ForeignBuilder(), set[str](), dict[str, str]()
     builder.constants.update(model.constants)
     nodes = _needed(model, _ordered(model), wanted)
     roles = _roles(model, nodes)
@@ -61,8 +61,8 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
         operands = tuple(values[name] if name else "" for name in node.inputs)
         call = Call(builder, operands, node.attributes, len(node.outputs), version, rounded, notes, str(node))
         results = _import(_row(node, version), call)
-        if node.op in _MOVES and rounded.intersection(operands[:1]):
-            rounded.update(results)
+        if node.op in _MOVES and operands[0] in rounded:
+            rounded.update(dict.fromkeys(results, rounded[operands[0]]))
         for name, value in zip(node.outputs, results, strict=False):
             if name and value:
                 values[name] = value
