@@ -26,7 +26,7 @@ def load_row(batch: int, length: int | None, scope: str = "end_to_end", **change
 def save_run(path: Path, *rows: dict[str, Any], **changes: Any) -> Path:
     """A run as ``bertc load-test --save`` writes it."""
     report = {
-        "kind": "load",
+        "kind": "load-test",
         "format": 1,
         "complete": True,
         "commit": "abc",

@@ -76,7 +76,7 @@ def test_what_load_writes_is_read(artifact: MakeArtifact, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "reports": []}',
-                                     '{"format": 1, "kind": "load", "rows": [{}]}'])  # fmt: skip
+                                     '{"format": 1, "kind": "load-test", "rows": [{}]}'])  # fmt: skip
 def test_other_files_are_no_runs(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(InputError, match=r"x\.json is no run"):

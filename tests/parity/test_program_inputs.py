@@ -104,7 +104,7 @@ def test_rows_of_sequences_reach_the_program(isa: str, threads: int, lengths: tu
         ({"inputs_embeds": np.zeros((3, COLUMNS + 1), np.float32)}, r"array of floats \[tokens, 21\]"),
         ({"inputs_embeds": np.zeros((3, COLUMNS), np.int32)}, r"array of floats \[tokens, 21\]"),
         ({"inputs_embeds": np.zeros((2, COLUMNS), np.float32)}, "there are 2 tokens"),
-        ({"input_ids": np.zeros(3, np.int32)}, "no input 'input_ids', it has: inputs_embeds"),
+        ({"input_ids": np.zeros(3, np.int32)}, "it takes inputs_embeds, not input_ids"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(isa: str, inputs: dict[str, Array], message: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bertc.errors import InputError
 
-FORMATS = {"load": 1, "bench": 1}
+FORMATS = {"load-test": 1, "bench": 1}
 """The formats that are understood, by what wrote them."""
 SPEED = "samples_per_second"
 TIMES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
@@ -144,8 +144,8 @@ def read_run(path: Path) -> Run:
             raise InputError(
                 f"{path} has format {content['format']} of bertc {kind}, which this version does not read"
             )
-        reports = [content] if kind == "load" else content["reports"]
-        rows = dict(_load_rows(content) if kind == "load" else _bench_rows(reports))
+        reports = [content] if kind == "load-test" else content["reports"]
+        rows = dict(_load_rows(content) if kind == "load-test" else _bench_rows(reports))
         facts = [fact for name in CIRCUMSTANCES for fact in _flat(name, reports[0].get(name))]
         return Run(path, dict(facts), rows, all(report["complete"] for report in reports))
     except OSError as error:

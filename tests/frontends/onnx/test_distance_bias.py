@@ -15,6 +15,7 @@ from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.onnx import import_onnx
 from bertc.ir.graph import Constant, DType, Graph
+from bertc.primitives.host_steps import find_host_steps
 from tests.support import onnx_models as parts
 from tests.support.doors import assert_same_graph, assert_same_numbers
 from tests.support.hf_checkpoints import save_checkpoint
@@ -192,11 +193,16 @@ def the_same_for_all(bert: OnnxBert, scores: str, _: str) -> str:
     return str(bert.op("Add", scores, kept))
 
 
-@pytest.mark.parametrize("masked", [of_each_pair, causal, of_the_ids])
+@pytest.mark.parametrize("masked", [of_each_pair, causal])
 def test_what_is_neither_mask_nor_bias_has_no_op(masked: Any, tmp_path: Path) -> None:
     path = OnnxBert(masked=masked, sizes=(2, LENGTH)).save(tmp_path / "m.onnx")
     with pytest.raises(CheckpointError, match=r"node .*no mask of padding, and no bias by distance"):
         bertc.compile(path, tmp_path / "m.bertc", dtype="fp32", strict=True)
+
+
+def test_a_bias_of_ids_runs_on_the_host(tmp_path: Path) -> None:
+    graph = import_onnx(OnnxBert(masked=of_the_ids, sizes=(2, LENGTH)).save(tmp_path / "m.onnx")).graph
+    assert find_host_steps(graph.nodes) and all(node.op != "attention" for node in graph.nodes)
 
 
 def test_what_attends_to_padding_is_refused(tmp_path: Path) -> None:

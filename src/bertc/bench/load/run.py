@@ -26,7 +26,7 @@ from bertc.bench.process import EngineProcess, EngineSpec
 
 FORMAT = 1
 """The format of a report: raised when a reader of the old one misreads the new one."""
-KIND = "load"
+KIND = "load-test"
 HEAD_START = 0.05
 """The seconds from planning a round to its start: all instances have their schedule by then."""
 
