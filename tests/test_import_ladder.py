@@ -95,7 +95,7 @@ LADDER: dict[str, set[str]] = {
         "version",
     },
     # Results side by side: of runs and of outputs, whoever wrote them.
-    "compare": {"errors", "fidelity"},
+    "compare": {"errors", "fidelity", "files"},
     "report": {"artifact", "compare", "evaluation", "fidelity", "task_table", "version"},
     # What people want to know of a graph.
     "inspection": {

@@ -134,7 +134,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     for text in ("one two", ""):
         (twice / "x.txt").write_text(text)
         if text:
-            with pytest.raises(InputError, match=r"x\.txt: not a file of numbers"):
+            with pytest.raises(InputError, match=r"x\.txt: not an array file of numbers"):
                 compare_outputs(one, twice)
         else:
             assert compare_outputs(one, twice).differences[0].problem == "shapes [2, 3] and [0]"
@@ -147,7 +147,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
 def test_damaged_files_are_told(tmp_path: Path, content: bytes) -> None:
     one, other = folder(tmp_path, "one", x=ROWS), folder(tmp_path, "other", x=ROWS)
     (other / "x.npy").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.npy: not a file of numbers"):
+    with pytest.raises(InputError, match=r"x\.npy: not an array file of numbers"):
         compare_outputs(one, other)
 
 

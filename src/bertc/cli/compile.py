@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.console import (
+    AllowTorchscript,
     AsJson,
     DTypeName,
     OutputName,
@@ -79,10 +80,7 @@ def command(
     ] = False,
     tokenizer: TokenizerFolder = None,
     output_name: OutputName = None,
-    allow_torchscript: Annotated[
-        bool,
-        typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
-    ] = False,
+    allow_torchscript: AllowTorchscript = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse what no native op computes: it would run on the host."),

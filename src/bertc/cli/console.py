@@ -46,6 +46,10 @@ OutputName = Annotated[
         "--output-name", metavar="NAME", help="The output of such a file to take, if it has several."
     ),
 ]
+AllowTorchscript = Annotated[
+    bool,
+    typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 WordColumns = Annotated[str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")]
 TextColumns = Annotated[

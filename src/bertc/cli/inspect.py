@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.console import (
+    AllowTorchscript,
     AsJson,
     DTypeName,
     OutputName,
@@ -54,10 +55,7 @@ def command(
     subfolder: Subfolder = "",
     tokenizer: TokenizerFolder = None,
     output_name: OutputName = None,
-    allow_torchscript: Annotated[
-        bool,
-        typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
-    ] = False,
+    allow_torchscript: AllowTorchscript = False,
     batch: Annotated[int, typer.Option(min=1, help="Sequences that FLOP and times are for.")] = 1,
     length: Annotated[
         int | None, typer.Option(min=1, help="Tokens of each. Default: 128, or fewer where texts are cut.")

@@ -1,25 +1,20 @@
-"""Files of outputs, as we and other tool-chains write them: numbers, perhaps with names and shapes."""
+"""Folders of outputs, as we and other tool-chains write them: which file is of which sample."""
 
 from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bertc.errors import InputError
-
-Array = np.ndarray[Any, Any]
+from bertc.files.result_folder import SUMMARY
 
 SUFFIXES = (".npy", ".npz", ".bin", ".txt")
 DTYPES = ("float32", "float16", "float64", "int32", "int64", "int8", "uint8")
 """What a .bin file may hold: it does not say."""
-SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -85,44 +80,3 @@ def _id(name: str, facts: Any) -> str:
 def natural(names: Iterable[str]) -> list[str]:
     """Return names in natural order: 2 before 10."""
     return sorted(names, key=lambda name: [(len(part), part) for part in re.split(r"(\d+)", name)])
-
-
-def read_outputs(file: Path, bin_dtype: str) -> dict[str, Array]:
-    """Return the arrays of a file by name, float64; one alone is called "".
-
-    Raises ``InputError`` for a file that holds no numbers.
-    """
-    try:
-        if file.suffix == ".bin":
-            size, width = file.stat().st_size, np.dtype(bin_dtype).itemsize
-            if size % width:
-                raise InputError(f"{file}: {size} bytes are no whole number of {bin_dtype}")
-            return {"": np.fromfile(file, bin_dtype).astype(np.float64)}
-        if file.suffix == ".txt":
-            return {"": _numbers(file)}
-        with file.open("rb") as opened:  # NumPy leaves a file open that is no archive
-            loaded = np.load(opened, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"": _as_numbers(loaded)}
-            arrays = {name: _as_numbers(loaded[name]) for name in loaded}
-        return {"": next(iter(arrays.values()))} if len(arrays) == 1 else arrays
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from None
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file}: not a file of numbers ({error})") from None
-
-
-def _as_numbers(array: Array) -> Array:
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"it holds {array.dtype}")
-    return np.asarray(array, np.float64)
-
-
-def _numbers(file: Path) -> Array:
-    """Return the numbers of a text, [lines, columns] where all lines have as many, else [numbers]."""
-    lines = [line.replace(",", " ").split() for line in file.read_text("utf-8").splitlines()]
-    rows = [[float(word) for word in words] for words in lines if words]
-    alike = len({len(row) for row in rows}) == 1
-    return np.array(rows if alike else [number for row in rows for number in row], np.float64)

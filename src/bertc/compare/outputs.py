@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bertc.compare.output_files import DTYPES, OutputFolder, natural, open_folder, read_outputs
+from bertc.compare.output_files import DTYPES, OutputFolder, natural, open_folder
 from bertc.errors import InputError
 from bertc.fidelity import NoiseMeter, cosine
+from bertc.files.numbers import read_arrays
 
 Array = np.ndarray[Any, Any]
 
@@ -142,7 +143,7 @@ def compare_outputs(
 def _differences(
     name: str, first: Path, second: Path, bin_dtype: str, columns: int | None
 ) -> Iterator[Difference]:
-    ours, theirs = (read_outputs(file, bin_dtype) for file in (first, second))
+    ours, theirs = (read_arrays(file, bin_dtype) for file in (first, second))
     flat = [file.suffix == ".bin" for file in (first, second)]
     for array in [*ours, *(each for each in theirs if each not in ours)]:
         label = ":".join(part for part in (name, array) if part) or first.name

@@ -8,7 +8,6 @@ embedded). Or one ``.npy`` or ``.npz`` file has a row for each.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import InputError
+from bertc.files.numbers import read_arrays
 from bertc.files.result_folder import OUTPUTS, read_summary
 
 Array = np.ndarray[Any, Any]
@@ -114,34 +114,12 @@ def _by_number(files: Sequence[Path]) -> dict[int, Path]:
     return found
 
 
-def _load(file: Path) -> Array:
-    loaded: Any = np.load(file, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = list(loaded)
-        if len(names) != 1:
-            raise InputError(f"{file} has the arrays {', '.join(names) or 'none'}: expected one")
-        array: Array = loaded[names[0]]
-        return array
-
-
 def read_outputs(file: Path) -> Array:
     """Return the numbers of a file, float64. Raises ``InputError`` that names it."""
-    try:
-        array: Array
-        if file.suffix == ".txt":
-            array = np.array([line.split() for line in file.read_text().splitlines()], np.float64)
-        elif file.suffix == ".bin":
-            array = np.frombuffer(file.read_bytes(), np.float32).astype(np.float64)
-        else:
-            array = np.asarray(_load(file), np.float64)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from None
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file}: not an array file of numbers ({error})") from None
+    arrays = read_arrays(file)
+    if len(arrays) != 1:
+        raise InputError(f"{file} has the arrays {', '.join(arrays) or 'none'}: expected one")
+    (array,) = arrays.values()
     if not np.isfinite(array).all():
         raise InputError(f"{file}: it has numbers that are not finite")
     return array
