@@ -9,6 +9,8 @@ point is an 8-bit number (Jacob et al. 2018, arXiv:1712.05877, eq. 1). The nativ
 ``quantize_rows`` computes the same, step by step, in float32.
 
 Or they have one scale and zero point for all rows, chosen by calibration.
+
+Weights may be bounded in groups, so that sums of a group's products fit 16 bits (``BOUNDS``).
 """
 
 from __future__ import annotations
@@ -21,6 +23,17 @@ Array = np.ndarray[Any, Any]
 
 SMALLEST_RANGE = np.float32(1e-30)
 """A row whose range is below this counts as zero: 255 / range would overflow float32."""
+
+
+NONE, PAIRS, FOURS = "none", "pairs", "fours"
+BOUNDS = (NONE, PAIRS, FOURS)
+"""What the weights of an output channel may be bounded in: nothing; pairs of depths, ``2 j`` and ``2 j + 1``; or
+fours, ``8 j + i`` for i in 0, 1, 4, 5 and in 2, 3, 6, 7. Each of a group's products falls into the same 16-bit
+sum of AVX2's ``vpmaddubsw``, or of two of them. What is bounded in fours is bounded in pairs."""
+
+GROUP_LIMIT = 128
+"""The most that the positive numbers of a group may add up to, and the negative ones below zero: the sum of their
+products with 0..255 lies within 255 * 128 = 32640 < 2^15. Numbers of opposite sign never add up."""
 
 
 def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
@@ -90,6 +103,23 @@ def round_to_scale(weight: Array, scale: Array, limit: int) -> Array:
     """Round ``weight`` [channels, columns] to steps of ``scale`` [channels], clipped: int8."""
     divisor = np.where(scale > 0, scale, np.float32(1))
     return np.clip(np.rint(weight / divisor[:, None]), -limit, limit).astype(np.int8)
+
+
+def bounded_groups(columns: int, bound: str) -> Array:
+    """Return the group of each depth, int [columns]: weights of one group share a limit."""
+    depth = np.arange(columns)
+    return {NONE: depth, PAIRS: depth // 2, FOURS: depth // 8 * 2 + depth % 4 // 2}[bound]
+
+
+def keeps_bound(q: Array, bound: str) -> bool:
+    """Return whether int8 weights [channels, columns] keep to :data:`GROUP_LIMIT` in all groups of ``bound``."""
+    if bound == NONE:
+        return True
+    groups = np.zeros((len(q), -(-q.shape[1] // 8) * 8), np.int16)
+    groups[:, : q.shape[1]] = q
+    shape = (len(q), -1, 1, 2, 2) if bound == PAIRS else (len(q), -1, 2, 2, 2)
+    sums = (side.reshape(shape).sum(axis=(2, 4)) for side in (np.maximum(groups, 0), np.minimum(groups, 0)))
+    return all(bool((np.abs(each) <= GROUP_LIMIT).all()) for each in sums)
 
 
 def dequantize_per_channel(q: Array, scale: Array) -> Array:

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from bertc.ir import formulas
+from bertc.quantize.bound import clip_to_room, room
+
 Array = np.ndarray[Any, Any]
 
 DAMPING = 0.01
@@ -23,22 +26,29 @@ BLOCK = 128
 product replaces 128 passes over the weights."""
 
 
-def round_gptq(weight: Array, scale: Array, moment: Array, limit: int = 127) -> Array:
+def round_gptq(
+    weight: Array, scale: Array, moment: Array, limit: int = 127, bound: str = formulas.NONE
+) -> Array:
     """Round ``weight`` float32 [out, in] to multiples of ``scale`` [out]: int8, within -limit..limit.
 
     ``moment`` float64 [in, in] is the second moment of the input. Columns go in the order of falling
-    moment, so that those which matter most are rounded while many others can still make up for them.
+    moment, so that those which matter most are rounded while many others can still make up for them. What
+    is clipped to keep ``bound`` is an error like any other: later columns make up for it.
     """
     order = np.argsort(-np.diag(moment), kind="stable")
     factor = _error_propagation(moment[np.ix_(order, order)])
     left = np.ascontiguousarray(weight[:, order].T)
     divisor = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
     rounded = np.empty(left.shape, np.int8)
+    groups = formulas.bounded_groups(len(order), bound)[order]
+    above, below = room((int(groups.max()) + 1, len(weight)))
     for start in range(0, len(left), BLOCK):
         stop = min(start + BLOCK, len(left))
         errors = np.empty((stop - start, left.shape[1]), np.float32)
         for row in range(start, stop):
             numbers = np.clip(np.rint(left[row] / divisor), -limit, limit)
+            if bound != formulas.NONE:
+                clip_to_room(numbers, above[groups[row]], below[groups[row]])
             rounded[row] = numbers
             error = left[row] - numbers * divisor
             left[row + 1 : stop] -= factor[row, row + 1 : stop, None] * error

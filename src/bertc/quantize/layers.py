@@ -9,6 +9,7 @@ import numpy as np
 
 from bertc.ir import formulas
 from bertc.quantize.bias_correction import correct_bias
+from bertc.quantize.bound import covering_scale, round_bounded
 from bertc.quantize.clip import search_scale
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.edges import EdgePlan
@@ -42,11 +43,12 @@ def round_layer(
     changed = weight if affine is None else affine.weight(weight)
     fits = plan is not None and plan.can_be_fitted_to
     moment = plan.after.second_moment() if plan is not None and fits else np.eye(weight.shape[1])
-    scale = _scale(changed, np.diag(moment), scheme, limit)
+    power = np.diag(moment)
+    scale = _scale(changed, power, scheme, limit)
     if fits and scheme.rounding == "gptq":
-        numbers = round_gptq(changed, scale, moment, limit)
+        numbers = round_gptq(changed, scale, moment, limit, scheme.bound)
     else:
-        numbers = formulas.round_to_scale(changed, scale, limit)
+        numbers = round_bounded(changed, scale, power, limit, scheme.bound)
     if plan is not None and fits and with_bias_correction:
         rounded = formulas.dequantize_per_channel(numbers, scale)
         bias = correct_bias(bias, weight, plan.before.mean, rounded, plan.mean_after_rounding())
@@ -58,7 +60,10 @@ def round_layer(
 def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:
     """Return scales float32 [out]; per tensor, they are all the same."""
     if scheme.granularity == "per_tensor":
-        everything, powers = weight.reshape(1, -1), np.tile(power, len(weight))
+        # Whole groups in each row, as the bound of a group is that of one channel.
+        padding = -weight.shape[1] % 8
+        everything = np.pad(weight, ((0, 0), (0, padding))).reshape(1, -1)
+        powers = np.tile(np.pad(power, (0, padding)), len(weight))
         (scale,) = _channel_scales(everything, powers, scheme, limit)
         return np.full(len(weight), scale, np.float32)
     return _channel_scales(weight, power, scheme, limit)
@@ -66,5 +71,5 @@ def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Arr
 
 def _channel_scales(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:
     if scheme.clip == "mse":
-        return search_scale(weight, power, limit)
-    return formulas.largest_scale(weight, limit)
+        return search_scale(weight, power, limit, scheme.bound)
+    return covering_scale(weight, limit, scheme.bound)

@@ -24,6 +24,9 @@ _PLAIN: Mapping[str, Any] = {
 }
 """Leaves out every method that makes up for the error of quantization."""
 
+_NEAREST: Mapping[str, Any] = {"bound": "none", "clip": "max", "rounding": "nearest"}
+"""Rounds each weight by itself, as others do."""
+
 _STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": INT8}}
 """What vendors' tool-chains have in common: embeddings on the host, and everything else quantized."""
 
@@ -35,13 +38,13 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "round-to-nearest": Preset(
         "8 bits as other runtimes' dynamic quantization has them; calibrates nothing, compiles fastest.",
-        {**_PLAIN, "weights": {"clip": "max", "rounding": "nearest"}},
+        {**_PLAIN, "weights": _NEAREST},
     ),
     "vendor-static": Preset(
         "The accelerator vendors' examples: static, one scale per tensor, the largest value of ten samples.",
         {
             **_STATIC,
-            "weights": {"granularity": "per_tensor", "clip": "max", "rounding": "nearest"},
+            "weights": {"granularity": "per_tensor", **_NEAREST},
             "activations": {"mode": "static", "observer": {"kind": "max"}},
             "calibration": {"samples": 10},
         },
@@ -50,7 +53,7 @@ PRESETS: Mapping[str, Preset] = {
         "The vendors' tuned setting: static, weights per channel, percentile 99.9 of 256 samples.",
         {
             **_STATIC,
-            "weights": {"clip": "max", "rounding": "nearest"},
+            "weights": _NEAREST,
             "activations": {"mode": "static", "observer": {"kind": "percentile", "percentile": 99.9}},
             "calibration": {"samples": 256},
         },

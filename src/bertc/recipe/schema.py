@@ -71,7 +71,13 @@ class WeightScheme(Section):
     clip: str = setting(
         "mse",
         one_of("max", "mse"),
-        "max: scale from the largest weight. mse: from the clip that gives the least squared error.",
+        "max: scale from the largest weight, or bounded group. mse: from the clip that gives the least squared error.",
+    )
+    bound: str = setting(
+        "pairs",
+        one_of("pairs", "fours", "none"),
+        "pairs: 2 neighboring weights of one sign add up to 128 at most, so that AVX2 without VNNI multiplies"
+        " twice as fast, exactly. fours: so do 4, which is faster again, and less accurate.",
     )
     rounding: str = setting(
         "gptq",

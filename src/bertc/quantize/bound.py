@@ -1,0 +1,90 @@
+"""Rounds weights whose groups keep a bound, so that 16-bit sums of their products are exact.
+
+``formulas.BOUNDS`` has the groups. Of each group the weight with the most important input is rounded first, and
+the others to what it leaves them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bertc.ir import formulas
+
+Array = np.ndarray[Any, Any]
+
+GROUP_SIZE = {formulas.NONE: 1, formulas.PAIRS: 2, formulas.FOURS: 4}
+"""The weights of a group."""
+_PERIOD = 8
+"""After so many depths all groups start anew."""
+
+
+def clip_to_room(numbers: Array, above: Array, below: Array) -> None:
+    """Clip integers to what their groups leave them above and below zero, and take it from there; in place."""
+    np.minimum(numbers, above, out=numbers)
+    np.maximum(numbers, below, out=numbers)
+    above -= np.maximum(numbers, 0)
+    below -= np.minimum(numbers, 0)
+
+
+def room(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return what groups have above and below zero before any of their weights is rounded: float32."""
+    limit = np.float32(formulas.GROUP_LIMIT)
+    return np.full(shape, limit), np.full(shape, -limit)
+
+
+class RankedColumns:
+    """The columns of a matrix by their rank in their group, so that those of one rank are rounded at once."""
+
+    def __init__(self, power: Array, bound: str) -> None:
+        """``power`` [in] is the importance of each column: that of the largest is rounded first."""
+        self._count = len(power)
+        padded = np.full(-(-self._count // _PERIOD) * _PERIOD, -1.0)
+        padded[: self._count] = power
+        order = np.argsort(-padded, kind="stable")
+        groups = formulas.bounded_groups(len(padded), bound)[order]
+        self.columns: Array = order[np.argsort(groups, kind="stable")].reshape(-1, GROUP_SIZE[bound]).T
+        """The columns [rank, group]; those beyond the matrix are padding."""
+
+    def split(self, weight: Array) -> Array:
+        """Return ``weight`` [out, in] as [rank, out, group], zeros where the matrix has no column."""
+        padded = np.zeros((len(weight), self.columns.size), weight.dtype)
+        padded[:, : self._count] = weight
+        return np.ascontiguousarray(padded[:, self.columns].transpose(1, 0, 2))
+
+    def join(self, ranks: Array) -> Array:
+        """Undo :meth:`split`."""
+        joined = np.empty((ranks.shape[1], self.columns.size), ranks.dtype)
+        joined[:, self.columns] = ranks.transpose(1, 0, 2)
+        return joined[:, : self._count]
+
+
+def covering_scale(weight: Array, limit: int, bound: str) -> Array:
+    """Return the scales [out] float32 of ``weight`` [out, in] with which only rounding can exceed ``bound``."""
+    ranks = RankedColumns(np.ones(weight.shape[1]), bound).split(weight)
+    sides = (np.maximum(sign * ranks, 0).sum(axis=0).max(axis=1) for sign in (1, -1))
+    largest = formulas.largest_scale(weight, limit)
+    covered = np.maximum(*sides) / np.float32(formulas.GROUP_LIMIT)
+    return np.where(largest > 0, np.maximum(largest, covered), largest).astype(np.float32)
+
+
+def round_ranks(ranks: Array, divisor: Array, limit: int) -> Array:
+    """Round split weights [rank, out, group] to multiples of ``divisor`` [out]: whole numbers, float32."""
+    numbers = np.rint(ranks / divisor[:, None])
+    np.clip(numbers, -limit, limit, out=numbers)
+    if len(ranks) > 1:
+        above, below = room(ranks.shape[1:])
+        for rank in numbers:
+            clip_to_room(rank, above, below)
+    return np.asarray(numbers, np.float32)
+
+
+def round_bounded(weight: Array, scale: Array, power: Array, limit: int, bound: str) -> Array:
+    """Round ``weight`` float32 [out, in] to multiples of ``scale`` [out], in the groups of ``bound``: int8.
+
+    ``power`` [in] is the mean square of each input channel; numbers are within -limit..limit.
+    """
+    ranked = RankedColumns(power, bound)
+    divisor = np.where(scale > 0, scale, np.float32(1))
+    return ranked.join(round_ranks(ranked.split(weight), divisor, limit)).astype(np.int8)
