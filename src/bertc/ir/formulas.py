@@ -27,13 +27,13 @@ SMALLEST_RANGE = np.float32(1e-30)
 
 NONE, PAIRS, FOURS = "none", "pairs", "fours"
 BOUNDS = (NONE, PAIRS, FOURS)
-"""What the weights of an output channel may be bounded in: nothing; pairs of depths, ``2 j`` and ``2 j + 1``; or
-fours, ``8 j + i`` for i in 0, 1, 4, 5 and in 2, 3, 6, 7. Each of a group's products falls into the same 16-bit
-sum of AVX2's ``vpmaddubsw``, or of two of them. What is bounded in fours is bounded in pairs."""
+"""What the weights of an output channel may be bounded in: nothing; pairs of depths, ``2 j`` and
+``2 j + 1``; or fours, ``8 j + i`` for i in 0, 1, 4, 5 and in 2, 3, 6, 7. The products of a group fall into the
+same 16-bit sum of AVX2's ``vpmaddubsw``, or of two of them. What is bounded in fours is so in pairs."""
 
 GROUP_LIMIT = 128
-"""The most that the positive numbers of a group may add up to, and the negative ones below zero: the sum of their
-products with 0..255 lies within 255 * 128 = 32640 < 2^15. Numbers of opposite sign never add up."""
+"""The most that the positive numbers of a group may add up to, and the negative ones below zero: the sum of
+their products with 0..255 lies within 255 * 128 = 32640 < 2^15. Numbers of opposite sign never add up."""
 
 
 def quantize_rows(x: Array) -> tuple[Array, Array, Array]:
@@ -112,7 +112,7 @@ def bounded_groups(columns: int, bound: str) -> Array:
 
 
 def keeps_bound(q: Array, bound: str) -> bool:
-    """Return whether int8 weights [channels, columns] keep to :data:`GROUP_LIMIT` in all groups of ``bound``."""
+    """Return whether int8 weights [channels, columns] keep to ``GROUP_LIMIT`` in all groups of ``bound``."""
     if bound == NONE:
         return True
     groups = np.zeros((len(q), -(-q.shape[1] // 8) * 8), np.int16)

@@ -1,7 +1,8 @@
 """Rounds weights whose groups keep a bound, so that 16-bit sums of their products are exact.
 
-``formulas.BOUNDS`` has the groups. Of each group the weight with the most important input is rounded first, and
-the others to what it leaves them.
+``formulas.BOUNDS`` has the groups. Of each group the weight with the most important input is rounded first.
+What the group has beyond the bound is taken from each in inverse proportion to its importance, where the sum of
+the weighted squared errors is least; then each is clipped to what those before it have left.
 """
 
 from __future__ import annotations
@@ -18,14 +19,28 @@ GROUP_SIZE = {formulas.NONE: 1, formulas.PAIRS: 2, formulas.FOURS: 4}
 """The weights of a group."""
 _PERIOD = 8
 """After so many depths all groups start anew."""
+SMALLEST_POWER = np.float32(1e-30)
+"""The importance that each column has at least."""
 
 
 def clip_to_room(numbers: Array, above: Array, below: Array) -> None:
-    """Clip integers to what their groups leave them above and below zero, and take it from there; in place."""
+    """Clip integers to what their groups leave above and below zero, and take them from that; in place."""
     np.minimum(numbers, above, out=numbers)
     np.maximum(numbers, below, out=numbers)
     above -= np.maximum(numbers, 0)
     below -= np.minimum(numbers, 0)
+
+
+def share_excess(targets: Array, above: Array, below: Array, share: Array | float) -> Array:
+    """Return the first of ``targets`` [rank, group], nearer to zero by ``share`` of what is beyond the room.
+
+    That is of what the targets of a group, all that are left of it, have together beyond ``above`` or
+    ``below``. None is moved past zero.
+    """
+    down = np.maximum(np.maximum(targets, 0).sum(axis=0) - above, 0) * share
+    up = np.maximum(below - np.minimum(targets, 0).sum(axis=0), 0) * share
+    lowered = np.maximum(targets[0] - down, np.minimum(targets[0], 0))
+    return np.asarray(np.minimum(lowered + up, np.maximum(lowered, 0)))
 
 
 def room(shape: tuple[int, ...]) -> tuple[Array, Array]:
@@ -46,6 +61,8 @@ class RankedColumns:
         groups = formulas.bounded_groups(len(padded), bound)[order]
         self.columns: Array = order[np.argsort(groups, kind="stable")].reshape(-1, GROUP_SIZE[bound]).T
         """The columns [rank, group]; those beyond the matrix are padding."""
+        self.powers: Array = self.split(np.asarray(power, np.float32)[None])[:, 0]
+        """The importance of each column: float32 [rank, group]."""
 
     def split(self, weight: Array) -> Array:
         """Return ``weight`` [out, in] as [rank, out, group], zeros where the matrix has no column."""
@@ -61,7 +78,7 @@ class RankedColumns:
 
 
 def covering_scale(weight: Array, limit: int, bound: str) -> Array:
-    """Return the scales [out] float32 of ``weight`` [out, in] with which only rounding can exceed ``bound``."""
+    """Return the scales float32 [out] of ``weight`` [out, in] with which rounding alone can exceed ``bound``."""
     ranks = RankedColumns(np.ones(weight.shape[1]), bound).split(weight)
     sides = (np.maximum(sign * ranks, 0).sum(axis=0).max(axis=1) for sign in (1, -1))
     largest = formulas.largest_scale(weight, limit)
@@ -69,15 +86,32 @@ def covering_scale(weight: Array, limit: int, bound: str) -> Array:
     return np.where(largest > 0, np.maximum(largest, covered), largest).astype(np.float32)
 
 
-def round_ranks(ranks: Array, divisor: Array, limit: int) -> Array:
-    """Round split weights [rank, out, group] to multiples of ``divisor`` [out]: whole numbers, float32."""
-    numbers = np.rint(ranks / divisor[:, None])
-    np.clip(numbers, -limit, limit, out=numbers)
+def round_ranks(ranks: Array, divisor: Array, powers: Array, limit: int) -> Array:
+    """Round split weights [rank, out, group] to multiples of ``divisor`` [out]: whole numbers, float32.
+
+    ``powers`` [rank, group] is the importance of each column.
+    """
+    targets = ranks / divisor[:, None]
+    np.clip(targets, -limit, limit, out=targets)
+    numbers = np.rint(targets)
     if len(ranks) > 1:
-        above, below = room(ranks.shape[1:])
-        for rank in numbers:
-            clip_to_room(rank, above, below)
-    return np.asarray(numbers, np.float32)
+        # Twice the larger of the sums on either side of zero.
+        beyond = np.abs(numbers).sum(axis=0) + np.abs(numbers.sum(axis=0)) > 2 * formulas.GROUP_LIMIT
+        rows, groups = np.nonzero(beyond)
+        numbers[:, rows, groups] = _round_beyond(targets[:, rows, groups], powers[:, groups])
+    return np.asarray(numbers)
+
+
+def _round_beyond(targets: Array, powers: Array) -> Array:
+    """Round groups that are beyond the bound: ``targets`` and ``powers`` are [rank, group]."""
+    inverse = 1 / np.maximum(powers, SMALLEST_POWER)
+    above, below = room(targets.shape[1:])
+    numbers = np.empty_like(targets)
+    for rank in range(len(targets)):
+        share = inverse[rank] / inverse[rank:].sum(axis=0)
+        numbers[rank] = np.rint(share_excess(targets[rank:], above, below, share))
+        clip_to_room(numbers[rank], above, below)
+    return numbers
 
 
 def round_bounded(weight: Array, scale: Array, power: Array, limit: int, bound: str) -> Array:
@@ -87,4 +121,5 @@ def round_bounded(weight: Array, scale: Array, power: Array, limit: int, bound: 
     """
     ranked = RankedColumns(power, bound)
     divisor = np.where(scale > 0, scale, np.float32(1))
-    return ranked.join(round_ranks(ranked.split(weight), divisor, limit)).astype(np.int8)
+    numbers = round_ranks(ranked.split(weight), divisor, ranked.powers, limit)
+    return ranked.join(numbers).astype(np.int8)

@@ -18,9 +18,11 @@ Array = np.ndarray[Any, Any]
 
 SHARES = tuple(1 - step / 50 for step in range(26))
 """The shares of the largest weight that are tried. With 8 bits, half is beyond any optimum seen."""
-COARSER = tuple(1 + step / 25 for step in range(1, 26))
-"""Those that are tried as well where groups are bounded: with twice the scale any pair keeps its bound."""
-_BLOCK = 2**16
+BOUNDED_SHARES = tuple(2 ** (step / 6) for step in (0, *range(-1, -7, -1), *range(1, 7)))
+"""Those that are tried where groups are bounded: with twice the scale any pair keeps its bound."""
+REFINED = tuple(2 ** (sign / steps) for steps in (12, 24, 48) for sign in (1, -1))
+"""What the best of them is then multiplied by, one after the other, where that is better."""
+_BLOCK = 2**15
 """The weights that are tried at a time, so that they stay in a core's cache."""
 
 
@@ -31,24 +33,32 @@ def search_scale(weight: Array, power: Array, limit: int, bound: str = formulas.
     ``bound``.
     """
     largest = formulas.largest_scale(weight, limit)
-    shares = np.array(SHARES if bound == formulas.NONE else SHARES + COARSER, np.float32)
+    bounded = bound != formulas.NONE
     ranked = RankedColumns(power, bound)
-    powers = ranked.split(np.asarray(power, np.float32)[None])[:, 0]
-    best = np.empty(len(weight), np.intp)
+    best = largest.copy()
     rows = max(1, _BLOCK // weight.shape[1])
     for start in range(0, len(weight), rows):
         block = slice(start, start + rows)
-        ranks = ranked.split(weight[block])
-        errors = [_error(ranks, powers, share * largest[block], limit) for share in shares]
-        best[block] = np.argmin(errors, axis=0)
-    return (shares[best] * largest).astype(np.float32)
+        ranks, least = ranked.split(weight[block]), np.full(len(weight[block]), np.inf, np.float32)
+        for share in BOUNDED_SHARES if bounded else SHARES:
+            _keep_better(best[block], least, np.float32(share) * largest[block], ranks, ranked.powers, limit)
+        for factor in REFINED if bounded else ():
+            _keep_better(best[block], least, np.float32(factor) * best[block], ranks, ranked.powers, limit)
+    return best
+
+
+def _keep_better(best: Array, least: Array, scale: Array, ranks: Array, powers: Array, limit: int) -> None:
+    """Put ``scale`` [out] and its errors into ``best`` and ``least`` where its errors are smaller."""
+    error = _error(ranks, powers, scale, limit)
+    better = error < least
+    best[better], least[better] = scale[better], error[better]
 
 
 def _error(ranks: Array, powers: Array, scale: Array, limit: int) -> Array:
     """Return the weighted squared error of each row [out] of split weights [rank, out, group]."""
     divisor = np.where(scale > 0, scale, np.float32(1))
-    difference = round_ranks(ranks, divisor, limit)
+    difference = round_ranks(ranks, divisor, powers, limit)
     difference *= divisor[:, None]
     difference -= ranks
     np.square(difference, out=difference)
-    return np.einsum("rog,rg->o", difference, powers)
+    return np.asarray(np.einsum("rog,rg->o", difference, powers))

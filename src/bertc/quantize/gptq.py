@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bertc.ir import formulas
-from bertc.quantize.bound import clip_to_room, room
+from bertc.quantize.bound import clip_to_room, room, share_excess
 
 Array = np.ndarray[Any, Any]
 
@@ -36,19 +36,25 @@ def round_gptq(
     is clipped to keep ``bound`` is an error like any other: later columns make up for it.
     """
     order = np.argsort(-np.diag(moment), kind="stable")
-    factor = _error_propagation(moment[np.ix_(order, order)])
+    factor, freedom = _error_propagation(moment[np.ix_(order, order)])
     left = np.ascontiguousarray(weight[:, order].T)
     divisor = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
     rounded = np.empty(left.shape, np.int8)
     groups = formulas.bounded_groups(len(order), bound)[order]
     above, below = room((int(groups.max()) + 1, len(weight)))
+    neighbors = [row + np.flatnonzero(groups[row:] == group) for row, group in enumerate(groups)]
     for start in range(0, len(left), BLOCK):
         stop = min(start + BLOCK, len(left))
         errors = np.empty((stop - start, left.shape[1]), np.float32)
         for row in range(start, stop):
-            numbers = np.clip(np.rint(left[row] / divisor), -limit, limit)
-            if bound != formulas.NONE:
-                clip_to_room(numbers, above[groups[row]], below[groups[row]])
+            if bound == formulas.NONE:
+                numbers = np.clip(np.rint(left[row] / divisor), -limit, limit)
+            else:
+                room_left = above[groups[row]], below[groups[row]]
+                targets = np.clip(left[neighbors[row]] / divisor, -limit, limit)
+                share = freedom[row] / freedom[neighbors[row]].sum()
+                numbers = np.rint(share_excess(targets, *room_left, share))
+                clip_to_room(numbers, *room_left)
             rounded[row] = numbers
             error = left[row] - numbers * divisor
             left[row + 1 : stop] -= factor[row, row + 1 : stop, None] * error
@@ -59,13 +65,15 @@ def round_gptq(
     return result
 
 
-def _error_propagation(moment: Array) -> Array:
+def _error_propagation(moment: Array) -> tuple[Array, Array]:
     """Return how far each later column moves for an error of 1 in an earlier one: upper, float32.
 
     Row j of the upper Cholesky factor of ``moment``'s inverse, over its diagonal element. The factor
-    is the inverse of that of the moment with rows and columns in reverse order.
+    is the inverse of that of the moment with rows and columns in reverse order. The second result has the
+    squares of the diagonal, float32: once the later columns have moved, an error of e costs e^2 over that.
     """
     damped = moment + np.eye(len(moment)) * max(DAMPING * float(np.diag(moment).mean()), 1e-30)
     reverse = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
     upper = np.linalg.inv(reverse)
-    return np.asarray(np.triu(upper) / np.diag(upper)[:, None], np.float32)
+    diagonal = np.diag(upper)
+    return np.asarray(np.triu(upper) / diagonal[:, None], np.float32), np.asarray(diagonal**2, np.float32)

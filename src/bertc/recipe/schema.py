@@ -71,7 +71,8 @@ class WeightScheme(Section):
     clip: str = setting(
         "mse",
         one_of("max", "mse"),
-        "max: scale from the largest weight, or bounded group. mse: from the clip that gives the least squared error.",
+        "max: scale from the largest weight, or bounded group. mse: from the clip that gives the least"
+        " squared error.",
     )
     bound: str = setting(
         "pairs",
