@@ -2,13 +2,13 @@
 
 ``python benchmarks/bits.py [--sts sts-test.csv] [--json FILE] [--check FILE]``
 
-The checkpoint is compiled to fp32, bf16, int8 and 7 bits, each file encodes the same sentences on each
-instruction set of this processor, and SHA-256 of the vectors' bytes is printed, as well as that of the
+The checkpoint is compiled to fp32, bf16, int8 and by preset avx2, each file encodes the same sentences on
+each instruction set of this processor, and SHA-256 of the vectors' bytes is printed, as well as that of the
 tensors in the file. ``--json`` writes them down, ``--check`` compares with what was written down before
 and exits with 1 if anything differs. Only the public functions of the package are used, so that any
 version of it can be checked: ``PYTHONPATH=OTHER/src python benchmarks/bits.py``.
 
-Compare on one machine only: int8 and 7 bits are calibrated by running the model on the processor's best
+Compare on one machine only: the last two are calibrated by running the model on the processor's best
 instruction set, and NumPy's linear algebra rounds the weights, so that the files differ between machines.
 """
 
@@ -28,7 +28,7 @@ from minilm import SAMPLE, model_folder, sentences
 
 import bertc
 
-RECIPES = {"fp32": "fp32", "bf16": "bf16", "int8": "default", "int7": "avx2"}
+RECIPES = {"fp32": "fp32", "bf16": "bf16", "int8": "default", "fours": "avx2"}
 """The dtype, as the bench names it -> the preset of the recipe."""
 ISAS = ("scalar", "avx2", "avx512_vnni", "avx512_bf16")
 """The values of ``BERTC_ISA`` to try; those that the processor lacks are left out."""

@@ -84,7 +84,7 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
         files.append(options.work / f"{name}.{dtype}.bertc")
         bertc.compile(checkpoint, files[-1], dtype=dtype)
     if "avx512_vnni" not in _native.supported_isas():
-        files.append(options.work / f"{name}.int7.bertc")
+        files.append(options.work / f"{name}.fours.bertc")
         bertc.compile(checkpoint, files[-1], "avx2")
     grid = GRIDS[name]
     test = options.sts / "sts-test.csv"

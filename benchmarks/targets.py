@@ -18,7 +18,7 @@ from mpnet import NAME as MPNET
 from bertc.bench.report import load_results, rivals
 
 SHORT_NAMES = {MINILM: "MiniLM", MPNET: "MPNet"}
-INT8, INT7, BF16, FP32 = "bertc int8", "bertc int7", "bertc bf16", "bertc fp32"
+INT8, FOURS, BF16, FP32 = "bertc int8", "bertc int8 fours", "bertc bf16", "bertc fp32"
 VNNI = {"avx512_vnni", "avx_vnni"}
 """The flags of processors for which the first list is."""
 THREADS = 2
@@ -280,10 +280,10 @@ VNNI_TARGETS = [
 ]
 
 AVX2_TARGETS = [
-    *at_shapes(MPNET, INT8, BIG, 70),
-    *at_shapes(MPNET, INT7, BIG, 80, 1.35),
-    *at_shapes(MINILM, INT8, BIG, 62),
-    *at_shapes(MINILM, INT7, BIG, 70, 1.3),
+    *at_shapes(MPNET, INT8, BIG, 78, 1.3),
+    *at_shapes(MPNET, FOURS, BIG, 78, 1.6),
+    *at_shapes(MINILM, INT8, BIG, 68, 1.3),
+    *at_shapes(MINILM, FOURS, BIG, 68, 1.6),
     *(
         target
         for model in (MPNET, MINILM)
@@ -296,7 +296,7 @@ AVX2_TARGETS = [
     *at_shapes(MINILM, FP32, ("8x128",), 78, 1.2),
     *(
         target
-        for engine, factors in ((INT7, (1.3, 1.3, 2.2, 1.4)), (INT8, (1.0, 1.0, 1.0, 1.0)))
+        for engine, factors in ((INT8, (1.5, 1.4, 2.4, 1.5)), (FOURS, (1.5, 1.4, 2.4, 1.5)))
         for target in (
             *against_peers(MINILM, engine, SHORT, factors[0]),
             *against_peers(MPNET, engine, SHORT, factors[0]),

@@ -165,10 +165,10 @@ std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size
   const std::map<std::string, bertc::PeakKernel> peaks = {{"f32", kernels.peak_f32},
                                                           {"bf16", kernels.peak_bf16},
                                                           {"i8", kernels.peak_int8},
-                                                          {"i7", kernels.peak_int7}};
+                                                          {"i8_fours", kernels.peak_int8_fours}};
   const auto peak = peaks.find(dtype);
   if (peak == peaks.end()) {
-    throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16, i8 and i7 only");
+    throw bertc::Error(bertc::ErrorKind::kInput, "there is a peak of f32, bf16, i8 and i8_fours only");
   }
   const nb::gil_scoped_release release;
   return peak->second(iterations);

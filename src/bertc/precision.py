@@ -31,10 +31,6 @@ class Precision:
     """The next precision with more bits, for tables."""
     weight_bits: int | None = None
     """The bits of weights that multiply 8-bit inputs; None for floating point."""
-    use: str = ""
-    """The processors that integers of so many bits are for."""
-    cost: str = ""
-    """The cost in accuracy and in speed of integers of so many bits."""
 
 
 PRECISIONS: Mapping[str, Precision] = MappingProxyType(
@@ -53,9 +49,6 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType(
                 fallback=BF16,
                 table_fallback=FP16,
                 weight_bits=8,
-                use="processors with VNNI; elsewhere where accuracy matters more than speed",
-                cost="none beyond what int8 costs (the certificate); slower than 7 bits where there is no"
-                " VNNI",
             ),
             Precision(
                 INT7,
@@ -65,14 +58,37 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType(
                 form=INT8,
                 fallback=BF16,
                 weight_bits=7,
-                use="processors with AVX2 and no VNNI",
-                cost="one bit of each weight: about twice the error of 8 bits (the certificate;"
-                " docs/accuracy.md); no faster where there is VNNI",
             ),
         )
     }
 )
 """The table: the row of each precision by its name, the most exact first."""
+
+
+@dataclass(frozen=True)
+class WeightBound:
+    """What it is good for that 8-bit weights are bounded in groups."""
+
+    use: str
+    """The processors that such weights are for."""
+    cost: str
+    """Their cost in accuracy and in speed."""
+
+
+WEIGHT_BOUNDS: Mapping[str, WeightBound] = MappingProxyType(
+    {
+        "none": WeightBound(
+            "processors with VNNI",
+            "none beyond what int8 costs (the certificate); half as fast as pairs with AVX2 and no VNNI",
+        ),
+        "pairs": WeightBound("all processors", "none beyond what int8 costs (the certificate)"),
+        "fours": WeightBound(
+            "processors with AVX2 and no VNNI",
+            "a third more error than pairs (the certificate; docs/accuracy.md); no faster with VNNI",
+        ),
+    }
+)
+"""What groups of weights may be bounded in (docs/numerics.md), the weakest bound first."""
 
 LAYER_DTYPES = tuple(name for name, row in PRECISIONS.items() if row.form)
 """The precisions of linear layers."""

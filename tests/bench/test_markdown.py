@@ -10,7 +10,7 @@ from tests.bench.fakes import make_report
 
 
 def test_int8_meets_everyone_and_others_their_like() -> None:
-    assert rivals("int8", "fp32") and rivals("int8", "int8") and rivals("int7", "int8")
+    assert rivals("int8", "fp32") and rivals("int8", "int8") and rivals("int8 fours", "int8")
     assert rivals("bf16", "bf16")
     assert not rivals("bf16", "int8") and not rivals("fp32", "bf16")
 

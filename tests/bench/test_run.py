@@ -115,13 +115,16 @@ def test_files_of_one_dtype_are_told_apart(artifact: MakeArtifact, tmp_path: Pat
     assert names == [f"bertc fp32 {artifact().stem}", "bertc fp32 seven-bit"]
 
 
-def test_seven_bit_weights_are_measured_by_their_own_limit(artifact: MakeArtifact) -> None:
-    files = artifact("embedding", "int8"), artifact("embedding", "int7")
+def test_weights_bounded_in_fours_are_measured_by_their_own_limit(artifact: MakeArtifact) -> None:
+    files = artifact("embedding", "int8"), artifact("embedding", "fours")
     specs = plan(settings(*files))
-    assert [(spec.name, spec.dtype) for spec in specs] == [("bertc int8", "int8"), ("bertc int7", "int7")]
+    assert [(spec.name, spec.dtype) for spec in specs] == [
+        ("bertc int8", "int8"),
+        ("bertc int8 fours", "int8 fours"),
+    ]
     programs = [open_artifact(file).manifest.program for file in files]
     pooler = [next(s for s in program.steps if s.name == "pooler.dense") for program in programs]
-    assert [product_dtype(step) for step in pooler] == ["int8", "int7"]
+    assert [product_dtype(step) for step in pooler] == ["int8", "int8 fours"]
 
 
 def test_files_of_different_models_are_refused(artifact: MakeArtifact) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import bertc
 from bertc.cli import main as module
-from bertc.precision import integers
+from bertc.precision import WEIGHT_BOUNDS
 from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
 
@@ -232,9 +232,11 @@ def test_show_certificate(run: Run, artifact: MakeArtifact, head: str) -> None:
     assert all(word in outcome.out for word in (certificate["worst"][0]["text"], certificate["isa"]))
 
 
-@pytest.mark.parametrize(("preset", "profile", "bits"), [("default", "vnni", 8), ("avx2", "avx2", 7)])
+@pytest.mark.parametrize(
+    ("preset", "profile", "bound"), [("default", "vnni", "pairs"), ("avx2", "avx2", "fours")]
+)
 def test_a_preset_is_chosen_and_shown_also_by_its_former_name(
-    preset: str, profile: str, bits: int, run: Run, checkpoint: MakeArtifact, tmp_path: Path
+    preset: str, profile: str, bound: str, run: Run, checkpoint: MakeArtifact, tmp_path: Path
 ) -> None:
     hashes = set()
     for option, name in (("--preset", preset), ("--recipe", preset), ("--profile", profile)):
@@ -242,9 +244,9 @@ def test_a_preset_is_chosen_and_shown_also_by_its_former_name(
         outcome = run("compile", checkpoint(), "-o", path, option, name)
         assert outcome.code == 0 and "deprecated" not in outcome.err.lower()
         facts = run.json("show", path)
-        assert facts["recipe"]["weights"]["bits"] == bits
-        precision = integers(bits)
-        assert facts["int8"] == {"weight_bits": bits, "use": precision.use, "cost": precision.cost}
+        assert facts["recipe"]["weights"]["bound"] == bound
+        row = WEIGHT_BOUNDS[bound]
+        assert facts["int8"] == {"weight_bits": 8, "weight_bound": bound, "use": row.use, "cost": row.cost}
         hashes.add(facts["file"]["weights_sha256"])
     assert len(hashes) == 1
 

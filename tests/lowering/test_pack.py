@@ -77,6 +77,23 @@ def test_one_large_weight_takes_the_eighth_bit(value: int, bits: int) -> None:
     assert pack.weight_bits(Constant(DType.I8, weight)) == bits
 
 
+@pytest.mark.parametrize(
+    ("numbers", "bound"),
+    [
+        ([127, 1, 1, 127, 1, 0, 0, 0], "pairs"),
+        ([127, 2], "none"),
+        ([-128, 127], "fours"),
+        ([-128, -1], "none"),
+        ([32] * 8, "fours"),
+        ([32] * 4 + [33] + [32] * 3, "pairs"),
+    ],
+)
+def test_the_narrowest_bound_of_weights_is_told(numbers: list[int], bound: str) -> None:
+    weight = np.zeros((3, 16), np.int8)
+    weight[1, : len(numbers)] = numbers
+    assert pack.weight_bound(Constant(DType.I8, weight)) == bound
+
+
 @pytest.mark.parametrize("value", [-127, 127])
 def test_column_sums_are_exact_for_the_largest_weights(value: int) -> None:
     weight = Constant(DType.I8, np.full((5, 4096), value, np.int8))

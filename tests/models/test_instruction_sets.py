@@ -60,7 +60,7 @@ def assert_they_agree(exact: Path, artifact: Path, batch: tuple[Array, Array]) -
             assert fidelity.sqnr_db(expected, other[name]) >= bound, name
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8", "int7"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8", "fours"])
 @pytest.mark.parametrize("head", HEADS)
 def test_tiny_models_agree(artifacts: Artifacts, head: str, dtype: str) -> None:
     options = {"max_position_embeddings": 512, **HEADS[head]}
@@ -69,7 +69,7 @@ def test_tiny_models_agree(artifacts: Artifacts, head: str, dtype: str) -> None:
         assert_they_agree(exact, artifact, random_batch(seed))
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8", "int7"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8", "fours"])
 def test_a_trained_model_agrees_on_sentences(artifacts: Artifacts, dtype: str) -> None:
     exact, artifact = (artifacts.real(MINILM, each) for each in ("fp32", dtype))
     inputs = bertc.load(artifact).tokenizer(sts_sentences()[::90]).packed

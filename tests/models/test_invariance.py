@@ -23,7 +23,7 @@ from tests.support.real_data import MINILM, sts_sentences
 
 Array = np.ndarray[Any, Any]
 
-DTYPES = ("fp32", "bf16", "int8", "int7")
+DTYPES = ("fp32", "bf16", "int8", "fours")
 ODD_SIZES: dict[str, Any] = {
     "hidden_size": 72,
     "num_attention_heads": 4,

@@ -1,6 +1,6 @@
 """The integer part of int8 products: the same bits on every instruction set, equal to NumPy's int64.
 
-Weights of 7 bits run in a kernel of their own on some of them.
+Weights that are bounded in pairs or fours run in kernels of their own on some of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bertc.errors import ArtifactError
 from bertc.ir import formulas, reference
 from bertc.ir.graph import DType
 from bertc.lowering.lower import lower
+from bertc.quantize.bound import round_bounded
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, build_program, run_program
 
@@ -53,17 +54,23 @@ def _assert_exact(activations: np.ndarray, weight: np.ndarray) -> None:  # type:
         np.testing.assert_array_equal(run_program(program, inputs)["sums"], expected, err_msg=isa)
 
 
+def bounded(weight: np.ndarray, bound: str) -> np.ndarray:  # type: ignore[type-arg]
+    """Whole numbers near ``weight`` that keep the bound."""
+    ones = np.ones(len(weight), np.float32)
+    return round_bounded(weight.astype(np.float32), ones, np.ones(weight.shape[1]), 127, bound)
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     tokens=st.integers(1, 150),
     columns=st.integers(1, 400),
     out=st.integers(1, 90),
-    limit=st.sampled_from([63, 127]),
+    bound=st.sampled_from(formulas.BOUNDS),
     seed=st.integers(0, 2**16),
 )
-def test_sums_are_exact_for_random_shapes(tokens: int, columns: int, out: int, limit: int, seed: int) -> None:
+def test_sums_are_exact_for_random_shapes(tokens: int, columns: int, out: int, bound: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    weight = rng.integers(-limit, limit, (out, columns), endpoint=True).astype(np.int8)
+    weight = bounded(rng.uniform(-127, 127, (out, columns)), bound)
     _assert_exact(rng.standard_normal((tokens, columns)).astype(np.float32), weight)
 
 
@@ -74,6 +81,22 @@ def test_sums_are_exact_at_the_extremes(value: int, sign: float) -> None:
     columns = 3072
     activations = np.full((7, columns), sign, np.float32)
     _assert_exact(activations, np.full((33, columns), value, np.int8))
+
+
+@pytest.mark.parametrize("columns", [8, 12, 768])
+@pytest.mark.parametrize("first", [128, 127, 64, 0])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("bound", ["pairs", "fours"])
+def test_sums_are_exact_at_the_bound(bound: str, sign: int, first: int, columns: int) -> None:
+    """All activations at 255 against groups that add up to all that the bound allows, on either side."""
+    depth = np.arange(columns)
+    if bound == "pairs":
+        row = np.where(depth % 2 == 0, first, 128 - first)
+    else:
+        row = np.where(depth % 8 < 4, first // 2, (128 - first) // 2)
+    weight = np.tile(np.clip(sign * row, -128, 127).astype(np.int8), (20, 1))
+    assert formulas.keeps_bound(weight, bound)
+    _assert_exact(np.full((7, columns), 1, np.float32), weight)
 
 
 DEEPEST = 65_792

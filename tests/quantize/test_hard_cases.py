@@ -45,7 +45,7 @@ GROUPS = {
 RECIPES = {
     "default": Recipe(),
     "unbounded": Recipe.from_dict({"weights": {"bound": "none"}}),
-    "seven bits": Recipe.load("avx2"),
+    "fours": Recipe.load("avx2"),
     "nearest": Recipe.load("round-to-nearest"),
     "static": Recipe.load("vendor-static"),
     "percentile": Recipe.load("vendor-percentile"),

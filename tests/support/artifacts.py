@@ -15,8 +15,8 @@ import bertc
 from tests.support.real_data import real_checkpoint
 from tests.support.tiny_models import make_bert_checkpoint
 
-RECIPES = {"int7": "avx2", "int8": "default"}
-"""The dtype as tests name it -> the preset, where they are not the same; "int7" is int8 in 7 bits."""
+RECIPES: dict[str, Any] = {"int8": "default", "fours": "avx2", "int7": {"weights": {"bits": 7}}}
+"""The dtype as tests name it -> the recipe; "fours" and "int7" are int8 of such weights."""
 
 
 class Artifacts:

@@ -17,7 +17,8 @@ struct Kernels {
   GemmKernel gemm_f32 = nullptr;
   GemmKernel gemm_bf16 = nullptr;
   GemmKernel gemm_int8 = nullptr;
-  GemmKernel gemm_int7 = nullptr;  // weights in -63..63: the same sums, faster where there is no VNNI
+  GemmKernel gemm_int8_pairs = nullptr;  // weights bounded in pairs: the same sums, faster without VNNI
+  GemmKernel gemm_int8_fours = nullptr;  // and in fours
   AttentionKernel attention_f32 = nullptr;
   AttentionKernel attention_bf16 = nullptr;  // null where bf16 products are no faster: use float32
   AttentionKernel attention_int8 = nullptr;  // null where 8-bit products are no faster: use the others
@@ -30,7 +31,7 @@ struct Kernels {
   PeakKernel peak_f32 = nullptr;
   PeakKernel peak_bf16 = nullptr;
   PeakKernel peak_int8 = nullptr;
-  PeakKernel peak_int7 = nullptr;
+  PeakKernel peak_int8_fours = nullptr;
 };
 
 // By the table in kernels.inc and the features of the set alone, whatever processor this is.

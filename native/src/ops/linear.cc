@@ -4,6 +4,7 @@
 #include "ops/binder.h"
 #include "ops/op.h"
 #include "ops/row_quantization.h"
+#include "ops/weight_bound.h"
 
 namespace bertc {
 namespace {
@@ -102,6 +103,22 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
   return gemm;
 }
 
+// By what the file says of the weights, which is checked. Those of 7 bits are bounded in pairs: 2 * 63 < 128.
+GemmKernel choose_int8_kernel(Binder& binder, const Kernels& kernels) {
+  const Tensor& weight = binder.tensor_any("weight");
+  const bool seven_bits = binder.integer("weight_bits", 7, 8) == 7;
+  binder.require(!seven_bits || fits_seven_bits(weight),
+                 "the weights are said to have 7 bits, but some lie outside of -63..63");
+  auto bound = WeightBound::kNone;
+  if (binder.has_attribute("weight_bound")) {
+    bound = static_cast<WeightBound>(binder.choice("weight_bound", {"none", "pairs", "fours"}));
+  }
+  binder.require(keeps_bound(weight, bound),
+                 "the weights are said to be bounded, but those of a group add up to more than 128");
+  if (bound == WeightBound::kFours) return kernels.gemm_int8_fours;
+  return seven_bits || bound == WeightBound::kPairs ? kernels.gemm_int8_pairs : kernels.gemm_int8;
+}
+
 std::unique_ptr<Op> make_float_linear(Binder& binder, const WeightKind& kind, GemmKernel kernel) {
   Linear::Operands operands;
   std::size_t blocks = 0;
@@ -141,10 +158,7 @@ std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
   gemm.column_scale = binder.tensor("column_scale", DType::kF32, columns).as<float>();
   gemm.column_sum = binder.tensor("column_sum", DType::kI32, columns).as<int32_t>();
   gemm.out_scale = bind_output_scale(binder, *operands.out);
-  const bool seven_bits = binder.integer("weight_bits", 7, 8) == 7;
-  binder.require(!seven_bits || fits_seven_bits(binder.tensor_any("weight")),
-                 "the weights are said to have 7 bits, but some lie outside of -63..63");
-  return std::make_unique<Linear>(operands, seven_bits ? kernels.gemm_int7 : kernels.gemm_int8, gemm, blocks);
+  return std::make_unique<Linear>(operands, choose_int8_kernel(binder, kernels), gemm, blocks);
 }
 
 }  // namespace bertc

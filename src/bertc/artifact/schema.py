@@ -30,6 +30,7 @@ FEATURES = frozenset(
         "embed.first_position",
         "embed.task_type",
         "host",
+        "linear_int8.weight_bound",
         "pool.pooled",
         "select_rows",
         "truncate_dim",

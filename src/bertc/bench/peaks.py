@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from bertc import _native
-from bertc.precision import BF16, FP32, INT7, INT8
+from bertc.bench.work import INT8_FOURS
+from bertc.precision import BF16, FP32, INT8
 
-DTYPES = {FP32: "f32", BF16: "bf16", INT8: "i8", INT7: "i7"}
-"""The native core's name of each dtype that users name; int7 is 8-bit products with weights of 7 bits."""
+DTYPES = {FP32: "f32", BF16: "bf16", INT8: "i8", INT8_FOURS: "i8_fours"}
+"""The native core's name of each dtype that users name. That of int8 has weights bounded in pairs."""
 
 TRIALS = 7
 """The best of so many trials counts: a limit is what is reached when nothing disturbs the machine."""

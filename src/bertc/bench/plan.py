@@ -15,9 +15,9 @@ from bertc.bench.peers.base import check_installed
 from bertc.bench.peers.torch_model import CLASSES
 from bertc.bench.process import EngineSpec
 from bertc.bench.timing import Effort
-from bertc.bench.work import product_dtype
+from bertc.bench.work import INT8_FOURS, product_dtype
 from bertc.errors import InputError
-from bertc.precision import DTYPES, INT7
+from bertc.precision import DTYPES
 from bertc.task_table import TASKS
 
 
@@ -115,6 +115,6 @@ def check_work(settings: Settings, info: ModelInfo) -> None:
 
 
 def dtype_of(artifact: Artifact) -> str:
-    """Return the recipe's dtype, or int7 for products with weights of 7 bits, which have their own limit."""
+    """Return the recipe's dtype, or that of weights bounded in fours, which have their own limit."""
     dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
-    return INT7 if INT7 in dtypes else str(artifact.manifest.recipe.get("dtype"))
+    return INT8_FOURS if INT8_FOURS in dtypes else str(artifact.manifest.recipe.get("dtype"))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bertc.bench.engine import OURS, TEXT_MODES
+from bertc.bench.work import INT8_FOURS
 from bertc.errors import MissingExtraError
-from bertc.precision import BF16, FP32, INT7, INT8
+from bertc.precision import BF16, FP32, INT8
 
 Report = Mapping[str, Any]
 
@@ -19,11 +20,11 @@ COLORS = {
     "transformers": "#e08e0b",
     "ctranslate2": "#7b5ea7",
 }
-LINES = {INT8: "-", INT7: "-.", BF16: "--", FP32: ":"}
-HATCHES = {INT8: "", INT7: "\\\\", BF16: "//", FP32: ".."}
+LINES = {INT8: "-", INT8_FOURS: "-.", BF16: "--", FP32: ":"}
+HATCHES = {INT8: "", INT8_FOURS: "\\\\", BF16: "//", FP32: ".."}
 MODES = ("one_call", "sorted", "unsorted", "single")
 """The ways to run texts, of ``TEXT_MODES``, in the order in which they are shown."""
-MARKERS = {INT8: "o", INT7: "v", BF16: "s", FP32: "^"}
+MARKERS = {INT8: "o", INT8_FOURS: "v", BF16: "s", FP32: "^"}
 
 
 def save_plots(report: Report, folder: Path, prefix: str = "") -> list[Path]:

@@ -17,8 +17,9 @@ from bertc.atomic_file import replace_atomically
 from bertc.bench.peaks import Peaks
 from bertc.bench.process import EngineFacts
 from bertc.bench.timing import Timing, faster
+from bertc.bench.work import INT8_FOURS
 from bertc.errors import InputError
-from bertc.precision import INT7, INT8
+from bertc.precision import INT8
 
 FORMAT = 1
 """The format of reports and results files: raised when a reader of the old one misreads the new one."""
@@ -86,9 +87,9 @@ def ratios(
 def rivals(own_dtype: str, peer_dtype: str) -> bool:
     """Tell whether a peer counts when ours in this dtype is compared with the best of them.
 
-    Int8 and int7 have to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
+    Int8 has to beat everyone; bf16 and fp32 are chosen for their accuracy, and meet their like.
     """
-    return own_dtype in (INT8, INT7, peer_dtype)
+    return own_dtype in (INT8, INT8_FOURS, peer_dtype)
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:

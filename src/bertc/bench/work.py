@@ -8,9 +8,11 @@ from bertc.artifact.executable import Executable
 from bertc.artifact.schema import Program, Step
 from bertc.operations import attention_operations, product_operations
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
-from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
+from bertc.precision import BF16, FP32, INT8
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
+INT8_FOURS = "int8 fours"
+"""The dtype of 8-bit products with weights bounded in fours, which have a limit of their own without VNNI."""
 LINEAR_DTYPES = {"linear": FP32, "linear_bf16": BF16, "linear_int8": INT8}
 """The dtype of the products of each linear op, as users name it."""
 
@@ -18,7 +20,7 @@ LINEAR_DTYPES = {"linear": FP32, "linear_bf16": BF16, "linear_int8": INT8}
 def product_dtype(step: Step) -> str | None:
     """Return the dtype of a linear layer's products, as users and limits name it; None for other steps."""
     dtype = LINEAR_DTYPES.get(step.op)
-    return INT7 if dtype == INT8 and step.attributes.get("weight_bits") == WEIGHT_BITS[INT7] else dtype
+    return INT8_FOURS if dtype == INT8 and step.attributes.get("weight_bound") == "fours" else dtype
 
 
 def needed_steps(program: Program, output: str) -> list[Step]:

@@ -94,8 +94,8 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
 
 
 def _int8_layers(program: Program) -> dict[str, Any]:
-    """Return the bits of int8 layers' weights, the processors for them and their cost; empty without any."""
-    from bertc.precision import integers
+    """Return what int8 layers' weights are, the processors for them and their cost; empty without any."""
+    from bertc.precision import WEIGHT_BOUNDS
 
     steps = [step for step in program.steps if step.op == "linear_int8"]
     layers = Counter(step.attributes.get("weight_bits") for step in steps)
@@ -105,8 +105,12 @@ def _int8_layers(program: Program) -> dict[str, Any]:
         counts = " and ".join(f"{count} of {bits} bits" for bits, count in sorted(layers.items()))
         return {"layers": counts}
     (bits,) = layers
-    precision = integers(int(str(bits)))
-    return {"weight_bits": bits, "use": precision.use, "cost": precision.cost}
+    # Files of 7 bits from before there was the attribute are bounded in pairs without it.
+    unsaid = "pairs" if bits == 7 else "none"
+    found = {str(step.attributes.get("weight_bound", unsaid)) for step in steps}
+    bound = next(each for each in WEIGHT_BOUNDS if each in found)
+    row = WEIGHT_BOUNDS[bound]
+    return {"weight_bits": bits, "weight_bound": bound, "use": row.use, "cost": row.cost}
 
 
 def _tensors(artifact: Artifact) -> list[dict[str, Any]]:

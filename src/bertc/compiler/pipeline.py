@@ -83,8 +83,8 @@ def compile(  # noqa: A001
     "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
     was saved with another head: "embedding" makes an embedder of a masked LM. ``subfolder`` is where in the
     folder or repository all files of the model are, as in ``from_pretrained`` of ``transformers``.
-    ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bits`` to 8 or 7, as the presets
-    "default" and "avx2" have them.
+    ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bound`` to pairs or fours, as the
+    presets "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
     ``tokenizer`` is the folder of the tokenizer of such a file or module, by default that of the file itself,
@@ -299,7 +299,8 @@ def _for_profile(recipe: Recipe, profile: str) -> Recipe:
         raise RecipeError(f"profile is {profile!r}, expected one of {', '.join(PROFILES)}")
     if PRECISIONS[recipe.dtype].weight_bits is None:
         raise RecipeError(f"profile {profile} is for dtype int8, not {recipe.dtype}: leave it out")
-    weights = dataclasses.replace(recipe.weights, bits=Recipe.load(PROFILES[profile]).weights.bits)
+    preset = Recipe.load(PROFILES[profile]).weights
+    weights = dataclasses.replace(recipe.weights, bits=preset.bits, bound=preset.bound)
     return dataclasses.replace(recipe, weights=weights)
 
 

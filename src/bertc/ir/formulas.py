@@ -28,8 +28,8 @@ SMALLEST_RANGE = np.float32(1e-30)
 NONE, PAIRS, FOURS = "none", "pairs", "fours"
 BOUNDS = (NONE, PAIRS, FOURS)
 """What the weights of an output channel may be bounded in: nothing; pairs of depths, ``2 j`` and
-``2 j + 1``; or fours, ``8 j + i`` for i in 0, 1, 4, 5 and in 2, 3, 6, 7. The products of a group fall into the
-same 16-bit sum of AVX2's ``vpmaddubsw``, or of two of them. What is bounded in fours is so in pairs."""
+``2 j + 1``; or fours, ``8 j + i`` for i in 0, 1, 4, 5 and in 2, 3, 6, 7. The products of a group fall into
+one 16-bit sum of AVX2's ``vpmaddubsw``, or of two of them. What is bounded in fours is so in pairs."""
 
 GROUP_LIMIT = 128
 """The most that the positive numbers of a group may add up to, and the negative ones below zero: the sum of

@@ -132,6 +132,7 @@ _ROWS = (
         _TYPED,
         (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
         attributes={**_ACTIVATION, "out_dtype": _STORED},
+        features=("weight_bound",),
         **_PRODUCT,
     ),
     _op(

@@ -9,6 +9,7 @@ import numpy as np
 from bertc.artifact.executable import Executable, Tensor
 from bertc.artifact.schema import Buffer, Program, Step
 from bertc.errors import GraphError
+from bertc.ir import formulas
 from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.ir.op import Packing
 from bertc.ir.ops import OPS
@@ -22,6 +23,7 @@ from bertc.lowering.pack import (
     pack_weight,
     round_up,
     weight_bits,
+    weight_bound,
 )
 from bertc.lowering.plan_memory import plan_memory
 
@@ -94,7 +96,10 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
                 tensors[value] = pack(packer, constant)
         if node["scale"] in graph.constants:
             del inputs["scale"], inputs["zero_point"]
-        attributes["weight_bits"] = weight_bits(graph.constants[node["weight"]])
+        weight = graph.constants[node["weight"]]
+        attributes["weight_bits"] = weight_bits(weight)
+        if (bound := weight_bound(weight)) != formulas.NONE:
+            attributes["weight_bound"] = bound
     return Step(node.op, node.name, inputs, node.outputs, attributes)
 
 

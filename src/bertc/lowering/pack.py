@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bertc.artifact.executable import ALIGNMENT, Tensor, aligned_copy
+from bertc.ir import formulas
 from bertc.ir.graph import Constant, DType
 
 LANES = 16
@@ -88,3 +89,8 @@ def column_sums(constant: Constant) -> Tensor:
 def weight_bits(constant: Constant) -> int:
     """Return 8, or 7 if all numbers lie in -63..63: their kernels are faster where there is no VNNI."""
     return 7 if int(np.abs(constant.array.astype(np.int16)).max()) <= LIMIT_OF_7_BITS else 8
+
+
+def weight_bound(constant: Constant) -> str:
+    """Return the narrowest of ``formulas.BOUNDS`` that all numbers keep, for the same reason."""
+    return next(bound for bound in reversed(formulas.BOUNDS) if formulas.keeps_bound(constant.array, bound))

@@ -1,8 +1,8 @@
 """Rounds weights whose groups keep a bound, so that 16-bit sums of their products are exact.
 
 ``formulas.BOUNDS`` has the groups. Of each group the weight with the most important input is rounded first.
-What the group has beyond the bound is taken from each in inverse proportion to its importance, where the sum of
-the weighted squared errors is least; then each is clipped to what those before it have left.
+What the group has beyond the bound is taken from each in inverse proportion to its importance, where the sum
+of the weighted squared errors is least; then each is clipped to what those before it have left.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class RankedColumns:
 
 
 def covering_scale(weight: Array, limit: int, bound: str) -> Array:
-    """Return the scales float32 [out] of ``weight`` [out, in] with which rounding alone can exceed ``bound``."""
+    """Return the scales float32 [out] of ``weight`` [out, in] with which only rounding exceeds ``bound``."""
     ranks = RankedColumns(np.ones(weight.shape[1]), bound).split(weight)
     sides = (np.maximum(sign * ranks, 0).sum(axis=0).max(axis=1) for sign in (1, -1))
     largest = formulas.largest_scale(weight, limit)

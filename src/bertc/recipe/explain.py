@@ -34,7 +34,7 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
     },
     "weights.bits": {
         8: "Weights are whole numbers from -127 to 127.",
-        7: "Weights are whole numbers from -63 to 63, which AVX2 multiplies faster, and still exactly.",
+        7: "Weights are whole numbers from -63 to 63: any pair of them is bounded.",
     },
     "weights.clip": {
         "max": "Scales fit the largest weight, and the largest group where weights are bounded.",

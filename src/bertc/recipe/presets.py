@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bertc.precision import BF16, FP32, INT7, INT8, PRECISIONS
+from bertc.precision import BF16, FP32, INT8, WEIGHT_BOUNDS
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ _STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": IN
 PRESETS: Mapping[str, Preset] = {
     "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),
     "avx2": Preset(
-        f"7-bit weights, for {PRECISIONS[INT7].use}: their faster byte instructions stay exact.",
-        {"weights": {"bits": PRECISIONS[INT7].weight_bits}},
+        f"Weights bounded in fours, for {WEIGHT_BOUNDS['fours'].use}: faster there, and less accurate.",
+        {"weights": {"bound": "fours"}},
     ),
     "round-to-nearest": Preset(
         "8 bits as other runtimes' dynamic quantization has them; calibrates nothing, compiles fastest.",
@@ -64,4 +64,4 @@ PRESETS: Mapping[str, Preset] = {
 
 PROFILES: Mapping[str, str] = {"vnni": "default", "avx2": "avx2"}
 """Deprecated names of ``--profile`` and ``compile(profile=...)``, each with the preset whose ``weights.bits``
-it chooses."""
+and ``weights.bound`` it chooses."""

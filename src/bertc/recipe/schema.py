@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bertc.precision import DTYPES, LAYER_DTYPES, WEIGHT_BITS
+from bertc.precision import DTYPES, LAYER_DTYPES, WEIGHT_BITS, WEIGHT_BOUNDS
 from bertc.recipe.keys import (
     flag,
     name_or_number,
@@ -66,7 +66,7 @@ class WeightScheme(Section):
     bits: int = setting(
         8,
         one_of(*WEIGHT_BITS.values()),
-        "8, or 7: -63..63, exact in the faster byte instructions of processors with AVX2 and no VNNI.",
+        "8, or 7: -63..63.",
     )
     clip: str = setting(
         "mse",
@@ -76,7 +76,7 @@ class WeightScheme(Section):
     )
     bound: str = setting(
         "pairs",
-        one_of("pairs", "fours", "none"),
+        one_of(*reversed(WEIGHT_BOUNDS)),
         "pairs: 2 neighboring weights of one sign add up to 128 at most, so that AVX2 without VNNI multiplies"
         " twice as fast, exactly. fours: so do 4, which is faster again, and less accurate.",
     )

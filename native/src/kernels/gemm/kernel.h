@@ -24,7 +24,8 @@
 //   portable C++             int8 0 %
 // 192 rows took 1 % less again with AVX2 on 1 MB of L2, nothing with AVX-512, and want half as much more.
 //
-// Weights of 7 bits (-63..63) have a kernel of their own, gemm_int7, where that is faster.
+// Weights whose groups are bounded (WeightBound) have kernels of their own, where they are faster:
+// gemm_int8_pairs and gemm_int8_fours.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +34,14 @@
 #include "kernels/quantize_rows/kernel.h"
 
 namespace bertc {
+
+// What the weights of a column are bounded in: pairs of depths that lie side by side in the packed layout, 2
+// j and 2 j + 1, or fours, the pairs that lie at the same place in two groups of 4 depths, 8 j + (0, 1, 4, 5)
+// and 8 j + (2, 3, 6, 7). The positive weights of each add up to at most 128, the negative ones to at least
+// -128: sums of their products with 0..255 fit 16 bits, 255 * 128 = 32640 < 2^15.
+enum class WeightBound : int32_t { kNone, kPairs, kFours };
+
+inline constexpr int kBoundedSum = 128;
 
 enum class Activation : int32_t {
   kNone,

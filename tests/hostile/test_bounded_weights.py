@@ -1,4 +1,4 @@
-"""The promise of 7-bit weights is checked when a file is loaded; weights that break it later do no harm."""
+"""What a file says of its weights is checked when it is loaded; weights that break it later do no harm."""
 
 from __future__ import annotations
 
@@ -74,7 +74,53 @@ def test_weights_of_eight_bits_cannot_be_passed_off_as_seven(artifacts: Artifact
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_weights_that_change_after_loading_give_other_numbers_and_nothing_else(copy: Path, isa: str) -> None:
+@pytest.mark.parametrize(("dtype", "offsets"), [("int8", (0, 1)), ("fours", (0, 1, 64, 65))])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_group_beyond_the_bound_is_refused(
+    artifacts: Artifacts,
+    tmp_path: Path,
+    isa: str,
+    dtype: str,
+    offsets: tuple[int, ...],
+    sign: int,
+    last: bool,
+) -> None:
+    """A group, at these offsets in the packed layout, adds up to the bound, and then to 1 more."""
+    path = Path(shutil.copy(artifacts.tiny(dtype), tmp_path / "copy.bertc"))
+    start, size = place_of_the_weight(path)
+    start += size - 1 - offsets[-1] if last else 0
+    share = sign * 128 // len(offsets)
+    for offset in offsets:
+        overwrite(path, start + offset, np.int8(share).tobytes())
+    Session(open_artifact(path).executable, isa=isa)
+    overwrite(path, start, np.int8(share + sign).tobytes())
+    with pytest.raises(bertc.ArtifactError, match=rf"'{STEP}'.* add up to more than 128"):
+        Session(open_artifact(path).executable, isa=isa)
+
+
+@pytest.mark.parametrize("bound", ["pairs", "fours"])
+def test_unbounded_weights_cannot_be_passed_off_as_bounded(
+    artifacts: Artifacts, tmp_path: Path, bound: str
+) -> None:
+    path = tmp_path / "forged.bertc"
+    forger = Forger(artifacts.tiny("round-to-nearest").read_bytes())
+    program = forger.header["__metadata__"]["manifest"]["program"]
+    program["features"] = ["linear_int8.weight_bound"]
+    for step in program["steps"]:
+        if step["op"] == "linear_int8":
+            step["attributes"]["weight_bound"] = bound
+    path.write_bytes(forger.file(forger.header))
+    with pytest.raises(bertc.ArtifactError, match="add up to more than 128"):
+        bertc.load(path)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["int7", "fours"])
+def test_weights_that_change_after_loading_give_other_numbers_and_nothing_else(
+    artifacts: Artifacts, tmp_path: Path, dtype: str, isa: str
+) -> None:
+    copy = Path(shutil.copy(artifacts.tiny(dtype), tmp_path / "copy.bertc"))
     artifact = open_artifact(copy)
     session = Session(dataclasses.replace(artifact.executable, check_unchanged=unchanged), isa=isa)
     for tensor in artifact.executable.tensors.values():
