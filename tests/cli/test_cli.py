@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import bertc
+from bertc import _native
 from bertc.cli import main as module
 from bertc.precision import WEIGHT_BOUNDS
 from tests.cli.conftest import Run
@@ -249,6 +250,31 @@ def test_a_preset_is_chosen_and_shown_also_by_its_former_name(
         assert facts["int8"] == {"weight_bits": 8, "weight_bound": bound, "use": row.use, "cost": row.cost}
         hashes.add(facts["file"]["weights_sha256"])
     assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    ("isa", "preset", "told"),
+    [
+        ("avx2", "default", True),
+        ("avx2", "avx2", False),
+        ("avx2", "bf16", False),
+        ("scalar", "default", False),
+    ],
+)
+def test_the_faster_preset_is_told_where_it_is_for_the_processor(
+    isa: str,
+    preset: str,
+    told: bool,
+    run: Run,
+    checkpoint: MakeArtifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if isa not in _native.supported_isas():
+        pytest.skip(f"this processor lacks {isa}")
+    monkeypatch.setenv("BERTC_ISA", isa)
+    outcome = run("compile", checkpoint(), "-o", tmp_path / "tiny.bertc", "--preset", preset)
+    assert outcome.code == 0 and ("--preset avx2" in outcome.out) == told
 
 
 def test_a_mix_of_weights_is_counted(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ def test_visible_damage_is_an_artifact_error(kind: str, artifact: Path, attack: 
 
 @pytest.mark.native
 def test_damaged_weights_may_change_numbers_and_nothing_else(artifact: Path, attack: Attack) -> None:
-    assert kinds(attack("weight_bits", artifact)) == {"fine"}
+    """Or it is noticed, where weights no longer keep the bound that the file states."""
+    found = kinds(attack("weight_bits", artifact))
+    assert "fine" in found and found <= {"fine", "ArtifactError"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ from typing import Any
 
 from bertc.precision import BF16, FP32, INT8, WEIGHT_BOUNDS
 
+AVX2 = "avx2"
+"""The name of the preset for processors with AVX2 and no VNNI, and of their instruction set."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -32,7 +35,7 @@ _STATIC: Mapping[str, Any] = {**_PLAIN, "embeddings": FP32, "parts": {"head": IN
 
 PRESETS: Mapping[str, Preset] = {
     "default": Preset("8 bits with everything that keeps them accurate, ranges per token.", {}),
-    "avx2": Preset(
+    AVX2: Preset(
         f"Weights bounded in fours, for {WEIGHT_BOUNDS['fours'].use}: faster there, and less accurate.",
         {"weights": {"bound": "fours"}},
     ),
@@ -62,6 +65,6 @@ PRESETS: Mapping[str, Preset] = {
     FP32: Preset("Nothing is quantized: the reference.", {"dtype": FP32}),
 }
 
-PROFILES: Mapping[str, str] = {"vnni": "default", "avx2": "avx2"}
+PROFILES: Mapping[str, str] = {"vnni": "default", "avx2": AVX2}
 """Deprecated names of ``--profile`` and ``compile(profile=...)``, each with the preset whose ``weights.bits``
 and ``weights.bound`` it chooses."""

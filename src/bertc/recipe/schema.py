@@ -76,7 +76,7 @@ class WeightScheme(Section):
     )
     bound: str = setting(
         "pairs",
-        one_of(*reversed(WEIGHT_BOUNDS)),
+        one_of(*WEIGHT_BOUNDS),
         "pairs: 2 neighboring weights of one sign add up to 128 at most, so that AVX2 without VNNI multiplies"
         " twice as fast, exactly. fours: so do 4, which is faster again, and less accurate.",
     )
