@@ -193,7 +193,7 @@ def _outcomes(certificate: Certificate) -> dict[str, str]:
 
 
 def _faster_preset(artifact: Artifact) -> dict[str, str]:
-    """Return what the preset ``avx2`` would gain and cost on a processor that it is for, unless it is used."""
+    """Return what the preset ``avx2`` would gain and cost on a processor that it is for, if unused."""
     from bertc.recipe.presets import AVX2
 
     steps = [step for step in artifact.manifest.program.steps if step.op == "linear_int8"]
