@@ -30,7 +30,7 @@ import bertc
 
 RECIPES = {"fp32": "fp32", "bf16": "bf16", "int8": "default", "fours": "avx2"}
 """The dtype, as the bench names it -> the preset of the recipe."""
-ISAS = ("scalar", "avx2", "avx512_vnni", "avx512_bf16")
+ISAS = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16")
 """The values of ``BERTC_ISA`` to try; those that the processor lacks are left out."""
 TENSORS, SENTENCES = "tensors", "sentences"
 

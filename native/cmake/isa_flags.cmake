@@ -4,6 +4,7 @@
 # GCC 12 takes the undefined registers in its own AVX-512 intrinsics for uninitialized variables
 # (GCC bug 105593).
 set(BERTC_AVX2 -mavx2 -mfma -mf16c)
+set(BERTC_AVXVNNI ${BERTC_AVX2} -mavxvnni)
 set(BERTC_AVX512 ${BERTC_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
                  -Wno-maybe-uninitialized -Wno-uninitialized)
 set(BERTC_AVX512BF16 ${BERTC_AVX512} -mavx512bf16)
@@ -15,7 +16,7 @@ endif()
 function(bertc_set_isa_flags sources)
   set(kept)
   foreach(source ${${sources}})
-    if(source MATCHES "_(avx2|avx512|avx512bf16)\\.cc$")
+    if(source MATCHES "_(avx2|avxvnni|avx512|avx512bf16)\\.cc$")
       string(TOUPPER "BERTC_${CMAKE_MATCH_1}" flags)
       if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
         continue()

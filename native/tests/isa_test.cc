@@ -20,6 +20,8 @@ BERTC_TEST(the_last_set_whose_features_are_all_there_is_chosen) {
 
 BERTC_TEST(features_are_a_set_and_no_ladder) {
   check(choose_isa("", kAll & ~feature::kAvx512Vnni).name == "avx2", "bf16 without VNNI: avx2");
+  check(choose_isa("", needs::kAvxVnni).name == "avx_vnni", "VNNI in 256 bits alone: avx_vnni");
+  check(choose_isa("", kAll | feature::kAvxVnni).name == "avx512_bf16", "both: the wider one");
   check(choose_isa("", kAll & ~feature::kAvx2).name == "scalar", "no AVX2: scalar");
 }
 

@@ -19,7 +19,7 @@ from tests.support.hf_checkpoints import save_checkpoint
 
 pytestmark = pytest.mark.native
 
-ISAS = ("scalar", "avx2", "avx512_vnni", "avx512_bf16")
+ISAS = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16")
 PEAKS = Peaks(2, {isa: {"fp32": 1.0, "bf16": 2.0, "int8": 4.0} for isa in ISAS}, 20.0)
 
 

@@ -8,7 +8,13 @@ from bertc import _native
 from bertc.bench import peaks
 from bertc.errors import InputError
 
-ROWS_TIMES_COLUMNS = {"scalar": 3 * 16, "avx2": 6 * 16, "avx512_vnni": 6 * 64, "avx512_bf16": 6 * 64}
+ROWS_TIMES_COLUMNS = {
+    "scalar": 3 * 16,
+    "avx2": 6 * 16,
+    "avx_vnni": 6 * 16,
+    "avx512_vnni": 6 * 64,
+    "avx512_bf16": 6 * 64,
+}
 
 
 def test_every_instruction_set_and_dtype_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

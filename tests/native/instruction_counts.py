@@ -36,7 +36,8 @@ C_COMPILER = shutil.which("cc") or shutil.which("gcc")
 MODULE = "tests.native.instruction_counts"
 
 ISAS = ("scalar", "avx2")
-SEVEN_BITS = "linear_int8 of 7 bits"
+LARGEST_WEIGHTS = {"linear_int8 in pairs": 63, "linear_int8 in fours": 32}
+"""Cases of bounded weights: numbers so large keep the bound."""
 OUTPUTS = {
     "embed": "y",
     "attention": "y",
@@ -46,7 +47,7 @@ OUTPUTS = {
     "linear": "y",
     "linear_bf16": "product",
     "linear_int8": "product",
-    SEVEN_BITS: "product",
+    **dict.fromkeys(LARGEST_WEIGHTS, "product"),
 }
 """A case, named by its row of ``CASES`` -> the output to compute. The ops that lead to it are counted with
 it, such as an ``embed`` that gives it rows."""
@@ -124,9 +125,9 @@ def graph_of(case: str) -> Graph:
     """The graph of a case."""
     builder = Builder(SHAPE, np.random.default_rng(0))
     CASES[case.split()[0]](builder)
-    if case == SEVEN_BITS:
+    if (largest := LARGEST_WEIGHTS.get(case)) is not None:
         weight = builder.constants["weight"].array
-        builder.constants["weight"] = Constant(DType.I8, np.clip(weight, -63, 63))
+        builder.constants["weight"] = Constant(DType.I8, np.clip(weight, -largest, largest))
     return builder.graph()
 
 

@@ -18,6 +18,7 @@ ROWS = re.findall(
 
 FLAGS = {
     "kAvx2": {"avx2", "fma", "f16c"},
+    "kAvxVnni": {"avxvnni"},
     "kAvx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
     "kAvx512Vnni": {"avx512vnni"},
     "kAvx512Bf16": {"avx512bf16"},

@@ -13,16 +13,19 @@ namespace bertc {
 #if defined(__x86_64__)
 namespace {
 
-// By CPUID, since Clang 15 has no names for these two in __builtin_cpu_supports.
+// By CPUID, since Clang 15 has no names for these three in __builtin_cpu_supports.
 bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & (1u << 29)) != 0;
 }
 
-bool has_avx512_bf16() {
+bool has_in_leaf_7_1(int bit) {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 5)) != 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << bit)) != 0;
 }
+
+bool has_avx_vnni() { return has_in_leaf_7_1(4); }
+bool has_avx512_bf16() { return has_in_leaf_7_1(5); }
 
 }  // namespace
 
@@ -31,7 +34,10 @@ bool has_avx512_bf16() {
 Features processor_features() {
   __builtin_cpu_init();
   Features found = 0;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) found |= feature::kAvx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
+    found |= feature::kAvx2;
+    if (has_avx_vnni()) found |= feature::kAvxVnni;
+  }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     found |= feature::kAvx512;

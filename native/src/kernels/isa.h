@@ -16,6 +16,7 @@ inline constexpr Features kAvx2 = 1 << 0;    // and FMA and F16C
 inline constexpr Features kAvx512 = 1 << 1;  // F, BW, DQ and VL
 inline constexpr Features kAvx512Vnni = 1 << 2;
 inline constexpr Features kAvx512Bf16 = 1 << 3;
+inline constexpr Features kAvxVnni = 1 << 4;  // VNNI in 256 bits, without AVX-512
 }  // namespace feature
 
 // What a kernel needs by its file's suffix: all that the compiler may use there
@@ -23,6 +24,7 @@ inline constexpr Features kAvx512Bf16 = 1 << 3;
 namespace needs {
 inline constexpr Features kScalar = 0;
 inline constexpr Features kAvx2 = feature::kAvx2;
+inline constexpr Features kAvxVnni = kAvx2 | feature::kAvxVnni;
 inline constexpr Features kAvx512 = kAvx2 | feature::kAvx512 | feature::kAvx512Vnni;
 inline constexpr Features kAvx512Bf16 = kAvx512 | feature::kAvx512Bf16;
 }  // namespace needs
@@ -37,9 +39,8 @@ struct Isa {
 
 // THE table of instruction sets, in rising order of preference.
 inline constexpr Isa kIsas[] = {
-    {"scalar", needs::kScalar},
-    {"avx2", needs::kAvx2},
-    {"avx512_vnni", needs::kAvx512},
+    {"scalar", needs::kScalar},          {"avx2", needs::kAvx2},
+    {"avx_vnni", needs::kAvxVnni},       {"avx512_vnni", needs::kAvx512},
     {"avx512_bf16", needs::kAvx512Bf16},
 };
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "common/tensor.h"
-#include "kernels/gemm/kernel.h"
+#include "kernels/kernels.h"
 
 namespace bertc {
 

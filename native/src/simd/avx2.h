@@ -1,5 +1,5 @@
 // The vector vocabulary (scalar16.h) in AVX2 with FMA and F16C: 16 lanes are two registers.
-// Only files whose name ends in _avx2.cc include this.
+// Only files whose name ends in _avx2.cc and simd/avxvnni.h include this.
 #pragma once
 
 #include <immintrin.h>

@@ -119,7 +119,7 @@ class Session:
 
     @property
     def isa(self) -> str:
-        """The instruction set in use: ``scalar``, ``avx2``, ``avx512_vnni`` or ``avx512_bf16``."""
+        """The instruction set: ``scalar``, ``avx2``, ``avx_vnni``, ``avx512_vnni`` or ``avx512_bf16``."""
         return str(self._native.isa)
 
     def run(
