@@ -7,31 +7,57 @@ namespace bertc {
 namespace {
 
 // 16 bytes, which nearly every processor has registers for: this file is compiled for all of them.
-using Bytes = int8_t __attribute__((vector_size(16)));
 using Words = int16_t __attribute__((vector_size(16)));
+using UnsignedWords = uint16_t __attribute__((vector_size(16)));
 
 constexpr std::size_t kGroupBytes = kBlockColumns * 4;
 
-// The sums of the two bytes of each word, taken as unsigned.
-Words pair_sums(Bytes bytes) {
-  const auto words = reinterpret_cast<Words>(bytes);
-  return (words & 0xFF) + ((words >> 8) & 0xFF);
+// The first and the second number of 8 pairs.
+struct Pairs {
+  Words even, odd;
+};
+
+Pairs load_pairs(const int8_t* from) {
+  Words words;
+  std::memcpy(&words, from, sizeof(words));
+  const auto shifted = reinterpret_cast<Words>(reinterpret_cast<UnsignedWords>(words) << 8);
+  return {shifted >> 8, words >> 8};
 }
 
 Words larger(Words a, Words b) { return a > b ? a : b; }
+Words smaller(Words a, Words b) { return a < b ? a : b; }
 
-// The largest sums, above zero or below, of the pairs in 16 bytes; and of the pairs at the same place in the
-// next group, if there is one.
-Words largest_sums(const int8_t* weights, bool with_next) {
+// The sums farthest from zero that were seen.
+struct Extremes {
   Words above{}, below{};
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(with_next); ++i) {
-    Bytes bytes;
-    std::memcpy(&bytes, weights + i * kGroupBytes, sizeof(bytes));
-    const Bytes negative = bytes < 0;
-    above += pair_sums(bytes & ~negative);
-    below += pair_sums(-bytes & negative);
+
+  void see(Words positive, Words negative) {
+    above = larger(above, positive);
+    below = smaller(below, negative);
   }
-  return larger(above, below);
+  bool within_bound() const {
+    bool within = true;
+    for (std::size_t i = 0; i < sizeof(Words) / sizeof(int16_t); ++i) {
+      within = within && above[i] <= kBoundedSum && below[i] >= -kBoundedSum;
+    }
+    return within;
+  }
+};
+
+// Two numbers of opposite sign never add up to more than the larger one: the sum of a pair tells.
+void see_pairs(const int8_t* weights, Extremes& extremes) {
+  const Pairs pairs = load_pairs(weights);
+  const Words sum = pairs.even + pairs.odd;
+  extremes.see(sum, sum);
+}
+
+void see_fours(const int8_t* weights, Extremes& extremes) {
+  const Words zero{};
+  const Pairs first = load_pairs(weights), second = load_pairs(weights + kGroupBytes);
+  extremes.see(larger(first.even, zero) + larger(first.odd, zero) + larger(second.even, zero) +
+                   larger(second.odd, zero),
+               smaller(first.even, zero) + smaller(first.odd, zero) + smaller(second.even, zero) +
+                   smaller(second.odd, zero));
 }
 
 }  // namespace
@@ -39,21 +65,21 @@ Words largest_sums(const int8_t* weights, bool with_next) {
 bool keeps_bound(const Tensor& weight, WeightBound bound) {
   if (bound == WeightBound::kNone) return true;
   const std::size_t blocks = weight.shape[0], groups = weight.shape[1];
-  const std::size_t step = bound == WeightBound::kFours ? 2 : 1;
+  // Where groups are odd, the last of a block is a step alone, of pairs.
+  const std::size_t in_fours = bound == WeightBound::kFours ? groups / 2 * 2 : 0;
   const auto* numbers = weight.as<int8_t>();
-  Words largest{};
-  for (std::size_t block = 0; block < blocks; ++block) {
-    for (std::size_t group = 0; group < groups; group += step) {
-      const int8_t* start = numbers + (block * groups + group) * kGroupBytes;
-      for (std::size_t i = 0; i < kGroupBytes; i += sizeof(Bytes)) {
-        largest = larger(largest, largest_sums(start + i, step == 2 && group + 1 < groups));
+  Extremes extremes;
+  for (std::size_t block = 0; block < blocks; ++block, numbers += groups * kGroupBytes) {
+    for (std::size_t group = 0; group < in_fours; group += 2) {
+      for (std::size_t i = 0; i < kGroupBytes; i += sizeof(Words)) {
+        see_fours(numbers + group * kGroupBytes + i, extremes);
       }
     }
+    for (std::size_t i = in_fours * kGroupBytes; i < groups * kGroupBytes; i += sizeof(Words)) {
+      see_pairs(numbers + i, extremes);
+    }
   }
-  int most = 0;
-  for (std::size_t i = 0; i < sizeof(Words) / sizeof(int16_t); ++i)
-    most = largest[i] > most ? largest[i] : most;
-  return most <= kBoundedSum;
+  return extremes.within_bound();
 }
 
 }  // namespace bertc
