@@ -84,7 +84,7 @@ WEIGHT_BOUNDS: Mapping[str, WeightBound] = MappingProxyType(
         "pairs": WeightBound("all processors", "none beyond what int8 costs (the certificate)"),
         "fours": WeightBound(
             "processors with AVX2 and no VNNI",
-            "a third more error than pairs (the certificate; docs/accuracy.md); no faster with VNNI",
+            "a fifth more error than pairs (the certificate; docs/accuracy.md); no faster with VNNI",
         ),
     }
 )

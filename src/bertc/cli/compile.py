@@ -200,8 +200,8 @@ def _faster_preset(artifact: Artifact) -> dict[str, str]:
     bounded = all(step.attributes.get("weight_bound") == "fours" for step in steps)
     if artifact.certificate.isa != AVX2 or bounded:
         return {}
-    gain = "about 1.15 times as fast on this processor, which has AVX2 and no VNNI"
-    return {f"--preset {AVX2}": f"{gain}; a third more error (docs/accuracy.md)"}
+    gain = "about 1.1 times as fast on this processor, which has AVX2 and no VNNI"
+    return {f"--preset {AVX2}": f"{gain}; a fifth more error (docs/accuracy.md)"}
 
 
 def _share(text: str) -> float:

@@ -44,7 +44,7 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         "pairs": "Two neighboring weights of one sign add up to 128 at most: processors with AVX2 and no VNNI"
         " multiply them twice as fast as any weights, and still exactly.",
         "fours": "Four weights of one sign add up to 128 at most: AVX2 without VNNI is faster again than with"
-        " pairs, exactly; about as far from fp32 as 7 bits.",
+        " pairs, exactly; a fifth further from fp32.",
         "none": "Weights are bounded one by one: AVX2 without VNNI has to widen them.",
     },
     "weights.rounding": {
