@@ -83,6 +83,7 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"artifact", "errors", "ports", "primitives", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
+    "bulk": {"atomic_file", "encoder", "errors", "runtime", "version"},
     "evaluation": {"errors", "fidelity", "files"},
     "prepared": {
         "encoder",
@@ -170,6 +171,7 @@ LADDER: dict[str, set[str]] = {
         "artifact",
         "atomic_file",
         "bench",
+        "bulk",
         "cache",
         "compare",
         "compiler",
