@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as arrow
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -36,6 +36,7 @@ def read_all(path: Path, shard_rows: int) -> list[tuple[str | None, ...]]:
     return rows
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 9))
 def test_tables_are_cut_between_records_wherever_quotes_are(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], shard_rows: int, block: int
@@ -49,6 +50,7 @@ def test_tables_are_cut_between_records_wherever_quotes_are(
         assert read_all(path, shard_rows) == rows
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 20))
 def test_row_groups_are_joined_and_cut(groups: list[int], shard_rows: int) -> None:
     cuts = list(cut(groups, shard_rows))
