@@ -39,7 +39,6 @@ def test_people_get_tables(run: Run, checkpoint: MakeArtifact) -> None:
     assert "it gives the logits" in outcome.out and "Note: scales" in outcome.out
 
 
-@pytest.mark.native
 def test_times_are_measured_on_request(
     run: Run, artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,7 +128,6 @@ def test_a_fallback_of_a_budget_is_told_as_the_reason(artifact: MakeArtifact, tm
     assert found[name].dtype == "int8"  # what the program says, whatever a certificate does
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("compiled", [False, True])
 def test_times_are_those_of_what_the_task_needs(
     checkpoint: MakeArtifact, artifact: MakeArtifact, compiled: bool, monkeypatch: pytest.MonkeyPatch
