@@ -4,6 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
 #include "test.h"
 #include "thread_pool/forks.h"
 
@@ -16,37 +21,93 @@ using test::count;
 constexpr std::size_t kMostThreads = 16;
 constexpr std::size_t kRuns = 20, kRounds = 10;
 
-struct Tally {
-  ThreadPool* pool;
-  // Each written by one thread, and read by the others after a meeting.
-  std::vector<std::size_t> rounds;
-  std::vector<std::size_t> seen;
+// Pieces write into their place; a round reads what all pieces of the round before have written.
+class Sums final : public ThreadPool::Job {
+ public:
+  explicit Sums(std::size_t pieces) : pieces_(pieces), numbers_(pieces, 1), next_(pieces, 0) {}
+
+  std::size_t rounds() const override { return kRounds; }
+  void run(std::size_t round, std::size_t piece, std::size_t) override {
+    std::vector<std::size_t>& from = round % 2 == 0 ? numbers_ : next_;
+    std::vector<std::size_t>& to = round % 2 == 0 ? next_ : numbers_;
+    std::size_t sum = 0;
+    for (const std::size_t number : from) sum += number % kModulus;
+    to[piece] = sum % kModulus;
+    runs_.fetch_add(1);
+  }
+
+  void check_results() const {
+    check(runs_.load() == kRounds * pieces_, count(pieces_, "pieces: one ran not once"));
+    std::size_t expected = 1;
+    for (std::size_t round = 0; round < kRounds; ++round) expected = expected * pieces_ % kModulus;
+    for (const std::size_t number : numbers_) {
+      check(number == expected, count(pieces_, "pieces: a round began before the last one ended"));
+    }
+  }
+
+ private:
+  static constexpr std::size_t kModulus = 1000003;
+
+  const std::size_t pieces_;
+  std::vector<std::size_t> numbers_, next_;
+  std::atomic<std::size_t> runs_{0};
 };
 
-void add_up(void* argument, std::size_t thread) {
-  auto& tally = *static_cast<Tally*>(argument);
-  for (std::size_t round = 0; round < kRounds; ++round) {
-    ++tally.rounds[thread];
-    tally.pool->meet();
-    for (const std::size_t of_another : tally.rounds) tally.seen[thread] += of_another;
-    tally.pool->meet();
-  }
-}
-
-BERTC_TEST(every_thread_runs_every_job_and_meets_the_others) {
+BERTC_TEST(every_piece_runs_once_and_rounds_follow_each_other) {
   for (std::size_t threads = 1; threads <= kMostThreads; ++threads) {
     ThreadPool pool(threads);
     check(pool.threads() == threads, count(threads, "threads were asked for"));
     for (std::size_t run = 0; run < kRuns; ++run) {
-      Tally tally{&pool, std::vector<std::size_t>(threads), std::vector<std::size_t>(threads)};
-      pool.run(add_up, &tally);
-      for (std::size_t thread = 0; thread < threads; ++thread) {
-        check(tally.rounds[thread] == kRounds, count(threads, "threads: a job ran not once"));
-        check(tally.seen[thread] == threads * kRounds * (kRounds + 1) / 2,
-              count(threads, "threads: one went on before the others came"));
-      }
+      Sums sums(threads);
+      pool.run(sums);
+      sums.check_results();
     }
   }
+}
+
+std::atomic<bool> parked{false}, released{false};
+
+void park(std::size_t) {
+  parked.store(true);
+  while (!released.load()) std::this_thread::yield();
+}
+
+BERTC_TEST(a_thread_that_never_claims_holds_nobody_up) {
+  released.store(false);
+  {
+    ThreadPool pool(2, park);
+    while (!parked.load()) std::this_thread::yield();
+    for (std::size_t run = 0; run < kRuns; ++run) {
+      Sums sums(2);
+      check(pool.run(sums) == 0, "nobody has a piece to wait for");
+      sums.check_results();
+    }
+    released.store(true);
+  }
+}
+
+// One thread holds its piece until it is told to go on.
+class Held final : public ThreadPool::Job {
+ public:
+  std::size_t rounds() const override { return 2; }
+  void run(std::size_t round, std::size_t, std::size_t thread) override {
+    if (round == 1) return;
+    if (thread == 0) {
+      while (!taken_.load()) std::this_thread::yield();
+    } else {
+      taken_.store(true);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+
+ private:
+  std::atomic<bool> taken_{false};
+};
+
+BERTC_TEST(waiting_for_a_held_piece_is_told) {
+  ThreadPool pool(2);
+  Held held;
+  check(pool.run(held) > 10'000'000, "a piece was held for 20 ms");
 }
 
 BERTC_TEST(a_pool_that_never_ran_ends) {

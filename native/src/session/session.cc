@@ -6,6 +6,7 @@
 
 #include "session/checked_request.h"
 #include "session/schedule.h"
+#include "session/sharing_policy.h"
 #include "session/workspace.h"
 #include "thread_pool/forks.h"
 #include "thread_pool/thread_pool.h"
@@ -21,9 +22,15 @@ struct Context {
   Program::OutputSet wanted = 0;
   Schedule schedule;
   std::vector<Workspace> workspaces;  // one per thread
-  ThreadPool* pool = nullptr;         // null: this thread alone
   std::size_t threads = 1;
-  std::atomic<std::size_t> next_chunk{0};
+
+  // Of threads that share chunks.
+  struct alignas(64) Own {
+    std::size_t chunk;  // that the frame is of
+    Frame frame;
+  };
+  std::vector<Own> own;             // by thread
+  std::vector<std::size_t> rounds;  // of a chunk, by what runs in them
 };
 
 void reserve(Context& context) {
@@ -96,60 +103,105 @@ void write_outputs(const Context& context, const Frame& frame, const Chunk& chun
   }
 }
 
-void run_own_chunks(Context& context, std::size_t thread) {
-  Workspace& memory = context.workspaces[thread];
-  const std::vector<Chunk>& chunks = context.schedule.chunks;
-  const std::vector<Program::Step>& steps = context.program->steps();
-  Stopwatch stopwatch(context.profile, thread);
-  for (std::size_t i = context.next_chunk++; i < chunks.size(); i = context.next_chunk++) {
-    const int32_t* cu_seqlens = memory.rebase(context.request->cu_seqlens, chunks[i].first, chunks[i].last);
-    const Frame frame = make_frame(context.request, chunks[i], memory, memory, cu_seqlens,
-                                   attention_ticks(context.profile, thread));
+// Each piece takes the next chunk through all steps, in the memory of its thread, until there is none.
+class OwnChunks final : public ThreadPool::Job {
+ public:
+  explicit OwnChunks(Context& context) : context_(context) {}
+
+  std::size_t rounds() const override { return 1; }
+  void run(std::size_t, std::size_t, std::size_t thread) override {
+    const std::size_t chunks = context_.schedule.chunks.size();
+    for (std::size_t i = next_++; i < chunks; i = next_++) run_chunk(i, thread);
+  }
+
+ private:
+  void run_chunk(std::size_t index, std::size_t thread) {
+    const Chunk& chunk = context_.schedule.chunks[index];
+    Workspace& memory = context_.workspaces[thread];
+    const std::vector<Program::Step>& steps = context_.program->steps();
+    Stopwatch stopwatch(context_.profile, thread);
+    const int32_t* cu_seqlens = memory.rebase(context_.request->cu_seqlens, chunk.first, chunk.last);
+    const Frame frame = make_frame(context_.request, chunk, memory, memory, cu_seqlens,
+                                   attention_ticks(context_.profile, thread));
     stopwatch.restart();
-    read_inputs(context, frame, {0, 1});
+    read_inputs(context_, frame, {0, 1});
     for (std::size_t at = 0; at < steps.size(); ++at) {
-      if ((steps[at].needed_by & context.wanted) == 0) continue;
+      if ((steps[at].needed_by & context_.wanted) == 0) continue;
       steps[at].op->run(frame, {0, 1});
       stopwatch.lap(at);
     }
-    write_outputs(context, frame, chunks[i]);
+    write_outputs(context_, frame, chunk);
     stopwatch.lap(steps.size());
   }
-}
 
-void run_shared_chunks(Context& context, std::size_t thread) {
-  Workspace& own = context.workspaces[thread];
-  Workspace& memory = context.workspaces[0];
-  const std::vector<Program::Step>& steps = context.program->steps();
-  Stopwatch stopwatch(context.profile, thread);
-  for (const Chunk& chunk : context.schedule.chunks) {
-    const int32_t* cu_seqlens = own.rebase(context.request->cu_seqlens, chunk.first, chunk.last);
-    const Frame frame =
-        make_frame(context.request, chunk, memory, own, cu_seqlens, attention_ticks(context.profile, thread));
-    stopwatch.restart();
-    if (context.program->takes_rows()) {
-      read_inputs(context, frame, {thread, context.threads});
-      context.pool->meet();
-    }
+  Context& context_;
+  std::atomic<std::size_t> next_{0};
+};
+
+// Each round is a step of a chunk: its inputs if there are rows to read, its ops, its outputs.
+class SharedChunks final : public ThreadPool::Job {
+ public:
+  explicit SharedChunks(Context& context) : context_(context) {
+    context.rounds.clear();
+    if (context.program->takes_rows()) context.rounds.push_back(kInputs);
+    const std::vector<Program::Step>& steps = context.program->steps();
     for (std::size_t at = 0; at < steps.size(); ++at) {
-      if ((steps[at].needed_by & context.wanted) == 0) continue;
-      steps[at].op->run(frame, {thread, context.threads});
-      stopwatch.lap(at);
-      context.pool->meet();
-      stopwatch.restart();
+      if ((steps[at].needed_by & context.wanted) != 0) context.rounds.push_back(at);
     }
-    if (thread == 0) write_outputs(context, frame, chunk);
-    stopwatch.lap(steps.size());
-    context.pool->meet();
+    context.rounds.push_back(steps.size());
+    context.own.assign(context.threads, {kNone, {}});
   }
-}
 
-void run_thread(void* argument, std::size_t thread) {
-  auto& context = *static_cast<Context*>(argument);
-  if (context.schedule.cooperative) {
-    run_shared_chunks(context, thread);
+  std::size_t rounds() const override { return context_.schedule.chunks.size() * context_.rounds.size(); }
+
+  void run(std::size_t round, std::size_t piece, std::size_t thread) override {
+    const std::size_t chunk = round / context_.rounds.size(),
+                      at = context_.rounds[round % context_.rounds.size()];
+    Stopwatch stopwatch(context_.profile, thread);
+    stopwatch.restart();
+    const Frame& frame = frame_of(chunk, thread);
+    const std::vector<Program::Step>& steps = context_.program->steps();
+    if (at == kInputs) {
+      read_inputs(context_, frame, {piece, context_.threads});
+    } else if (at < steps.size()) {
+      steps[at].op->run(frame, {piece, context_.threads});
+      stopwatch.lap(at);
+    } else if (piece == 0) {
+      write_outputs(context_, frame, context_.schedule.chunks[chunk]);
+      stopwatch.lap(at);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kInputs = SIZE_MAX, kNone = SIZE_MAX;
+
+  // A thread comes to a chunk in the round in which it claims its first piece.
+  const Frame& frame_of(std::size_t index, std::size_t thread) {
+    Context::Own& own = context_.own[thread];
+    if (own.chunk != index) {
+      const Chunk& chunk = context_.schedule.chunks[index];
+      Workspace& memory = context_.workspaces[thread];
+      const int32_t* cu_seqlens = memory.rebase(context_.request->cu_seqlens, chunk.first, chunk.last);
+      own = {index, make_frame(context_.request, chunk, context_.workspaces[0], memory, cu_seqlens,
+                               attention_ticks(context_.profile, thread))};
+    }
+    return own.frame;
+  }
+
+  Context& context_;
+};
+
+void run_chunks(Context& context, ThreadPool* pool, SharingPolicy* policy) {
+  OwnChunks own(context);
+  if (context.threads == 1) {
+    own.run(0, 0, 0);
+  } else if (context.schedule.cooperative) {
+    SharedChunks shared(context);
+    const uint64_t start = nanoseconds();
+    const uint64_t waited = pool->run(shared);
+    policy->report(waited, nanoseconds() - start);
   } else {
-    run_own_chunks(context, thread);
+    pool->run(own);
   }
 }
 
@@ -163,6 +215,7 @@ struct Session::State {
   std::mutex mutex;      // of what follows
   std::unique_ptr<ThreadPool> pool;
   bool pool_taken = false;
+  SharingPolicy policy;  // of whoever has the pool
   std::vector<std::unique_ptr<Context>> idle;
 };
 
@@ -219,23 +272,21 @@ void Session::run(const RunRequest& request, Profile* profile) const {
     context->request.take(request, *program_);
     context->profile = profile;
     context->threads = pooled ? threads_ : 1;
-    context->pool = pooled ? state.pool.get() : nullptr;
-    context->next_chunk = 0;
     context->wanted = 0;
     for (std::size_t i = 0; i < request.outputs.size(); ++i) {
       if (request.outputs[i] != nullptr) context->wanted |= Program::OutputSet{1} << i;
     }
     context->schedule.plan(context->request->cu_seqlens, request.sequences, context->threads);
+    if (context->schedule.cooperative && !state.policy.shares()) {
+      context->threads = 1;
+      context->schedule.plan(context->request->cu_seqlens, request.sequences, 1);
+    }
     reserve(*context);
     if (profile != nullptr) {
       profile->reset(context->threads, program_->steps().size());
       profile->cooperative = context->schedule.cooperative;
     }
-    if (pooled) {
-      context->pool->run(run_thread, context.get());
-    } else {
-      run_thread(context.get(), 0);
-    }
+    run_chunks(*context, state.pool.get(), &state.policy);
   } catch (...) {
     release();
     throw;

@@ -47,6 +47,8 @@ class Settings:
     peaks: bool = True
     memory: bool = True
     scaling: bool = False
+    neighbors: int = 0
+    """The number of busy programs beside the engines while shapes and texts are timed."""
 
 
 def plan(settings: Settings) -> list[EngineSpec]:

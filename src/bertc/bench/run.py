@@ -18,6 +18,7 @@ from bertc.artifact.schema import ModelInfo
 from bertc.bench.accuracy import measure_accuracy, sentences
 from bertc.bench.engine import OURS, TEXT_MODES, Driver, texts_of
 from bertc.bench.memory import measure_memory
+from bertc.bench.neighbors import busy_neighbors
 from bertc.bench.ours import token_lengths
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.plan import Settings, plan
@@ -51,6 +52,7 @@ def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda
     keep(run.report())
     with ExitStack() as stack:
         run.start_engines(stack)
+        stack.enter_context(busy_neighbors(settings.neighbors))
         if settings.texts:
             run.run_texts()
             keep(run.report())
@@ -60,6 +62,7 @@ def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda
         if settings.sts is not None:
             run.score(settings.sts)
         run.ask_engines()
+    # Without engines and neighbors again.
     run.measure_peaks()
     report = run.report(complete=True)
     keep(report)
@@ -260,6 +263,7 @@ def _circumstances(settings: Settings, info: ModelInfo) -> dict[str, Any]:
         "model": {"name": info.name, "task": info.task, **{key: info.size(key) for key in sizes}},
         "settings": {
             "threads": settings.threads,
+            "neighbors": settings.neighbors,
             "effort": asdict(settings.effort),
             "source": None if settings.source is None else Path(settings.source).name,
             "texts": len(settings.texts),

@@ -45,6 +45,7 @@ Seconds = Annotated[float, typer.Option(min=0, help="Per engine and shape, about
 Layers = Annotated[bool, typer.Option("--layers", help="Tell the time by kernel, and nothing else.")]
 Startup = Annotated[bool, typer.Option(help="Time the start of a process, by phase.")]
 Memory = Annotated[bool, typer.Option(help="Tell the peak memory of a process of our own at 32x128.")]
+Neighbors = Annotated[int, typer.Option(min=0, help="Busy programs beside the engines.")]
 Scaling = Annotated[bool, typer.Option(help="Compare all threads with one at 8x128.")]
 MeasurePeaks = Annotated[bool, typer.Option(help="Measure the machine's limits; alone, without a FILE.")]
 Save = Annotated[Path | None, typer.Option(help="Add the report to this results file.")]
@@ -70,6 +71,7 @@ def command(
     startup: Startup = True,
     memory: Memory = True,
     scaling: Scaling = False,
+    neighbors: Neighbors = 0,
     peaks: MeasurePeaks = True,
     save: Save = None,
     plots: Plots = None,
@@ -107,6 +109,7 @@ def command(
         startup=startup,
         memory=memory,
         scaling=scaling,
+        neighbors=neighbors,
         peaks=peaks,
     )
     return print_result(_measure(settings, save, plots), as_json, print_report)
