@@ -188,10 +188,19 @@ def attention(builder: Builder) -> None:
         inputs["attended"] = "attended"
     if choice % 5 > 2:
         inputs["distance_bias"] = builder.normal("distance_bias", heads, 2 * choice + 1)
+    if choice % 3 == 1:
+        angles = builder.rng.uniform(-4, 4, (512, 16 + head_size // 48 * 16))
+        table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        if table.shape[1] <= head_size:
+            inputs |= {"rotary": builder.constant("rotary", table), "position_ids": "position_ids"}
+    window: dict[str, Attribute] = {"window": choice // 2 + 1} if choice % 2 else {}
+    if window:
+        inputs["places"] = "places"
     builder.node(
         "attention",
         inputs,
         ["y"],
+        **window,
         num_attention_heads=heads,
         scale=head_size**-0.5,
         compute_dtype=("f32", "bf16", "int8")[choice // 4 % 3],

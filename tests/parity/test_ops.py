@@ -46,6 +46,7 @@ def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any,
         "task_type_ids": rng.integers(0, 3, shape.tokens).astype(np.int32),
         "attended": _flags(shape, rng),
         "pooled": 1 - _flags(shape, rng),
+        "places": np.cumsum(rng.integers(1, 5, shape.tokens)).astype(np.int32),
         "selected": np.flatnonzero(rng.integers(0, 2, shape.tokens)).astype(np.int32),
         "cu_seqlens": np.cumsum((0, *shape.lengths)).astype(np.int32),
     }
@@ -56,6 +57,7 @@ def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any,
         "task_type_ids": shape.out // 4 % 2,
         "attended": shape.out // 8 % 2,
         "pooled": shape.out // 16 % 2,
+        "places": shape.out // 32 % 2,
     }
     return {name: array for name, array in inputs.items() if not left_out.get(name)}
 

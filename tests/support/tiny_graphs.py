@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 FLAGS = ("attended", "pooled")
 IDS = (
-    *(Port(name, "i32", TOKENS) for name in (*TABLES.values(), *FLAGS)),
+    *(Port(name, "i32", TOKENS) for name in (*TABLES.values(), *FLAGS, "places")),
     Port("selected", "i32", SELECTED),
 )
 """All ids and flags that ops may take."""
@@ -108,6 +108,19 @@ def with_distance_bias(graph: Graph, reach: int = 3) -> Graph:
         for node in graph.nodes
     ]
     return graph.with_nodes(nodes, constants={**graph.constants, "distance_bias": bias})
+
+
+def with_rotary(graph: Graph, pairs: int, window: int = 0) -> Graph:
+    """The graph with angles by position, which turn queries and keys of all its attention layers."""
+    angles = np.random.default_rng(5).uniform(-4, 4, (64, pairs))
+    table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    nodes = [
+        node.with_inputs(rotary="rotary", position_ids="position_ids").with_attributes(window=window)
+        if node.op == "attention"
+        else node
+        for node in graph.nodes
+    ]
+    return graph.with_nodes(nodes, constants={**graph.constants, "rotary": Constant(DType.F32, table)})
 
 
 class _Loaded:

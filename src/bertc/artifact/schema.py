@@ -25,6 +25,8 @@ FEATURES = frozenset(
     {
         "attention.attended",
         "attention.distance_bias",
+        "attention.rotary",
+        "attention.window",
         "concat",
         "default_prompt_name",
         "embed.first_position",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertc.ir import formulas, reference, rules
-from bertc.ir.graph import TensorType
+from bertc.ir.graph import Attribute, TensorType
 from bertc.ir.op import Op, Operand, Types
 
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
@@ -29,6 +29,10 @@ _CU_SEQLENS = Operand("cu_seqlens")
 _STATIC = Operand("static", "vector", optional=True)
 _ATTENDED = Operand("attended", optional=True, has_default=True)
 _DISTANCE_BIAS = Operand("distance_bias", "distances", optional=True)
+_POSITIONS = (
+    Operand("rotary", "angles", optional=True),
+    *(Operand(name, optional=True, has_default=True) for name in ("position_ids", "places")),
+)
 _POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
@@ -56,6 +60,7 @@ _ATTENTION: dict[str, type | tuple[str, ...]] = {
     "scale": float,
     "compute_dtype": (*_FLOATS, "int8"),
     "out_dtype": _STORED,
+    "window": int,
 }
 
 
@@ -63,9 +68,16 @@ def _columns(value: TensorType) -> float:
     return float(value.shape[-1])
 
 
-def _product(types: Types, _: float) -> float:
+def _product(types: Types, _: Mapping[str, Attribute], tokens: float) -> float:  # noqa: ARG001
     """Return the multiplications of a linear layer for one row."""
     return _columns(types["x"]) * float(types["weight"].shape[0])
+
+
+def _attended(types: Types, attributes: Mapping[str, Attribute], tokens: float) -> float:
+    """Return the multiplications of attention for one row, which sees so many tokens, or its window."""
+    window = int(attributes["window"])
+    keys = min(tokens, 2 * window + 1) if window else tokens
+    return 2 * keys * _columns(types["qkv"]) / 3
 
 
 _PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product}
@@ -127,11 +139,19 @@ _ROWS = (
     _op(
         "attention",
         _ANY,
-        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC, _ATTENDED, _DISTANCE_BIAS),
+        (
+            *_APART,
+            _CU_SEQLENS,
+            Operand("qkv", optional=True),
+            _STATIC,
+            _ATTENDED,
+            _DISTANCE_BIAS,
+            *_POSITIONS,
+        ),
         attributes=_ATTENTION,
-        defaults={"compute_dtype": "f32", "out_dtype": "f32"},
-        features=("attended", "distance_bias"),
-        work=lambda types, tokens: 2 * tokens * _columns(types["qkv"]) / 3,
+        defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0},
+        features=("attended", "distance_bias", "rotary", "window"),
+        work=_attended,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),

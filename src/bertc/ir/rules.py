@@ -209,7 +209,22 @@ def attention(types: Types, attributes: Attributes) -> Result:
         _same(bias.shape[0], heads, "rows of distance_bias")
         if _width(bias) % 2 == 0:
             _fail(f"width of distance_bias is {_width(bias)}, expected an odd number: 0 is in the middle")
+    _positions(types, width // heads, int(attributes["window"]))
     return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
+
+
+def _positions(types: Types, head_size: int, window: int) -> None:
+    """Check what attention knows of where tokens are."""
+    for name in ("position_ids", "places"):
+        _vector(types, name, TOKENS, DType.I32)
+    if ("rotary" in types) != ("position_ids" in types):
+        _fail("inputs 'rotary' and 'position_ids' go together")
+    if "rotary" in types and (_width(_typed(types, "rotary", 2)) not in range(2, head_size + 1, 2)):
+        _fail(f"width of rotary is {_width(types['rotary'])}, expected an even number of at most {head_size}")
+    if window < 0:
+        _fail(f"attribute 'window' is {window}, expected 0 for none or a number of tokens")
+    if "places" in types and not window:
+        _fail("input 'places' goes with a window, and only with it")
 
 
 def select_rows(types: Types, _: Attributes) -> Result:

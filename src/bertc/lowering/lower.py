@@ -34,6 +34,7 @@ _PACKERS: Mapping[Packing, Packer] = {
     "table": pack_table,
     "weight": pack_weight,
     "distances": pack_distances,
+    "angles": pack_table,
 }
 
 
@@ -83,7 +84,7 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
         # Nodes may share a constant.
         if value not in tensors:
             tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
-        if operand.packing == "table":
+        if operand.packing in ("table", "angles"):
             # Packing adds rows that no id may name.
             attributes[f"{operand.name}_rows"] = graph.constants[value].source.shape[0]
     if node.op == "linear_int8":

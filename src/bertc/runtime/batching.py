@@ -124,7 +124,8 @@ def unpad(
     Without ``position_ids`` each token keeps its own column as its position, so left padding and
     holes mean what they mean in ``transformers``; with ``padding_idx``, which is for RoBERTa and its kin,
     positions count from the number after it over all tokens that are not padding. ``position_ids`` may also
-    be [1, seq] or [seq]. Raises ``InputError`` that names the array that does not fit.
+    be [1, seq] or [seq]. Where a mask leaves holes, ``places`` says so to attention that sees near tokens
+    alone. Raises ``InputError`` that names the array that does not fit.
     """
     ids = _integers(input_ids, "input_ids")
     if ids.ndim != 2:
@@ -143,12 +144,22 @@ def unpad(
     for name, given in (("token_type_ids", token_type_ids), ("task_type_ids", task_type_ids)):
         if given is not None:
             arrays[name] = _same_shape(_integers(given, name), ids.shape, name)
+    cells = np.flatnonzero(mask)
+    if _has_holes(cells, ids.shape[1]):
+        arrays["places"] = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
     lengths = mask.sum(axis=1)
     rows = np.flatnonzero(lengths)
     cu_seqlens = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(lengths[rows], out=cu_seqlens[1:])
     packed = PackedBatch({name: _int32(array[mask], name) for name, array in arrays.items()}, cu_seqlens)
-    return PaddedLayout(packed, (ids.shape[0], ids.shape[1]), rows, np.flatnonzero(mask))
+    return PaddedLayout(packed, (ids.shape[0], ids.shape[1]), rows, cells)
+
+
+def _has_holes(cells: NDArray[np.intp], columns: int) -> bool:
+    """Return whether two neighbors in a row of the packed form, ``cells``, are none in the padded form."""
+    follows = np.diff(cells) == 1
+    same_row = cells[1:] // columns == cells[:-1] // columns if columns else follows
+    return bool((same_row & ~follows).any())
 
 
 def _mask(attention_mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
