@@ -60,7 +60,10 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         "input 'x' is 'z', which nothing before it produces",
     ),
     "use before definition": (lambda g: g.with_nodes(reversed(g.nodes)), "which nothing before it produces"),
-    "attribute missing": (lambda g: _with_dense(g, attributes={}), r"attributes are \(\), expected \(act"),
+    "attribute missing": (
+        lambda g: _with_dense(g, attributes={}),
+        r"attributes are \(gated\), expected \(act",
+    ),
     "attribute value": (
         lambda g: _with_dense(g, attributes={"activation": "swish"}),
         "'activation' is 'swish', expected one of none, gelu",

@@ -144,3 +144,19 @@ def assert_same_results(before: Graph, after: Graph, inputs: Mapping[str, Array]
     assert list(found) == list(expected)
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=atol, err_msg=name)
+
+
+def gated_graph(width: int = 20) -> Graph:
+    """A gated layer of ``width`` columns, and a linear layer that reads it, imported."""
+    constants = {"table": constant(10, 8), **linear_constants("out", 8, width, seed=7)}
+    for seed, name in enumerate(("ffn.gate", "ffn.value")):
+        constants |= linear_constants(name, width, 8, seed=seed)
+    nodes = (
+        embed("x", word="table"),
+        node("linear", "ffn.gate", "x"),
+        node("linear", "ffn.value", "x"),
+        node("gelu", "ffn.activation", "ffn.gate"),
+        node("multiply", "ffn.multiply", "ffn.activation", "ffn.value"),
+        node("linear", "out", "ffn.multiply"),
+    )
+    return Graph(IDS[:1], constants, nodes, {"y": "out"})

@@ -58,9 +58,12 @@ class Workload:
         out = self._buffers[step.outputs[0]]
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs["x"]].columns
-            return 2 * self._rows[out.rows] * depth * out.columns
+            columns = out.columns * (2 if step.attributes.get("gated") else 1)
+            return 2 * self._rows[out.rows] * depth * columns
         if step.op == "attention":
-            return attention_operations(out.columns, [self._length] * self._batch)
+            window = int(step.attributes.get("window", 0))
+            keys = min(self._length, 2 * window + 1) if window else self._length
+            return attention_operations(out.columns, [self._length] * self._batch) * keys // self._length
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:

@@ -54,7 +54,7 @@ _TABLES = (
 _FLOATS = ("f32", "bf16")
 _STORED = (*_FLOATS, "u8")
 _EPSILON = {"epsilon": float}
-_ACTIVATION = {"activation": ACTIVATIONS}
+_LINEAR: Mapping[str, type | tuple[str, ...]] = {"activation": ACTIVATIONS, "gated": int}
 _ATTENTION: dict[str, type | tuple[str, ...]] = {
     "num_attention_heads": int,
     "scale": float,
@@ -80,7 +80,12 @@ def _attended(types: Types, attributes: Mapping[str, Attribute], tokens: float) 
     return 2 * keys * _columns(types["qkv"]) / 3
 
 
-_PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product}
+_PRODUCT: Mapping[str, Any] = {
+    "in_place": "residual",
+    "work": _product,
+    "defaults": {"gated": 0},
+    "features": ("gated",),
+}
 
 
 def _op(name: str, stages: frozenset[str], operands: tuple[Operand, ...], **columns: Any) -> Op:
@@ -91,7 +96,7 @@ def _op(name: str, stages: frozenset[str], operands: tuple[Operand, ...], **colu
 
 
 _ROWS = (
-    _op("add", _IMPORTED, (Operand("a"), Operand("b"))),
+    *(_op(name, _IMPORTED, (Operand("a"), Operand("b"))) for name in ("add", "multiply")),
     *(_op(name, _IMPORTED, _X, rule=rules.elementwise) for name in reference.ACTIVATIONS),
     _op(
         "embed",
@@ -117,7 +122,7 @@ _ROWS = (
         "linear",
         _ANY,
         (*_X, _WEIGHT, *_EPILOGUE),
-        attributes=_ACTIVATION,
+        attributes=_LINEAR,
         **_PRODUCT,
         forms={"bf16": "linear_bf16", "int8": "linear_int8"},
         compared=True,
@@ -126,14 +131,14 @@ _ROWS = (
         "linear_bf16",
         _TYPED,
         (*_X, _WEIGHT, *_EPILOGUE),
-        attributes={**_ACTIVATION, "out_dtype": _FLOATS},
+        attributes={**_LINEAR, "out_dtype": _FLOATS},
         **_PRODUCT,
     ),
     _op(
         "linear_int8",
         _TYPED,
         (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
-        attributes={**_ACTIVATION, "out_dtype": _STORED},
+        attributes={**_LINEAR, "out_dtype": _STORED},
         **_PRODUCT,
     ),
     _op(

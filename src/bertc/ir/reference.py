@@ -84,10 +84,13 @@ ACTIVATIONS = {
 }
 
 
-def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) -> Array:
+def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str, gated: int) -> Array:
     out = out + bias
+    out, value = np.split(out, 2, axis=1) if gated else (out, None)
     if activation != "none":
         out = ACTIVATIONS[activation](out.astype(np.float32))
+    if value is not None:
+        out = out * value
     if residual is not None:
         out = out + residual
     return out.astype(np.float32)
@@ -103,6 +106,11 @@ def _stored(out: Array, static: Array | None, out_dtype: str) -> Array:
 def add(a: Array, b: Array) -> Array:
     """Add two arrays, element by element."""
     return (a + b).astype(np.float32)
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """Multiply two arrays, element by element."""
+    return (a * b).astype(np.float32)
 
 
 TABLES = {
@@ -176,16 +184,29 @@ def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> t
     return plain, formulas.round_to_bf16(plain)
 
 
-def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str) -> Array:
-    """Compute ``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in]."""
-    return _epilogue(x @ weight.T, bias, residual, activation)
+def linear(
+    x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, gated: int = 0
+) -> Array:
+    """Compute ``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in].
+
+    Gated, the first half of the product's columns is the gate, which is activated, and then multiplied by the
+    other half (Shazeer 2020, arXiv:2002.05202, eq. 6).
+    """
+    return _epilogue(x @ weight.T, bias, residual, activation, gated)
 
 
 def linear_bf16(
-    x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, out_dtype: str
+    x: Array,
+    weight: Array,
+    bias: Array,
+    residual: Array | None = None,
+    *,
+    activation: str,
+    out_dtype: str,
+    gated: int = 0,
 ) -> Array:
     """Compute :func:`linear` on bf16 operands, accumulated in float32."""
-    return _stored(_epilogue(x @ weight.T, bias, residual, activation), None, out_dtype)
+    return _stored(_epilogue(x @ weight.T, bias, residual, activation, gated), None, out_dtype)
 
 
 def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:
@@ -206,13 +227,14 @@ def linear_int8(
     *,
     activation: str,
     out_dtype: str,
+    gated: int = 0,
 ) -> Array:
     """Compute :func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights.
 
     ``scale`` and ``zero_point`` have an element for each row, or one for all of them.
     """
     sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
-    out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
+    out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation, gated)
     return _stored(out, static, out_dtype)
 
 
