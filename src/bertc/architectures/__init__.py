@@ -12,6 +12,7 @@ from bertc.architectures import (
     electra,
     ernie,
     megatron_bert,
+    modernbert,
     roberta,
     roberta_prelayernorm,
     xlm_roberta_xl,
@@ -30,6 +31,7 @@ FAMILIES: tuple[Family[Any], ...] = (
     roberta_prelayernorm.FAMILY,
     xlm_roberta_xl.FAMILY,
     bert_generation.FAMILY,
+    modernbert.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 
