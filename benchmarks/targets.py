@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from minilm import NAME as MINILM
+from mpnet import NAME as MPNET
 
 from bertc.bench.report import load_results, rivals
 
-BERT_BASE = "bert-base-random"
-SHORT_NAMES = {MINILM: "MiniLM", BERT_BASE: "BERT-base"}
+SHORT_NAMES = {MINILM: "MiniLM", MPNET: "MPNet"}
 INT8, INT7, BF16, FP32 = "bertc int8", "bertc int7", "bertc bf16", "bertc fp32"
 VNNI = {"avx512_vnni", "avx_vnni"}
 """The flags of processors for which the first list is."""
@@ -246,7 +246,7 @@ def common_targets(milliseconds: float) -> list[Target]:
         Target("MiniLM int8, accuracy", (accuracy(INT8, "spearman", 81.79, "Spearman x 100", 2),)),
         Target("MiniLM int8, process to first embedding", (startup(MINILM, INT8, milliseconds),)),
     ]
-    for model in (MINILM, BERT_BASE):
+    for model in (MINILM, MPNET):
         name = name_of(model, INT8)
         targets.append(Target(f"{name}, memory at 32x128", (memory(model, INT8, ALLOWANCE_MB),)))
         targets.append(Target(f"{name}, 2 threads at 8x128", (scaling(model, INT8, 1.9),)))
@@ -260,18 +260,18 @@ UNSORTED = {"one_call/unsorted": "STS sentences, one call against unsorted batch
 SORTED = {"one_call/sorted": "STS sentences, one call against sorted batches"}
 
 VNNI_TARGETS = [
-    *at_shapes(BERT_BASE, INT8, BIG, 82, 1.15),
+    *at_shapes(MPNET, INT8, BIG, 82, 1.15),
     *at_shapes(MINILM, INT8, BIG, 64, 1.2, (72, 1.35)),
-    *at_shapes(BERT_BASE, BF16, ("8x128",), 85, 1.1),
+    *at_shapes(MPNET, BF16, ("8x128",), 85, 1.1),
     *at_shapes(MINILM, BF16, ("8x128",), 75, 1.1),
-    *at_shapes(BERT_BASE, FP32, ("8x128",), 90),
+    *at_shapes(MPNET, FP32, ("8x128",), 90),
     *at_shapes(MINILM, FP32, ("8x128",), 80),
     *(
         Target(
             f"{name_of(model, INT8)}, latency 1x16",
             (ratio(model, INT8, "1x16", 1.4), bandwidth(model, INT8, "1x16", 85)),
         )
-        for model in (MINILM, BERT_BASE)
+        for model in (MINILM, MPNET)
     ),
     *against_peers(MINILM, INT8, LONG, 1.5),
     *against_peers(MINILM, INT8, UNSORTED, 2.5),
@@ -280,26 +280,26 @@ VNNI_TARGETS = [
 ]
 
 AVX2_TARGETS = [
-    *at_shapes(BERT_BASE, INT8, BIG, 70),
-    *at_shapes(BERT_BASE, INT7, BIG, 80, 1.35),
+    *at_shapes(MPNET, INT8, BIG, 70),
+    *at_shapes(MPNET, INT7, BIG, 80, 1.35),
     *at_shapes(MINILM, INT8, BIG, 62),
     *at_shapes(MINILM, INT7, BIG, 70, 1.3),
     *(
         target
-        for model in (BERT_BASE, MINILM)
+        for model in (MPNET, MINILM)
         for target in (
             Target(f"{name_of(model, BF16)}, 8x128", (of_fp32(model, "8x128", 0.9),)),
             Target(f"{name_of(model, BF16)}, size", (file_of_fp32(model, 0.52),)),
         )
     ),
-    *at_shapes(BERT_BASE, FP32, ("8x128",), 88, 1.2),
+    *at_shapes(MPNET, FP32, ("8x128",), 88, 1.2),
     *at_shapes(MINILM, FP32, ("8x128",), 78, 1.2),
     *(
         target
         for engine, factors in ((INT7, (1.3, 1.3, 2.2, 1.4)), (INT8, (1.0, 1.0, 1.0, 1.0)))
         for target in (
             *against_peers(MINILM, engine, SHORT, factors[0]),
-            *against_peers(BERT_BASE, engine, SHORT, factors[0]),
+            *against_peers(MPNET, engine, SHORT, factors[0]),
             *against_peers(MINILM, engine, LONG, factors[1]),
             *against_peers(MINILM, engine, UNSORTED, factors[2]),
             *against_peers(MINILM, engine, SORTED, factors[3]),

@@ -23,7 +23,7 @@ FILES = sorted(
 LADDER: dict[str, set[str]] = {
     "common": set(),
     "simd": set(),
-    "thread_pool": set(),
+    "thread_pool": {"common"},
     # Kernels know rows of numbers; no model, no program.
     "kernels/quantize_rows": {"simd"},
     "kernels/embed": {"simd"},
@@ -46,7 +46,7 @@ LADDER: dict[str, set[str]] = {
     "ops": {"common", "kernels", "kernels/quantize_rows"},
     "program": {"common", "ops"},
     # The parts of attention's time, which a profile tells apart.
-    "session": {"kernels/attention", "program", "thread_pool"},
+    "session": {"common", "kernels/attention", "program", "thread_pool"},
     "python": {"program", "session"},
 }
 """A folder of the native core -> the others whose headers it includes, no more and no fewer. The rows are

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
+    from bertc.compiler.export import export
     from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         InputError,
         MissingExtraError,
         RecipeError,
+        TruncationWarning,
     )
     from bertc.loading import load
     from bertc.recipe import Recipe
@@ -56,6 +58,7 @@ _HOMES = {
     "TokenEmbedder": "tasks.late_interaction",
     "__version__": "version",
     "compile": "compiler",
+    "export": "compiler.export",
     "load": "loading",
 }
 """The module of each public name but the errors, imported at first use: loading a model must not pay for the
@@ -84,8 +87,10 @@ __all__ = [
     "SparseEmbedder",
     "Tagger",
     "TokenEmbedder",
+    "TruncationWarning",
     "__version__",
     "compile",
+    "export",
     "load",
 ]
 

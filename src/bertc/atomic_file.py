@@ -16,12 +16,17 @@ from bertc.errors import ArtifactError
 def check_destination(path: Path) -> Path:
     """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there."""
     target = _behind_links(path)
-    if target.is_dir():
-        raise ArtifactError(f"the output {path} is a folder: name a file in it")
-    if target.exists() and not target.is_file():
-        raise ArtifactError(f"the output {path} is no regular file: name one, which may be new")
-    if not target.parent.is_dir():
-        raise ArtifactError(f"the folder {target.parent} for the output does not exist: make it first")
+    try:
+        if target.is_dir():
+            raise ArtifactError(f"the output {path} is a folder: name a file in it")
+        if target.exists() and not target.is_file():
+            raise ArtifactError(f"the output {path} is no regular file: name one, which may be new")
+        if not target.parent.is_dir():
+            raise ArtifactError(f"the folder {target.parent} for the output does not exist: make it first")
+    except OSError as error:
+        raise ArtifactError(
+            f"the output {path} cannot be a file ({error.strerror}): name another one"
+        ) from None
     return path
 
 

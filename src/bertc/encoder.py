@@ -22,6 +22,7 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ports import SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.items import as_items
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import TokenCounts, Tokenizer
 from bertc.task_table import TASKS
@@ -81,7 +82,6 @@ class Encoder:
         """Whether calls that do not say so themselves show their progress."""
         self._artifact = artifact
         self._wanted_threads = num_threads
-        self._truncation_news = [True]
 
     @property
     def artifact(self) -> Artifact:
@@ -98,13 +98,6 @@ class Encoder:
         """
         return count_tokens(self.tokenizer, as_items(inputs)[0], truncate=truncate)
 
-    def truncation_is_news(self) -> bool:
-        """Return True the first time that it is asked, whichever thread asks."""
-        try:
-            return self._truncation_news.pop()
-        except IndexError:
-            return False
-
     def __call__(
         self,
         input_ids: ArrayLike,
@@ -117,10 +110,11 @@ class Encoder:
     ) -> ModelOutput:
         """Run padded [batch, seq] integer arrays, as ``transformers`` models are called.
 
-        Any mask works; each token's position is its column, or for RoBERTa and its kin its place among the
-        tokens that are not padding, unless ``position_ids`` says otherwise; a pooler reads the first token
-        that the mask keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE
-        with a table of them. ``output_hidden_states`` adds what the embeddings and each layer give.
+        Any mask works, but for one with gaps between tokens where a model attends by their distance (MPNet).
+        Each token's position is its column, or for RoBERTa and its kin its place among the tokens that are
+        not padding, unless ``position_ids`` says otherwise; a pooler reads the first token that the mask
+        keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE with a table of them.
+        ``output_hidden_states`` adds what the embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
@@ -133,6 +127,11 @@ class Encoder:
             task_type_ids,
             padding_idx=padding_idx,
         )
+        if self.session.reads_distances and layout.has_gaps:
+            raise InputError(
+                f"attention_mask leaves out tokens between others, but {self.info.name} attends by the "
+                "distance between tokens: take them out of input_ids"
+            )
         session = self._session_with_hidden_states if output_hidden_states else self.session
         places = {field.name for field in dataclasses.fields(ModelOutput)}
         layers = _layer_names(self.info) if output_hidden_states else {}
@@ -211,7 +210,9 @@ def tokenizer_of(artifact: Artifact) -> Tokenizer:
     """Return the tokenizer of a file, which knows how many tokens the model has rows for."""
     info = artifact.manifest.model
     rows = info.facts.get("vocab_size")
-    return Tokenizer(artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None)
+    return make_tokenizer(
+        artifact.tokenizer_json, info.max_seq_length, rows if isinstance(rows, int) else None
+    )
 
 
 def encoder_class_of(info: ModelInfo) -> type[Encoder]:

@@ -1,9 +1,12 @@
-"""Every exception that bertc raises on purpose: a ``BertcError`` each.
+"""Every exception that bertc raises on purpose, a ``BertcError`` each, and its warnings.
 
 A message says what was wrong, where, and what to do about it.
 """
 
 from __future__ import annotations
+
+import sys
+import warnings
 
 
 class BertcError(Exception):
@@ -39,3 +42,22 @@ class MissingExtraError(BertcError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f'{purpose} needs the package {package!r}: pip install "bertc[{extra}]"')
+
+
+class TruncationWarning(UserWarning):
+    """Given once per call where texts are longer than the model's limit, so that their ends are not seen."""
+
+    def __init__(self, truncated: int, total: int, limit: int) -> None:
+        subject = "the text has" if total == 1 else f"{truncated:,} of {total:,} texts have"
+        super().__init__(
+            f"{subject} more than {limit} tokens, the limit of this model: what is longer was cut off there"
+        )
+        self.truncated, self.total, self.limit = truncated, total, limit
+
+
+def warn_caller(warning: str | Warning) -> None:
+    """Warn whoever called into bertc, at the line that did."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bertc."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from bertc import encoder
 from bertc.errors import ArtifactError, CheckpointError, InputError
+from bertc.home import expand_home
 from bertc.runtime.environment import hub_cache_folder
+from bertc.runtime.items import path_text, subfolder_path
 
 if TYPE_CHECKING:
     from bertc import cache
@@ -32,31 +34,38 @@ def load(
     mmap: bool = True,
     dtype: str | None = None,
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
+    subfolder: str = "",
     offline: bool = False,
 ) -> Encoder:
     """Load a ``.bertc`` file, or a checkpoint: a Hugging Face folder or hub id.
 
     The class that comes back is that of the model's task. A checkpoint is compiled at first, as
     :func:`bertc.compile` does it with ``dtype`` and ``recipe`` (int8 without them), into the cache
-    (``$BERTC_CACHE``), and mapped from there afterwards. ``offline`` takes a hub id from the hub's own cache
-    or fails.
+    (``$BERTC_CACHE``), and mapped from there afterwards. ``subfolder`` is where in the folder or repository
+    the checkpoint is. ``offline`` takes a hub id from the hub's own cache or fails.
 
     ``num_threads`` defaults to what the affinity mask and the cgroup allow. ``verify`` checks the
     stored SHA-256 of the weights, which reads the whole file. ``mmap=False`` reads the file instead of
     mapping it, for those who overwrite files that are in use. Raises ``ArtifactError`` for a file that is
-    damaged or cannot be opened, ``InputError`` for ``dtype`` or ``recipe`` with a compiled file, and what
-    compiling raises.
+    damaged or cannot be opened, ``InputError`` for ``dtype``, ``recipe`` or ``subfolder`` with a
+    compiled file, and what compiling raises.
     """
     if _is_compiled(path):
-        if dtype is not None or recipe is not None:
-            raise InputError(f"{path} is compiled already: dtype and recipe are for a checkpoint")
+        if dtype is not None or recipe is not None or subfolder:
+            raise InputError(f"{path} is compiled already: dtype, recipe and subfolder are for a checkpoint")
     else:
-        source, path = path, compiled(path, dtype=dtype, recipe=recipe, offline=offline)
+        options: dict[str, Any] = {
+            "dtype": dtype,
+            "recipe": recipe,
+            "subfolder": subfolder,
+            "offline": offline,
+        }
+        source, path = path, compiled(path, **options)
         try:
             return encoder.load(path, num_threads=num_threads, verify=verify, mmap=mmap)
         except ArtifactError as error:
             _discard(path, error)
-        path = compiled(source, dtype=dtype, recipe=recipe, offline=offline)
+        path = compiled(source, **options)
     return encoder.load(path, num_threads=num_threads, verify=verify, mmap=mmap)
 
 
@@ -65,14 +74,16 @@ def compiled(
     *,
     dtype: str | None = None,
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
+    subfolder: str = "",
     offline: bool = False,
 ) -> Path:
     """Return the file in the cache that a checkpoint is compiled to, and compile it if there is none."""
+    subfolder = subfolder_path(subfolder)
     try:
-        folder = _folder(source)
+        folder = _folder(source, subfolder)
         entry = None if folder is None else _entry(folder, dtype, recipe)
         found = None if entry is None else entry.find()
-        return found or _compile(source, dtype, recipe, offline)
+        return found or _compile(source, dtype, recipe, subfolder, offline)
     except OSError as error:
         raise CheckpointError(f"cannot read {error.filename or source}: {error.strerror or error}") from None
 
@@ -88,19 +99,17 @@ def _discard(path: Path, error: ArtifactError) -> None:
 
 def _is_compiled(path: str | PathLike[str]) -> bool:
     """Tell whether a path is meant as a file: it is one, it ends as one, or no hub id looks like it."""
-    if not isinstance(path, (str, PathLike)) or not isinstance(text := os.fspath(path), str):
-        raise InputError(f"path is {type(path).__name__}: expected the path of a file or folder, or a hub id")
-    if not text or "\0" in text:
-        raise InputError(f"path is {text!r}: expected the path of a file or folder, or a hub id")
+    text = path_text(path, "path", "the path of a file or folder, or a hub id")
     if os.path.isdir(text):  # noqa: PTH112 (pathlib is not worth its time here)
         return False
     return not isinstance(path, str) or text.endswith(".bertc") or os.path.exists(text)  # noqa: PTH110
 
 
-def _folder(source: str | PathLike[str]) -> Path | None:
+def _folder(source: str | PathLike[str], subfolder: str) -> Path | None:
     """Return the folder of a checkpoint that is on this machine, looked up without the hub's client."""
-    path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path.expanduser raises where there is no home)
+    path = expand_home(source)
     if path.is_dir():
+        path /= subfolder
         if not any((path / name).is_file() for name in _EXPECTED):
             return None  # no checkpoint, as compiling says: perhaps a folder of very many files
         return path.absolute()
@@ -111,8 +120,8 @@ def _folder(source: str | PathLike[str]) -> Path | None:
             snapshot = repository / "snapshots" / (repository / "refs" / "main").read_text("utf-8").strip()
         except (OSError, UnicodeError):
             continue
-        if snapshot.is_dir():
-            return snapshot
+        if (snapshot / subfolder).is_dir():
+            return snapshot / subfolder
     return None
 
 
@@ -130,12 +139,14 @@ def _entry(folder: Path, dtype: str | None, recipe: Any) -> cache.Entry:
     return cache.Entry(folder, [dtype, chosen.to_dict()], [name for name in named if name is not None])
 
 
-def _compile(source: str | PathLike[str], dtype: str | None, recipe: Any, offline: bool) -> Path:
+def _compile(
+    source: str | PathLike[str], dtype: str | None, recipe: Any, subfolder: str, offline: bool
+) -> Path:
     from bertc import cache
     from bertc.compiler.pipeline import choose_recipe, run_pipeline
     from bertc.frontends.huggingface import locate
 
-    folder = locate(source if isinstance(source, str) else Path(source), offline=offline)
+    folder = locate(source if isinstance(source, str) else Path(source), subfolder, offline=offline)
     if not any(folder.has(name) for name in _EXPECTED):
         raise CheckpointError(f"{folder.path} is no model folder: there is no config.json in it")
     entry = _entry(folder.path.absolute(), dtype, recipe)

@@ -116,7 +116,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="masked_lm",
                 encoder="masked_lm.MaskFiller",
-                methods=("fill_mask",),
+                methods=("fill_mask", "score_masked"),
                 output="logits",
                 rows="selected",
                 compares="decisions",
@@ -135,7 +135,7 @@ TASKS: Mapping[str, TaskFacts] = MappingProxyType(
             TaskFacts(
                 name="pretraining",
                 encoder="pretraining.PretrainedModel",
-                methods=("fill_mask", "next_sentence"),
+                methods=("fill_mask", "next_sentence", "score_masked"),
                 output="prediction_logits",
                 rows="selected",
                 compares="decisions",

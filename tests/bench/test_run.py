@@ -96,7 +96,6 @@ def test_processes_of_our_own_are_looked_at(artifact: MakeArtifact) -> None:
 def test_several_files_are_compared_and_scored_in_processes_of_their_own(
     artifact: MakeArtifact, sts: Path
 ) -> None:
-    pytest.importorskip("scipy")
     files = (artifact("embedding", "int8"), artifact("embedding", "fp32"))
     report = run_bench(settings(*files, texts=TEXTS, sts=sts, batches=(2,)))
     engines = ["bertc int8", "bertc fp32"]

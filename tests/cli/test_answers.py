@@ -88,15 +88,20 @@ def test_fill_mask(run: Run, compiled: Any) -> None:
     assert outcome.code == 1 and "row 0 of the input" in outcome.err
 
 
-def test_run_does_what_the_model_is_for(run: Run, artifact: MakeArtifact, compiled: Any) -> None:
+def test_run_does_what_the_model_is_for(
+    run: Run, artifact: MakeArtifact, compiled: Any, tmp_path: Path
+) -> None:
     for path, method in (
         (artifact("classification"), "classify"),
         (artifact("token_classification"), "tag"),
     ):
         answers = [row["answer"] for row in lines(run("run", path, *TEXTS).out)]
         assert answers == getattr(bertc.load(path), method)(TEXTS)
-    vectors = [row["answer"] for row in lines(run("run", artifact("embedding"), *TEXTS).out)]
-    assert vectors == bertc.load(artifact("embedding")).encode(TEXTS).tolist()
+    path = artifact("embedding")
+    assert run("run", path, *TEXTS).out == run("embed", path, *TEXTS).out
+    found = [run(form, path, *TEXTS, "-o", tmp_path / f"{form}.npy").code for form in ("run", "embed")]
+    assert found == [0, 0] and (tmp_path / "run.npy").read_bytes() == (tmp_path / "embed.npy").read_bytes()
+    assert "must end in .npy, .jsonl, .parquet" in run("run", path, *TEXTS, "-o", tmp_path / "x.txt").err
     fillings = lines(run("run", compiled("BertForMaskedLM"), "the [MASK] plays").out)[0]["answer"]
     assert len(fillings) == 5
 

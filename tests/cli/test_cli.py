@@ -109,6 +109,12 @@ def test_compile(run: Run, checkpoint: MakeArtifact, tmp_path: Path) -> None:
     assert facts["task"] == "embedding" and facts["output"] == str(path)
     outcome = run("compile", checkpoint(), "-o", path)
     assert outcome.code == 0 and "int8" in outcome.out
+    inside = ("--subfolder", checkpoint().name)
+    facts = run.json("compile", checkpoint().parent, "-o", path, "--dtype", "bf16", *inside)
+    assert facts["model"] == checkpoint().name
+    run.monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
+    outcome = run("run", checkpoint().parent, "a text", *inside)
+    assert outcome.code == 0 and "embedding" in outcome.out
 
 
 def test_eval_sts(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
@@ -126,7 +132,9 @@ def test_eval_classify(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None
     data = tmp_path / "dev.tsv"
     data.write_text("label\tsentence\n1\tgood film\nnegative\tbad\n")
     result = run.json("eval", "classify", artifact("classification"), "--data", data)
-    assert set(result["metrics"]) == {"accuracy", "f1", "precision", "recall"}
+    averages = {"f1_macro", "f1_micro", "f1_weighted", "matthews"}
+    assert set(result["metrics"]) == {"accuracy", "f1", "precision", "recall", *averages}
+    assert result["confusion"]["labels"] == ["negative", "positive"]
     assert result["counts"] == {"samples": 2, "tokens": 7, "truncated": 0}
 
 
@@ -134,9 +142,54 @@ def test_eval_ner(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
     data = tmp_path / "test.txt"
     data.write_text("john B-PER\nlives O\n\n" + "paris B-LOC\n" * 100)
     result = run.json("eval", "ner", artifact("token_classification"), "--data", data, "--threads", 1)
-    assert set(result["metrics"]) == {"accuracy", "f1", "precision", "recall"}
+    assert set(result["metrics"]) == {"accuracy", "f1", "precision", "recall", "token_f1"}
     counts = {"samples": 2, "words": 102, "entities": 101, "tokens": 4 + 64 + 40, "truncated": 0}
     assert result["counts"] == counts
+
+
+def test_eval_beside_a_reference(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    data, page = tmp_path / "dev.tsv", tmp_path / "page.html"
+    data.write_text("label\tsentence\n1\tgood <b>film</b>\nnegative\tbad\n")
+    model = artifact("classification")
+    arguments = [
+        "eval",
+        "classify",
+        model,
+        "--data",
+        data,
+        "--reference",
+        model,
+        "--report",
+        page,
+        "--seed",
+        1,
+    ]
+    comparison = run.json(*arguments)["comparison"]
+    assert comparison["disagreements"] == 0 and comparison["p"] == 1
+    assert comparison["verdict"] == "every answer is that of the reference"
+    assert "<svg" in page.read_text() and "film</b>" not in page.read_text()
+    outcome = run(*arguments)
+    assert outcome.code == 0 and "every answer is that of the reference" in outcome.out
+
+
+def test_eval_looks_for_the_data_before_it_compiles(
+    run: Run, checkpoint: MakeArtifact, tmp_path: Path
+) -> None:
+    run.monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
+    outcome = run("eval", "sts", checkpoint(), "--data", tmp_path / "absent.csv")
+    assert outcome.code == 1 and "absent.csv: No such file" in outcome.err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_eval_by_other_columns(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:
+    data = tmp_path / "test.txt"
+    data.write_text("B-PER john NNP\nO lives VB\n")
+    model = artifact("token_classification")
+    counts = run.json("eval", "ner", model, "--data", data, "--columns", "2,1")["counts"]
+    assert counts["entities"] == 1
+    for wrong in ("0,1", "a,b", "1"):
+        outcome = run("eval", "ner", model, "--data", data, "--columns", wrong)
+        assert outcome.code == 2 and "--columns" in outcome.err
 
 
 def test_eval_with_the_wrong_model_fails(run: Run, artifact: MakeArtifact, tmp_path: Path) -> None:

@@ -13,8 +13,13 @@ import pytest
 
 import bertc
 from bertc.files import texts
+from bertc.task_table import TASKS
 from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
+from tests.support.hf_checkpoints import save_checkpoint
+from tests.support.tiny_models import make_bert_checkpoint, write_json
+
+TEXTS = ["the cat", "a dog plays"]
 
 
 def test_embed_prints_json_lines(run: Run, artifact: MakeArtifact) -> None:
@@ -98,8 +103,19 @@ def test_truncation_is_a_warning_on_stderr(artifact: MakeArtifact) -> None:
     command = [sys.executable, "-m", "bertc.cli.main", "embed", str(artifact()), "cat " * 100]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)  # pytest holds warnings back
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
-    assert done.stderr.startswith("bertc: warning: a text has more than 64 tokens")
+    assert done.stderr.startswith("bertc: warning: the text has more than 64 tokens")
     assert done.stderr.count("\n") == 1
+
+
+def test_texts_that_are_cut_in_several_slices_are_one_warning(
+    run: Run, artifact: MakeArtifact, tmp_path: Path
+) -> None:
+    run.monkeypatch.setattr(texts, "SLICE_RECORDS", 2)
+    long = "cat " * 100
+    (tmp_path / "texts.txt").write_text(f"{long}\none\n{long}\n{long}\none\n")
+    with pytest.warns(bertc.TruncationWarning, match="^3 of 4 texts have more than 64 tokens") as caught:
+        run("embed", artifact(), "-i", tmp_path / "texts.txt")
+    assert len(caught) == 1
 
 
 def test_a_reader_that_leaves_early_is_no_error(artifact: MakeArtifact, tmp_path: Path) -> None:
@@ -111,3 +127,79 @@ def test_a_reader_that_leaves_early_is_no_error(artifact: MakeArtifact, tmp_path
         assert child.stdout.readline()
         child.stdout.close()
         assert child.stderr.read() == b""
+
+
+def test_prompts(run: Run, tmp_path: Path) -> None:
+    source = make_bert_checkpoint(tmp_path / "source", pooling="mean")
+    prompts = {"query": "a question: ", "other": "the other: "}
+    write_json(source / "config_sentence_transformers.json", {"prompts": prompts})
+    model = bertc.load(bertc.compile(source, tmp_path / "x.bertc", dtype="fp32").path)
+    for arguments, expected in (
+        (("--prompt", "the "), model.encode(TEXTS, prompt="the ")),
+        (("--prompt-name", "other"), model.encode(TEXTS, prompt_name="other")),
+        (("--as", "query"), model.encode_query(TEXTS)),
+    ):
+        rows = [
+            json.loads(line)
+            for line in run("embed", tmp_path / "x.bertc", *TEXTS, *arguments).out.splitlines()
+        ]
+        assert [row["text"] for row in rows] == TEXTS
+        assert np.array_equal(np.array([row["embedding"] for row in rows], np.float32), expected)
+    outcome = run("embed", tmp_path / "x.bertc", *TEXTS, "--prompt-name", "third")
+    assert outcome.code == 1 and "has the prompts 'query'" in outcome.err
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+def test_precisions(run: Run, artifact: MakeArtifact, tmp_path: Path, precision: str) -> None:
+    expected = bertc.load(artifact()).encode(TEXTS, precision=precision)
+    arguments = ("embed", artifact(), *TEXTS, "--precision", precision)
+    assert run(*arguments, "-o", tmp_path / "x.npy").code == 0
+    found = np.load(tmp_path / "x.npy")
+    assert found.dtype == expected.dtype and np.array_equal(found, expected)
+    rows = [json.loads(line)["embedding"] for line in run(*arguments).out.splitlines()]
+    assert rows == expected.tolist()
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert run(*arguments, "-o", tmp_path / "x.parquet").code == 0
+    column = parquet.read_table(tmp_path / "x.parquet").column("embedding")
+    assert str(column.type.value_type) == str(expected.dtype) and column.to_pylist() == expected.tolist()
+
+
+def test_the_file_has_the_width_that_the_folder_truncates_to(run: Run, tmp_path: Path) -> None:
+    source = make_bert_checkpoint(tmp_path / "source", pooling="mean")
+    write_json(source / "config_sentence_transformers.json", {"truncate_dim": 20})
+    model = bertc.load(bertc.compile(source, tmp_path / "x.bertc", dtype="fp32").path)
+    assert run("embed", tmp_path / "x.bertc", *TEXTS, "-o", tmp_path / "x.npy").code == 0
+    assert np.array_equal(np.load(tmp_path / "x.npy"), model.encode(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "task"), [("BertForMaskedLM", "sparse"), ("BertModel", "late_interaction")]
+)
+def test_sparse_and_token_vectors(run: Run, tmp_path: Path, class_name: str, task: str) -> None:
+    source = save_checkpoint(tmp_path / "source", class_name)
+    path = bertc.compile(source, tmp_path / "x.bertc", dtype="fp32", task=task).path
+    model = bertc.load(path)
+    output = tmp_path / "x.jsonl"
+    for form in (("embed", "--as", "query"), ("embed",), ("run",)):
+        command, *options = form
+        assert run(command, path, *TEXTS, *options, "-o", output).code == 0
+        rows = [json.loads(line)["embedding"] for line in output.read_text().splitlines()]
+        method = model.encode_query if options else getattr(model, TASKS[task].methods[0])
+        if task == "sparse":
+            expected = method(TEXTS, output="dict")
+            assert [list(row) for row in rows] == [list(each) for each in expected]
+            assert all(
+                np.allclose(list(row.values()), list(each.values()))
+                for row, each in zip(rows, expected, strict=True)
+            )
+        else:
+            expected = method(TEXTS)
+            assert all(
+                np.array_equal(np.array(row, np.float32), each)
+                for row, each in zip(rows, expected, strict=True)
+            )
+    assert run(command, path, *TEXTS).out == output.read_text()
+    outcome = run("embed", path, *TEXTS, "-o", tmp_path / "x.npy")
+    assert outcome.code == 2 and ".jsonl" in outcome.err
+    outcome = run("embed", path, *TEXTS, "--precision", "int8")
+    assert outcome.code == 2 and "--precision" in outcome.err and task in outcome.err

@@ -25,7 +25,6 @@ def alive(kind: type) -> int:
     return sum(issubclass(type(each), kind) for each in gc.get_objects())
 
 
-@pytest.mark.native
 def test_packed_weights_and_statistics_end_with_the_steps_that_need_them(
     checkpoint: Any, tmp_path: Path
 ) -> None:

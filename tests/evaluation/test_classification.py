@@ -38,7 +38,8 @@ def write(tmp_path: Path, text: str) -> Path:
     ],
 )
 def test_glue_layouts(tmp_path: Path, text: str, sample: tuple[Any, int]) -> None:
-    assert classification.read(write(tmp_path, text), LABELS) == [sample]
+    name = "0" if text.startswith("id") else "line 2"
+    assert classification.read(write(tmp_path, text), LABELS) == [(*sample, name)]
 
 
 def test_binary_scores_are_those_of_label_1(tmp_path: Path) -> None:
@@ -50,8 +51,15 @@ def test_binary_scores_are_those_of_label_1(tmp_path: Path) -> None:
         "precision": pytest.approx(200 / 3),
         "recall": pytest.approx(200 / 3),
         "f1": pytest.approx(200 / 3),
+        "f1_macro": pytest.approx(100 * (2 / 3 + 1 / 2) / 2),
+        "f1_micro": pytest.approx(60),
+        "f1_weighted": pytest.approx(100 * (3 * 2 / 3 + 2 * 1 / 2) / 5),
+        "matthews": pytest.approx(100 * (2 * 1 - 1 * 1) / 6),
     }
     assert result.counts == {"samples": 5}
+    assert result.classes["negative"] == {"precision": 50, "recall": 50, "f1": 50, "samples": 2}
+    assert result.confusion is not None
+    assert result.confusion.labels == LABELS and result.confusion.counts.tolist() == [[1, 1], [1, 2]]
 
 
 def test_an_engine_with_other_labels_is_refused(tmp_path: Path) -> None:
@@ -70,13 +78,17 @@ def test_more_labels_give_macro_averages(tmp_path: Path) -> None:
         "precision": pytest.approx(100 * (0.5 + 1 + 0) / 3),
         "recall": pytest.approx(200 / 3),
         "f1": pytest.approx(100 * (2 / 3 + 1 + 0) / 3),
+        "f1_macro": pytest.approx(100 * (2 / 3 + 1 + 0) / 3),
+        "f1_micro": pytest.approx(200 / 3),
+        "f1_weighted": pytest.approx(100 * (2 / 3 + 1 + 0) / 3),
+        "matthews": pytest.approx(100 * (2 * 3 - 3) / (6 * 4) ** 0.5),
     }
 
 
 def test_labels_that_occur_nowhere_do_not_count(tmp_path: Path) -> None:
     path = write(tmp_path, "label\tsentence\npositive\tgood\nnegative\tbad\n")
     metrics = classification.evaluate(Keyword(), path, ("negative", "neutral", "positive")).metrics
-    assert metrics == {"accuracy": 100, "precision": 100, "recall": 100, "f1": 100}
+    assert len(metrics) == 8 and set(metrics.values()) == {100}
 
 
 def numbers_as_read(tmp_path: Path, labels: tuple[str, ...]) -> list[str]:
@@ -146,12 +158,19 @@ def test_a_model_of_one_label_tells_no_classes_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("label\tsentence\n\tgood", r"line 2: the label '' is none of .*0 \(negative\)"),
-        ("label\tsentence\n-1\tgood", r"line 2: the label '-1' is none of"),
+        ("label\tsentence\n\tgood", r"line 2, column label: the label '' is none of .*0 \(negative\)"),
+        ("label\tsentence\n-1\tgood", r"line 2, column label: the label '-1' is none of"),
         ("sentence\na", "line 1: no column for the label"),
         ("label\n1", "line 1: no column for the text"),
-        ("label\tsentence\n1\tgood\n2\tgood", r"line 3: the label '2' is none of .*0 \(negative\)"),
+        (
+            "label\tsentence\n1\tgood\n2\tgood",
+            r"line 3, column label: the label '2' is none of .*0 \(negative\)",
+        ),
         ("label\tsentence\n1", "line 2: 1 columns, expected at least 2"),
+        (
+            "label\tsentence\tid\n1\tgood\tx\n0\tbad\tx",
+            "line 3, column label: the id 'x' is that of .*line 2",
+        ),
         ("label\tsentence\n", "no samples"),
         ("", "no samples"),
     ],

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from bertc.errors import MissingExtraError
-from bertc.evaluation import ner, sts
 from bertc.files.texts import read_texts
 from bertc.files.vectors import vector_writer
 
@@ -21,8 +20,6 @@ def write_parquet(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "extra", "use"),
     [
-        ("scipy", "eval", lambda _: sts.evaluate(None, "unread.csv")),
-        ("seqeval", "eval", lambda _: ner.evaluate(None, "unread.txt", ())),
         ("pyarrow", "parquet", lambda _: list(read_texts("unread.parquet"))),
         ("pyarrow", "parquet", write_parquet),
     ],

@@ -43,7 +43,7 @@ def write(tmp_path: Path, value: Any) -> Path:
 
 def test_questions_have_their_contexts_and_answers(tmp_path: Path) -> None:
     value = data(("Where?", ["Houston", "Houston, Texas"]), ("Why?", []))
-    expected = [("Where?", CONTEXT, ("Houston", "Houston, Texas")), ("Why?", CONTEXT, ())]
+    expected = [("Where?", CONTEXT, ("Houston", "Houston, Texas"), "0"), ("Why?", CONTEXT, (), "1")]
     assert question_answering.read(write(tmp_path, value)) == expected
     packed = tmp_path / "dev.json.gz"
     packed.write_bytes(gzip.compress(json.dumps(value).encode()))
@@ -123,6 +123,19 @@ def test_tokens_are_counted_where_the_engine_can(tmp_path: Path) -> None:
 def test_what_is_not_squad_is_named(tmp_path: Path, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         question_answering.read(write(tmp_path, value))
+
+
+def test_two_questions_with_one_id_are_named(tmp_path: Path) -> None:
+    value = data(("Where?", ["Houston"]), ("Who?", ["She"]))
+    value["data"][0]["paragraphs"][0]["qas"][1]["id"] = "0"
+    with pytest.raises(InputError, match=r"qas\[1\]: the id '0' is that of .*qas\[0\] too"):
+        question_answering.read(write(tmp_path, value))
+
+
+def test_an_answer_that_is_not_in_the_context_is_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path, data(("Where?", ["Houston"]), ("Who?", ["Rihanna"])))
+    with pytest.warns(UserWarning, match=r"qas\[1\]: an answer is not in the context.* 1 of 2 questions"):
+        assert len(question_answering.read(path)) == 2
 
 
 def test_what_is_no_json_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from bertc.errors import InputError
 from bertc.evaluation import sts
-from bertc.evaluation.engine import Result
 from bertc.runtime.tokenization import TokenCounts
 
 LINES = [
@@ -36,28 +35,45 @@ def write(tmp_path: Path, lines: list[str], end: str = "\n") -> Path:
 def test_columns_are_tab_separated_without_quoting(tmp_path: Path, end: str) -> None:
     pairs = sts.read(write(tmp_path, LINES, end))
     assert pairs == [
-        ("A plane.", "An air plane.", 5.0),
-        ('A "man" plays.', "No\u2028body.", 0.0),
-        ("a", "b", 2.5),
+        ("A plane.", "An air plane.", 5.0, "line 1"),
+        ('A "man" plays.', "No\u2028body.", 0.0, "line 2"),
+        ("a", "b", 2.5, "line 3"),
     ]
 
 
 def test_a_header_names_the_columns(tmp_path: Path) -> None:
     path = write(tmp_path, ["index\tsentence1\tsentence2\tscore", "0\ta\tb\t1", "1\tc\td\t2"])
-    assert sts.read(path) == [("a", "b", 1.0), ("c", "d", 2.0)]
+    assert sts.read(path) == [("a", "b", 1.0, "line 2"), ("c", "d", 2.0, "line 3")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sts.csv", 'score,sentence1,sentence2,id\n1,"a, ""b""",c,x\n2,d,e,y\n'),
+        (
+            "sts.jsonl",
+            '{"score": 1, "sentence1": "a, \\"b\\"", "sentence2": "c", "id": "x"}\n'
+            '{"score": 2.0, "sentence1": "d", "sentence2": "e", "id": "y"}\n',
+        ),
+    ],
+)
+def test_other_tables_name_their_columns(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    assert sts.read(path) == [('a, "b"', "c", 1.0, "x"), ("d", "e", 2.0, "y")]
 
 
 def test_correlations_of_cosines(tmp_path: Path) -> None:
     result = sts.evaluate(Angles(), write(tmp_path, LINES))
     # cosines 1, 1/2, -1/2 against scores 5, 0, 2.5
-    assert result == Result(
-        metrics={
-            "pearson": pytest.approx(100 * np.corrcoef([1, 0.5, -0.5], [5, 0, 2.5])[0, 1]),
-            "spearman": pytest.approx(50.0),
-        },
-        counts={"samples": 3, "pairs": 3},
-    )
-    assert result.to_dict() == {"metrics": dict(result.metrics), "counts": dict(result.counts)}
+    assert result.metrics == {
+        "pearson": pytest.approx(100 * np.corrcoef([1, 0.5, -0.5], [5, 0, 2.5])[0, 1]),
+        "spearman": pytest.approx(50.0),
+    }
+    assert result.counts == {"samples": 3, "pairs": 3}
+    intervals = {name: list(ends) for name, ends in result.intervals.items()}
+    expected = {"metrics": dict(result.metrics), "counts": dict(result.counts), "intervals": intervals}
+    assert result.to_dict() == expected
 
 
 def test_tokens_are_counted_where_the_engine_can(tmp_path: Path) -> None:
@@ -74,8 +90,8 @@ def test_tokens_are_counted_where_the_engine_can(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ([*LINES, "a\tb"], r"sts.csv, line 4: 2 columns"),
-        ([LINES[0], "a\tb\tc\td\tfive\ts\tt"], r"line 2: the score is 'five'"),
-        ([LINES[0], "a\tb\tc\td\tnan\ts\tt"], r"line 2: the score is 'nan'"),
+        ([LINES[0], "a\tb\tc\td\tfive\ts\tt"], r"line 2, column 5: the score is 'five'"),
+        ([LINES[0], "a\tb\tc\td\tnan\ts\tt"], r"line 2, column 5: the score is 'nan'"),
         ([], "0 pairs"),
         (LINES[:1], "1 pairs"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bertc.errors import CheckpointError
-from bertc.frontends.folder import CheckpointFolder, model_name
+from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,6 +31,12 @@ def test_a_model_is_called_as_on_the_hub_or_as_its_folder(tmp_path: Path, path: 
     assert model_name(folder) == name
     (tmp_path / "link").symlink_to(folder)
     assert model_name(tmp_path / "link") == name
+
+
+def test_the_revision_is_that_of_the_snapshot_around_a_folder(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / REVISION
+    assert snapshot_revision(snapshot) == snapshot_revision(snapshot / "a" / "b") == REVISION
+    assert snapshot_revision(tmp_path / "snapshots" / REVISION) is None
 
 
 def test_a_dangling_link_is_said_to_be_one(tmp_path: Path) -> None:

@@ -206,8 +206,8 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "wrong shape": (_wrong_shape, r"pooler.dense.bias is \[31\], expected \[32\]"),
     "unknown family": (
-        lambda p: _edit_json(p / "config.json", model_type="gpt2", architectures=["GPT2Model"]),
-        "model_type 'gpt2'.*not supported. Supported are BertModel, ",
+        lambda p: _edit_json(p / "config.json", model_type="llama", architectures=["LlamaForCausalLM"]),
+        "model_type 'llama'.*not supported. Supported are BertModel, ",
     ),
     "unknown class": (
         lambda p: _edit_json(p / "config.json", architectures=["BertLMHeadModel"]),

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.artifacts import Artifacts
+from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.module_checkpoints import make_module_checkpoint
 
 Attack = Callable[..., dict[str, str]]
@@ -26,11 +28,15 @@ def checkpoint(artifacts: Artifacts) -> Path:
     return artifacts.tiny_checkpoint()
 
 
-@pytest.fixture(scope="session", params=[*VARIANTS, "modules"])
+@pytest.fixture(scope="session", params=[*VARIANTS, "modules", "distances"])
 def artifact(request: pytest.FixtureRequest, artifacts: Artifacts) -> Path:
-    """A model of each task, and one with every pooling and module that sentence-transformers has."""
+    """A model of each task, one with all modules of sentence-transformers, one that attends by distance."""
     if request.param == "modules":
         return artifacts.compile(artifacts.derived("all-modules", make_module_checkpoint), "int8")
+    if request.param == "distances":
+        return artifacts.compile(
+            artifacts.derived("mpnet", partial(save_checkpoint, class_name="MPNetModel")), "int8"
+        )
     return artifacts.tiny(VARIANTS[request.param], request.param)
 
 

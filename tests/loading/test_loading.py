@@ -72,20 +72,49 @@ def test_a_hub_id_is_found_in_the_hubs_cache_without_its_client(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = tmp_path / "hub" / "models--owner--tiny"
-    shutil.copytree(source, repository / "snapshots" / "1234abcd")
+    snapshot = Path(shutil.copytree(source, repository / "snapshots" / "1234abcd"))
+    shutil.copytree(source, snapshot / "part")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("1234abcd")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    path = bertc.compile(repository / "snapshots" / "1234abcd", tmp_path / "x.bertc").path
-    entry = cache.Entry(repository / "snapshots" / "1234abcd", [None, None])
+    path = bertc.compile(snapshot, tmp_path / "x.bertc").path
+    entry = cache.Entry(snapshot, [None, None])
     place = entry.place("owner/tiny-int8")
     place.parent.mkdir(parents=True)
     shutil.copy(path, place)
     entry.remember(place)
+    cache.Entry(snapshot / "part", [None, None]).remember(place)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     encoder = bertc.load("owner/tiny")
     assert encoder.artifact.path == place and encoder.info.name == "owner/tiny"
     assert encoder.artifact.manifest.provenance["source"]["revision"] == "1234abcd"
+    part = bertc.load("owner/tiny", subfolder="part")
+    assert part.artifact.path == place and part.info.name == "owner/tiny"
+
+
+def test_a_subfolder_is_a_checkpoint_of_its_own(folder: Path, source: Path) -> None:
+    before = bertc.load(source).encode([TEXT])
+    make_bert_checkpoint(source / "runs" / "second", pooling="mean", seed=1)
+    inner = bertc.load(source, subfolder="runs/second/")
+    assert not np.array_equal(inner.encode([TEXT]), before)
+    expected = bertc.load(source / "runs" / "second").encode([TEXT])
+    np.testing.assert_array_equal(inner.encode([TEXT]), expected)
+    count = len(compiled_files(folder))
+    assert bertc.load(source, subfolder="./runs/second").artifact.path == inner.artifact.path
+    assert len(compiled_files(folder)) == count
+    with pytest.raises(bertc.CheckpointError, match="tiny has no folder 'third'"):
+        bertc.load(source, subfolder="third")
+    with pytest.raises(bertc.InputError, match="recipe and subfolder are for a checkpoint"):
+        bertc.load(inner.artifact.path, subfolder="runs")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("subfolder", ["../tiny", "a/../..", "/tmp", "a\\b", "a\0b", None, 5])
+def test_a_subfolder_is_below_the_folder(source: Path, tmp_path: Path, subfolder: object) -> None:
+    calls = (bertc.load, lambda path, **options: bertc.compile(path, tmp_path / "x.bertc", **options))
+    for call in calls:
+        with pytest.raises(bertc.InputError, match=r"subfolder is .*: expected the path of a folder inside"):
+            call(source, subfolder=subfolder)
 
 
 def test_what_is_no_checkpoint_is_told(folder: Path, source: Path, tmp_path: Path) -> None:
@@ -94,7 +123,7 @@ def test_what_is_no_checkpoint_is_told(folder: Path, source: Path, tmp_path: Pat
     with pytest.raises(bertc.ArtifactError, match=r"cannot open missing\.bertc: No such file"):
         bertc.load("missing.bertc")
     path = bertc.compile(source, tmp_path / "x.bertc").path
-    with pytest.raises(bertc.InputError, match="is compiled already: dtype and recipe are for a checkpoint"):
+    with pytest.raises(bertc.InputError, match="is compiled already: dtype, recipe and"):
         bertc.load(path, dtype="int8")
     pytest.importorskip("huggingface_hub")
     with pytest.raises(bertc.CheckpointError, match="'no/such' is no folder here, and could not be downl"):

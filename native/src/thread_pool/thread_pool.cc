@@ -1,6 +1,6 @@
 #include "thread_pool/thread_pool.h"
 
-#include <chrono>
+#include "common/clock.h"
 
 namespace bertc {
 namespace {
@@ -11,11 +11,6 @@ void relax() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
-}
-
-uint64_t nanoseconds() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
 // About 20 microseconds, which waking up a thread may take.

@@ -13,6 +13,8 @@ from bertc.architectures import (
     ernie,
     megatron_bert,
     modernbert,
+    mpnet,
+    rembert,
     roberta,
     roberta_prelayernorm,
     xlm_roberta_xl,
@@ -23,6 +25,7 @@ from bertc.architectures.model_builder import ModelBuilder
 FAMILIES: tuple[Family[Any], ...] = (
     bert.FAMILY,
     roberta.FAMILY,
+    mpnet.FAMILY,
     distilbert.FAMILY,
     electra.FAMILY,
     albert.FAMILY,
@@ -30,6 +33,7 @@ FAMILIES: tuple[Family[Any], ...] = (
     megatron_bert.FAMILY,
     roberta_prelayernorm.FAMILY,
     xlm_roberta_xl.FAMILY,
+    rembert.FAMILY,
     bert_generation.FAMILY,
     modernbert.FAMILY,
 )

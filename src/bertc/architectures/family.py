@@ -21,7 +21,7 @@ class EncoderConfig:
 
     hidden_size: int
     embedding_size: int
-    """The width of the tables, and of a masked LM's last matrix: most often that of the hidden states."""
+    """The width of the tables: most often that of the hidden states."""
     num_hidden_layers: int
     num_attention_heads: int
     intermediate_size: int
@@ -50,6 +50,11 @@ class EncoderConfig:
     def longest_sequence(self) -> int:
         """The number of tokens that the model has positions for."""
         return self.max_position_embeddings - self.first_position
+
+    @property
+    def prediction_size(self) -> int:
+        """The width of what a masked LM's last matrix reads; that of the tables, which it may share."""
+        return self.embedding_size
 
     def facts(self) -> dict[str, int | float | str]:
         """Plain values by name, for the artifact."""

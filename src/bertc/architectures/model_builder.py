@@ -7,7 +7,7 @@ read when the graph is finished; what is missing or misshaped is then reported a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +50,7 @@ class ModelBuilder:
         self._stored: dict[str, str] = {}
         self._constants: dict[str, Constant] = {}
         self._parts: dict[str, tuple[str, slice]] = {}
+        self._derived: dict[str, tuple[str, Callable[[Array], Array]]] = {}
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
@@ -65,6 +66,11 @@ class ModelBuilder:
     def wanted(self) -> Collection[str]:
         """The names of the tensors that were asked for so far."""
         return {self._stored.get(name, name) for name in self._shapes}
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes so far."""
+        return tuple(self._nodes)
 
     def columns(self, value: str) -> int:
         """The width of a value."""
@@ -109,6 +115,13 @@ class ModelBuilder:
         weight = self._tensor(f"{name}.weight", rows, columns)
         operands = {ids: ids, table: weight, "cu_seqlens": CU_SEQLENS}
         return self.op("embed", name, operands, columns=columns, first_position=first_position)
+
+    def derived(
+        self, tensor: str, shape: tuple[int, ...], name: str, derive: Callable[[Array], Array]
+    ) -> str:
+        """A float32 constant that ``derive`` makes of a tensor of that shape when the graph is finished."""
+        self._derived[name] = (self._tensor(tensor, *shape), derive)
+        return name
 
     def linear(
         self,
@@ -202,10 +215,16 @@ class ModelBuilder:
         for name in self._shapes:
             self._find(name).read()  # to find what cannot be read before any work is done
         divided = {whole for whole, _ in self._parts.values()}
-        stored = {name: self._find(name) for name in self._shapes if name not in divided}
-        parts = {name: _Rows(self._find(whole), rows) for name, (whole, rows) in self._parts.items()}
-        sources = {name: Constant(DType.F32, source) for name, source in {**stored, **parts}.items()}
-        constants = {**sources, **self._constants}
+        stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes if name not in divided}
+        parts = {
+            name: Constant(DType.F32, _Rows(self._find(whole), rows))
+            for name, (whole, rows) in self._parts.items()
+        }
+        derived = {
+            name: Constant(DType.F32, derive(stored[tensor].array))
+            for name, (tensor, derive) in self._derived.items()
+        }
+        constants = {**stored, **parts, **self._constants, **derived}
         return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
 
     def _tensor(self, name: str, *shape: int, tied: str = "") -> str:

@@ -31,7 +31,7 @@ def measure_accuracy(
     rows = []
     for name, vectors in embeddings.items():
         recorded = SimpleNamespace(encode=lambda _, found=vectors: found)
-        row = {"engine": name, **sts.evaluate(recorded, path).metrics}
+        row = {"engine": name, **sts.evaluate(recorded, path, seed=None).metrics}
         similarity = None if reference is None else cosine(vectors, embeddings[reference])
         row["mean_cosine"] = None if similarity is None else float(similarity.mean())
         row["worst_cosine"] = None if similarity is None else float(similarity.min())

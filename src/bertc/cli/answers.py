@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import Model, Threads
+from bertc.cli.console import Model, Subfolder, Threads
 from bertc.cli.rows import (
     AnswerFile,
     Ask,
@@ -17,6 +18,7 @@ from bertc.cli.rows import (
     Source,
     Texts,
     answer_all,
+    items_of,
     open_answers,
     records_of,
 )
@@ -42,16 +44,17 @@ def classify(
         list[str] | None,
         typer.Option("--label", help="A candidate label, for a model of natural language inference."),
     ] = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Classify texts or pairs of texts."""
     if labels and top_k != 1:
         raise typer.BadParameter("every label has a score: leave --top-k out", param_hint="--label")
     records = records_of(texts, source, input_format, column, pair_column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.classify  # fails here for a model of another task
     options: dict[str, Any] = {"candidate_labels": labels} if labels else {"top_k": top_k}
-    _answer(encoder, records, lambda part: method(_items(part), **options), output, source)
+    _answer(encoder, records, lambda part: method(items_of(part), **options), output, source)
 
 
 def tag(
@@ -64,16 +67,17 @@ def tag(
     aggregation_strategy: Annotated[
         str, typer.Option(help="How tokens are joined: none, simple, first, average or max.")
     ] = "simple",
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Find named entities, or whatever else a model labels tokens by."""
     records = records_of(texts, source, input_format, column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.tag
     _answer(
         encoder,
         records,
-        lambda part: method(_items(part), aggregation_strategy=aggregation_strategy),
+        lambda part: method(items_of(part), aggregation_strategy=aggregation_strategy),
         output,
         source,
     )
@@ -90,16 +94,17 @@ def fill_mask(
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="A word that may stand there; default: any.")
     ] = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Fill in masked words."""
     records = records_of(texts, source, input_format, column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.fill_mask
     _answer(
         encoder,
         records,
-        lambda part: method(_items(part), top_k=top_k, targets=targets or None),
+        lambda part: method(items_of(part), top_k=top_k, targets=targets or None),
         output,
         source,
     )
@@ -118,6 +123,7 @@ def answer(
     handle_impossible_answer: Annotated[
         bool, typer.Option("--handle-impossible-answer", help="The answer may be that there is none.")
     ] = False,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Answer questions by texts that hold the answers."""
@@ -129,7 +135,7 @@ def answer(
         records = iter([Record(0, question, context)])
     else:
         records = records_of(None, source, input_format, question_column, context_column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     method = encoder.answer
     _answer(
         encoder,
@@ -155,11 +161,12 @@ def rerank(
     output: AnswerFile = None,
     column: Column = "text",
     top_k: TopK = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Rank documents by how well they answer a query, the best first."""
     records = list(records_of(documents, source, input_format, column))
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
     ranking = encoder.rank(query, [each.text for each in records], top_k=top_k)
     with open_answers(output) as write:
         write([records[each["corpus_id"]] for each in ranking], [each["score"] for each in ranking])
@@ -170,14 +177,29 @@ def run(
     texts: Texts = None,
     source: Source = None,
     input_format: InputFormat = None,
-    output: AnswerFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .jsonl file, of vectors also what embed writes; without it, standard output.",
+        ),
+    ] = None,
     column: Column = "text",
     pair_column: PairColumn = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Do what the model is for, by its main method; the named forms have its options."""
+    from bertc.cli.embed import check_output, embed_all
+    from bertc.task_table import TASKS
+
     records = records_of(texts, source, input_format, column, pair_column)
-    encoder = _load(model, threads)
+    encoder = _load(model, subfolder, threads)
+    if TASKS[encoder.info.task].compares == "vectors":
+        check_output(output)
+        embed_all(encoder, records, output, {}, show_progress=source is not None)
+        return
     _answer(encoder, records, _main_method(encoder), output, source)
 
 
@@ -191,27 +213,13 @@ def _main_method(encoder: Encoder) -> Ask:
     method: Callable[..., Any] = getattr(encoder, task.methods[0])
     if task.takes == "pairs":
         return lambda part: method([each.text for each in part], [each.pair or "" for each in part])
-    if task.compares == "vectors":
-        return lambda part: [_plain(each) for each in method(_items(part))]
-    return lambda part: method(_items(part))
+    return lambda part: method(items_of(part))
 
 
-def _plain(vector: Any) -> Any:
-    """Return a vector as JSON has it: lists, or for a sparse row its numbers by column."""
-    if hasattr(vector, "tocoo"):
-        row = vector.tocoo()
-        return {str(column): float(value) for column, value in zip(row.coords[-1], row.data, strict=True)}
-    return vector.tolist()
-
-
-def _load(model: str, threads: int | None) -> Encoder:
+def _load(model: str, subfolder: str, threads: int | None) -> Encoder:
     from bertc.loading import load
 
-    return load(model, num_threads=threads)
-
-
-def _items(part: list[Record]) -> list[Any]:
-    return [each.text if each.pair is None else (each.text, each.pair) for each in part]
+    return load(model, subfolder=subfolder, num_threads=threads)
 
 
 def _answer(

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, DTypeName, check_choice, print_facts, print_json
+from bertc.cli.console import (
+    AsJson,
+    DTypeName,
+    OutputName,
+    Subfolder,
+    Task,
+    TokenizerFolder,
+    check_choice,
+    print_facts,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from bertc.artifact.certificate import Certificate
@@ -23,15 +33,16 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     model: Annotated[
         str | None,
-        typer.Argument(help="A Hugging Face model folder, or a hub id.", show_default="the recipe's source"),
+        typer.Argument(
+            help="A Hugging Face model folder, a hub id, an .onnx or a TorchScript file.",
+            show_default="the recipe's source",
+        ),
     ] = None,
     dtype: Annotated[
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="What the model is for, if it was saved with another head: embedding, ..."),
-    ] = None,
+    task: Task = None,
+    subfolder: Subfolder = "",
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
     ] = None,
@@ -53,16 +64,20 @@ def command(
     ] = None,
     eval_data: Annotated[
         Path | None,
-        typer.Option(
-            help="Labeled data: its score is certified, and what --max-drop is about (extra: eval)."
-        ),
+        typer.Option(help="Labeled data: its score is certified, and what --max-drop is about."),
     ] = None,
     allow_over_budget: Annotated[
         bool, typer.Option("--allow-over-budget", help="Write the file even if --max-drop cannot be kept.")
     ] = False,
+    tokenizer: TokenizerFolder = None,
+    output_name: OutputName = None,
+    allow_torchscript: Annotated[
+        bool,
+        typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compile a Hugging Face BERT checkpoint to one .bertc file."""
+    """Compile a BERT model, a Hugging Face checkpoint or an ONNX or TorchScript file, to one .bertc file."""
     from bertc.compiler import choose_recipe, run_pipeline
 
     _check_names(recipe, preset, profile, task)
@@ -80,8 +95,12 @@ def command(
             None if max_drop is None else _share(max_drop),
             eval_data,
         ),
+        subfolder=subfolder,
         eval_data=eval_data,
         allow_over_budget=allow_over_budget,
+        tokenizer=tokenizer,
+        output_name=output_name,
+        allow_torchscript=allow_torchscript,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=True,
     )

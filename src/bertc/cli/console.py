@@ -25,6 +25,25 @@ Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder or hub id."),
 ]
+Subfolder = Annotated[
+    str, typer.Option("--subfolder", help="Where in the folder or repository the checkpoint is.")
+]
+Task = Annotated[
+    str | None, typer.Option(help="What the model is for, if it was saved with another head: embedding, ...")
+]
+TokenizerFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        help="The folder of a file's tokenizer; that of the file itself when it is not named.",
+    ),
+]
+OutputName = Annotated[
+    str | None,
+    typer.Option(
+        "--output-name", metavar="NAME", help="The output of such a file to take, if it has several."
+    ),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

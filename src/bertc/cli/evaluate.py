@@ -1,63 +1,217 @@
-"""``bertc eval``: scores a file on labeled data."""
+"""``bertc eval``: scores a model on labeled data, alone or beside a reference."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, Model, Threads, print_facts, print_result
+from bertc.cli.console import AsJson, Model, Threads, print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
-    from bertc.evaluation.engine import Result
+    from bertc.evaluation.result import Comparison, Result
 
-app = typer.Typer(help="Score a file on labeled data (extra: eval).", no_args_is_help=True)
+app = typer.Typer(help="Score a model on labeled data, alone or beside a reference.", no_args_is_help=True)
 
+AnEvaluator = Any
+"""An ``Evaluator``, whose module is imported when one is made."""
 Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file.")]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        help="Another .bertc file, a checkpoint to compile to fp32, or a folder of outputs that another tool "
+        "wrote (.npy, .npz, .bin): is the difference real?"
+    ),
+]
+Report = Annotated[Path | None, typer.Option(help="Write all of it as one .html page.")]
+Seed = Annotated[int, typer.Option(help="Of the resamples behind intervals and tests.")]
 
 
-@app.command("sts")
-def sts_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+def _run(
+    evaluator: AnEvaluator,
+    model: Model,
+    data: Data,
+    reference: Reference = None,
+    report: Report = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one evaluation: the options that all kinds share."""
+    from bertc.atomic_file import check_destination
+    from bertc.evaluation.evaluator import compare, evaluate
+    from bertc.files.lines import STDIN
+
+    if report is not None:
+        check_destination(report)
+    if str(data) != STDIN:
+        data.stat()  # before a checkpoint is compiled for nothing
+    engine = _load(model, threads)
+    comparison: Comparison | None = None
+    if reference is None:
+        result = evaluate(evaluator, engine, data, seed=seed)
+    else:
+        other = _reference(reference, engine, threads)
+        result, comparison = compare(evaluator, engine, other, data, seed=seed)
+    if report is not None:
+        facts = {"model": model, "data": str(data), "reference": reference or "none", "seed": str(seed)}
+        _write_report(report, f"{engine.info.name} on {data.name}", facts, result, comparison)
+    if as_json:
+        beside = {} if comparison is None else {"comparison": comparison.to_dict()}
+        print_json({**result.to_dict(), **beside})
+    else:
+        _show(result, comparison)
+
+
+def _kind(name: str) -> Callable[[Callable[..., AnEvaluator]], None]:
+    """Declare a command for an evaluator, with the options of what makes it and those of ``_run``."""
+
+    def register(make: Callable[..., AnEvaluator]) -> None:
+        own = inspect.signature(make, eval_str=True).parameters
+        _, model, data, *shared = inspect.signature(_run, eval_str=True).parameters.values()
+
+        def command(**options: Any) -> None:
+            _run(make(**{name: options.pop(name) for name in own}), **options)
+
+        command.__signature__ = inspect.Signature([model, data, *own.values(), *shared])  # type: ignore[attr-defined]
+        app.command(name, help=make.__doc__)(command)
+
+    return register
+
+
+@_kind("sts")
+def _sts() -> AnEvaluator:
     """Sentence similarity: Pearson and Spearman correlation, on the STS benchmark's format."""
-    from bertc.evaluation import sts
+    from bertc.evaluation.sts import Similarity
 
-    _report(sts.evaluate(_load(model, threads), data), as_json)
-
-
-@app.command("classify")
-def classify_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
-    """Classification: accuracy, precision, recall and F1, on tab-separated files as GLUE has them."""
-    from bertc.evaluation import classification
-
-    _report(classification.evaluate(_load(model, threads), data), as_json)
+    return Similarity()
 
 
-@app.command("ner")
-def ner_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+@_kind("classify")
+def _classify() -> AnEvaluator:
+    """Classification: accuracy, precision, recall, F1 and Matthews, on tables as GLUE has them."""
+    from bertc.evaluation.classification import Classification
+
+    return Classification()
+
+
+@_kind("ner")
+def _ner(
+    columns: Annotated[
+        str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")
+    ] = "1,-1",
+) -> AnEvaluator:
     """Named entities: entity F1 and label accuracy, on files with a word and its label per line."""
-    from bertc.evaluation import ner
+    from bertc.evaluation.ner import NamedEntities
 
-    _report(ner.evaluate(_load(model, threads), data), as_json)
+    return NamedEntities(columns=_columns(columns))
 
 
-@app.command("qa")
-def qa_command(model: Model, data: Data, threads: Threads = None, as_json: AsJson = False) -> None:
+@_kind("qa")
+def _qa() -> AnEvaluator:
     """Question answering: exact match and F1, on JSON files as SQuAD 1.1 and 2.0 have them."""
-    from bertc.evaluation import question_answering
+    from bertc.evaluation.question_answering import Answers
 
-    _report(question_answering.evaluate(_load(model, threads), data), as_json)
+    return Answers()
 
 
-def _load(model: str, threads: int | None) -> Encoder:
+@_kind("rerank")
+def _rerank(
+    run: Annotated[
+        Path | None, typer.Option(help="TREC's file of the documents to rank, if --data is a folder.")
+    ] = None,
+    first_stage: Annotated[
+        str | None, typer.Option(metavar="EMBEDDER", help="A model that chooses what is ranked.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many documents the first stage chooses.")] = 20,
+    depth: Annotated[int, typer.Option(min=1, help="The places that MRR and NDCG look at.")] = 10,
+) -> AnEvaluator:
+    """Rankings: MAP, MRR and NDCG, on query, document, label tables, or folders of queries, corpus, qrels."""
+    from bertc.evaluation.rerank import Rankings
+
+    chooser = None if first_stage is None else _load(first_stage, None)
+    return Rankings(depth=depth, run_file=run, first_stage=chooser, top_k=top_k)
+
+
+@_kind("fill-mask")
+def _fill_mask(
+    share: Annotated[
+        float, typer.Option(help="The share of tokens that is masked.", min=0.0, max=1.0)
+    ] = 0.15,
+    every_token: Annotated[
+        bool, typer.Option("--every-token", help="Mask every token, each alone (slow).")
+    ] = False,
+    mask_seed: Annotated[int, typer.Option(help="Chooses the tokens.")] = 0,
+) -> AnEvaluator:
+    """Masked words: pseudo-perplexity and accuracy, on a file with a text per line."""
+    from bertc.evaluation.fill_mask import MaskedWords
+
+    return MaskedWords(share=None if every_token else share, seed=mask_seed)
+
+
+@_kind("pairs")
+def _pairs(
+    threshold: Annotated[
+        float | None, typer.Option(help="The score from which on a pair is a match; default: the best one.")
+    ] = None,
+    positive_from: Annotated[
+        float | None, typer.Option(help="The label from which on it should be, where labels are scores.")
+    ] = None,
+) -> AnEvaluator:
+    """Pairs: accuracy, F1 and average precision of matches, by cosine or cross-encoder."""
+    from bertc.evaluation.pairs import PairDecisions
+
+    return PairDecisions(threshold, positive_from)
+
+
+def _columns(text: str) -> tuple[int, int]:
+    try:
+        words, labels = (int(part) for part in text.split(","))
+    except ValueError:
+        words = labels = 0
+    if not words or not labels:
+        raise typer.BadParameter("expected two numbers as in 1,4 or 2,-1", param_hint="--columns")
+    return words - (words > 0), labels - (labels > 0)
+
+
+def _reference(name: str, engine: Encoder, threads: int | None) -> Any:
+    """Return the engine of a compiled file, of a checkpoint in fp32, or of recorded outputs."""
+    from bertc.evaluation.recorded import RecordedLogits, RecordedVectors, is_recorded
+
+    path = Path(name)
+    if is_recorded(path) and path.exists():
+        return RecordedLogits(path, engine.info.labels) if engine.info.labels else RecordedVectors(path)
+    is_file = name.endswith(".bertc") or path.is_file()
+    return _load(name, threads, dtype=None if is_file else "fp32")
+
+
+def _load(model: str, threads: int | None, dtype: str | None = None) -> Encoder:
     from bertc.loading import load
 
-    encoder = load(model, num_threads=threads)
+    encoder = load(model, num_threads=threads, dtype=dtype)
     encoder.show_progress_bar = True
     return encoder
 
 
-def _report(result: Result, as_json: bool) -> None:
-    facts = {**result.metrics, **result.counts}
-    print_result(result.to_dict(), as_json, lambda _: print_facts("score", facts))
+def _write_report(
+    path: Path, title: str, facts: dict[str, str], result: Result, comparison: Comparison | None
+) -> None:
+    from bertc.atomic_file import replace_atomically
+    from bertc.report.score_page import render
+
+    page = render(title, facts, result, comparison).encode()
+    with replace_atomically(path) as target:
+        target.write(page)
+
+
+def _show(result: Result, comparison: Comparison | None) -> None:
+    from bertc.report import score_tables
+
+    for table in score_tables.for_terminals(result, comparison):
+        print_table(*table)
+    if comparison is not None:
+        print_note(comparison.summary)

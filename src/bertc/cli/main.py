@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import answers, bench, cache, embed, evaluate, models, recipe, report, show, statistics
+from bertc.cli import answers, bench, cache, embed, evaluate, export, models, recipe, report, show, statistics
 from bertc.cli import compile as compile_
 from bertc.errors import BertcError
 from bertc.version import __version__
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compile")(compile_.command)
+app.add_typer(export.app, name="export")
 app.command("models")(models.command)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(statistics.app, name="statistics")

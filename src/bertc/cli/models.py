@@ -8,7 +8,6 @@ from bertc.cli.console import AsJson, print_json, print_table
 def command(as_json: AsJson = False) -> None:
     """Print the model types of config.json that can be compiled, and for each the tasks that it has."""
     from bertc.frontends.model_class import supported_classes
-    from bertc.heads import HEADS
 
     models: dict[str, dict[str, str]] = {}
     for each in supported_classes():
@@ -16,7 +15,7 @@ def command(as_json: AsJson = False) -> None:
     if as_json:
         print_json(models)
         return
-    heads = [head.name for head in HEADS.values() if head.suffix]
+    heads = list(dict.fromkeys(each.head.name for each in supported_classes()))
     rows = [
         [model_type, *("yes" if head in of else "-" for head in heads)] for model_type, of in models.items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.errors import BertcError, InputError
+from bertc.errors import BertcError, InputError, TruncationWarning
 
 if TYPE_CHECKING:
     from bertc.files.texts import Record
@@ -70,6 +71,11 @@ def records_of(
     return read_texts(source, column, pair_column=pair_column, kind=kind)
 
 
+def items_of(part: list[Record]) -> list[Any]:
+    """Return the texts and pairs of records, as models take them."""
+    return [each.text if each.pair is None else (each.text, each.pair) for each in part]
+
+
 def answer_all(
     ask: Ask,
     records: Iterator[Record],
@@ -88,7 +94,7 @@ def answer_all(
     from bertc.runtime.progress import progress
 
     samples = 0
-    with progress(None, what, enabled=show_progress) as advance:
+    with _one_truncation_warning(), progress(None, what, enabled=show_progress) as advance:
         try:
             for part in slices(records):
                 for written, answers in _answers(ask, part, samples):
@@ -101,6 +107,27 @@ def answer_all(
             where = "standard output" if output is None else partial_path(output)
             raise BertcError(f"{error}. The first {samples} rows are kept in {where}") from None
     return {"samples": samples}
+
+
+@contextmanager
+def _one_truncation_warning() -> Iterator[None]:
+    """Give one warning for all texts that are cut in the block, which calls a model slice by slice."""
+    found: list[TruncationWarning] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TruncationWarning)
+        show = warnings.showwarning
+
+        def collect(message: Warning | str, *rest: Any, **options: Any) -> None:
+            if isinstance(message, TruncationWarning):
+                found.append(message)
+            else:
+                show(message, *rest, **options)
+
+        warnings.showwarning = collect
+        yield
+    if found:
+        truncated, total = (sum(getattr(each, name) for each in found) for name in ("truncated", "total"))
+        warnings.warn(TruncationWarning(truncated, total, found[0].limit), stacklevel=2)
 
 
 def _answers(ask: Ask, part: list[Record], first: int) -> Iterator[tuple[list[Record], Sequence[Any]]]:

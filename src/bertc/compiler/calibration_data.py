@@ -22,8 +22,8 @@ from bertc.ir.graph import Graph
 from bertc.ir.reference import TABLES
 from bertc.ports import takes_selection
 from bertc.recipe import Calibration
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.progress import progress
-from bertc.runtime.tokenization import Tokenizer
 
 Array = np.ndarray[Any, Any]
 
@@ -107,8 +107,9 @@ class _Encoder:
         limit = model.info.max_seq_length
         self._length = min(calibration.max_length or limit, limit)
         self._rows = _table_rows(model.graph)
-        self._tokenizer = Tokenizer(model.tokenizer_json, self._length)
+        self._tokenizer = make_tokenizer(model.tokenizer_json, self._length)
         self._mask_token = str(model.info.facts.get("mask_token", ""))
+        self._has_tokenizer = bool(model.tokenizer_json)
         self._name = name
         self._seed = calibration.seed
 
@@ -119,6 +120,8 @@ class _Encoder:
             arrays = [array for each in samples for array in (each.input_ids, each.token_type_ids)]
             return self._in_batches(samples, arrays, [len(each.ids) for each in prepared])
         texts = [each for each in records if isinstance(each, Record)]
+        if not self._has_tokenizer:
+            return self._random(texts)
         items = [each.text if each.pair is None else (each.text, each.pair) for each in texts]
         return tokenize(self._tokenizer, items, self._name, self._seed, self._rows.get("input_ids"))
 
@@ -138,7 +141,20 @@ class _Encoder:
 
     def masked(self, samples: Samples) -> Samples:
         """Return the samples with some tokens masked, which the model is to fill in."""
+        if not self._has_tokenizer:
+            return samples.with_masks(None)
         return samples.with_masks(self._tokenizer.token_id(self._mask_token))
+
+    def _random(self, texts: Sequence[Record]) -> Samples:
+        """Return random ids in the place of texts, about as many as each has words."""
+        rng = np.random.default_rng(self._seed)
+        samples = []
+        for each in texts:
+            length = min(self._length, len(each.text.split()) + 2)
+            ids = rng.integers(0, self._rows["input_ids"], length).astype(np.int32)
+            samples.append(Sample(f"{length} random ids", ids, np.zeros_like(ids)))
+        digest = hashlib.sha256(b"".join(sample.input_ids.tobytes() for sample in samples)).hexdigest()
+        return in_batches(samples, f"random ids ({self._name})", digest, truncated=0, seed=self._seed)
 
     def _of_ids(self, prepared: PreparedIds) -> Sample:
         ids = prepared.ids[: self._length]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,8 +31,9 @@ from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.vector_ranges import with_ranges
 from bertc.errors import RecipeError
-from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.source import import_source
+from bertc.frontends.torch import is_module
 from bertc.precision import PRECISIONS
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
@@ -40,8 +41,9 @@ from bertc.quantize.quantize import Quantized, Quantizer
 from bertc.recipe import Budget, Recipe
 from bertc.recipe.keys import raise_problems
 from bertc.recipe.presets import PROFILES
+from bertc.runtime.items import path_text, subfolder_path
+from bertc.runtime.no_tokenizer import make_tokenizer
 from bertc.runtime.progress import progress
-from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from bertc.version import __version__
 
@@ -51,42 +53,70 @@ OnStep = Callable[[str, float], None]
 
 
 def compile(  # noqa: A001
-    source: str | PathLike[str] | None,
+    source: Any,
     output: str | PathLike[str],
     recipe: str | PathLike[str] | Mapping[str, Any] | Recipe | None = None,
     *,
     dtype: str | None = None,
     task: str | None = None,
+    subfolder: str = "",
     profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
+    tokenizer: str | PathLike[str] | None = None,
+    output_name: str | None = None,
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    allow_torchscript: bool = False,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
-    ``source`` is a Hugging Face folder or hub id, or None for the recipe's; ``recipe`` a
+    ``source`` is a Hugging Face folder or hub id, an ``.onnx`` or TorchScript file, an ``nn.Module`` (of
+    transformers, sentence-transformers, or your own), or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
-    was saved with another head: "embedding" makes an embedder of a masked LM.
+    was saved with another head: "embedding" makes an embedder of a masked LM. ``subfolder`` is where in the
+    folder or repository all files of the model are, as in ``from_pretrained`` of ``transformers``.
     ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bits`` to 8 or 7, as the presets
     "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
     it is kept; ``eval_data`` is labeled data to score on. They override the recipe's ``budget``.
+    ``tokenizer`` is the folder of the tokenizer of such a file or module, by default that of the file itself,
+    and ``output_name`` the output to compile of one that has several. ``example_inputs``, tensors [batch,
+    length] by name or place, are what a module is traced with, if the names of its arguments do not tell;
+    ``allow_torchscript`` allows to load TorchScript, which runs the code in the file.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
-    be read, or ``BudgetError`` if the budget cannot be kept (unless ``allow_over_budget``).
+    be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
+    ``allow_over_budget``).
     """
     chosen = choose_recipe(recipe, dtype, task, profile, max_drop, eval_data)
-    return run_pipeline(source, output, chosen, eval_data=eval_data, allow_over_budget=allow_over_budget)
+    return run_pipeline(
+        source,
+        output,
+        chosen,
+        subfolder=subfolder,
+        eval_data=eval_data,
+        allow_over_budget=allow_over_budget,
+        tokenizer=tokenizer,
+        output_name=output_name,
+        example_inputs=example_inputs,
+        allow_torchscript=allow_torchscript,
+    )
 
 
 def run_pipeline(
-    source: str | PathLike[str] | None,
+    source: Any,
     output: str | PathLike[str],
     recipe: Recipe,
     *,
+    subfolder: str = "",
     eval_data: str | PathLike[str] | None = None,
     allow_over_budget: bool = False,
+    tokenizer: str | PathLike[str] | None = None,
+    output_name: str | None = None,
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    allow_torchscript: bool = False,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -96,9 +126,19 @@ def run_pipeline(
     what a step makes of them (packed weights, statistics) ends with the step.
     """
     step = _Steps(on_step)
-    path = step("check the destination", lambda: check_destination(Path(output)))
+    path = step("check the destination", lambda: check_destination(Path(path_text(output, "output"))))
+    found, below = _choose_source(source, recipe), subfolder_path(subfolder)
     model = step(
-        "import the checkpoint", lambda: import_model(_choose_source(source, recipe), task=recipe.task)
+        "import the checkpoint",
+        lambda: import_source(
+            found,
+            task=recipe.task,
+            subfolder=below,
+            tokenizer=tokenizer,
+            output=output_name,
+            example_inputs=example_inputs,
+            allow_torchscript=allow_torchscript,
+        ),
     )
     fused = step("fuse", lambda: passes.fuse(model.graph))
     raise_problems(list(find_misfits(recipe, model, fused)))
@@ -193,7 +233,7 @@ def _scorer(
     if path is None:
         return None
     vocab_size = model.info.size("vocab_size")
-    tokenizer = Tokenizer(model.tokenizer_json, model.info.max_seq_length, vocab_size)
+    tokenizer = make_tokenizer(model.tokenizer_json, model.info.max_seq_length, vocab_size)
     return TaskScorer(model.info, tokenizer, Path(path), CpuTarget().session(model.graph))
 
 
@@ -215,7 +255,7 @@ def choose_recipe(
         chosen = _for_profile(chosen, profile)
     changes: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}
     if eval_data is not None:
-        changes["eval_data"] = str(eval_data)
+        changes["eval_data"] = path_text(eval_data, "eval_data")
     if max_drop is not None or (changes and chosen.budget is not None):
         budget = dataclasses.replace(chosen.budget or Budget(), **changes)
         chosen = dataclasses.replace(chosen, budget=budget)
@@ -223,7 +263,7 @@ def choose_recipe(
 
 
 def _for_profile(recipe: Recipe, profile: str) -> Recipe:
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         raise RecipeError(f"profile is {profile!r}, expected one of {', '.join(PROFILES)}")
     if PRECISIONS[recipe.dtype].weight_bits is None:
         raise RecipeError(f"profile {profile} is for dtype int8, not {recipe.dtype}: leave it out")
@@ -231,11 +271,15 @@ def _for_profile(recipe: Recipe, profile: str) -> Recipe:
     return dataclasses.replace(recipe, weights=weights)
 
 
-def _choose_source(source: str | PathLike[str] | None, recipe: Recipe) -> str | Path:
+def _choose_source(source: Any, recipe: Recipe) -> Any:
+    """Return a module as it is, else a path or hub id. Raises ``RecipeError`` if there is none."""
     source = recipe.source if source is None else source
+    if is_module(source):
+        return source
     if source is None:
         raise RecipeError("no model: name a folder or a hub id, or give the recipe a source")
-    return source if isinstance(source, str) else Path(source)
+    text = path_text(source, "source", "the path of a folder, a hub id, or an nn.Module")
+    return text if isinstance(source, str) else Path(text)
 
 
 def _manifest(

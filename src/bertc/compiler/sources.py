@@ -13,6 +13,7 @@ from bertc.files.arrays import Prepared, PreparedIds, PreparedVectors, is_prepar
 from bertc.files.hub import read_hub
 from bertc.files.sampling import reservoir
 from bertc.files.texts import READERS, Record, data_suffix, read_texts
+from bertc.home import expand_home
 from bertc.recipe import Calibration
 
 Source = Record | Prepared
@@ -74,7 +75,7 @@ def _open(calibration: Calibration) -> Iterator[Source]:
             subset=calibration.subset,
             split=calibration.split,
         )
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if kind in ("ids", "embeddings") or (kind == "auto" and path.exists() and is_prepared(path)):
         return read_arrays(path)
     suffix = {"auto": None, "text": ".txt"}.get(kind, f".{kind}")

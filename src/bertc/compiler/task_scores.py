@@ -11,7 +11,7 @@ from bertc.artifact.certificate import TaskScores
 from bertc.artifact.schema import ModelInfo
 from bertc.encoder import encoder_class_of
 from bertc.errors import InputError
-from bertc.evaluation.engine import Result
+from bertc.evaluation.result import Result
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
@@ -33,7 +33,7 @@ class TaskScorer:
         """Return the score of a variant of the model."""
         encoder = encoder_class_of(self._info)(session, self._tokenizer, self._info)
         evaluator: Evaluator = importlib.import_module(f"bertc.evaluation.{self._task.evaluator}")
-        return evaluator.evaluate(encoder, self._path)
+        return evaluator.evaluate(encoder, self._path, seed=None)  # intervals are for readers
 
     def drop(self, found: Result) -> float:
         """Return how much of the task's metric is lost: 0.001 for a score of 0.1 less, of 100."""
@@ -55,8 +55,8 @@ class TaskScorer:
 class Evaluator(Protocol):
     """A module of ``bertc.evaluation`` that scores a task."""
 
-    def evaluate(self, engine: Any, path: Path, /) -> Result:
-        """Score an encoder on a file."""
+    def evaluate(self, engine: Any, path: Path, /, *, seed: int | None) -> Result:
+        """Score an encoder on a file, without intervals where ``seed`` is None."""
 
 
 def _hash(path: Path) -> str:

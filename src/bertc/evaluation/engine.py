@@ -1,4 +1,4 @@
-"""What an evaluator needs of an engine, and what it gives back.
+"""What an evaluator needs of an engine.
 
 ``bertc.Encoder`` is such an engine; a peer needs one method with the same shape of answers, and is
 then scored by the same code on the same data.
@@ -6,9 +6,12 @@ then scored by the same code on the same data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
 
 
 class Embedder(Protocol):
@@ -39,25 +42,18 @@ class Tagger(Protocol):
         """``words``: a list of lists of words."""
 
 
+class MaskScorer(Protocol):
+    """Gives a list of dicts of arrays of one length: tokens, predicted and log_probabilities."""
+
+    def score_masked(self, inputs: Any, *, share: float | None, seed: int) -> Any:
+        """``inputs``: a list of texts; ``share`` of the tokens is masked, or each alone if it is None."""
+
+
 class QuestionAnswerer(Protocol):
     """Gives a list of ``{"score": ..., "start": ..., "end": ..., "answer": ...}``."""
 
     def answer(self, question: Any, context: Any, *, handle_impossible_answer: bool = False) -> Any:
         """``question`` and ``context``: lists of texts, as many of one as of the other."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A score, and what it was measured on."""
-
-    metrics: Mapping[str, float]
-    """On a scale of 0 to 100."""
-    counts: Mapping[str, int]
-    """What was scored: samples, tokens, pairs or entities, and how many inputs were truncated."""
-
-    def to_dict(self) -> dict[str, dict[str, Any]]:
-        """``{"metrics": {...}, "counts": {...}}`` of plain numbers."""
-        return asdict(self)
 
 
 def labels_of(engine: Any) -> Sequence[str]:
@@ -72,3 +68,9 @@ def token_counts(engine: Any, inputs: Sequence[Any], *, truncate: bool = True) -
         return {}
     counts = engine.count_tokens(inputs, truncate=truncate)
     return {"tokens": counts.tokens, "truncated": counts.truncated}
+
+
+def cosine(a: Array, b: Array) -> Array:
+    """Return the cosine of each row of ``a`` with the same row of ``b``."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / np.maximum(norms, 1e-12))

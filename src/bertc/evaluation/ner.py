@@ -1,30 +1,37 @@
-"""Named entities: entity-level F1, precision and recall, and the accuracy of single labels.
+"""Named entities: entity-level F1, precision and recall, and the accuracy and F1 of single labels.
 
 Data has a word (or a character) and its label per line, and a blank line between sentences. A line that
-has tabs is split by these alone, so that a word may hold spaces. Further columns between the two are
-ignored, and so are CoNLL's ``-DOCSTART-`` lines. All of it is scored: a sentence that is too long for the
-model is cut into consecutive pieces, and no word is left out.
+has tabs is split by these alone, so that a word may hold spaces. Of further columns those that the evaluator
+does not name are ignored, and so are CoNLL's ``-DOCSTART-`` lines. All of it is scored: a sentence that is
+too long for the model is cut into consecutive pieces, and no word is left out.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bertc.errors import InputError, MissingExtraError
-from bertc.evaluation.engine import Result, Tagger, labels_of, token_counts
+import numpy as np
+
+from bertc.errors import InputError, warn_caller
+from bertc.evaluation.classification import class_scores, confusion
+from bertc.evaluation.engine import Tagger, labels_of, token_counts
+from bertc.evaluation.evaluator import Evaluator
+from bertc.evaluation.evaluator import evaluate as run
+from bertc.evaluation.metrics import classes
+from bertc.evaluation.metrics.entities import OUTSIDE, Entity, entities
+from bertc.evaluation.result import Case, Outcomes, Result
+from bertc.evaluation.tag_schemes import check_scheme, is_entity, kinds, spell_alike
 from bertc.files.lines import read_lines
 
-OUTSIDE = "O"
-_LABEL = re.compile("O|[A-Z]-.+")
+Array = np.ndarray[Any, Any]
+
+FIRST_AND_LAST = (0, -1)
+"""The columns of words and labels."""
 _DOCUMENT = "-DOCSTART-"
-_SAME_LETTERS = str.maketrans("LMUW", "EISS")
-"""BILOU, BMES and BMEWO, as BIOES calls the same: the letters that seqeval knows."""
-_COARSE = str.maketrans("ES", "IB")
-"""BIOES, as IOB2 calls the same."""
 
 
 class Sentence(NamedTuple):
@@ -32,15 +39,101 @@ class Sentence(NamedTuple):
 
     words: list[str]
     labels: list[str]
+    id: str = ""
 
 
-def read(path: str | PathLike[str]) -> list[Sentence]:
-    """All sentences of a file. Raises ``InputError`` with file and line for a line that is no label."""
+@dataclass(frozen=True)
+class NamedEntities(Evaluator[Sentence]):
+    """Scores of entities, micro-averaged, and of the labels of words."""
+
+    metric = "f1"
+
+    labels: Sequence[str] | None = None
+    """The labels that the model may give; those of the engine where none are given."""
+    columns: tuple[int, int] = FIRST_AND_LAST
+    """The places of words and labels, from 0; negative ones count from the end."""
+
+    def bound(self, engine: Any) -> NamedEntities:
+        """Return the evaluator with the engine's labels."""
+        return self if self.labels is not None else replace(self, labels=tuple(labels_of(engine)))
+
+    def read(self, path: str | PathLike[str]) -> Sequence[Sentence]:
+        """Return all sentences of a file. Raises ``InputError`` where the model knows no kind of entity."""
+        sentences = read(path, self.columns)
+        _check_kinds({label for each in sentences for label in each.labels}, self.labels or (), path)
+        return sentences
+
+    def answer(self, engine: Tagger, samples: Sequence[Sentence]) -> Outcomes:
+        """Return the labels of each sentence."""
+        words = [sentence.words for sentence in samples]
+        given = [sentence.labels for sentence in samples]
+        expected, predicted = spell_alike(given, engine.predict_tags(words), self.labels or ())
+        names = sorted(
+            {label[2:] for some in (expected, predicted) for each in some for label in each} - {""}
+        )
+        golds, found = ([set(entities(each)) for each in some] for some in (expected, predicted))
+        counted = _count_entities(golds, found, names)
+        hits, told, true = counted.reshape(len(samples), 3, -1).sum(axis=2).T
+        return Outcomes(
+            answers=[_in_words(sentence, each) for sentence, each in zip(samples, found, strict=True)],
+            goodness=2 * hits - told - true,
+            statistics=np.concatenate([counted, _count_words(expected, predicted)], axis=1),
+            counts={
+                "words": sum(map(len, words)),
+                "entities": int(true.sum()),
+                **token_counts(engine, words, truncate=False),
+            },
+            classes=class_scores(names, counted.sum(axis=0)),
+            confusion=confusion(
+                [*names, OUTSIDE], *(_numbers(some, names) for some in (expected, predicted))
+            ),
+        )
+
+    def score(self, outcomes: Outcomes, weights: Array) -> dict[str, Array]:
+        """Return all metrics, times 100."""
+        totals = weights @ outcomes.statistics
+        words, right, *labeled = totals[:, -5:].T
+        by_kind = totals[:, :-5].reshape(len(weights), 3, -1)
+        precision, recall, f1 = classes.precision_recall_f1(*by_kind.sum(axis=2).T)
+        token_f1 = classes.precision_recall_f1(*labeled)[2]
+        scores = {"f1": f1, "precision": precision, "recall": recall, "accuracy": right / words}
+        return {name: 100 * score for name, score in {**scores, "token_f1": token_f1}.items()}
+
+    def case(self, sample: Sentence) -> Case:
+        """Return the words in a row, and the entities."""
+        text = _glue(sample.words).join(sample.words)
+        (labels,), _ = spell_alike([sample.labels], [[]], self.labels or ())
+        return Case(sample.id, text, _in_words(sample, set(entities(labels))))
+
+
+def evaluate(
+    engine: Tagger, path: str | PathLike[str], labels: Sequence[str] | None = None, *, seed: int | None = 0
+) -> Result:
+    """Return micro-averaged entity F1 (seqeval's default mode) and accuracy over all words, times 100.
+
+    ``token_f1`` is that of the labels of words which are not O. ``labels`` are the model's, the engine's own
+    where they are not given. Where it and the data spell entities by different schemes (BIOES, BILOU, IOB1 or
+    the like in one of them), both are scored as IOB2. Raises ``InputError`` if the two share no kind of
+    entity, and warns if the data has kinds that the model does not know.
+    """
+    return run(NamedEntities(None if labels is None else tuple(labels)), engine, path, seed=seed)
+
+
+def read(path: str | PathLike[str], columns: tuple[int, int] = FIRST_AND_LAST) -> list[Sentence]:
+    """Return all sentences of a file.
+
+    ``columns`` are the places of words and labels. Raises ``InputError`` with file and line for a line that
+    has no label, and for labels of several schemes.
+    """
     sentences: list[Sentence] = []
     current = Sentence([], [])
+    places: dict[str, str] = {}
     for number, line in read_lines(path):
         if line.strip(" \t") and not line.startswith(_DOCUMENT):
-            word, label = _columns(line, f"{path}, line {number}")
+            where = f"{path}, line {number}"
+            word, label = _cells(line, where, columns)
+            places.setdefault(label, where)
+            current = current if current.words else Sentence([], [], f"line {number}")
             current.words.append(word)
             current.labels.append(label)
         elif current.words:
@@ -50,64 +143,30 @@ def read(path: str | PathLike[str]) -> list[Sentence]:
         sentences.append(current)
     if not sentences:
         raise InputError(f"{path}: no sentences")
+    check_scheme(places)
     return sentences
 
 
-def _columns(line: str, where: str) -> tuple[str, str]:
+def _cells(line: str, where: str, columns: tuple[int, int]) -> tuple[str, str]:
     line = line.rstrip(" \t")
     cells = line.split("\t") if "\t" in line else re.split(" +", line)
     if len(cells) < 2:
         raise InputError(f"{where}: expected a word and its label, found {line!r}")
-    word, label = cells[0], cells[-1].strip(" ")
-    if not _LABEL.fullmatch(label):
-        raise InputError(f"{where}: the label is {label!r}, expected O, or a prefix and a kind as in B-PER")
+    if any(not -len(cells) <= column < len(cells) for column in columns):
+        wanted = " and ".join(str(column + (column >= 0)) for column in columns)
+        raise InputError(f"{where}: {len(cells)} columns, but columns {wanted} are wanted")
+    word, label = cells[columns[0]], cells[columns[1]].strip(" ")
+    if label != OUTSIDE and not is_entity(label):
+        header = " (a header? take it out)" if where.endswith(", line 1") else ""
+        raise InputError(
+            f"{where}, column {columns[1] % len(cells) + 1}: the label is {label!r}, expected O, or a "
+            f"prefix and a kind as in B-PER{header}"
+        )
     return word, label
 
 
-def evaluate(engine: Tagger, path: str | PathLike[str], labels: Sequence[str] | None = None) -> Result:
-    """Micro-averaged entity F1 (seqeval's default mode) and accuracy over all words, times 100.
-
-    ``labels`` are the model's, the engine's own where they are not given. Where it and the data spell
-    entities by different schemes (BIOES, BILOU or the like in one of them), both are scored as IOB2. Raises
-    ``InputError`` if the two share no kind of entity, and warns if the data has kinds that the model does
-    not know.
-    """
-    try:
-        from seqeval import metrics
-        from seqeval.metrics.sequence_labeling import get_entities
-    except ImportError:
-        raise MissingExtraError("seqeval", "eval", "scoring named entities") from None
-    labels = labels_of(engine) if labels is None else labels
-    sentences = read(path)
-    words = [sentence.words for sentence in sentences]
-    found = {label for sentence in sentences for label in sentence.labels}
-    _check_kinds(found, labels, path)
-    letters = _letters(found, labels)
-    expected = [_spell(sentence.labels, letters) for sentence in sentences]
-    predicted = [_spell(sentence, letters) for sentence in engine.predict_tags(words)]
-    return Result(
-        metrics={
-            "f1": 100 * float(metrics.f1_score(expected, predicted, zero_division=0)),
-            "precision": 100 * float(metrics.precision_score(expected, predicted, zero_division=0)),
-            "recall": 100 * float(metrics.recall_score(expected, predicted, zero_division=0)),
-            "accuracy": 100 * float(metrics.accuracy_score(expected, predicted)),
-        },
-        counts={
-            "samples": len(sentences),
-            "words": sum(map(len, words)),
-            "entities": len(get_entities(expected)),
-            **token_counts(engine, words, truncate=False),
-        },
-    )
-
-
-def _kinds(labels: Iterable[str]) -> set[str]:
-    """PER for B-PER; nothing for O, and for what is no label of an entity."""
-    return {label[2:] for label in labels if label != OUTSIDE and _LABEL.fullmatch(label)}
-
-
 def _check_kinds(data: set[str], model: Sequence[str], path: str | PathLike[str]) -> None:
-    of_data, of_model = _kinds(data), _kinds(model)
+    of_data, of_model = kinds(data), kinds(model)
     missing = sorted(of_data - of_model)
     if missing and not of_data & of_model:
         raise InputError(
@@ -115,21 +174,47 @@ def _check_kinds(data: set[str], model: Sequence[str], path: str | PathLike[str]
             f"{', '.join(sorted(data))}, those of the model {', '.join(model)}"
         )
     if missing:
-        warnings.warn(
+        warn_caller(
             f"{path} has entities that the model does not know, and which count as not found: "
-            f"{', '.join(missing)}; the model has {', '.join(sorted(of_model))}",
-            stacklevel=3,  # this, evaluate: its caller
+            f"{', '.join(missing)}; the model has {', '.join(sorted(of_model))}"
         )
 
 
-def _letters(data: Iterable[str], model: Iterable[str]) -> dict[int, int]:
-    """Letter before the hyphen -> the one that both sides are scored by."""
-    fine = [any(label[0] in "ESLMUW" for label in labels if _kinds([label])) for labels in (data, model)]
-    if fine[0] == fine[1]:
-        return _SAME_LETTERS
-    return {letter: _COARSE.get(same, same) for letter, same in (_SAME_LETTERS | _COARSE).items()}
+def _count_entities(
+    golds: Sequence[set[Entity]], found: Sequence[set[Entity]], names: Sequence[str]
+) -> Array:
+    """Return how many entities of each kind are right, predicted and expected, [sentences, 3 * kinds]."""
+    counts = np.zeros((len(golds), 3, len(names)))
+    places = {name: place for place, name in enumerate(names)}
+    for row, gold, told in zip(counts, golds, found, strict=True):
+        for line, some in zip(row, (gold & told, told, gold), strict=True):
+            for kind, _, _ in some:
+                line[places[kind]] += 1
+    return counts.reshape(len(golds), -1)
 
 
-def _spell(labels: Sequence[str], letters: dict[int, int]) -> list[str]:
-    """Labels in the letters that are scored; what is no label of an entity counts as O."""
-    return [label[0].translate(letters) + label[1:] if _kinds([label]) else OUTSIDE for label in labels]
+def _count_words(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Array:
+    """Return of each sentence: words, right ones; of labels but O: right, predicted, expected ones."""
+    rows = []
+    for golds, found in zip(expected, predicted, strict=True):
+        right = [gold for gold, label in zip(golds, found, strict=True) if gold == label]
+        inside = (len(some) - some.count(OUTSIDE) for some in (right, [*found], [*golds]))
+        rows.append((len(golds), len(right), *inside))
+    return np.array(rows, np.float64)
+
+
+def _numbers(sentences: Sequence[Sequence[str]], names: Sequence[str]) -> Array:
+    """Return the number of each word's kind, O's being the last."""
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places.get(label[2:], len(names)) for each in sentences for label in each])
+
+
+def _in_words(sentence: Sentence, found: set[Entity]) -> str:
+    glue = _glue(sentence.words)
+    ordered = sorted(found, key=lambda entity: entity[1:])
+    return "; ".join(f"{kind} {glue.join(sentence.words[a : b + 1])}" for kind, a, b in ordered) or "none"
+
+
+def _glue(words: Sequence[str]) -> str:
+    """Return what stands between words: nothing where each is one character."""
+    return "" if all(len(word) == 1 for word in words) else " "

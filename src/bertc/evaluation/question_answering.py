@@ -10,15 +10,22 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertc.errors import InputError
-from bertc.evaluation.engine import QuestionAnswerer, Result, token_counts
+from bertc.errors import InputError, warn_caller
+from bertc.evaluation.engine import QuestionAnswerer, token_counts
+from bertc.evaluation.evaluator import Evaluator
+from bertc.evaluation.evaluator import evaluate as run
+from bertc.evaluation.result import Case, Outcomes, Result
 from bertc.files.lines import open_bytes
+from bertc.files.tables import check_ids
+
+Array = np.ndarray[Any, Any]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -30,23 +37,102 @@ class Question(NamedTuple):
     question: str
     context: str
     answers: tuple[str, ...]
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Answers(Evaluator[Question]):
+    """Scores of answers by SQuAD's rules."""
+
+    metric = "f1"
+
+    def read(self, path: str | PathLike[str]) -> Sequence[Question]:
+        """Return all questions of a file."""
+        return read(path)
+
+    def answer(self, engine: QuestionAnswerer, samples: Sequence[Question]) -> Outcomes:
+        """Return an answer to each question; empty ones only where the data has such."""
+        golds = [_golds(each) for each in samples]
+        unanswerable = np.array([gold == [""] for gold in golds])
+        found = engine.answer(
+            [each.question for each in samples],
+            [each.context for each in samples],
+            handle_impossible_answer=bool(unanswerable.any()),
+        )
+        answers = [str(each["answer"]) for each in found]
+        texts = [normalize(answer) for answer in answers]
+        exact = np.array([text in gold for text, gold in zip(texts, golds, strict=True)])
+        f1 = np.array(
+            [max(_f1(text, each) for each in gold) for text, gold in zip(texts, golds, strict=True)]
+        )
+        pairs = [(each.question, each.context) for each in samples]
+        return Outcomes(
+            answers=answers,
+            goodness=f1,
+            statistics=np.stack([exact, f1, unanswerable], axis=1).astype(np.float64),
+            counts={
+                "unanswerable": int(unanswerable.sum()),
+                **token_counts(engine, pairs, truncate=False),
+            },
+        )
+
+    def score(self, outcomes: Outcomes, weights: Array) -> dict[str, Array]:
+        """Return exact match and F1, times 100; also those of both kinds of questions, if there are two."""
+        exact, f1, unanswerable = outcomes.statistics.T
+        kinds = {"": np.ones_like(unanswerable)}
+        if 0 < unanswerable.sum() < len(unanswerable):
+            kinds |= {"answerable_": 1 - unanswerable, "unanswerable_": unanswerable}
+        with np.errstate(invalid="ignore"):  # a resample may have no question of a kind
+            return {
+                f"{kind}{name}": 100 * (weights @ (scores * chosen)) / (weights @ chosen)
+                for kind, chosen in kinds.items()
+                for name, scores in (("exact_match", exact), ("f1", f1))
+            }
+
+    def case(self, sample: Question) -> Case:
+        """Return the question with its context, and the answers that people gave."""
+        return Case(
+            sample.id, f"{sample.question} | {sample.context}", " / ".join(dict.fromkeys(sample.answers))
+        )
+
+
+def evaluate(engine: QuestionAnswerer, path: str | PathLike[str], *, seed: int | None = 0) -> Result:
+    """Return exact match and F1 over all questions, times 100, as the script of SQuAD computes them.
+
+    Answers are compared without case, punctuation and articles; F1 is that of their words, and the best over
+    the answers that people gave. Only where the data has questions without answers may the engine leave one
+    unanswered; then there are also the scores of both kinds of questions. Raises ``InputError`` as
+    :func:`read` does.
+    """
+    return run(Answers(), engine, path, seed=seed)
 
 
 def read(path: str | PathLike[str]) -> list[Question]:
-    """Return all questions of a file. Raises ``InputError`` that names the place of what is wrong."""
+    """Return all questions of a file. Raises ``InputError`` that names the place of what is wrong.
+
+    Warns of answers that are not in their contexts, since no span of these is right.
+    """
     with open_bytes(path) as file:
         raw = file.read()
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from None
-    questions = list(_questions(data, f"{path}: "))
-    if not questions:
+    found = list(_questions(data, f"{path}: "))
+    if not found:
         raise InputError(f"{path}: no questions")
-    return questions
+    check_ids((question.id, where) for question, where in found)
+    lost = [each for each in found if any(answer not in each[0].context for answer in each[0].answers)]
+    if lost:
+        warn_caller(
+            f"{lost[0][1]}: an answer is not in the context, so that none that the model can give is right; "
+            f"so it is with {len(lost)} of {len(found)} questions: correct them, or take them out"
+        )
+    return [question for question, _ in found]
 
 
-def _questions(data: Any, where: str) -> Iterator[Question]:
+def _questions(data: Any, where: str) -> Iterator[tuple[Question, str]]:
+    """Yield each question, and its place."""
     for article, in_article in _items(data, "data", where):
         for paragraph, in_paragraph in _items(article, "paragraphs", in_article):
             context = _text(paragraph, "context", in_paragraph)
@@ -54,7 +140,9 @@ def _questions(data: Any, where: str) -> Iterator[Question]:
                 answers = tuple(
                     _text(answer, "text", there) for answer, there in _items(entry, "answers", here)
                 )
-                yield Question(_text(entry, "question", here), context, answers)
+                place = here.removesuffix(".")
+                name = str(entry.get("id", place.removeprefix(where)))
+                yield Question(_text(entry, "question", here), context, answers, name), place
 
 
 def _items(parent: Any, key: str, where: str) -> Iterator[tuple[Any, str]]:
@@ -71,43 +159,6 @@ def _text(parent: Any, key: str, where: str) -> str:
     if not isinstance(found, str):
         raise InputError(f"{where}{key} is no text: expected the JSON of SQuAD")
     return found
-
-
-def evaluate(engine: QuestionAnswerer, path: str | PathLike[str]) -> Result:
-    """Return exact match and F1 over all questions, times 100, as the script of SQuAD computes them.
-
-    Answers are compared without case, punctuation and articles; F1 is that of their words, and the best over
-    the answers that people gave. Only where the data has questions without answers may the engine leave one
-    unanswered; then there are also the scores of both kinds of questions. Raises ``InputError`` as
-    :func:`read` does.
-    """
-    questions = read(path)
-    golds = [_golds(each) for each in questions]
-    unanswerable = np.array([gold == [""] for gold in golds])
-    found = engine.answer(
-        [each.question for each in questions],
-        [each.context for each in questions],
-        handle_impossible_answer=bool(unanswerable.any()),
-    )
-    texts = [normalize(each["answer"]) for each in found]
-    exact = np.array([text in gold for text, gold in zip(texts, golds, strict=True)])
-    f1 = np.array([max(_f1(text, each) for each in gold) for text, gold in zip(texts, golds, strict=True)])
-    kinds = {"": np.ones_like(unanswerable)}
-    if unanswerable.any() and not unanswerable.all():
-        kinds |= {"answerable_": ~unanswerable, "unanswerable_": unanswerable}
-    pairs = [(each.question, each.context) for each in questions]
-    return Result(
-        metrics={
-            f"{kind}{name}": 100 * float(scores[chosen].mean())
-            for kind, chosen in kinds.items()
-            for name, scores in (("exact_match", exact), ("f1", f1))
-        },
-        counts={
-            "samples": len(questions),
-            "unanswerable": int(unanswerable.sum()),
-            **token_counts(engine, pairs, truncate=False),
-        },
-    )
 
 
 def normalize(answer: str) -> str:

@@ -110,6 +110,10 @@ def _read_jsonl(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: not JSON ({error})") from None
+        if not isinstance(value, dict) and not columns:
+            raise InputError(
+                f"{where}: {type(value).__name__} instead of an object: expected columns by name"
+            )
         yield Row(where, value if isinstance(value, dict) else {columns[0]: value})
 
 
@@ -143,14 +147,18 @@ def _read_csv(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[R
 def _table(
     path: str | PathLike[str], columns: tuple[str, ...], lines: Iterator[tuple[int, list[str]]]
 ) -> Iterator[Row]:
-    """Rows of cells by column name, or by number where the first column asked for is a number."""
-    numbered = columns[0].isdecimal()
+    """Rows of cells by column name, or by number where the first column asked for is a number.
+
+    Where none is asked for, a row has all columns, with None for a cell that it lacks.
+    """
+    numbered = bool(columns) and columns[0].isdecimal()
     header = [] if numbered else next(lines, (1, []))[1]
     if not numbered:
         _check_columns(path, columns, header)
+    lacking = {} if columns else dict.fromkeys(header)
     for number, cells in lines:
         names = map(str, range(len(cells))) if numbered else header
-        yield Row(f"{path}, line {number}", dict(zip(names, cells, strict=False)))
+        yield Row(f"{path}, line {number}", {**lacking, **dict(zip(names, cells, strict=False))})
 
 
 def _read_parquet(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Row]:
@@ -171,7 +179,7 @@ def _read_parquet(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterat
 def _parquet_rows(path: str | PathLike[str], file: Any, columns: tuple[str, ...]) -> Iterator[Row]:
     found = file.schema_arrow.names
     _check_columns(path, columns, found)
-    wanted = [*columns, *({"id"} & set(found))]
+    wanted = [*columns, *({"id"} & set(found))] if columns else None
     index = 0
     for batch in file.iter_batches(batch_size=SLICE_RECORDS, columns=wanted):
         for cells in batch.to_pylist():
@@ -201,4 +209,4 @@ READERS: Mapping[str, Callable[[str | PathLike[str], tuple[str, ...]], Iterator[
     ".tsv": _read_tsv,
     ".parquet": _read_parquet,
 }
-"""File suffix -> reader."""
+"""File suffix -> reader of a file and of the columns that are asked for; without any, of all."""

@@ -30,10 +30,11 @@ def model_name(path: Path) -> str:
 
 
 def snapshot_revision(path: Path) -> str | None:
-    """Return the revision of a folder that is a snapshot in the hub's cache, else None."""
-    folder = path.resolve()
-    in_cache = folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
-    return folder.name if in_cache else None
+    """Return the revision of a snapshot in the hub's cache for it or a folder in it, None for any other."""
+    for folder in (resolved := path.resolve(), *resolved.parents):
+        if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
+            return folder.name
+    return None
 
 
 class CheckpointFolder:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,16 @@ from bertc.errors import CheckpointError, MissingExtraError
 from bertc.frontends.folder import CheckpointFolder
 from bertc.frontends.pickles import can_read_pickles
 
-_FILES = ("*.json", "*vocab.txt", "*merges.txt", "model*.safetensors", "*/model*.safetensors")
+_FILES = (
+    "*.json",
+    "*vocab.txt",
+    "*merges.txt",
+    "*tokenizer.model",
+    "*spiece.model",
+    "*sentencepiece.bpe.model",
+    "model*.safetensors",
+    "*/model*.safetensors",
+)
 _PICKLES = ("pytorch_model*.bin*", "*/pytorch_model*.bin*")
 """What is downloaded of a model that has nothing else."""
 _OTHER_FORMATS = ("onnx/*", "openvino/*")
@@ -25,11 +35,12 @@ def is_hub_id(source: str) -> bool:
     return _HUB_ID.fullmatch(source) is not None
 
 
-def download(hub_id: str, *, offline: bool = False) -> CheckpointFolder:
+def download(hub_id: str, subfolder: str = "", *, offline: bool = False) -> CheckpointFolder:
     """Download the files that a front end reads into the client's cache, and return their folder.
 
-    ``offline`` takes what that cache has already. A bare name is looked for as it is, then under
-    ``sentence-transformers/``, as that library does.
+    Of a repository, ``subfolder`` alone is downloaded and returned where it is given. ``offline`` takes what
+    that cache has already. A bare name is looked for as it is, then under ``sentence-transformers/``, as that
+    library does.
     Raises ``MissingExtraError`` without ``huggingface_hub``, ``CheckpointError`` if all fails.
     """
     try:
@@ -42,23 +53,28 @@ def download(hub_id: str, *, offline: bool = False) -> CheckpointFolder:
     problems = []
     for candidate in candidates:
         try:
-            path = _snapshot(snapshot_download, candidate, _FILES, offline)
-            if can_read_pickles() and not any(Path(path).rglob("*.safetensors")):
-                path = _snapshot(snapshot_download, candidate, _PICKLES, offline)
+            root = Path(_snapshot(snapshot_download, candidate, subfolder, _FILES, offline))
+            if can_read_pickles() and not any((root / subfolder).rglob("*.safetensors")):
+                _snapshot(snapshot_download, candidate, subfolder, _PICKLES, offline)
         except Exception as error:  # the client raises a wide family: HTTP, offline, disk
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             problems.append(f"{candidate}: {reason}")
         else:
-            return CheckpointFolder(Path(path), candidate, Path(path).name)
+            if subfolder and not (root / subfolder).is_dir():
+                raise CheckpointError(f"{candidate} has no folder {subfolder!r} with files of a model")
+            return CheckpointFolder(root / subfolder, candidate, root.name)
     raise CheckpointError(
         f"{hub_id!r} is no folder here, and could not be downloaded ({'; '.join(problems)})"
     )
 
 
-def _snapshot(download: Callable[..., str], hub_id: str, patterns: tuple[str, ...], offline: bool) -> str:
+def _snapshot(
+    download: Callable[..., str], hub_id: str, subfolder: str, patterns: tuple[str, ...], offline: bool
+) -> str:
+    below = f"{glob.escape(subfolder)}/" if subfolder else ""
     return download(
         hub_id,
-        allow_patterns=list(patterns),
-        ignore_patterns=list(_OTHER_FORMATS),
+        allow_patterns=[below + pattern for pattern in patterns],
+        ignore_patterns=[below + pattern for pattern in _OTHER_FORMATS],
         local_files_only=offline,
     )

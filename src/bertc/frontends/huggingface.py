@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.labels import read_labels
 from bertc.frontends.model_class import ENCODER_HEAD, ModelClass, find_class
 from bertc.frontends.sentence_transformers import (
     EMBEDDING_HEADS,
@@ -27,28 +27,26 @@ from bertc.frontends.sentence_transformers import (
     read_modules,
     score_activation,
 )
-from bertc.frontends.tokenizer import has_token, read_tokenizer, tokens_beyond
+from bertc.frontends.tokenizer import mask_token_of, read_tokenizer, tokens_beyond
 from bertc.frontends.weights import by_plain_name, unused_modules
 from bertc.heads import Head, HeadContext, HeadOptions
+from bertc.home import expand_home
 from bertc.ir.graph import Graph, StoredTensor
 from bertc.ir.verifier import output_ports
 from bertc.ports import takes_selection
 
-_DEFAULT_NUM_LABELS = 2
-"""The number of labels where config.json has neither id2label nor num_labels, as in ``transformers``."""
-_MASK_TOKENS = ("[MASK]", "<mask>")
-"""The mask token of a tokenizer whose folder does not say which it is."""
 _NAMED = 8
 """The number of tokens that a warning names at most."""
 
 
-def import_model(source: str | Path, *, task: str | None = None) -> ImportedModel:
+def import_model(source: str | Path, *, task: str | None = None, subfolder: str = "") -> ImportedModel:
     """Read a model from a folder, or from the hub by its id.
 
-    ``task`` asks for a head that serves it, whatever head the checkpoint was saved with: a masked LM as an
-    embedding model. Raises ``CheckpointError`` that names what is missing, damaged or not supported.
+    ``subfolder`` is where in it all files of the model are, as in ``from_pretrained``. ``task`` asks for a
+    head that serves it, whatever head the checkpoint was saved with: a masked LM as an embedding model.
+    Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
-    folder = locate(source)
+    folder = locate(source, subfolder)
     modules = read_modules(folder)
     subfolder = modules.subfolder if modules else ""
     _refuse_adapter(folder, subfolder)
@@ -58,7 +56,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
     config = _read_config(model.family, raw)
     tokenizer_config = folder.read_json_if_there(f"{subfolder}tokenizer_config.json")
     sentence_config = folder.read_json_if_there(f"{subfolder}sentence_bert_config.json")
-    labels = _labels(raw) if model.head.has_labels else ()
+    labels = read_labels(raw) if model.head.has_labels else ()
     limit = max_seq_length(sentence_config, tokenizer_config, config.longest_sequence)
     embedding = EmbeddingConfig(folder, modules, sentence_config)
     tokenizer_json = embedding.register_prefixes(
@@ -80,7 +78,7 @@ def import_model(source: str | Path, *, task: str | None = None) -> ImportedMode
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)),
     )
     built = _build(folder, subfolder, model, config, options, modules.tensors if modules else {})
-    mask_token = _mask_token(tokenizer_json, tokenizer_config)
+    mask_token = mask_token_of(tokenizer_json, tokenizer_config)
     lengths = embedding.lengths(limit, config.longest_sequence)
     longest = max(*lengths.values(), embedding.expansion_length or 0)
     problem_type = raw.get("problem_type")
@@ -140,23 +138,27 @@ def _build(
     return _Built(graph, tuple(builder.hidden_states), unused_modules(plain, builder.wanted))
 
 
-def locate(source: str | Path, *, offline: bool = False) -> CheckpointFolder:
+def locate(source: str | Path, subfolder: str = "", *, offline: bool = False) -> CheckpointFolder:
     """Return the folder of a checkpoint; that of a hub id is downloaded, unless it must be there already.
 
-    Raises ``CheckpointError`` if there is none, ``MissingExtraError`` without the hub's client.
+    ``subfolder`` is where in the folder or repository it is. Raises ``CheckpointError`` if there is none,
+    ``MissingExtraError`` without the hub's client.
     """
-    path = Path(os.path.expanduser(source))  # noqa: PTH111 (Path.expanduser raises where there is no home)
+    path = expand_home(source)
     try:
         found, is_folder = path.exists(), path.is_dir()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    if is_folder and not (path / subfolder).is_dir():
+        raise CheckpointError(f"{path} has no folder {subfolder!r}")
     if is_folder:
+        path /= subfolder
         return CheckpointFolder(path, model_name(path), snapshot_revision(path))
     if found:
         raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
-    return hub.download(source, offline=offline)
+    return hub.download(source, subfolder, offline=offline)
 
 
 def _refuse_adapter(folder: CheckpointFolder, subfolder: str) -> None:
@@ -228,37 +230,6 @@ def _facts(config: EncoderConfig, head: Head, options: HeadOptions) -> dict[str,
         "normalize_embeddings": kinds[-1] == "normalize",
         **({"modules": " -> ".join(kinds)} if {"dense", "layer_norm"} & set(kinds) else {}),
     }
-
-
-def _mask_token(tokenizer_json: str, tokenizer_config: Mapping[str, Any]) -> str | None:
-    """Return what a text spells a masked word by, None if the tokenizer has no token for it."""
-    said = tokenizer_config.get("mask_token")
-    token = said.get("content") if isinstance(said, dict) else said
-    tokens = (str(token),) if token else _MASK_TOKENS
-    return next((each for each in tokens if has_token(tokenizer_json, each)), None)
-
-
-def _labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the labels by their numbers, of id2label, or of label2id alone."""
-    table, numbers, count = raw.get("id2label"), raw.get("label2id"), raw.get("num_labels")
-    if table is None and isinstance(numbers, dict) and numbers:
-        if count not in (None, len(numbers)):
-            raise CheckpointError(f"config.json: num_labels is {count!r}, label2id has {len(numbers)} labels")
-        table = {number: name for name, number in numbers.items()}
-        if len(table) < len(numbers):
-            raise CheckpointError("config.json: label2id gives two labels the same number")
-    if table is None:
-        count = _DEFAULT_NUM_LABELS if count is None else count
-        if type(count) is not int or count < 1:
-            raise CheckpointError(f"config.json: num_labels is {count!r}, expected a positive integer")
-        return tuple(f"LABEL_{i}" for i in range(count))
-    names = {str(number): name for number, name in table.items()} if isinstance(table, dict) else {}
-    keys = [str(i) for i in range(len(names))]
-    if not names or set(names) != set(keys):
-        raise CheckpointError(
-            'config.json: id2label must map "0", "1", ... to label names, without gaps; label2id the reverse'
-        )
-    return tuple(str(names[key]) for key in keys)
 
 
 def _provenance(folder: CheckpointFolder) -> dict[str, Any]:

@@ -29,6 +29,12 @@ class ModelClass(NamedTuple):
         return self.family.model_types[self.model_type].tokenizer_class
 
 
+def tokenizer_class_of(model_type: Any) -> str | None:
+    """Return the class of the tokenizer of a family whose checkpoint names none; None for no family."""
+    found = (family.model_types.get(model_type) for family in FAMILIES)
+    return next((names.tokenizer_class for names in found if names is not None), None)
+
+
 def supported_classes() -> Iterator[ModelClass]:
     """Yield the classes of every family, with every head that it has."""
     for family in FAMILIES:

@@ -5,6 +5,7 @@ Padding is left out. Truncation is in it only where a text loses its beginning i
 
 from __future__ import annotations
 
+import base64
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,11 +16,19 @@ from tokenizers import Tokenizer, models, normalizers, processors
 
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.sentencepiece_model import read_sentencepiece
 from bertc.frontends.tokenizer_classes import AS_IT_IS, TOKENIZER_CLASSES, TokenizerClass, Vocabulary
 from bertc.frontends.tokenizer_settings import read_settings
 
 TOKENIZER = "tokenizer.json"
 _TYPES = "token_type_ids"
+VOCABULARY_FILES = (
+    TOKENIZER,
+    *dict.fromkeys(files[0] for known in TOKENIZER_CLASSES.values() for files in known.files),
+)
+"""The files that tell that a folder has a tokenizer."""
+_MASK_TOKENS = ("[MASK]", "<mask>")
+"""The mask token of a tokenizer whose folder does not say which it is."""
 _SIDES = ("right", "left")
 _NO_SPECIAL_TOKENS = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
 _NO_TYPES = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:0", special_tokens=[])
@@ -52,7 +61,7 @@ def read_tokenizer(
     name = str(config.get("tokenizer_class") or default_class)
     known = TOKENIZER_CLASSES.get(name.removesuffix("Fast"))
     data = folder.read_json(subfolder + TOKENIZER) if folder.has(subfolder + TOKENIZER) else None
-    if data is None and not _has_vocabulary(folder, subfolder, known):
+    if data is None and not _vocabulary_files(folder, subfolder, known):
         raise CheckpointError(_what_is_missing(folder, subfolder, name, known))
     _warn_of_what_differs(config, name)
     settings = read_settings(folder, subfolder, {**_defaults(data, known), **config}, data)
@@ -69,6 +78,8 @@ def read_tokenizer(
         made = json.loads(tokenizer.to_str())
         if data is not None:
             _warn_of_replaced_rules(data, made, name)
+            if known is not None and known.keeps_processor and data.get("post_processor"):
+                made["post_processor"] = data["post_processor"]
         made["truncation"] = _truncation(settings.options, limit)
         if not _has_types(settings.options, name, known):
             made["post_processor"] = _without_types(made["post_processor"])
@@ -90,17 +101,30 @@ def has_token(tokenizer_json: str, token: str) -> bool:
     return Tokenizer.from_str(tokenizer_json).token_to_id(token) is not None
 
 
-def _has_vocabulary(folder: CheckpointFolder, subfolder: str, known: TokenizerClass | None) -> bool:
-    """Return whether the folder has what serves instead of tokenizer.json."""
-    files = known.files if known else ()
-    return bool(files) and all(folder.has(subfolder + file) for file in files)
+def mask_token_of(tokenizer_json: str, config: Mapping[str, Any]) -> str | None:
+    """Return what a text spells a masked word by, None if the tokenizer has no token for it."""
+    said = config.get("mask_token")
+    token = said.get("content") if isinstance(said, dict) else said
+    tokens = (str(token),) if token else _MASK_TOKENS
+    return next((each for each in tokens if has_token(tokenizer_json, each)), None)
+
+
+def _vocabulary_files(
+    folder: CheckpointFolder, subfolder: str, known: TokenizerClass | None
+) -> tuple[str, ...]:
+    """Return the files of the folder that serve instead of tokenizer.json, none if it lacks one of them."""
+    for files in known.files if known else ():
+        if all(folder.has(subfolder + file) for file in files):
+            return files
+    return ()
 
 
 def _what_is_missing(
     folder: CheckpointFolder, subfolder: str, name: str, known: TokenizerClass | None
 ) -> str:
     path = str(folder.path / subfolder)
-    instead = f", and so is {' or '.join(known.files)}" if known and known.files else ""
+    others = [file for files in known.files for file in files] if known else []
+    instead = f", and so is {' or '.join(others)}" if others else ""
     return (
         f"{subfolder}{TOKENIZER} is missing in {folder.path}{instead} (tokenizer_class {name}). Write it "
         f"with transformers: AutoTokenizer.from_pretrained({path!r}).save_pretrained({path!r})"
@@ -165,9 +189,14 @@ def _vocabulary(
         steps = normalizer["normalizers"] if normalizer.get("type") == "Sequence" else [normalizer]
         steps = [step for step in steps if step]
         return Vocabulary(model["vocab"], [tuple(pair) for pair in pairs], steps)
-    for file in known.files:
+    files = _vocabulary_files(folder, subfolder, known)
+    if files[0].endswith(".model"):
+        model = read_sentencepiece(folder, subfolder + files[0])
+        table = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(model.charsmap).decode()}
+        return Vocabulary(model.pieces, [], [table] if model.charsmap else [], model.added)
+    for file in files:
         folder.map(subfolder + file)  # checks it, and remembers its hash
-    paths = [str(folder.path / subfolder / file) for file in known.files]
+    paths = [str(folder.path / subfolder / file) for file in files]
     if len(paths) == 1:
         return Vocabulary(models.WordPiece.read_file(paths[0]), [], [])
     return Vocabulary(*models.BPE.read_file(*paths), [])

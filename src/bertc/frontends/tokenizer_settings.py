@@ -32,6 +32,8 @@ class TokenizerSettings:
     """Special tokens under names that only this model knows."""
     extra: tuple[SpecialToken, ...]
     """Special tokens without a name."""
+    names_no_extra: bool
+    """Whether the folder says nothing of special tokens without a name, not even that there are none."""
     added: Mapping[int, AddedToken]
     """What is matched as a whole, in the order in which it is added; the numbers need not become the ids."""
 
@@ -83,7 +85,8 @@ def read_settings(
         raise CheckpointError(
             f"{folder.path / subfolder}: the special or added tokens of the tokenizer are damaged ({error})"
         ) from None
-    return TokenizerSettings(options, own, extra, added)
+    names_no_extra = isinstance(options.get(_EXTRA, {}), dict)
+    return TokenizerSettings(options, own, extra, names_no_extra, added)
 
 
 def _merge(options: dict[str, Any], special_tokens_map: Mapping[str, Any]) -> None:

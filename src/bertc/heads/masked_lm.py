@@ -21,7 +21,7 @@ def predictions(context: HeadContext, x: str) -> str:
     spelling, config = context.spelling, context.config
     return context.builder.linear(
         spelling["decoder"],
-        transform(context, x, config.embedding_size),
+        transform(context, x, config.prediction_size),
         config.vocab_size,
         bias=config.decoder_bias,
         tied_weight=f"{spelling['words']}.weight" if context.options.tie_word_embeddings else "",

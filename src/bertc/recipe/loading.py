@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeVar
 
 from bertc.errors import RecipeError
+from bertc.home import expand_home
 from bertc.recipe import keys
 from bertc.recipe.combinations import impossible
 from bertc.recipe.documents import Document, read
@@ -23,7 +23,7 @@ def open_document(source: str | PathLike[str]) -> Document:
     """Return what a recipe file says, or the preset of this name. Raises ``RecipeError``."""
     if str(source) in PRESETS:
         return Document(PRESETS[str(source)].values)
-    path = Path(source).expanduser()
+    path = expand_home(source)
     try:
         return read(path)
     except RecipeError as error:

@@ -60,6 +60,49 @@ def agreement_scatter(agreement: Agreement) -> str:
     return picture([diagonal, level, *left, *right], WIDTH, side + 60, what)
 
 
+def confusion_grid(labels: Sequence[str], counts: Sequence[Sequence[int]], most: int = 25) -> str:
+    """Draw a square for each pair of classes: by row the right one, by column the one that was said.
+
+    ``counts`` [labels, labels]; of more than ``most`` classes, those with most errors are drawn.
+    """
+    errors = [
+        sum(counts[index]) + sum(row[index] for row in counts) - 2 * counts[index][index]
+        for index in range(len(labels))
+    ]
+    shown = sorted(sorted(range(len(labels)), key=lambda index: -errors[index])[:most])
+    side = min(64.0, (WIDTH - LABELS) / max(len(shown), 1))
+    parts = []
+    for y, row in enumerate(shown):
+        total = max(sum(counts[row]), 1)
+        parts.append(
+            text(
+                _shorten(labels[row], 40), LABELS - 8, (y + 0.5) * side + 4, anchor="end", class_="label name"
+            )
+        )
+        for x, column in enumerate(shown):
+            count = counts[row][column]
+            kind = "point" if row == column else "cut"
+            left, top = LABELS + x * side, y * side
+            cell = element("rect", x=left, y=top, width=side - 1, height=side - 1, class_="cell")
+            cell += element(
+                "rect",
+                x=left,
+                y=top,
+                width=side - 1,
+                height=side - 1,
+                class_=kind,
+                style=f"fill-opacity:{count / total:.3f}",
+            )
+            cell += text(f"{count:,}", left + side / 2, top + side / 2 + 4, anchor="middle") if count else ""
+            parts.append(titled(cell, f"{labels[row]} taken for {labels[column]}: {count:,} of {total:,}"))
+    bottom = len(shown) * side
+    for x, column in enumerate(shown):
+        at = LABELS + (x + 0.5) * side
+        turned = f"rotate(-60 {at:g} {bottom + 14:g})"
+        parts.append(text(_shorten(labels[column], 20), at, bottom + 14, anchor="end", transform=turned))
+    return picture(parts, WIDTH, bottom + 120, "which class was taken for which")
+
+
 def range_histogram(edge: EdgeRange) -> str:
     """Draw how often values of each size were seen at an edge (heights are logarithms), and the clip."""
     width, height = 270.0, 96.0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
-from importlib import resources
 from typing import Any
 
 from bertc.artifact.certificate import TEXT_CHARACTERS, Certificate
 from bertc.artifact.json_form import to_json_value
 from bertc.artifact.reader import Artifact
-from bertc.report import charts, tables
+from bertc.report import charts, html, tables
 from bertc.task_table import TASKS
 from bertc.version import __version__
 
@@ -47,14 +46,7 @@ def render(artifact: Artifact) -> str:
         _methods(certificate),
         _origin(artifact, certificate),
     )
-    title = escape(f"{artifact.manifest.model.name}: certificate")
-    style = resources.files("bertc.report").joinpath("style.css").read_text("utf-8")
-    body = "\n".join(part for section in sections for part in section)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return html.document(f"{artifact.manifest.model.name}: certificate", sections)
 
 
 def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
@@ -69,12 +61,7 @@ def _summary(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
         "32-bit floating point (fp32), where the difference comes from, and how that was measured.</p>"
     )
     yield f"<p>{escape(_sentence(certificate.summary))}.</p>"
-    cards = [*_headline(certificate), (f"{artifact.size / 1e6:,.1f} MB", "size of the file")]
-    yield '<div class="cards">'
-    yield "".join(
-        f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in cards
-    )
-    yield "</div>"
+    yield html.cards([*_headline(certificate), (f"{artifact.size / 1e6:,.1f} MB", "size of the file")])
 
 
 def _headline(certificate: Certificate) -> Iterator[tuple[str, str]]:
@@ -103,12 +90,12 @@ def _agreement(certificate: Certificate) -> Iterator[str]:
     if certificate.agreement is None:
         return
     yield "<h2>Do the answers agree?</h2>"
-    yield _figure(
+    yield html.figure(
         charts.agreement_scatter(certificate.agreement),
         f"{_sentence(certificate.agreement.what)}, each by the fp32 model and by this file. Left: on the "
         "dashed line the two are equal. Right: the difference alone, enlarged.",
     )
-    yield from map(_table, tables.fidelity(certificate))
+    yield from map(html.table, tables.fidelity(certificate))
 
 
 def _task(certificate: Certificate) -> Iterator[str]:
@@ -121,7 +108,7 @@ def _task(certificate: Certificate) -> Iterator[str]:
         f"<p>Scored by the same evaluator ({escape(task.evaluator)}) on all of <b>{escape(task.data)}</b>: "
         f"{escape(counts)}.</p>"
     )
-    yield _table(tables.scores(task))
+    yield html.table(tables.scores(task))
 
 
 def _worst(certificate: Certificate) -> Iterator[str]:
@@ -132,7 +119,7 @@ def _worst(certificate: Certificate) -> Iterator[str]:
         "<p>Those of the held-out samples whose answers are farthest from fp32: "
         f"{escape(_in_words(_UNITS, certificate))}. At most {TEXT_CHARACTERS} characters of each.</p>"
     )
-    yield _table(tables.worst(certificate), numbers=2)
+    yield html.table(tables.worst(certificate), numbers=2)
 
 
 def _layers(certificate: Certificate) -> Iterator[str]:
@@ -141,7 +128,7 @@ def _layers(certificate: Certificate) -> Iterator[str]:
     used = sorted({layer.precision for layer in certificate.layers})
     keys = "".join(f'<span class="key {escape(name)}"></span>&#8288;{escape(name)}' for name in used)
     yield "<h2>Where does the difference come from?</h2>"
-    yield _figure(
+    yield html.figure(
         charts.layer_bars(certificate.layers),
         "Signal to quantization noise of each layer's result, the errors of all layers before it included: "
         "longer is better, 10 dB more is a tenth of the error's power. The color is what the layer computes "
@@ -161,9 +148,9 @@ def _budget(certificate: Certificate) -> Iterator[str]:
         f"<p>The budget {verb}: {escape(budget.metric)} may drop by {most}, it drops by {drop}; without "
         f"fallbacks it would drop by {before}. Variants that were measured: {budget.trials:,}.</p>"
     )
-    yield _table(tables.fallbacks(budget))
+    yield html.table(tables.fallbacks(budget))
     if budget.sensitivity:
-        yield _figure(
+        yield html.figure(
             charts.sensitivity_bars(budget.sensitivity),
             "What each node costs when it alone is as the recipe says and everything else is fp32: "
             f"{_in_words(_LOSSES, certificate)}. At most 30 nodes, the costliest first.",
@@ -182,13 +169,13 @@ def _ranges(certificate: Certificate) -> Iterator[str]:
     yield '<div class="multiples">'
     yield "".join(map(charts.range_histogram, certificate.edges))
     yield "</div>"
-    yield f"<details><summary>As a table</summary>{_table(tables.ranges(certificate))}</details>"
+    yield f"<details><summary>As a table</summary>{html.table(tables.ranges(certificate))}</details>"
 
 
 def _methods(certificate: Certificate) -> Iterator[str]:
     if certificate.methods:
         yield "<h2>What was done?</h2>"
-        yield _facts(tables.flatten(certificate.methods, _spell))
+        yield html.facts(tables.flatten(certificate.methods, _spell))
 
 
 def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
@@ -199,7 +186,7 @@ def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
         *tables.flatten({key: value for key, value in provenance.items() if key != "source"}, _spell),
     ]
     yield "<h2>How was this measured?</h2>"
-    yield _facts(facts)
+    yield html.facts(facts)
     for title, value in (
         ("The recipe", artifact.manifest.recipe),
         ("The source", provenance.get("source", {})),
@@ -211,29 +198,6 @@ def _origin(artifact: Artifact, certificate: Certificate) -> Iterator[str]:
 
 def _in_words(words: Mapping[str, str], certificate: Certificate) -> str:
     return words.get(certificate.worst_by, certificate.worst_by)
-
-
-def _figure(drawing: str, caption: str, markup: str = "") -> str:
-    return f"<figure>{drawing}<figcaption>{escape(caption)}{markup}</figcaption></figure>"
-
-
-def _table(table: tables.Table, numbers: int | None = None) -> str:
-    """Return a table whose first column holds names and the others numbers; or the first ``numbers`` do."""
-    if not table.rows:
-        return ""
-
-    def row(tag: str, cells: Sequence[str]) -> str:
-        numeric = [index > 0 if numbers is None else index < numbers for index in range(len(cells))]
-        kinds = [' class="number"' if each else "" for each in numeric]
-        spelled = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
-        return f"<tr>{''.join(spelled)}</tr>"
-
-    return f"<table>{row('th', table.columns)}{''.join(row('td', cells) for cells in table.rows)}</table>"
-
-
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts)
-    return f'<table class="facts">{"".join(rows)}</table>'
 
 
 def _spell(value: Any) -> str:

@@ -95,6 +95,13 @@ class PaddedLayout:
     cells: NDArray[np.intp]
     """The flat index, row * seq + column, of each token, [tokens]."""
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the mask leaves out a cell between two tokens of a row."""
+        behind = np.diff(self.cells, prepend=-1)  # in another row, the first token may be anywhere
+        behind[self.packed.cu_seqlens[:-1]] = 1
+        return bool((behind > 1).any())
+
     def spread_tokens(self, values: FloatArray) -> FloatArray:
         """Return values [tokens, n] as [batch, seq, n], zero where the mask is zero."""
         return _spread(values, self.cells, self.shape)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 from typing import Any, TypeGuard
 
 from bertc.errors import InputError
@@ -25,6 +27,25 @@ def is_collection(value: Any) -> bool:
         and not isinstance(value, (bytes, bytearray, memoryview))
         and getattr(value, "ndim", 1) > 0
     )
+
+
+def path_text(value: Any, name: str, expected: str = "the path of a file") -> str:
+    """Return a path as text. Raises ``InputError`` that names the argument if the value is no path."""
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise InputError(f"{name} is {type(value).__name__}: expected {expected}")
+    if not text or "\0" in text:
+        raise InputError(f"{name} is {text!r}: expected {expected}")
+    return text
+
+
+def subfolder_path(value: Any) -> str:
+    """Return a relative path without slashes at its ends. Raises ``InputError`` for any other."""
+    if isinstance(value, str) and not {"\\", "\0"} & set(value):
+        path = PurePosixPath(value)
+        if not path.is_absolute() and ".." not in path.parts:
+            return "/".join(path.parts)
+    raise InputError(f"subfolder is {value!r}: expected the path of a folder inside the model's")
 
 
 def as_items(inputs: Any) -> tuple[list[Any], bool]:

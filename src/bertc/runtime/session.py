@@ -25,6 +25,9 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids", "places")
 """Inputs that tokenizers, callers and the padded call pass to any model."""
 
+_OF_DISTANCES = {"attention.distance_bias"}
+"""The features of programs whose attention depends on the distance from token to token."""
+
 _LANES = 16
 """A buffer's row takes a multiple of so many elements."""
 _INT32 = np.dtype(np.int32)
@@ -67,6 +70,8 @@ class Session:
         self._native = _native.Session(program, num_threads)
         self.inputs = tuple(Port(*port) for port in self._native.inputs)
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
+        self.reads_distances = not _OF_DISTANCES.isdisjoint(executable.program.features)
+        """Whether attention depends on how many tokens lie between two."""
         self._known_inputs = {*_IGNORED, *(port.name for port in self.inputs)}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""

@@ -254,6 +254,15 @@ class Tokenizer:
             text: str = self._native.decode(list(ids), skip_special_tokens)
         return text
 
+    def join(self, tokens: list[str]) -> str:
+        """The text of some tokens by their spellings: ``convert_tokens_to_string`` of ``transformers``."""
+        decoder = self._native.decoder
+        if decoder is None:
+            return " ".join(tokens)
+        with _blame_the_file():
+            text: str = decoder.decode(tokens)
+        return text
+
     @property
     def room(self) -> int:
         """The number of tokens that the limit leaves for a text."""

@@ -20,6 +20,8 @@ class ScoredToken:
 
     scores: FloatArray
     """The probabilities [labels]."""
+    word: str
+    """The token; of one that the vocabulary lacks, its text."""
     index: int
     """The position in the sequence, special tokens counted."""
     start: int
@@ -35,21 +37,31 @@ class _Tagged:
 
     label: str
     score: np.float32
+    word: str
     start: int
     end: int
 
 
-def aggregate(
-    tokens: Sequence[ScoredToken], labels: Sequence[str], strategy: str, ignored: Sequence[str]
-) -> list[Entity]:
-    """Return the entities of a sequence of tokens by one of ``STRATEGIES``; ``word`` is left empty.
+Join = Callable[[list[str]], str]
+Strategy = Callable[[Sequence[ScoredToken], Sequence[str], Join], Iterable[_Tagged]]
 
-    ``labels`` are the names of the classes by their numbers, ``ignored`` those that make no entity.
+
+def aggregate(
+    tokens: Sequence[ScoredToken],
+    labels: Sequence[str],
+    strategy: str,
+    ignored: Sequence[str],
+    join: Join,
+) -> list[Entity]:
+    """Return the entities of a sequence of tokens by one of ``STRATEGIES``.
+
+    ``labels`` are the names of the classes by their numbers, ``ignored`` those that make no entity; ``join``
+    makes text of tokens. Words are joined twice, as in the pipeline: their tokens, then they themselves.
     """
     if strategy == "none":
         found = [_token(token, labels) for token in tokens]
     else:
-        found = [_group(run) for run in _runs(STRATEGIES[strategy](tokens, labels))]
+        found = [_group(run, join) for run in _runs(STRATEGIES[strategy](tokens, labels, join))]
     return [entity for kind, entity in found if kind not in ignored]
 
 
@@ -72,29 +84,29 @@ def _weight(entity: Entity) -> tuple[int, float]:
     return entity["end"] - entity["start"], entity["score"]
 
 
-def _tokens_alone(tokens: Iterable[ScoredToken], labels: Sequence[str]) -> Iterator[_Tagged]:
-    return (_tagged([token], token.scores, labels) for token in tokens)
+def _tokens_alone(tokens: Iterable[ScoredToken], labels: Sequence[str], _: Join) -> Iterator[_Tagged]:
+    return (_tagged([token], token.scores, token.word, labels) for token in tokens)
 
 
-def _words(choose: Callable[[list[ScoredToken]], FloatArray]) -> Callable[..., Iterator[_Tagged]]:
+def _words(choose: Callable[[list[ScoredToken]], FloatArray]) -> Strategy:
     """Return a strategy that labels words as wholes, by the scores that ``choose`` makes of their tokens."""
 
-    def strategy(tokens: Iterable[ScoredToken], labels: Sequence[str]) -> Iterator[_Tagged]:
+    def strategy(tokens: Iterable[ScoredToken], labels: Sequence[str], join: Join) -> Iterator[_Tagged]:
         word: list[ScoredToken] = []
         for token in tokens:
             if word and not token.continues:
-                yield _tagged(word, choose(word), labels)
+                yield _tagged(word, choose(word), join([each.word for each in word]), labels)
                 word = []
             word.append(token)
         if word:
-            yield _tagged(word, choose(word), labels)
+            yield _tagged(word, choose(word), join([each.word for each in word]), labels)
 
     return strategy
 
 
-def _tagged(tokens: Sequence[ScoredToken], scores: FloatArray, labels: Sequence[str]) -> _Tagged:
+def _tagged(tokens: Sequence[ScoredToken], scores: FloatArray, word: str, labels: Sequence[str]) -> _Tagged:
     best = int(scores.argmax())
-    return _Tagged(labels[best], scores[best], tokens[0].start, tokens[-1].end)
+    return _Tagged(labels[best], scores[best], word, tokens[0].start, tokens[-1].end)
 
 
 def _first(word: list[ScoredToken]) -> FloatArray:
@@ -109,16 +121,14 @@ def _surest(word: list[ScoredToken]) -> FloatArray:
     return max((token.scores for token in word), key=np.max)
 
 
-STRATEGIES: Mapping[str, Callable[[Sequence[ScoredToken], Sequence[str]], Iterable[_Tagged]]] = (
-    MappingProxyType(
-        {
-            "none": _tokens_alone,
-            "simple": _tokens_alone,
-            "first": _words(_first),
-            "average": _words(_average),
-            "max": _words(_surest),
-        }
-    )
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {
+        "none": _tokens_alone,
+        "simple": _tokens_alone,
+        "first": _words(_first),
+        "average": _words(_average),
+        "max": _words(_surest),
+    }
 )
 """What each strategy labels: tokens, or words as wholes."""
 WORD_STRATEGIES = ("first", "average", "max")
@@ -129,15 +139,16 @@ def _token(token: ScoredToken, labels: Sequence[str]) -> tuple[str, Entity]:
     """Return the label of a token, and the token as an entity."""
     best = int(token.scores.argmax())
     entity = {"entity": labels[best], "score": float(token.scores[best]), "index": token.index}
-    return labels[best], {**entity, "word": "", "start": token.start, "end": token.end}
+    return labels[best], {**entity, "word": token.word, "start": token.start, "end": token.end}
 
 
-def _group(tagged: Sequence[_Tagged]) -> tuple[str, Entity]:
+def _group(tagged: Sequence[_Tagged], join: Join) -> tuple[str, Entity]:
     """Return the kind of adjacent tokens or words, and these as one entity."""
     kind = tagged[0].label.split("-", 1)[-1]
     score = float(np.mean(np.array([each.score for each in tagged], np.float32)))
     start, end = tagged[0].start, tagged[-1].end
-    return kind, {"entity_group": kind, "score": score, "word": "", "start": start, "end": end}
+    word = join([each.word for each in tagged])
+    return kind, {"entity_group": kind, "score": score, "word": word, "start": start, "end": end}
 
 
 def _runs(tagged: Iterable[_Tagged]) -> Iterator[list[_Tagged]]:

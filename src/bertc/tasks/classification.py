@@ -120,14 +120,18 @@ class Classifier(Encoder):
             if multi_label:
                 raise InputError("multi_label is for candidate_labels: pass them too")
             task = Classification(self.tokenizer, self.info, top_k, function_to_apply)
-            answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+            answers = list(
+                chain.from_iterable(
+                    drive(self, task, items, method="classify", show_progress=show_progress_bar)
+                )
+            )
         else:
             if top_k != 1 or function_to_apply is not None:
                 raise InputError("top_k and function_to_apply are for the model's labels, not for candidates")
             candidates = Candidates.of(candidate_labels, hypothesis_template)
             pairs = candidates.pairs(items)
             scoring = Scoring(self.tokenizer, keep_second=True)
-            found = list(drive(self, scoring, pairs, show_progress=show_progress_bar))
+            found = list(drive(self, scoring, pairs, method="classify", show_progress=show_progress_bar))
             answers = candidates.answers(items, self._rows(found), self.info.labels, multi_label=multi_label)
         return answers[0] if single else answers
 
@@ -157,7 +161,9 @@ class Classifier(Encoder):
         items, single = as_pairs_to_score(sentences if inputs is None else inputs)
         check_count("batch_size", batch_size)
         task = Scoring(self.tokenizer)
-        found = list(drive(self, task, items, min_items=batch_size, show_progress=show_progress_bar))
+        found = list(
+            drive(self, task, items, min_items=batch_size, method="predict", show_progress=show_progress_bar)
+        )
         scores = self._activated(found, activation_fn, activation_fct)
         if apply_softmax and scores.ndim > 1:
             scores = activate(scores, "softmax")
@@ -191,7 +197,9 @@ class Classifier(Encoder):
         check_count("batch_size", batch_size)
         pairs = _paired(query, documents)
         task = Scoring(self.tokenizer)
-        found = list(drive(self, task, pairs, min_items=batch_size, show_progress=show_progress_bar))
+        found = list(
+            drive(self, task, pairs, min_items=batch_size, method="rank", show_progress=show_progress_bar)
+        )
         scores = self._activated(found, activation_fn, activation_fct).tolist()
         order = sorted(range(len(scores)), key=lambda index: scores[index], reverse=True)[:top_k]
         texts = [{"text": pairs[index][1]} if return_documents else {} for index in order]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -11,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bertc.encoder import Encoder
+from bertc.errors import TruncationWarning, warn_caller
 from bertc.runtime.batching import FloatArray, PackedBatch, windows
 from bertc.runtime.progress import progress
-from bertc.task_table import TASKS
 from bertc.tasks.task import Prepared, Task
 
 Answers = TypeVar("Answers")
@@ -24,23 +22,27 @@ def drive(
     task: Task[Any, Answers],
     items: Sequence[Any],
     *,
+    method: str,
     min_items: int = 1,
     max_items: int | None = None,
     show_progress: bool | None = None,
 ) -> Iterator[Answers]:
     """Yield the answers of ``task`` to ``items``, a window at a time, in order.
 
-    A window has at least ``min_items`` items while there are so many, and at most ``max_items``. A warning
-    names the line that called into bertc.
+    ``method`` is the caller's name, shown with the progress. A window has at least ``min_items`` items while
+    there are so many, and at most ``max_items``. After the last one, a ``TruncationWarning`` counts the items
+    that were cut; it names the line that called into bertc.
     """
-    facts = TASKS[encoder.info.task]
+    truncated, limit = 0, encoder.info.max_seq_length
     shows = encoder.show_progress_bar if show_progress is None else show_progress
-    with progress(len(items), facts.methods[0], enabled=shows) as advance:
+    with progress(len(items), method, enabled=shows) as advance:
         for count, prepared in _prepare_ahead(task, list(windows(items, min_items, max_items))):
-            if prepared.truncated:
-                _warn_once(encoder, prepared.limit or encoder.info.max_seq_length)
+            truncated += prepared.truncated
+            limit = prepared.limit or limit
             yield task.finish(prepared, _run(encoder, prepared.batch, task.output))
             advance(count)
+    if truncated:
+        warn_caller(TruncationWarning(truncated, len(items), limit))
 
 
 def _run(encoder: Encoder, batch: PackedBatch, output: str) -> FloatArray:
@@ -70,21 +72,3 @@ def _prepare_ahead(
             if following is not None:
                 waiting = pool.submit(task.prepare, following, first=first)
             yield len(part), prepared
-
-
-def _warn_once(encoder: Encoder, limit: int) -> None:
-    """Say, once per loaded model, that a text was cut."""
-    if encoder.truncation_is_news():
-        warnings.warn(
-            f"a text has more than {limit} tokens, the limit of this model: what is "
-            "longer is cut off there (said once per loaded model)",
-            stacklevel=_stack_level(),
-        )
-
-
-def _stack_level() -> int:
-    """The number of frames from the caller of this to the first one outside of bertc, as warnings count."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("bertc."):
-        level, frame = level + 1, frame.f_back
-    return level

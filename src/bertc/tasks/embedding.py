@@ -209,7 +209,7 @@ class Embedder(TextEncoder):
         columns = packed_columns(task.truncate_dim or self.dimensions, precision)
         vectors = np.empty((len(items), columns), dtype_of(precision))
         done = 0
-        for part in drive(self, task, items, **steps):
+        for part in drive(self, task, items, method="encode", **steps):
             vectors[done : done + len(part)] = quantize(part, precision, ranges)
             done += len(part)
         return vectors
@@ -226,7 +226,9 @@ class Embedder(TextEncoder):
             limits = given_ranges(ranges, port.columns)
         task = TokenEmbedding(self._tokenizer_for(self._limit()), port.name)
         return [
-            quantize(rows, precision, limits) for part in drive(self, task, items, **steps) for rows in part
+            quantize(rows, precision, limits)
+            for part in drive(self, task, items, method="encode", **steps)
+            for rows in part
         ]
 
     def _count_prompt_tokens(self, prompt: str) -> int:

@@ -114,6 +114,7 @@ class TokenEmbedder(TextEncoder):
             self._task(task, normalize_embeddings),
             items,
             min_items=batch_size,
+            method="encode_tokens",
             show_progress=show_progress_bar,
         )
         vectors = [rows for window in windows for rows in window]

@@ -17,6 +17,7 @@ from bertc.runtime.items import as_items
 from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks.arguments import as_list, check_count
 from bertc.tasks.drive import drive
+from bertc.tasks.masked_scores import MaskedScoring, MaskedTokens
 from bertc.tasks.task import Prepared, softmax
 
 if TYPE_CHECKING:
@@ -127,18 +128,51 @@ class MaskFiller(Encoder):
         targets of which no token is left.
         """
         check_count("top_k", top_k)
+        mask_token, mask_id, columns = self._mask()
+        chosen = None if targets is None else _target_ids(self.tokenizer, targets, columns)
+        task = MaskFilling(self.tokenizer, mask_token, mask_id, top_k, chosen, self._predictions)
+        items, single = as_items(inputs)
+        most = max(1, _WINDOW_LOGITS // columns)
+        parts = drive(self, task, items, max_items=most, method="fill_mask", show_progress=show_progress_bar)
+        answers = list(chain.from_iterable(parts))
+        return answers[0] if single else answers
+
+    def score_masked(
+        self,
+        inputs: Any,
+        *,
+        share: float | None = 0.15,
+        seed: int = 0,
+        show_progress_bar: bool | None = None,
+    ) -> MaskedTokens | list[MaskedTokens]:
+        """Mask tokens of each text, and return how probable the model finds them.
+
+        ``share`` of a text's tokens, at least one, are masked at once, chosen by ``seed`` and the text;
+        ``share=None`` masks every token alone, in as many copies of the text. A string gives one dict, a list
+        of strings a list: ``tokens`` and ``predicted``, the best token in the place of each, int32 [n], and
+        ``log_probabilities`` of ``tokens``, float64 [n]. Raises ``InputError``.
+        """
+        if share is not None and not 0 < share <= 1:
+            raise InputError(f"share is {share!r}: expected a number above 0 and up to 1, or None")
+        _, mask_id, columns = self._mask()
+        items, single = as_items(inputs)
+        task = MaskedScoring(self.tokenizer, mask_id, share, seed, self._predictions)
+        masks = 1 + int((share or 1) * self.tokenizer.max_seq_length)
+        most = max(1, _WINDOW_LOGITS // (columns * masks))
+        parts = drive(
+            self, task, items, max_items=most, method="score_masked", show_progress=show_progress_bar
+        )
+        answers = list(chain.from_iterable(parts))
+        return answers[0] if single else answers
+
+    def _mask(self) -> tuple[str, int, int]:
+        """Return the mask's spelling and number, and how many tokens can stand for it."""
         mask_token = self.info.facts.get("mask_token")
         port = self.info.output(self._predictions)
         mask_id = self.tokenizer.token_id(mask_token) if isinstance(mask_token, str) else None
         if not isinstance(mask_token, str) or mask_id is None or port is None:
             raise InputError(f"the tokenizer of {self.info.name} has no mask token: nothing can be filled in")
-        chosen = None if targets is None else _target_ids(self.tokenizer, targets, port.columns)
-        task = MaskFilling(self.tokenizer, mask_token, mask_id, top_k, chosen, self._predictions)
-        items, single = as_items(inputs)
-        most = max(1, _WINDOW_LOGITS // port.columns)
-        parts = drive(self, task, items, max_items=most, show_progress=show_progress_bar)
-        answers = list(chain.from_iterable(parts))
-        return answers[0] if single else answers
+        return mask_token, mask_id, port.columns
 
 
 def _best(scores: FloatArray, count: int) -> np.ndarray[Any, np.dtype[np.intp]]:

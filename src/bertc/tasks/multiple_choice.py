@@ -59,7 +59,9 @@ class Chooser(Encoder):
         for index, item in enumerate(items):
             _check(item, "" if single else f"[{index}]")
         task = MultipleChoice(self.tokenizer)
-        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(drive(self, task, items, method="choose", show_progress=show_progress_bar))
+        )
         return answers[0] if single else answers
 
 

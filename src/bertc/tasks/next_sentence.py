@@ -68,5 +68,9 @@ class NextSentencePredictor(Encoder):
         pairs, single = as_pairs(first, second, ("first", "second"))
         selects = takes_selection(self.session.inputs)
         task = NextSentencePrediction(self.tokenizer, selects, self._relationship)
-        answers = list(chain.from_iterable(drive(self, task, pairs, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(
+                drive(self, task, pairs, method="next_sentence", show_progress=show_progress_bar)
+            )
+        )
         return answers[0] if single else answers

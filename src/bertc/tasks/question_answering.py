@@ -167,7 +167,9 @@ class QuestionAnswerer(Encoder):
             align_to_words,
         )
         pairs, single = _pairs(question, context)
-        answers = list(chain.from_iterable(drive(self, task, pairs, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(drive(self, task, pairs, method="answer", show_progress=show_progress_bar))
+        )
         return answers[0] if single else answers
 
     def count_tokens(self, inputs: Any, *, truncate: bool = True) -> TokenCounts:

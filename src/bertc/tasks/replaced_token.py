@@ -63,5 +63,9 @@ class ReplacedTokenDetector(Encoder):
         """
         items, single = as_items(inputs)
         task = ReplacedTokenDetection(self.tokenizer, threshold)
-        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(
+                drive(self, task, items, method="find_replaced", show_progress=show_progress_bar)
+            )
+        )
         return answers[0] if single else answers

@@ -20,6 +20,8 @@ from bertc.tasks.task import Prepared
 from bertc.tasks.text_encoder import TextEncoder, as_texts
 
 OUTPUTS = ("csr", "dict")
+_WINDOW_WEIGHTS = 1 << 22
+"""The weights of a window before its zeros are dropped, 16 MB, unless a batch of the caller has more."""
 Weights = dict[str, float]
 """The weight of each token that has one, the largest first."""
 
@@ -99,7 +101,15 @@ class SparseEmbedder(TextEncoder):
         csr_matrix = _csr_matrix() if output == "csr" else None
         items, single = as_texts(inputs, self._prompt(prompt, prompt_name))
         task = SparseEmbedding(self._tokenizer_for(self._limit()), top_k or self.facts.max_active_dims)
-        windows = drive(self, task, items, min_items=batch_size, show_progress=show_progress_bar)
+        windows = drive(
+            self,
+            task,
+            items,
+            method="encode_sparse",
+            min_items=batch_size,
+            max_items=_WINDOW_WEIGHTS // self.dimensions,
+            show_progress=show_progress_bar,
+        )
         rows = [row for window in windows for row in window]
         if csr_matrix is not None:
             return self._matrix(csr_matrix, rows)

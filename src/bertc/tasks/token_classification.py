@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.runtime.items import as_items
+from bertc.runtime.items import as_items, without_surrogates
 from bertc.runtime.tokenization import Tokenizer
 from bertc.tasks.aggregation import (
     STRATEGIES,
@@ -95,11 +95,9 @@ class Tagging:
         parts = self._parts(item, windows)
         if self.stride is None:
             parts = [_join(parts, self._overlap)]
-        found = [
-            aggregate(tokens, self.labels, self.aggregation_strategy, self.ignore_labels) for tokens in parts
-        ]
-        entities = found[0] if len(found) == 1 else resolve_overlaps(chain.from_iterable(found))
-        return [_spell(entity, item) for entity in entities]
+        strategy, join = self.aggregation_strategy, self.tokenizer.join
+        found = [aggregate(tokens, self.labels, strategy, self.ignore_labels, join) for tokens in parts]
+        return found[0] if len(found) == 1 else resolve_overlaps(chain.from_iterable(found))
 
     def _parts(self, item: str | list[str], windows: Sequence[_Window]) -> list[list[ScoredToken]]:
         """Return the tokens of each window, special ones left out."""
@@ -109,14 +107,25 @@ class Tagging:
             encoding = window.encoding
             kept = [index for index, special in enumerate(encoding.special_tokens_mask) if not special]
             spans = _spans(encoding, item)
-            continues = self._continues(encoding, item)
+            continues = self._continues(encoding, item) or [False] * len(encoding)
+            words = self._words(encoding, item)
             tokens = [
-                ScoredToken(window.scores[at], passed + at, *spans[at], continues[at] if continues else False)
+                ScoredToken(window.scores[at], words[at], passed + at, *spans[at], continues[at])
                 for at in kept
             ]
             parts.append(tokens)
             passed += len(kept) - self._overlap
         return parts
+
+    def _words(self, encoding: Encoding, item: str | list[str]) -> list[str]:
+        """Return the tokens; in place of those that the vocabulary lacks, their text."""
+        words = encoding.tokens
+        unknown = self.tokenizer.token_id(self.tokenizer.unknown_token)
+        for at in (at for at, number in enumerate(encoding.ids) if number == unknown):
+            word, (start, end) = encoding.word_ids[at], encoding.offsets[at]
+            text = item if isinstance(item, str) else "" if word is None else item[word]
+            words[at] = without_surrogates(text[start:end])
+        return words
 
     def _continues(self, encoding: Encoding, item: str | list[str]) -> list[bool]:
         """Return whether each token belongs to the word of the one before; nothing if it does not matter.
@@ -179,9 +188,9 @@ class Tagger(Encoder):
     ) -> list[Entity] | list[list[Entity]]:
         """Return the entities in each text: dicts of entity_group, score, word, start, end.
 
-        ``word`` is ``text[start:end]``. For words (a list of lists of strings) ``start`` and
-        ``end`` count words, and ``word`` joins them by spaces. A string gives one list of entities,
-        a list gives a list of lists.
+        ``word`` is what the tokenizer makes of the entity's tokens, as in the pipeline; ``text[start:end]``
+        is the text as written. For words (a list of lists of strings) ``start`` and ``end`` count words. A
+        string gives one list of entities, a list gives a list of lists.
 
         ``aggregation_strategy`` is that of the pipeline: "simple" joins tokens of one kind; "first",
         "average" and "max" label words as wholes first; "none" gives each token by itself (``entity``
@@ -196,7 +205,9 @@ class Tagger(Encoder):
         _check_stride(stride, aggregation_strategy)
         items, single = as_items(inputs)
         task = Tagging(self.tokenizer, self.info.labels, aggregation_strategy, ignored, stride)
-        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(drive(self, task, items, method="tag", show_progress=show_progress_bar))
+        )
         return answers[0] if single else answers
 
     def predict_tags(
@@ -216,7 +227,11 @@ class Tagger(Encoder):
             if not isinstance(item, list):
                 raise InputError(f"words[{index}] is {type(item).__name__}: expected a list of strings")
         task = WordTagging(self.tokenizer, self.info.labels)
-        answers = list(chain.from_iterable(drive(self, task, items, show_progress=show_progress_bar)))
+        answers = list(
+            chain.from_iterable(
+                drive(self, task, items, method="predict_tags", show_progress=show_progress_bar)
+            )
+        )
         return answers[0] if single else answers
 
 
@@ -270,9 +285,3 @@ def _first_tokens(
                 last = starts[owner] + word
                 yield token, last
             token += 1
-
-
-def _spell(entity: Entity, item: str | Sequence[str]) -> Entity:
-    """Fill in ``word``: the text between ``start`` and ``end``, or those words joined by spaces."""
-    span = item[entity["start"] : entity["end"]]
-    return {**entity, "word": span if isinstance(span, str) else " ".join(span)}

@@ -89,8 +89,10 @@ def _export(source: Source, folder: Path) -> None:
             hidden_size=source.info.size("hidden_size"),
         )
         found = fused.get_fused_operator_statistics()["Attention"]
+        # It knows no attention with a bias by distance (1.31): of MPNet it fuses everything else.
+        biased = "relative_attention_num_buckets" in source.info.facts
         layers = source.info.size("num_hidden_layers")
-        if found != layers:
+        if found != (0 if biased else layers):
             raise BertcError(f"onnxruntime's optimizer fused attention in {found} of {layers} layers")
         fused.save_model_to_file(str(folder / "model.onnx"))
 

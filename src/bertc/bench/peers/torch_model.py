@@ -19,11 +19,11 @@ CLASSES = {
 }
 
 
-def build(checkpoint: Path, info: ModelInfo, *, dtype: str = "float32", attention: str = "sdpa") -> Any:
+def build(checkpoint: Path, info: ModelInfo, *, dtype: str = "float32", attention: str | None = None) -> Any:
     """Return an ``nn.Module``: input_ids, attention_mask, token_type_ids [batch, seq] -> vectors or logits.
 
-    ``attention`` is what transformers calls the implementation: "sdpa", the fast one, or "eager",
-    plain products that exporters recognize.
+    ``attention`` is what transformers calls the implementation: "eager" is plain products, which exporters
+    recognize; by default it takes "sdpa", the fast one, where the model has it.
     """
     import torch
     import transformers

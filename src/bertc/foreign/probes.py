@@ -1,0 +1,219 @@
+"""Small padded batches, by which masks, positions and counts are known for what they are.
+
+Exporters spell a mask in dozens of ways. What it is for is the same in all: zeros where a token counts, and
+something very negative where none does. A value that depends on ids and mask alone is computed on a few
+batches, and judged by its elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from bertc.foreign.dim import Dim, Shape, shape_at
+from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph, array_of
+from bertc.foreign.interpreter import run
+
+Array = np.ndarray[Any, Any]
+
+_SEED = 13
+LOW = -1000.0
+"""What a softmax makes nothing of, beside a score: 10,000 is the least that models subtract."""
+_TINY = 1e-6
+_FIRST_ID = 7
+"""Ids of tokens start here: below are those that stand for padding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A batch padded at its end, as tokenizers pad it."""
+
+    inputs: Mapping[str, Array]
+    """The inputs of the graph by role, int64 [batch, length]."""
+    mask: Array
+    """Whether a token counts, bool [batch, length]."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers that the symbols stand for."""
+        return dict(zip((BATCH, LENGTH), self.mask.shape, strict=True))
+
+
+def make_probe(
+    graph: ForeignGraph,
+    lengths: Sequence[int],
+    length: int,
+    *,
+    pad: int,
+    ids: int = 97,
+    types: int = 2,
+) -> Probe:
+    """Return a batch of sequences of ``lengths`` tokens; fixed sizes of the graph take their place.
+
+    Of a graph without a mask, sequences have all tokens. ``ids`` and ``types`` are the numbers of rows of
+    their tables.
+    """
+    batch = len(lengths) if isinstance(graph.batch, Dim) else graph.batch
+    width = length if isinstance(graph.length, Dim) else graph.length
+    rng = np.random.default_rng(_SEED)
+    counts = [max(1, min(width, lengths[row % len(lengths)] * width // length)) for row in range(batch)]
+    mask = np.arange(width) < np.array(counts)[:, None]
+    if "attention_mask" not in graph.inputs:
+        mask = np.ones_like(mask)
+    low = min(_FIRST_ID, ids - 1)
+    tokens = rng.integers(low, max(low + 1, ids), mask.shape)
+    tokens[tokens == pad] = low if low != pad else low + 1
+    inputs = {
+        "input_ids": np.where(mask, tokens, pad),
+        "attention_mask": mask.astype(np.int64),
+        "token_type_ids": rng.integers(0, types, mask.shape) * mask,
+        "position_ids": np.broadcast_to(np.arange(width), mask.shape).copy(),
+    }
+    return Probe({name: inputs[name].astype(np.int64) for name in graph.inputs}, mask)
+
+
+def padding_id(graph: ForeignGraph) -> int:
+    """Return the id that stands for padding: what the graph compares ids with, else 0."""
+    return next(_compared(graph), 0)
+
+
+def _compared(graph: ForeignGraph) -> Iterator[int]:
+    ids = {"input_ids"}
+    for node in graph.nodes:
+        if node.op == "cast" and node.inputs[0] in ids:
+            ids.add(node.output)
+        if node.op == "equal" and ids.intersection(node.inputs):
+            for name in node.inputs:
+                if name in graph.constants and array_of(graph.constants[name]).size == 1:
+                    yield int(array_of(graph.constants[name]).item())
+
+
+class Probes:
+    """The batches for one graph, and what its values are on them."""
+
+    def __init__(self, graph: ForeignGraph) -> None:
+        self._graph = graph
+        self._values: dict[tuple[int, str], Array] = {}
+
+    @cached_property
+    def batches(self) -> tuple[Probe, ...]:
+        """The batches: of different sizes, so that no two of them agree by chance."""
+        pad = padding_id(self._graph)
+        return (
+            make_probe(self._graph, (7, 4), 7, pad=pad),
+            make_probe(self._graph, (2, 5, 3), 5, pad=pad),
+        )
+
+    def value(self, index: int, name: str) -> Array:
+        """Return a value on one of the batches."""
+        if (index, name) not in self._values:
+            found = run(self._graph, self.batches[index].inputs, [name])
+            self._values[index, name] = found[name]
+        return self._values[index, name]
+
+    def agree(self, name: str, shape: Shape, test: Callable[[Probe, Array], bool]) -> bool:
+        """Return whether a value, broadcast to a shape, passes a test on all batches."""
+        for index, probe in enumerate(self.batches):
+            try:
+                value = np.broadcast_to(self.value(index, name), shape_at(shape, probe.sizes))
+            except ValueError:
+                return False
+            if not test(probe, value):
+                return False
+        return True
+
+    def mask_kind(self, name: str, shape: Shape, atoms: Sequence[str]) -> str:
+        """Return how a value of a shape masks tokens.
+
+        ``atoms`` says of what the value has an axis, once its axes are split: "batch", "length" for the
+        rows of scores or of hidden states, "key" for the columns of scores, anything else. Returns "add" (0
+        or very negative), "subtract", "keep" (1 or 0), "drop" (0 or 1), "all" (keeps all), "none" (adds
+        nothing to any), or "" for anything else.
+        """
+        found = set()
+        for index, probe in enumerate(self.batches):
+            found.add(self._kind_on(probe, self.value(index, name), shape, atoms))
+        found -= {"ones", "zeros"} if len(found) > 1 else set()
+        kind = found.pop() if len(found) == 1 else ""
+        return {"ones": "all", "zeros": "none"}.get(kind, kind)
+
+    def _kind_on(self, probe: Probe, value: Array, shape: Shape, atoms: Sequence[str]) -> str:
+        sizes = shape_at(shape, probe.sizes)
+        try:
+            whole = np.broadcast_to(value, sizes)
+        except ValueError:
+            return "other"
+        places = {"batch": probe.mask.shape[0], "length": probe.mask.shape[1], "key": probe.mask.shape[1]}
+        others = int(np.prod(sizes)) // int(np.prod([places.get(atom, 1) for atom in atoms]))
+        split = [places.get(atom, others) for atom in atoms]
+        if atoms.count("other") > 1 or int(np.prod(split)) != whole.size:
+            return "other"
+        spread = whole.reshape(split)
+        masked = "key" if "key" in atoms else "length"
+        kept = _along(probe.mask, atoms, masked)
+        counts = _along(probe.mask, atoms, "length") if masked == "key" else np.True_
+        inside = spread[np.broadcast_to(kept & counts, spread.shape)].astype(np.float64)
+        outside = spread[np.broadcast_to(~kept & counts, spread.shape)].astype(np.float64)
+        return _judge(inside, outside)
+
+    def is_count(self, name: str, shape: Shape, power: float) -> bool:
+        """Return whether a value is the number of tokens of each sequence to a power."""
+
+        def test(probe: Probe, value: Array) -> bool:
+            counts = probe.mask.sum(axis=1).astype(np.float64) ** power
+            return bool(np.allclose(value, counts.reshape(-1, *[1] * (value.ndim - 1)), rtol=1e-5))
+
+        return self.agree(name, shape, test)
+
+    def ids_kind(self, name: str) -> tuple[str, int]:
+        """Return what the ids of a lookup are, and the constant or first position where they are such.
+
+        "word" and "token_type" are inputs, "position" counts tokens, "constant" is one number; "" is unknown.
+        """
+        shape = (self._graph.batch, self._graph.length)
+        for kind, role in (("word", "input_ids"), ("token_type", "token_type_ids")):
+            if role in self._graph.inputs and self.agree(name, shape, partial(_equals, role)):
+                return kind, 0
+        first = int(np.ravel(self.value(0, name))[0])
+        if self.agree(name, shape, lambda probe, value: bool((value == first)[probe.mask].all())):
+            return "constant", first
+        if self.agree(name, shape, lambda probe, value: _counts_from(first, probe, value)):
+            return "position", first
+        return "", 0
+
+
+def _equals(role: str, probe: Probe, value: Array) -> bool:
+    return bool(np.array_equal(value, probe.inputs[role]))
+
+
+def _counts_from(first: int, probe: Probe, value: Array) -> bool:
+    expected = first + np.arange(probe.mask.shape[1])
+    return bool((value == expected)[probe.mask].all())
+
+
+def _along(mask: Array, atoms: Sequence[str], axis: str) -> Array:
+    """Return a mask [batch, length] in the place of two of the axes."""
+    kept = [atom in ("batch", axis) for atom in atoms]
+    shape = list(mask.shape) if "batch" in atoms else [mask.shape[1]]
+    sizes = iter(shape)
+    return (mask if "batch" in atoms else mask[0]).reshape([next(sizes) if keep else 1 for keep in kept])
+
+
+def _judge(inside: Array, outside: Array) -> str:
+    """Return what a mask's elements are, inside and outside of the tokens that count."""
+    zeros, ones = bool((np.abs(inside) <= _TINY).all()), bool((inside == 1).all())
+    if zeros and bool((np.abs(outside) <= _TINY).all()):
+        return "zeros"
+    if ones and bool((outside == 1).all()):
+        return "ones"
+    if zeros and bool((outside <= LOW).all()):
+        return "add"
+    if zeros and bool((outside >= -LOW).all()):
+        return "subtract"
+    if ones and bool((outside == 0).all()):
+        return "keep"
+    return "drop" if zeros and bool((outside == 1).all()) else "other"

@@ -1,0 +1,80 @@
+"""Modules of transformers become what their checkpoints become: the same ops, numbers and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertc.errors import CheckpointError
+from bertc.frontends.huggingface import import_model
+from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.model_class import supported_classes
+from bertc.frontends.torch import import_module
+from tests.support.doors import assert_same_graph, assert_same_numbers
+from tests.support.hf_checkpoints import CONFIGS, load_transformers, save_checkpoint
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+WHOLE = ("bert", "roberta")
+"""The families of which every class is tried; of others, one."""
+SHAPES: Mapping[str, str] = {
+    "BertModel": "odd sizes",
+    "BertForTokenClassification": "wide heads",
+    "BertForMaskedLM": "untied",
+    "RobertaForSequenceClassification": "odd sizes",
+}
+"""Configurations of more than the sizes that the others have."""
+OTHERS = (
+    "AlbertForPreTraining",
+    "BertGenerationEncoder",
+    "DistilBertForQuestionAnswering",
+    "ElectraForPreTraining",
+    "ErnieModel",
+    "MegatronBertForNextSentencePrediction",
+    "RobertaPreLayerNormForSequenceClassification",
+    "XLMRobertaXLForMaskedLM",
+)
+REFUSED = ("MPNetModel",)
+"""What is compiled from its checkpoint alone: the doors do not recognize its bias by distance."""
+CLASSES = (*(each.name for each in supported_classes() if each.model_type in WHOLE), *OTHERS)
+
+
+@pytest.fixture(scope="module", params=CLASSES)
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ImportedModel, ImportedModel]:
+    folder = tmp_path_factory.mktemp(request.param)
+    config: dict[str, Any] = {"num_hidden_layers": 1, **CONFIGS[SHAPES.get(request.param, "default")]}
+    if "oberta" in request.param:
+        config["pad_token_id"] = 1
+    save_checkpoint(folder, request.param, **config)
+    module, _ = load_transformers(folder, request.param)
+    return import_model(folder), import_module(module, tokenizer=folder)
+
+
+def test_a_module_becomes_what_its_checkpoint_becomes(pair: tuple[ImportedModel, ImportedModel]) -> None:
+    expected, found = pair
+    assert_same_graph(found, expected)
+    assert_same_numbers(found, expected)
+    theirs, ours = expected.info, found.info
+    assert (ours.task, ours.outputs, ours.labels) == (theirs.task, theirs.outputs, theirs.labels)
+    assert (ours.max_seq_length, ours.architecture) == (theirs.max_seq_length, theirs.architecture)
+    assert ours.facts.get("mask_token") == theirs.facts.get("mask_token")
+    assert found.tokenizer_json == expected.tokenizer_json
+
+
+def test_every_family_is_tried_or_refused() -> None:
+    known = {each.name: [*each.family.model_types] for each in supported_classes()}
+    assert [family for family in known.values() if family not in map(known.get, [*CLASSES, *REFUSED])] == []
+
+
+@pytest.mark.parametrize("class_name", REFUSED)
+def test_what_the_doors_do_not_read_yet_is_refused_by_node(class_name: str, tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "model", class_name, num_hidden_layers=1)
+    module, _ = load_transformers(path, class_name)
+    with pytest.raises(CheckpointError, match="node "):
+        import_module(module, tokenizer=path)
