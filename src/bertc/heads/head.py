@@ -83,6 +83,10 @@ class Head:
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
+TRANSFORM = ("dense", "activation", "layer_norm")
+"""The words of :func:`transform`: a family may spell them for any head that is made with it."""
+
+
 def transform(context: HeadContext, x: str, out_features: int) -> str:
     """Append a dense layer, its activation, and a layer norm where the head is spelled with one."""
     builder, spelling, config = context.builder, context.spelling, context.config
