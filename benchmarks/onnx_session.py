@@ -75,6 +75,31 @@ class OnnxSession:
         return {**results, "logits": np.stack(ends, axis=-1)} if ends else results
 
 
+class _InOpenVino:
+    """A file in OpenVINO, in float32 where it is not quantized, called as a session of ONNX Runtime is."""
+
+    def __init__(self, path: Path, like: Any, num_threads: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": num_threads}
+        self._model = core.compile_model(core.read_model(str(path)), "CPU", options)
+        self.get_inputs, self.get_outputs = like.get_inputs, like.get_outputs
+
+    def run(self, _: None, feed: Mapping[str, Array]) -> list[Array]:
+        """Return the outputs in the order of the file."""
+        found = self._model(feed)
+        return [found[each.name] for each in self.get_outputs()]
+
+
+def in_openvino(model: bertc.Encoder, path: Path, *, num_threads: int = 1) -> Any:
+    """Return a loaded model whose session is an ONNX file that OpenVINO runs."""
+    session = OnnxSession(path, num_threads=num_threads)
+    session.onnx = _InOpenVino(path, session.onnx, num_threads)
+    found: Any = session
+    return type(model)(found, model.tokenizer, model.info)
+
+
 def in_onnx_runtime(model: bertc.Encoder, path: Path, *, num_threads: int = 1) -> Any:
     """Return a loaded model whose session is an ONNX file: same tokenizer, same task."""
     session: Any = OnnxSession(path, num_threads=num_threads)

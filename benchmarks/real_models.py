@@ -1,7 +1,7 @@
 """Compiles real checkpoints to fp32 and int8, scores both, and writes docs/models.md.
 
 ``python benchmarks/real_models.py --shared ../shared`` takes the models and data that are described there.
-The figures are kept in ``benchmarks/results/models.json``: ``--docs`` writes the page from them alone.
+The figures are kept in ``benchmarks/scores/models.json``: ``--docs`` writes the page from them alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bertc.frontends.model_class import ENCODER_HEAD, ModelClass, supported_clas
 from bertc.heads import HEADS
 from bertc.runtime.machine import processor_name
 
-RESULTS = ROOT / "benchmarks" / "results" / "models.json"
+RESULTS = ROOT / "benchmarks" / "scores" / "models.json"
 PAGE = ROOT / "docs" / "models.md"
 DTYPES = ("fp32", "int8")
 RANDOM_SIZES = {

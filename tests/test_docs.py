@@ -76,11 +76,12 @@ def test_commands_in_documents_exist() -> None:
         command
         for page in PAGES
         for block in code_blocks(page.read_text("utf-8"), "sh")
-        for command in re.findall(r"^bertc (\w+)", block, re.MULTILINE)
+        for command in re.findall(r"^bertc ([\w-]+)", block, re.MULTILINE)
     }
     main = (ROOT / "src" / "bertc" / "cli" / "main.py").read_text("utf-8")
-    known = set(re.findall(r'app\.command\("(\w+)"\)|add_typer\(.*name="(\w+)"\)', main))
-    assert commands <= {name for pair in known for name in pair}
+    known = set(re.findall(r'app\.command\("([\w-]+)"\)|add_typer\(.*name="(\w+)"\)', main))
+    named = re.findall(r"answers\.(\w+)", main)  # after their functions
+    assert commands <= {name.replace("_", "-") for pair in [*known, named] for name in pair}
 
 
 def test_every_environment_variable_is_documented() -> None:

@@ -11,5 +11,5 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_page_of_models_is_made_of_the_registry() -> None:
-    results = json.loads((ROOT / "benchmarks" / "results" / "models.json").read_text("utf-8"))
+    results = json.loads((ROOT / "benchmarks" / "scores" / "models.json").read_text("utf-8"))
     assert (ROOT / "docs" / "models.md").read_text("utf-8") == real_models.page(results)

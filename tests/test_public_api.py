@@ -40,6 +40,7 @@ def test_public_names() -> None:
         "Tagger",
         "__version__",
         "compile",
+        "inspect",
         "load",
     }
 
@@ -72,20 +73,24 @@ EMPTY = inspect.Parameter.empty
             ],
         ),
         (
+            lambda: bertc.inspect,
+            [("source", EMPTY, False), ("recipe", None, False), ("dtype", None, True), ("task", None, True)],
+        ),
+        (
             lambda: bertc.load,
             [("path", EMPTY, False), ("num_threads", None, True), ("verify", False, True)],
         ),
         (
             lambda: bertc.Encoder.__call__,
             [
-                ("input_ids", EMPTY, None),
+                ("input_ids", None, None),
                 ("attention_mask", None, None),
                 ("token_type_ids", None, None),
             ],
         ),
         (lambda: bertc.Tagger.predict_tags, [("words", EMPTY, False)]),
     ],
-    ids=["compile", "load", "Encoder.__call__", "Tagger.predict_tags"],
+    ids=["compile", "inspect", "load", "Encoder.__call__", "Tagger.predict_tags"],
 )
 def test_signature(
     function: Callable[[], Callable[..., Any]], expected: list[tuple[str, Any, bool | None]]
@@ -123,7 +128,7 @@ def test_session_runs_packed_arrays() -> None:
 
     found = signature(Session.run)[:4]
     assert [name for name, _, _ in found] == ["input_ids", "cu_seqlens", "token_type_ids", "position_ids"]
-    assert [default for _, default, _ in found] == [EMPTY, EMPTY, None, None]
+    assert [default for _, default, _ in found] == [None, None, None, None]
 
 
 def test_all_public_things_have_docstrings() -> None:

@@ -40,6 +40,8 @@ def test_package_holds_its_data() -> None:
     package = resources.files("bertc")
     assert package.joinpath("py.typed").is_file()
     assert package.joinpath("data", "sample_texts.txt").is_file()
+    assert package.joinpath("report", "style.css").is_file()
+    assert package.joinpath("inspection", "graph.css").is_file()
 
 
 def test_command_line_shows_its_version() -> None:

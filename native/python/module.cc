@@ -99,9 +99,9 @@ const void* input_data(const bertc::Program::Input& input, const nb::handle& val
     return ids.data();
   }
   InputRows rows;
-  if (!nb::try_cast(value, rows, false) || rows.shape(0) != tokens ||
-      rows.shape(1) != input.buffer->columns) {
-    fail("'" + input.name + "' is not an array of float32 [" + std::to_string(tokens) + ", " +
+  const std::size_t count = input.rows == bertc::Rows::kTokens ? tokens : request.sequences;
+  if (!nb::try_cast(value, rows, false) || rows.shape(0) != count || rows.shape(1) != input.buffer->columns) {
+    fail("'" + input.name + "' is not an array of float32 [" + std::to_string(count) + ", " +
          std::to_string(input.buffer->columns) + "]");
   }
   return rows.data();
@@ -248,14 +248,16 @@ NB_MODULE(_native, m) {
   nb::class_<PySession>(m, "Session")
       .def(
           "__init__",
-          [](PySession* self, const PyProgram& program, std::size_t num_threads) {
+          [](PySession* self, const PyProgram& program, std::size_t num_threads, const PySession* peer) {
             if (num_threads < 1 || num_threads > 1024) {
               throw bertc::Error(bertc::ErrorKind::kInput, "num_threads must be from 1 to 1024");
             }
+            std::shared_ptr<const bertc::Session> lender = peer == nullptr ? nullptr : peer->session;
             new (self)
-                PySession{std::make_shared<bertc::Session>(program.program, num_threads), program.memory};
+                PySession{std::make_shared<bertc::Session>(program.program, num_threads, std::move(lender)),
+                          program.memory};
           },
-          "program"_a, "num_threads"_a)
+          "program"_a, "num_threads"_a, nb::arg("peer").none() = nb::none())
       .def_prop_ro("isa",
                    [](const PySession& self) { return std::string(self.session->program().isa().name); })
       .def_prop_ro("num_threads", [](const PySession& self) { return self.session->threads(); })

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bertc.artifact.reader import Artifact
     from bertc.compiler import compile  # noqa: A004
     from bertc.compiler.export import export
+    from bertc.compiler.inspect import inspect
+    from bertc.embedding_tables import EmbeddingTables
     from bertc.encoder import Encoder
     from bertc.errors import (
         ArtifactError,
@@ -46,6 +48,7 @@ _HOMES = {
     "Chooser": "tasks.multiple_choice",
     "Classifier": "tasks.classification",
     "Embedder": "tasks.embedding",
+    "EmbeddingTables": "embedding_tables",
     "Encoder": "encoder",
     "MaskFiller": "tasks.masked_lm",
     "NextSentencePredictor": "tasks.next_sentence",
@@ -59,6 +62,7 @@ _HOMES = {
     "__version__": "version",
     "compile": "compiler",
     "export": "compiler.export",
+    "inspect": "compiler.inspect",
     "load": "loading",
 }
 """The module of each public name but the errors, imported at first use: loading a model must not pay for the
@@ -73,6 +77,7 @@ __all__ = [
     "Chooser",
     "Classifier",
     "Embedder",
+    "EmbeddingTables",
     "Encoder",
     "GraphError",
     "InputError",
@@ -91,6 +96,7 @@ __all__ = [
     "__version__",
     "compile",
     "export",
+    "inspect",
     "load",
 ]
 

@@ -78,15 +78,21 @@ class Entry:
             f"{number}/{file.relative_to(root)}": file
             for number, root in enumerate([checkpoint, *map(Path, data)])
             for file in sorted(_files_below(root))
-            if number or file.suffix in _READ
+            if number or file == root or file.suffix in _READ
         }
+        self._added: list[Path] = []
         self._seen = self._facts()
         self._note = cache_folder() / "notes" / _digest(json.dumps(self._seen), self._options)
 
+    def add(self, files: Iterable[Path]) -> None:
+        """Look at more files of the model, which its own file names: the note has to say what they were."""
+        self._added = [*files]
+        self._files |= {f"added/{file.name}": file for file in self._added}
+        self._seen = self._facts()
+
     def _facts(self) -> list[tuple[str, int, int, int]]:
         """Return what changes when a file does; its time of change cannot be set, unlike that of writing."""
-        found = ((file.absolute(), file.stat()) for file in self._files.values())
-        return [(str(file), now.st_size, now.st_mtime_ns, now.st_ctime_ns) for file, now in found]
+        return _facts_of(self._files.values())
 
     def has_changed(self) -> bool:
         """Return whether a file is no longer what it was."""
@@ -97,9 +103,10 @@ class Entry:
 
     def find(self) -> Path | None:
         """Return the compiled file if the cache has it for the checkpoint as it is here now, else None."""
-        with contextlib.suppress(OSError, UnicodeError):
-            named = cache_folder() / Path(self._note.read_text("utf-8")).name
-            if named.is_file():
+        with contextlib.suppress(OSError, ValueError):
+            name, _, added = self._note.read_text("utf-8").partition("\n")
+            named = cache_folder() / Path(name).name
+            if named.is_file() and _are_unchanged(added):
                 with contextlib.suppress(OSError):  # a cache that is only read, or of another user
                     os.utime(self._note)
                 return named
@@ -119,7 +126,8 @@ class Entry:
         with contextlib.suppress(OSError):
             self._note.parent.mkdir(parents=True, exist_ok=True)
             with replace_atomically(self._note) as note:
-                note.write(compiled.name.encode())
+                added = f"\n{json.dumps(_facts_of(self._added))}" if self._added else ""
+                note.write(f"{compiled.name}{added}".encode())
 
 
 @contextlib.contextmanager
@@ -167,7 +175,7 @@ def cached_models() -> list[CachedModel]:
     used: dict[str, float] = {}
     for note in folder.glob("notes/*"):
         with contextlib.suppress(OSError, UnicodeError):
-            name = note.read_text("utf-8")
+            name = _named_by(note)
             used[name] = max(used.get(name, 0.0), note.stat().st_mtime)
     found = []
     for path in folder.glob(f"*{_SUFFIX}"):
@@ -196,9 +204,27 @@ def clear(keep_bytes: int = 0) -> list[CachedModel]:
             removed.append(model)
     for note in cache_folder().glob("notes/*"):
         with contextlib.suppress(OSError, UnicodeError):
-            if not (cache_folder() / Path(note.read_text("utf-8")).name).is_file():
+            if not (cache_folder() / _named_by(note)).is_file():
                 note.unlink(missing_ok=True)
     return removed
+
+
+def _facts_of(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+    found = ((file.absolute(), file.stat()) for file in files)
+    return [(str(file), now.st_size, now.st_mtime_ns, now.st_ctime_ns) for file, now in found]
+
+
+def _are_unchanged(facts: str) -> bool:
+    """Return whether files are what a note says of them, if it names any."""
+    if not facts:
+        return True
+    said = json.loads(facts)
+    return bool([[*each] for each in _facts_of(Path(each[0]) for each in said)] == said)
+
+
+def _named_by(note: Path) -> str:
+    """Return the name of the compiled file that a note leads to."""
+    return Path(note.read_text("utf-8").partition("\n")[0]).name
 
 
 def _files_below(root: Path) -> Iterator[Path]:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
-from bertc.errors import ArtifactError, InputError
-from bertc.ports import SEQUENCES, takes_selection
+from bertc.errors import ArtifactError, InputError, warn_caller
+from bertc.ports import HOST, SEQUENCES, takes_selection
 from bertc.runtime.batching import FloatArray, unpad, windows
 from bertc.runtime.items import as_items
 from bertc.runtime.no_tokenizer import make_tokenizer
@@ -100,11 +100,12 @@ class Encoder:
 
     def __call__(
         self,
-        input_ids: ArrayLike,
+        input_ids: ArrayLike | None = None,
         attention_mask: ArrayLike | None = None,
         token_type_ids: ArrayLike | None = None,
         position_ids: ArrayLike | None = None,
         *,
+        embeddings: ArrayLike | None = None,
         task_type_ids: ArrayLike | None = None,
         output_hidden_states: bool = False,
     ) -> ModelOutput:
@@ -113,8 +114,9 @@ class Encoder:
         Any mask works, but for one with gaps between tokens where a model attends by their distance (MPNet).
         Each token's position is its column, or for RoBERTa and its kin its place among the tokens that are
         not padding, unless ``position_ids`` says otherwise; a pooler reads the first token that the mask
-        keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE with a table of them.
-        ``output_hidden_states`` adds what the embeddings and each layer give.
+        keeps, and a row without a token gives zeros. ``task_type_ids`` are for ERNIE with a table of them. A
+        model that was compiled from its embeddings on takes ``embeddings``, floats [batch, seq, hidden], and
+        no ids. ``output_hidden_states`` adds what the embeddings and each layer give.
         Returns a :class:`ModelOutput`. Raises ``InputError``.
         """
         first = self.info.facts.get("first_position", 0)
@@ -125,11 +127,12 @@ class Encoder:
             token_type_ids,
             position_ids,
             task_type_ids,
+            embeddings=embeddings,
             padding_idx=padding_idx,
         )
         if self.session.reads_distances and layout.has_gaps:
             raise InputError(
-                f"attention_mask leaves out tokens between others, but {self.info.name} attends by the "
+                f"attention_mask leaves out tokens between others, but {self.info.name} works by the "
                 "distance between tokens: take them out of input_ids"
             )
         session = self._session_with_hidden_states if output_hidden_states else self.session
@@ -185,14 +188,18 @@ def load(
 
     ``num_threads`` defaults to what the affinity mask and the cgroup allow. ``verify`` checks the
     stored SHA-256 of the weights, which reads the whole file. ``mmap=False`` reads the file instead of
-    mapping it, for those who overwrite files that are in use. Raises ``ArtifactError`` for a file that is
-    damaged or cannot be opened.
+    mapping it, for those who overwrite files that are in use. Warns of a file with steps on the host. Raises
+    ``ArtifactError`` for a file that is damaged or cannot be opened.
     """
     artifact = open_artifact(path, verify=verify, mmap=mmap)
     info = artifact.manifest.model
     encoder_class = encoder_class_of(info)
     session = Session(artifact.executable, num_threads=num_threads)
     tokenizer = tokenizer_of(artifact)
+    if any(step.op == HOST for step in artifact.manifest.program.steps):
+        from bertc.primitives.host_steps import find_host_steps, tell_host_steps
+
+        warn_caller(f"{path}: {tell_host_steps(find_host_steps(artifact.manifest.program.steps))}")
     return encoder_class(session, tokenizer, info, artifact=artifact, num_threads=num_threads)
 
 

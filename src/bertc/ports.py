@@ -11,8 +11,13 @@ SEQUENCES = "sequences"
 """The value of ``Port.rows`` for an array with a row for each sequence."""
 SELECTED = "selected"
 """The value of ``Port.rows`` for an array with a row for each token that the input ``selected`` names."""
+EMBEDDINGS = "embeddings"
+"""The name of the input of a model that is compiled from the output of its embeddings on: rows of floats."""
 CU_SEQLENS = "cu_seqlens"
 """The name of the sequences' starts, int32 [sequences + 1], which all graphs and programs have: no port."""
+
+HOST = "host"
+"""The op whose steps run on the host: a session computes them with NumPy."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import pytest
 
 from bertc.artifact.reader import open_artifact
 from bertc.bench import layers
-from bertc.bench.layers import LayerBench, Times
+from bertc.bench.layers import LayerBench
 from bertc.bench.peaks import Peaks
 from bertc.bench.timing import operations
 from bertc.errors import InputError
 from bertc.runtime.batching import PackedBatch
-from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
+from bertc.runtime.session import ATTENTION_PARTS, Session
 from tests.conftest import MakeArtifact
 from tests.support.artifacts import Artifacts
 from tests.support.hf_checkpoints import save_checkpoint
@@ -67,14 +67,6 @@ def test_shares_are_of_the_limits(artifact: MakeArtifact) -> None:
     gemm = next(each for each in row["kernels"] if each["kernel"] == "GEMM")
     assert gemm["percent_of_peak"] == pytest.approx(100 * gemm["gops"] / 1.0)
     assert gemm["percent_of_bandwidth"] == pytest.approx(100 * gemm["gb_per_second"] / 20.0)
-
-
-def test_the_slower_half_of_the_runs_does_not_count() -> None:
-    ticks = np.array([10, 20, 30, 40])
-    profiles = [Profile(False, wall, np.array([[wall - 1, 1]]), wall * ticks) for wall in (30, 10, 20, 1000)]
-    times = Times.of(profiles)
-    assert times.wall == 15 and times.steps.tolist() == [14, 1] and times.threads == 1
-    assert times.attention.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 def test_too_long_a_shape_is_refused(artifact: MakeArtifact) -> None:

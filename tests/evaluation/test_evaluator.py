@@ -129,6 +129,27 @@ class Tags:
         return self.sentences[: len(words)]
 
 
+def test_vectors_are_compared_text_by_text(tmp_path: Path) -> None:
+    class Turned:
+        """Vectors in a plane, each turned by an angle from those of the reference."""
+
+        def __init__(self, *angles: float) -> None:
+            self.angles = np.array(angles)
+
+        def encode(self, inputs: list[str]) -> np.ndarray[Any, Any]:
+            angles = np.arange(len(inputs)) ** 2 / 9 + np.resize(self.angles, len(inputs))
+            return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    path = tmp_path / "sts.csv"
+    path.write_text("".join(f"g\tf\ty\t{i}\t{i}\ta {i}\tb {i}\n" for i in range(4)), "utf-8")
+    _, comparison = compare(Similarity(), Turned(0.1, 0.3), Turned(0), path)
+    assert comparison.cosines is not None and comparison.cosines.texts == 8
+    assert comparison.cosines.mean == pytest.approx((np.cos(0.1) + np.cos(0.3)) / 2)
+    assert comparison.cosines.worst == pytest.approx(np.cos(0.3))
+    assert "cosine is 0.97517 on average, 0.9553 at worst, 8 texts" in comparison.summary
+    assert comparison.to_dict()["cosines"]["texts"] == 8
+
+
 def test_sentences_are_compared_by_their_entities(tmp_path: Path) -> None:
     path = tmp_path / "test.txt"
     path.write_text("John B-PER\nSmith I-PER\n\n北 B-LOC\n京 I-LOC\n\na O\n")

@@ -43,6 +43,7 @@ CLASSES = (
     "AlbertModel",
     "ElectraForPreTraining",
     "ErnieModel",
+    "MPNetModel",
 )
 
 
@@ -102,6 +103,37 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
     path = bertc.export(checkpoint, tmp_path / "model.onnx")
     assert "sentence_embedding" in [each.name for each in checked(path).graph.output]
     assert largest_difference(path, fp32_session(checkpoint)) < 1e-4
+
+
+@pytest.mark.parametrize("length", [None, 60])
+@pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
+def test_a_compiled_file_with_a_bias_by_distance_is_written_again(
+    recipe: Any, length: int | None, mpnet: Path, tmp_path: Path
+) -> None:
+    """Of a model whose farthest distances occur: 60 tokens, and a table that tells near ones apart."""
+    source = bertc.compile(mpnet, tmp_path / "mpnet.bertc", recipe).path
+    session = bertc.load(source).session
+    for form in ("fp32",) if recipe == "fp32" else ("qdq", "qoperator"):
+        path = bertc.export(source, tmp_path / "mpnet.onnx", format=form, length=length)
+        model = checked(path)
+        assert {"Gather", "Clip"} <= {node.op_type for node in model.graph.node} or length is not None
+        packed = batch() if length is None else packed_to(length)
+        expected, found = run_ours(session, packed), OnnxSession(path).run_batch(packed)
+        for name, array in expected.items():
+            error = np.linalg.norm(found[name].reshape(array.shape) - array) / np.linalg.norm(array)
+            assert error < (1e-5 if form == "fp32" else 0.02)
+
+
+def packed_to(length: int) -> PackedBatch:
+    """Two sequences of a length, as a file with a fixed one takes them."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(5, 300, 2 * length).astype(np.int32)
+    return PackedBatch({"input_ids": ids}, np.array([0, length, 2 * length], np.int32))
+
+
+@pytest.fixture(scope="module")
+def mpnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("mpnet"), "MPNetModel")
 
 
 @pytest.mark.parametrize("opset", [13, 17, 18, 20, 21, OPSETS[-1]])
@@ -277,6 +309,14 @@ def test_an_exported_file_compiles_again(sentence_encoder: Path, tmp_path: Path)
     found = bertc.load(again.path).encode(texts)
     bertc.compile(sentence_encoder, tmp_path / "first.bertc", recipe)
     np.testing.assert_allclose(found, bertc.load(tmp_path / "first.bertc").encode(texts), atol=1e-5)
+
+
+def test_a_compiled_bias_by_distance_is_exported(tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(tmp_path / "model", "MPNetModel")
+    file = bertc.compile(checkpoint, tmp_path / "model.bertc", dtype="fp32")
+    path = bertc.export(file.path, tmp_path / "model.onnx")
+    checked(path)
+    assert largest_difference(path, fp32_session(checkpoint)) < 1e-4
 
 
 @pytest.mark.parametrize("length", [None, 12])

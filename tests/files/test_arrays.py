@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertc.errors import InputError
-from bertc.files.arrays import PreparedVectors, is_prepared, read_arrays
+from bertc.files.arrays import PreparedIds, PreparedVectors, is_prepared, read_arrays
 
 IDS = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
 MASK = np.array([[1, 1, 1, 0], [1, 1, 0, 0]])
@@ -102,6 +102,53 @@ def test_a_folder_per_input(tmp_path: Path, suffix: str) -> None:
     assert read(tmp_path) == EXPECTED
 
 
+def make_folders(folder: Path) -> None:
+    for name in ("input_ids", "attention_mask"):
+        (folder / name).mkdir()
+        for index in range(2):
+            np.save(folder / name / f"{index}.npy", IDS[index] if name == "input_ids" else MASK[index])
+
+
+def test_what_is_no_array_in_a_folder_per_input_is_passed_over(tmp_path: Path) -> None:
+    make_folders(tmp_path)
+    (tmp_path / "input_ids" / "labels").write_text("0 1")
+    assert [ids for ids, _ in read(tmp_path)] == [[5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "there"), [("attention_mask", "input_ids"), ("input_ids", "attention_mask")]
+)
+def test_each_input_needs_a_file_for_each_sample(tmp_path: Path, lacking: str, there: str) -> None:
+    make_folders(tmp_path)
+    (tmp_path / lacking / "1.npy").unlink()
+    with pytest.raises(InputError, match=rf"{lacking}: no file 1.npy, but {there} has one \(1 such\)"):
+        read(tmp_path)
+
+
+def test_a_list_that_names_a_missing_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "0.npy").write_bytes(b"not an array, which would be told if it were opened")
+    (tmp_path / "list.txt").write_text("0.npy\n\n1.npy\n")
+    with pytest.raises(
+        InputError, match=r"list.txt, line 3: there is no file 1.npy, neither beside the list"
+    ):
+        read(tmp_path / "list.txt")
+
+
+def test_a_bin_file_has_whole_numbers_of_64_bits(tmp_path: Path) -> None:
+    (tmp_path / "input_ids").mkdir()
+    (tmp_path / "input_ids" / "0.bin").write_bytes(b"123456789")
+    with pytest.raises(InputError, match=r"0.bin: not an array file of numbers of int64"):
+        read(tmp_path)
+
+
+def test_samples_are_named_after_files_and_rows(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", IDS[:1])
+    np.savez(tmp_path / "two.npz", input_ids=IDS, attention_mask=MASK)
+    found = [each for each in read_arrays(tmp_path) if isinstance(each, PreparedIds)]
+    assert [each.name for each in found] == ["one", "two_0", "two_1"]
+    assert [each.kept.tolist() for each in found[1:]] == MASK.astype(bool).tolist()
+
+
 def test_prepared_data_is_told_from_texts(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("a sentence\n")
     (tmp_path / "list.txt").write_text("x/0.npz\n")
@@ -125,6 +172,12 @@ def test_prepared_data_is_told_from_texts(tmp_path: Path) -> None:
         ({"embeddings": VECTORS * np.inf}, "not finite"),
         ({"embeddings": VECTORS[None]}, "embeddings have shape"),
         ({"input_ids": np.array([None])}, "not an array file of numbers"),
+        ({"input_ids": IDS, "attention_mask": MASK * -1e4}, "row 0: the mask has numbers other than 0 and 1"),
+        (
+            {"input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES - 1},
+            "token_type_ids must be whole",
+        ),
+        ({"input_ids": IDS.astype(str)}, "input_ids are <U21: expected numbers"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:

@@ -58,3 +58,12 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("é\n".encode())))
     assert list(read_lines("-")) == [(1, "é")]
     assert not sys.stdin.buffer.closed
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertc.files.lines.LONGEST_LINE", 4)
+    (tmp_path / "a.txt").write_text("abc\nabcd")
+    assert list(read_lines(tmp_path / "a.txt")) == [(1, "abc"), (2, "abcd")]
+    (tmp_path / "a.txt").write_text("abc\nabcde")
+    with pytest.raises(InputError, match=r"a.txt, line 2: more than 4 bytes without a line feed"):
+        list(read_lines(tmp_path / "a.txt"))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bertc.foreign.dim import Dim
 from bertc.foreign.raising.layout import Atom, Layout, align, columns, regroup, shape_of
+from bertc.primitives.dim import Dim
 
 B, L = Dim.symbol("batch"), Dim.symbol("length")
 BATCH, LENGTH = Atom("batch", B), Atom("length", L)

@@ -62,8 +62,10 @@ def test_division_by_the_norm() -> None:
         apply("sin", X),
         apply("add", X, Written("y", WIDTH, True)),
         apply("sub", X, mean(X)),
+        apply("log", X),
+        apply("min", apply("max", apply("add", apply("mul", X, 1 / 6), 0.5), 0.0), 1.0),
     ],
-    ids=["square", "sine", "two values", "centered"],
+    ids=["square", "sine", "two values", "centered", "logarithm", "hard sigmoid"],
 )
 def test_what_has_no_op(expression: Expression) -> None:
     assert recognize(expression) is None

@@ -255,3 +255,9 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="is a file, expected a model folder"):
         import_model(tmp_path / "file")
+
+
+def test_a_task_that_is_none_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    path = make_bert_checkpoint(tmp_path / "tiny")
+    with pytest.raises(CheckpointError, match="task is 'vectors', expected one of embedding, classification"):
+        import_model(path, task="vectors")

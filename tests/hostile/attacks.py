@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import faulthandler
+import functools
 import json
 import random
 import resource
@@ -266,6 +267,30 @@ def tokenizers(data: bytes) -> Damage:
         yield f"tokenizer {index}: {variant[:40]!r}", forger.replaced(place, variant)
 
 
+def regions(data: bytes) -> Damage:
+    """What steps on the host compute: fields removed, replaced by hostile values, numbers moved."""
+    generator = random.Random(SEED)
+    forger = Forger(data)
+    program: Place = ("__metadata__", "manifest", "program")
+    for index, step in enumerate(forger.at((*program, "steps"))):
+        if "region" not in step["attributes"]:
+            continue
+        place = (*program, "steps", index, "attributes", "region")
+        region = json.loads(step["attributes"]["region"])
+        for inner in list(places(region)):
+            container = functools.reduce(lambda value, key: value[key], inner[:-1], region)
+            before = container[inner[-1]]
+            values = generator.sample(HOSTILE_VALUES, 2)
+            if type(before) is int:
+                values += generator.sample([before - 1, before + 1, 2 * before, 10**6 * before, -before], 2)
+            for value in values:
+                container[inner[-1]] = value
+                yield f"{step['name']} {inner} = {value!r}", forger.replaced(place, json.dumps(region))
+            container[inner[-1]] = before
+        for text in ("", "{}", "[" * 10**5, "null", step["attributes"]["region"][:-1]):
+            yield f"{step['name']} is {text[:20]!r}", forger.replaced(place, text)
+
+
 ATTACKS: dict[str, Callable[[bytes], Damage]] = {
     attack.__name__: attack
     for attack in (
@@ -278,6 +303,7 @@ ATTACKS: dict[str, Callable[[bytes], Damage]] = {
         integers,
         wiring,
         tokenizers,
+        regions,
     )
 }
 

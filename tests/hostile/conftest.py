@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.artifacts import Artifacts
 from tests.support.hf_checkpoints import save_checkpoint
+from tests.support.hosted_parts import ALL, save_with_tokenizer
 from tests.support.module_checkpoints import make_module_checkpoint
 
 Attack = Callable[..., dict[str, str]]
@@ -28,9 +29,14 @@ def checkpoint(artifacts: Artifacts) -> Path:
     return artifacts.tiny_checkpoint()
 
 
-@pytest.fixture(scope="session", params=[*VARIANTS, "modules", "distances"])
+@pytest.fixture(scope="session", params=[*VARIANTS, "modules", "distances", "host"])
 def artifact(request: pytest.FixtureRequest, artifacts: Artifacts) -> Path:
-    """A model of each task, one with all modules of sentence-transformers, one that attends by distance."""
+    """A model of each task, one with all modules of sentence-transformers, one that attends by distance.
+
+    The last one has steps on the host.
+    """
+    if request.param == "host":
+        return make_hosted_artifact(artifacts)
     if request.param == "modules":
         return artifacts.compile(artifacts.derived("all-modules", make_module_checkpoint), "int8")
     if request.param == "distances":
@@ -38,6 +44,13 @@ def artifact(request: pytest.FixtureRequest, artifacts: Artifacts) -> Path:
             artifacts.derived("mpnet", partial(save_checkpoint, class_name="MPNetModel")), "int8"
         )
     return artifacts.tiny(VARIANTS[request.param], request.param)
+
+
+def make_hosted_artifact(artifacts: Artifacts) -> Path:
+    """Return a compiled file of many steps on the host; skips the test without the package ``onnx``."""
+    pytest.importorskip("onnx")
+    folder = artifacts.derived("hosted", lambda path: save_with_tokenizer(path, **ALL))
+    return artifacts.compile(folder / "model.onnx", "int8")
 
 
 @pytest.fixture

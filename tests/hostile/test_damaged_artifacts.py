@@ -10,7 +10,10 @@ import pytest
 
 import bertc
 from bertc.artifact.reader import open_artifact
-from tests.hostile.conftest import Attack
+from tests.hostile.conftest import Attack, make_hosted_artifact
+from tests.support.artifacts import Artifacts
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*run on the host")
 
 
 def kinds(outcomes: dict[str, str]) -> set[str]:
@@ -46,6 +49,13 @@ def test_forged_headers_are_refused_or_harmless(kind: str, artifact: Path, attac
     }
     assert not unexpected
     assert "ArtifactError" in kinds(outcomes)
+
+
+def test_forged_steps_of_the_host_are_refused_or_harmless(artifacts: Artifacts, attack: Attack) -> None:
+    """A region is data: it is checked by the rules that its primitives have, and tried, before it runs."""
+    outcomes = attack("regions", make_hosted_artifact(artifacts))
+    assert kinds(outcomes) == {"ArtifactError", "fine"}
+    assert len(outcomes) > 500
 
 
 def test_verify_finds_every_flipped_bit_of_the_weights(artifact: Path, tmp_path: Path) -> None:

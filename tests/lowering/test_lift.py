@@ -9,7 +9,7 @@ import pytest
 
 from bertc.errors import ArtifactError
 from bertc.ir import interpreter
-from bertc.ir.graph import Graph
+from bertc.ir.graph import Constant, DType, Graph
 from bertc.lowering.lift import lift
 from bertc.lowering.lower import lower
 from bertc.passes import fuse
@@ -38,6 +38,30 @@ def test_a_lifted_program_computes_what_was_lowered(dtype: str) -> None:
         # Only static scales were multiplied and are divided again.
         atol = 1e-4 if dtype == "static" else 0
         np.testing.assert_allclose(found[name], array, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("reach", [1, 5, 91])
+def test_a_bias_by_distance_is_lifted(dtype: str, reach: int) -> None:
+    """The numbers that packing puts at either end are taken off again, and so are others that are alike."""
+    bias = np.random.default_rng(0).normal(0, 2, (2, 2 * reach + 1)).astype(np.float32)
+    graph = fuse(bert_graph())
+    nodes = [
+        node.with_inputs(distance_bias="distance_bias") if node.op == "attention" else node
+        for node in graph.nodes
+    ]
+    constants = {**graph.constants, "distance_bias": Constant(DType.F32, bias)}
+    graph = apply_recipe(graph.with_nodes(nodes, constants=constants), Recipe(dtype=dtype))
+    lifted = lift(lower(graph))
+    np.testing.assert_array_equal(lifted.constants["distance_bias"].array, bias)
+    inputs = packed_inputs((17, 3), vocab_size=20)
+    expected, found = (interpreter.run(each, inputs) for each in (graph, lifted))
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    flat = np.repeat(np.float32([[1.5], [2]]), 2 * reach + 1, axis=1)
+    constants = {**graph.constants, "distance_bias": Constant(DType.F32, flat)}
+    flat_graph = graph.with_nodes(graph.nodes, constants=constants)
+    assert lift(lower(flat_graph)).constants["distance_bias"].array.tolist() == [[1.5], [2]]
 
 
 def test_a_tensor_that_does_not_fit_is_named() -> None:

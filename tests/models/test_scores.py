@@ -52,6 +52,7 @@ class Replay:
 
 
 @pytest.mark.native
+@pytest.mark.whole_data
 @pytest.mark.parametrize(
     ("dtype", "lowest", "highest"), [("fp32", 82.02, 82.04), ("bf16", 82.0, 82.1), ("int8", 81.85, 82.1)]
 )
@@ -67,6 +68,7 @@ def test_sentence_similarity_counts_every_token(artifacts: Artifacts) -> None:
 
 
 @pytest.mark.native
+@pytest.mark.whole_data
 @pytest.mark.parametrize(
     ("dtype", "mean", "worst"), [("bf16", 0.9999, 0.999), ("int8", 0.9995, 0.996), ("int7", 0.9990, 0.993)]
 )
@@ -85,6 +87,7 @@ def classify_sst2(artifacts: Artifacts, dtype: str) -> Result:
 
 
 @pytest.mark.native
+@pytest.mark.whole_data
 def test_sentence_classification(artifacts: Artifacts) -> None:
     fp32 = classify_sst2(artifacts, "fp32")
     assert fp32.counts == {"samples": 872, "tokens": 22_213, "truncated": 0}

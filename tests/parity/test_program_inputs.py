@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bertc.errors import ArtifactError, InputError
 from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.ir.interpreter import run
 from bertc.lowering.lower import lower
-from bertc.ports import SELECTED, TOKENS, Port
+from bertc.ports import SELECTED, SEQUENCES, TOKENS, Port
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
 from tests.support.native import ISAS, aligned
@@ -80,6 +81,22 @@ def test_rows_of_numbers_reach_the_program(isa: str, threads: int, lengths: tupl
             np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("lengths", [LENGTHS, LENGTHS[:1], LENGTHS * 8])
+def test_rows_of_sequences_reach_the_program(isa: str, threads: int, lengths: tuple[int, ...]) -> None:
+    tokens = _graph()
+    graph = dataclasses.replace(tokens, inputs=(dataclasses.replace(tokens.inputs[1], rows=SEQUENCES),))
+    rows = np.random.default_rng(1).standard_normal((len(lengths), COLUMNS)).astype(np.float32)
+    batch = PackedBatch({"inputs_embeds": rows}, _batch(lengths).cu_seqlens)
+    expected = run(graph, {**batch.inputs, "cu_seqlens": batch.cu_seqlens})
+    session = _session(graph, isa, threads)
+    for _ in range(2):
+        for name, array in session.run_batch(batch).items():
+            np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="is not an array of float32"):
+        session.run_batch(PackedBatch({"inputs_embeds": rows[:0]}, batch.cu_seqlens))
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -87,7 +104,7 @@ def test_rows_of_numbers_reach_the_program(isa: str, threads: int, lengths: tupl
         ({"inputs_embeds": np.zeros((3, COLUMNS + 1), np.float32)}, r"array of floats \[tokens, 21\]"),
         ({"inputs_embeds": np.zeros((3, COLUMNS), np.int32)}, r"array of floats \[tokens, 21\]"),
         ({"inputs_embeds": np.zeros((2, COLUMNS), np.float32)}, "there are 2 tokens"),
-        ({"input_ids": np.zeros(3, np.int32)}, "no input 'input_ids', it has: inputs_embeds"),
+        ({"input_ids": np.zeros(3, np.int32)}, "it takes inputs_embeds, not input_ids"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(isa: str, inputs: dict[str, Array], message: str) -> None:

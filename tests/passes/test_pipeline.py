@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 import bertc.passes
 from bertc.errors import GraphError
-from bertc.ir.graph import Graph
-from bertc.ir.verifier import verify
+from bertc.ir.graph import Graph, Node
 from bertc.passes import fuse
+from bertc.ports import SELECTED, Port
+from bertc.primitives.host_steps import find_host_steps
 from tests.support.tiny_graphs import assert_same_results, bert_graph, node, ops, small_graph
 from tests.support.tiny_models import packed_inputs
 
@@ -67,9 +70,16 @@ def test_fused_nodes_carry_the_names_of_the_checkpoint() -> None:
     }
 
 
-def test_an_op_that_nothing_fuses_is_reported_by_node() -> None:
+def test_an_op_that_nothing_can_run_is_reported_by_node() -> None:
+    """The host computes on whole sequences, not on tokens that callers select."""
     graph = small_graph()
-    graph = graph.with_nodes((graph.nodes[0], node("relu", "y", "x")), outputs={"y": "y"})
+    some = Node("some", "select_rows", {"x": "x", "selected": SELECTED}, ("some",))
+    graph = dataclasses.replace(
+        graph,
+        inputs=(*graph.inputs, Port(SELECTED, "i32", SELECTED)),
+        nodes=(graph.nodes[0], some, node("relu", "y", "some")),
+        outputs={"y": "y"},
+    )
     with pytest.raises(GraphError, match=r"node 'y' \(relu\): the op belongs to stage imported"):
         fuse(graph)
 
@@ -90,7 +100,7 @@ def test_passes_leave_their_input_alone() -> None:
     assert (graph.nodes, dict(graph.constants), dict(graph.outputs)) == before
 
 
-def test_an_activation_on_the_result_of_a_sum_stays_behind_and_is_reported() -> None:
+def test_an_activation_on_the_result_of_a_sum_runs_on_the_host() -> None:
     graph = bert_graph("token_classification", num_hidden_layers=1)
     sum_name = "encoder.layer.0.output.add"
     extra = node("relu", "extra", sum_name)
@@ -99,6 +109,8 @@ def test_an_activation_on_the_result_of_a_sum_stays_behind_and_is_reported() -> 
         for original in graph.nodes
         for each in ((original, extra) if original.name == sum_name else (original,))
     ]
-    with pytest.raises(GraphError, match=r"'extra' \(relu\)"):
-        fuse(graph.with_nodes(nodes, outputs={**graph.outputs, "extra": "extra"}))
-    verify(graph)
+    graph = graph.with_nodes(nodes, outputs={**graph.outputs, "extra": "extra"})
+    fused = fuse(graph)
+    (region,) = find_host_steps(fused.nodes).values()
+    assert region.sources == ("'extra' (relu)",)
+    assert_same_results(graph, fused, packed_inputs([1, 4, 33]), ROUNDING)

@@ -18,7 +18,7 @@ from bertc.report.page import render
 from tests.artifact.test_certificate import FULL
 from tests.conftest import MakeArtifact
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "input"}
 
 
 class Page(HTMLParser):

@@ -36,12 +36,12 @@ def assert_same_graph(found: ImportedModel, expected: ImportedModel) -> None:
 
 
 def assert_same_numbers(
-    found: ImportedModel, expected: ImportedModel, lengths: tuple[int, ...] = (4, 15)
+    found: ImportedModel, expected: ImportedModel, lengths: tuple[int, ...] = (4, 15), vocabulary: int = 300
 ) -> None:
     """Compare the outputs of both models on packed random tokens."""
     count = sum(lengths)
     inputs = {
-        "input_ids": np.random.default_rng(1).integers(5, 300, count).astype(np.int32),
+        "input_ids": np.random.default_rng(1).integers(5, vocabulary, count).astype(np.int32),
         "token_type_ids": np.zeros(count, np.int32),
         "cu_seqlens": np.cumsum([0, *lengths]).astype(np.int32),
         "selected": np.array([1, count // 2, count - 1], np.int32),

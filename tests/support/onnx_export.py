@@ -42,22 +42,25 @@ def export(
     if model.config.model_type == "bert":
         inputs["token_type_ids"] = torch.zeros_like(ids)
     names = [*inputs]
+    axes = {0: "batch", 1: "length"}
+    if class_name.endswith("ForMultipleChoice"):
+        inputs = {name: each[:, None].expand(-1, 3, -1).contiguous() for name, each in inputs.items()}
+        axes = {0: "batch", 1: "choices", 2: "length"}
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         if dynamo:
-            axes = {0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("length", max=60)}
+            sizes = {axis: torch.export.Dim(name, max=60) for axis, name in axes.items()}
             torch.onnx.export(
                 model,
                 kwargs=inputs,
                 f=str(path),
                 dynamo=True,
-                dynamic_shapes=dict.fromkeys(names, axes),
+                dynamic_shapes=dict.fromkeys(names, sizes),
                 external_data=True,
                 opset_version=opset,
                 verbose=False,
             )
         else:
-            axes = {0: "batch", 1: "length"}
             torch.onnx.export(
                 _by_place(torch, model),
                 tuple(inputs.values()),

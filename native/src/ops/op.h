@@ -16,7 +16,7 @@
 namespace bertc {
 
 // The most inputs of a program, cu_seqlens aside.
-inline constexpr std::size_t kMaxInputs = 8;
+inline constexpr std::size_t kMaxInputs = 16;
 
 // The tokens that a pass through the program works on: whole sequences. cu_seqlens counts from the
 // first of them.

@@ -63,10 +63,11 @@ void Program::add_input(const std::string& name, DType dtype, Rows rows, std::si
   if (known || name == "cu_seqlens") fail("two inputs are called '" + name + "'");
   if (inputs_.size() == kMaxInputs) fail("the program has too many inputs");
   const bool is_selected = name == "selected";
-  if (rows != (is_selected ? Rows::kSelected : Rows::kTokens) ||
-      dtype != (columns == 0 ? DType::kI32 : DType::kF32) || (is_selected && columns != 0)) {
-    fail("input '" + name + "' is neither ids nor f32 with a row per token, nor selected");
-  }
+  const bool fits = is_selected    ? rows == Rows::kSelected && dtype == DType::kI32 && columns == 0
+                    : columns == 0 ? rows == Rows::kTokens && dtype == DType::kI32
+                                   : rows != Rows::kSelected && dtype == DType::kF32;
+  if (!fits)
+    fail("input '" + name + "' is neither ids nor f32 with a row per token or sequence, nor selected");
   limits_[inputs_.size()].required = is_selected || columns != 0;
   const auto found = buffers_.find(name);
   if (columns == 0) {

@@ -68,14 +68,15 @@ Frame make_frame(const CheckedRequest& request, const Chunk& chunk, Workspace& m
 }
 
 // Copies a part of the chunk's rows of f32 into their buffers, whose padding columns are zero.
-void read_inputs(const Context& context, const Frame& frame, Part part) {
+void read_inputs(const Context& context, const Frame& frame, const Chunk& chunk, Part part) {
   const std::vector<Program::Input>& inputs = context.program->inputs();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].buffer == nullptr) continue;
     const Buffer& buffer = *inputs[i].buffer;
-    const float* from =
-        static_cast<const float*>(context.request->inputs[i]) + frame.batch.first_token * buffer.columns;
-    for (std::size_t row = part.begin(frame.batch.tokens); row < part.end(frame.batch.tokens); ++row) {
+    const std::size_t first = buffer.rows == Rows::kTokens ? frame.batch.first_token : chunk.first;
+    const float* from = static_cast<const float*>(context.request->inputs[i]) + first * buffer.columns;
+    const std::size_t rows = frame.rows(buffer);
+    for (std::size_t row = part.begin(rows); row < part.end(rows); ++row) {
       float* to = frame.data<float>(buffer) + row * buffer.padded_columns();
       std::copy_n(from + row * buffer.columns, buffer.columns, to);
       std::fill(to + buffer.columns, to + buffer.padded_columns(), 0.0f);
@@ -124,7 +125,7 @@ class OwnChunks final : public ThreadPool::Job {
     const Frame frame = make_frame(context_.request, chunk, memory, memory, cu_seqlens,
                                    attention_ticks(context_.profile, thread));
     stopwatch.restart();
-    read_inputs(context_, frame, {0, 1});
+    read_inputs(context_, frame, chunk, {0, 1});
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if ((steps[at].needed_by & context_.wanted) == 0) continue;
       steps[at].op->run(frame, {0, 1});
@@ -162,7 +163,7 @@ class SharedChunks final : public ThreadPool::Job {
     const Frame& frame = frame_of(chunk, thread);
     const std::vector<Program::Step>& steps = context_.program->steps();
     if (at == kInputs) {
-      read_inputs(context_, frame, {piece, context_.threads});
+      read_inputs(context_, frame, context_.schedule.chunks[chunk], {piece, context_.threads});
     } else if (at < steps.size()) {
       steps[at].op->run(frame, {piece, context_.threads});
       stopwatch.lap(at);
@@ -219,8 +220,10 @@ struct Session::State {
   std::vector<std::unique_ptr<Context>> idle;
 };
 
-Session::Session(std::shared_ptr<const Program> program, std::size_t threads)
-    : program_(std::move(program)), threads_(threads) {
+Session::Session(std::shared_ptr<const Program> program, std::size_t threads,
+                 std::shared_ptr<const Session> peer)
+    : program_(std::move(program)), threads_(threads), peer_(std::move(peer)) {
+  if (peer_ != nullptr) threads_ = peer_->threads_;
   if (!program_->finished()) throw Error(ErrorKind::kProgram, "the program is not finished");
 }
 
@@ -232,6 +235,7 @@ Session::~Session() {
 
 // The parent's state is left alone in the child: its memory is shared until written, and small.
 Session::State& Session::state() const {
+  if (peer_ != nullptr) return peer_->state();
   const uint64_t forks = fork_count();
   State* current = state_.load();
   while (current == nullptr || current->forks != forks) {

@@ -24,7 +24,9 @@ struct RunRequest {
 
 class Session {
  public:
-  Session(std::shared_ptr<const Program> program, std::size_t threads);
+  // `peer`, if there is one, lends its threads and memory: programs that run in turns need them once.
+  Session(std::shared_ptr<const Program> program, std::size_t threads,
+          std::shared_ptr<const Session> peer = nullptr);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -41,6 +43,7 @@ class Session {
 
   std::shared_ptr<const Program> program_;
   std::size_t threads_;
+  std::shared_ptr<const Session> peer_;
   mutable std::atomic<State*> state_{nullptr};
 };
 

@@ -123,6 +123,11 @@ class ModelBuilder:
         self._derived[name] = (self._tensor(tensor, *shape), derive)
         return name
 
+    def constant(self, name: str, array: Array) -> str:
+        """A float32 constant that the checkpoint does not have."""
+        self._constants[name] = Constant(DType.F32, array)
+        return name
+
     def linear(
         self,
         name: str,
@@ -209,6 +214,22 @@ class ModelBuilder:
         """An elementwise function, by the name of its op."""
         return self.op(kind, name, {"x": x})
 
+    def host(
+        self,
+        name: str,
+        values: Mapping[str, str],
+        ids: Collection[str],
+        numbers: int,
+        *,
+        columns: int,
+        **attributes: Attribute,
+    ) -> str:
+        """What the host computes of values, ids and ``name.numbers`` [numbers], by the op's attributes."""
+        self._inputs.update({each: Port(each, "i32", TOKENS) for each in ids})
+        vector = {"numbers": self._tensor(f"{name}.numbers", numbers)} if numbers else {}
+        operands = {**values, **{each: each for each in ids}, "cu_seqlens": CU_SEQLENS, **vector}
+        return self.op("host", name, operands, columns=columns, **attributes)
+
     def graph(self, outputs: Mapping[str, str]) -> Graph:
         """The finished graph, stage "imported". Raises ``CheckpointError`` with all that does not fit."""
         self._check_tensors()
@@ -242,11 +263,6 @@ class ModelBuilder:
     def _part(self, name: str, whole: str, rows: slice) -> str:
         """Make a constant of some rows of a tensor that was asked for."""
         self._parts[name] = (whole, rows)
-        return name
-
-    def constant(self, name: str, source: Array | StoredTensor) -> str:
-        """Make a constant float32 that the checkpoint does not have."""
-        self._constants[name] = Constant(DType.F32, source)
         return name
 
     def _zeros(self, name: str, length: int) -> str:

@@ -31,6 +31,7 @@ FEATURES = frozenset(
         "default_prompt_name",
         "embed.first_position",
         "embed.task_type",
+        "host",
         "linear.gated",
         "linear_bf16.gated",
         "linear_int8.gated",
@@ -77,6 +78,11 @@ class ModelInfo:
         if not isinstance(value, int):
             raise InputError(f"the file of {self.name} does not say its {name}: compile the model again")
         return value
+
+    @property
+    def longest_sequence(self) -> int:
+        """The number of tokens that the model has positions for, which may be more than texts are cut to."""
+        return self.size("max_position_embeddings") - self.size("first_position")
 
     def output(self, name: str) -> Port | None:
         """Return the output of that name, or None if the model has none."""

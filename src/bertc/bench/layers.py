@@ -19,16 +19,16 @@ import numpy as np
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
 from bertc.bench.engine import seconds_of
-from bertc.bench.ours import main_output, with_selection
+from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
 from bertc.bench.take_apart import SCORES, split, take_apart
 from bertc.bench.versions import commit, versions
 from bertc.bench.work import Workload, product_dtype
 from bertc.precision import BF16, FP32, INT8
-from bertc.runtime.batching import PackedBatch
 from bertc.runtime.machine import machine_facts
-from bertc.runtime.session import ATTENTION_PARTS, Profile, Session
+from bertc.runtime.session import Profile, Session
+from bertc.runtime.step_times import LEAST_RUNS, Times, random_batch
 
 Array = np.ndarray[Any, Any]
 
@@ -39,33 +39,6 @@ METHOD = (
     "divided as its two parts take one after the other, attention as a clock inside of it tells in other "
     "runs; idle is what is left. Shares of memory bandwidth beyond 100 % mean that caches were read."
 )
-LEAST_RUNS = 10
-
-
-@dataclass(frozen=True)
-class Times:
-    """The times of a program on a batch: means over the faster half of its runs, in nanoseconds."""
-
-    wall: float
-    steps: Array
-    """The time of each step in all threads together, float [steps + 1]; the last is copying outputs."""
-    attention: Array
-    """The shares of ATTENTION_PARTS in attention's time; equal if there is no attention."""
-    threads: int
-    cooperative: bool
-
-    @classmethod
-    def of(cls, profiles: Sequence[Profile]) -> Times:
-        """Take the faster half of the runs: disturbances only ever add time, and the other half has most."""
-        best = sorted(profiles, key=lambda each: each.wall_ns)[: (len(profiles) + 1) // 2]
-        ticks = sum((each.attention_ticks for each in best), np.zeros(len(ATTENTION_PARTS)))
-        return cls(
-            attention=ticks / ticks.sum() if ticks.any() else np.full(len(ticks), 1 / len(ticks)),
-            wall=float(np.mean([each.wall_ns for each in best])),
-            steps=np.mean([each.step_ns.sum(axis=0) for each in best], axis=0),
-            threads=len(best[0].step_ns),
-            cooperative=best[0].cooperative,
-        )
 
 
 @dataclass
@@ -191,10 +164,7 @@ class LayerBench:
         }
 
     def _run(self, batch: int, length: int, seconds: float) -> _Runs:
-        vocabulary = self._info.size("vocab_size")
-        ids = np.random.default_rng(0).integers(0, vocabulary, batch * length, dtype=np.int32)
-        cu_seqlens = np.arange(0, batch * length + 1, length, dtype=np.int32)
-        packed = with_selection(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
+        packed = random_batch(self._session, self._info.size("vocab_size"), batch, length)
         outputs = main_output(self._info)
         runs = _Runs()
         turns: tuple[Callable[[], object], ...] = (

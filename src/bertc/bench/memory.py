@@ -45,11 +45,10 @@ def _child(path: str, threads: int, batch: int, length: int) -> dict[str, float]
     import numpy as np
 
     from bertc.bench.ours import CompiledModel
-    from bertc.bench.work import longest_sequence
 
     model = CompiledModel(Path(path), threads)
     info = model.encoder.info
-    length = min(length, longest_sequence(info))
+    length = min(length, info.longest_sequence)
     # Ids from all over the table; numpy.random, which nobody needs to embed texts, would take 3 MB.
     ids = (np.arange(batch * length, dtype=np.int64) * 7919 % info.size("vocab_size")).reshape(batch, length)
     run = model.bind(ids, np.ones_like(ids))

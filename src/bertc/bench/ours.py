@@ -15,9 +15,9 @@ from bertc.artifact.schema import ModelInfo
 from bertc.bench.engine import Array, batches
 from bertc.bench.work import matrix_bytes
 from bertc.encoder import encoder_class_of, tokenizer_of
-from bertc.ports import takes_selection
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
+from bertc.runtime.step_times import fit_to
 from bertc.runtime.tokenization import Tokenizer
 from bertc.task_table import TASKS
 from bertc.version import __version__
@@ -52,7 +52,7 @@ class CompiledModel:
         ids = np.ascontiguousarray(input_ids[mask], np.int32)
         cu_seqlens = np.zeros(len(mask) + 1, np.int32)
         np.cumsum(mask.sum(axis=1), out=cu_seqlens[1:])
-        packed = with_selection(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
+        packed = fit_to(self._session, PackedBatch({"input_ids": ids}, cu_seqlens))
         outputs = main_output(self.encoder.info)
         return lambda: self._session.run_batch(packed, outputs=outputs)[outputs[0]]
 
@@ -81,15 +81,6 @@ def token_lengths(artifact: Artifact, texts: Sequence[str]) -> list[int]:
 def main_output(info: ModelInfo) -> tuple[str, ...]:
     """Return the name of the one output that the model's task reads."""
     return (TASKS[info.task].output,)
-
-
-def with_selection(session: Session, batch: PackedBatch) -> PackedBatch:
-    """Return the batch, with a token of each sequence selected for a model that takes a selection.
-
-    That is the work of texts with one masked word each.
-    """
-    selects = takes_selection(session.inputs)
-    return batch.selecting(np.asarray(batch.cu_seqlens[:-1])) if selects else batch
 
 
 class _TimedSession(Session):

@@ -60,7 +60,7 @@ def plan(settings: Settings) -> list[EngineSpec]:
     names = {artifact.manifest.model.name for artifact in artifacts}
     if len(names) != 1:
         raise InputError(f"the files are of different models: {', '.join(sorted(names))}")
-    engines = [(OURS, _dtype(each), each.path) for each in artifacts]
+    engines = [(OURS, dtype_of(each), each.path) for each in artifacts]
     for library in settings.against:
         if library not in PEERS:
             nearest = get_close_matches(library, PEERS, 1, cutoff=0)[0]
@@ -114,7 +114,7 @@ def check_work(settings: Settings, info: ModelInfo) -> None:
         )
 
 
-def _dtype(artifact: Artifact) -> str:
+def dtype_of(artifact: Artifact) -> str:
     """Return the recipe's dtype, or int7 for products with weights of 7 bits, which have their own limit."""
     dtypes = {product_dtype(step) for step in artifact.manifest.program.steps}
     return INT7 if INT7 in dtypes else str(artifact.manifest.recipe.get("dtype"))

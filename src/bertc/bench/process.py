@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ class EngineSpec:
     cache: Path
     calibration: tuple[str, ...]
     threads: int
+    cores: tuple[int, ...] = ()
+    """The processors that its process is bound to; if there are none, the first ``threads`` of all."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class EngineError(BertcError):
 class EngineProcess:
     """A driver in another process, which :meth:`close` ends."""
 
-    def __init__(self, spec: EngineSpec, texts: Sequence[str]) -> None:
+    def __init__(self, spec: EngineSpec, texts: Sequence[str], driver: type[Driver] = Driver) -> None:
         """Convert the checkpoint if need be, and load. Raises ``EngineError`` with what the process said."""
         self.spec = spec
         handle, log = tempfile.mkstemp(prefix="bertc-bench-", suffix=".log")
@@ -85,7 +88,7 @@ class EngineProcess:
                 self._do(_prepare, spec)
                 self._pool.shutdown()
                 self._pool = self._start()  # afresh: converting leaves memory behind
-            self._do(_load, spec, list(texts))
+            self._id = self._do(_load, spec, list(texts), driver)
         except BaseException:
             self.close()
             raise
@@ -107,9 +110,14 @@ class EngineProcess:
         self._pool.shutdown()
         self._log.unlink(missing_ok=True)
 
+    def kill(self) -> None:
+        """End the process in the middle of its work."""
+        with suppress(ProcessLookupError):
+            os.kill(self._id, signal.SIGTERM)
+
     def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        start = partial(_start_process, self._log, self.spec.threads)
+        start = partial(_start_process, self._log, self.spec.threads, self.spec.cores)
         return ProcessPoolExecutor(1, mp_context=context, initializer=start)
 
     def _do(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -130,8 +138,8 @@ class EngineProcess:
 _drivers: list[Driver] = []
 
 
-def _start_process(log: Path, threads: int) -> None:
-    """Bind to as many processors as threads are asked for; keep what libraries print out of the way.
+def _start_process(log: Path, threads: int, cores: tuple[int, ...]) -> None:
+    """Bind to processors, as many as threads are asked for; keep what libraries print out of the way.
 
     An interrupt from the keyboard goes to all processes: the first decides what happens to the others.
     """
@@ -142,8 +150,7 @@ def _start_process(log: Path, threads: int) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, allowed[:threads])
+        os.sched_setaffinity(0, cores or sorted(os.sched_getaffinity(0))[:threads])
 
 
 def _guarded(function: Callable[..., T], *arguments: Any) -> T:
@@ -161,7 +168,7 @@ def _prepare(spec: EngineSpec) -> None:
     PEERS[spec.library].convert(_source(spec), spec.dtype)
 
 
-def _load(spec: EngineSpec, texts: list[str]) -> None:
+def _load(spec: EngineSpec, texts: list[str], driver: type[Driver]) -> int:
     from bertc.bench.ours import CompiledModel
     from bertc.bench.peers import PEERS
 
@@ -170,7 +177,8 @@ def _load(spec: EngineSpec, texts: list[str]) -> None:
         engine = CompiledModel(spec.file, spec.threads)
     else:
         engine = PEERS[spec.library](_source(spec), spec.dtype, spec.threads)
-    _drivers[:] = [Driver(engine, open_artifact(spec.file).manifest.model, texts)]
+    _drivers[:] = [driver(engine, open_artifact(spec.file).manifest.model, texts)]
+    return os.getpid()
 
 
 def _source(spec: EngineSpec) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ import numpy as np
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.bench.accuracy import measure_accuracy, sentences
+from bertc.bench.circumstances import circumstances
 from bertc.bench.engine import OURS, TEXT_MODES, Driver, texts_of
 from bertc.bench.memory import measure_memory
 from bertc.bench.neighbors import busy_neighbors
@@ -27,11 +27,8 @@ from bertc.bench.report import FORMAT, best_peaks, rate, ratios
 from bertc.bench.startup import measure_startup
 from bertc.bench.timing import Amount, Effort, Timing, faster, summarize
 from bertc.bench.turns import interleave
-from bertc.bench.versions import commit, versions
-from bertc.bench.work import longest_sequence
 from bertc.errors import InputError
 from bertc.precision import FP32
-from bertc.runtime.machine import machine_facts
 
 Say = Callable[[str], None]
 Keep = Callable[[dict[str, Any]], None]
@@ -77,7 +74,7 @@ class _Run:
         self._specs = plan(settings)
         self._artifact = open_artifact(settings.files[0])
         self._info = self._artifact.manifest.model
-        self._longest = longest_sequence(self._info)
+        self._longest = self._info.longest_sequence
         too_long = [length for length in settings.lengths if length > self._longest]
         if too_long:
             raise InputError(f"length {too_long[0]}: the model has {self._longest} positions")
@@ -254,13 +251,8 @@ def measure_scaling(
 
 def _circumstances(settings: Settings, info: ModelInfo) -> dict[str, Any]:
     """Return the part of a report that says when, where, of what and how it was measured."""
-    sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads")
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": commit(),
-        "machine": machine_facts(),
-        "versions": versions(),
-        "model": {"name": info.name, "task": info.task, **{key: info.size(key) for key in sizes}},
+        **circumstances(info),
         "settings": {
             "threads": settings.threads,
             "neighbors": settings.neighbors,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertc.artifact.schema import ModelInfo
+from bertc.operations import attention_operations, product_operations
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,6 @@ def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
     the feed forward part, and those of attention.
     """
     hidden, inner = info.size("hidden_size"), info.size("intermediate_size")
-    dense = 2 * (4 * hidden * hidden + 2 * hidden * inner) * sum(lengths)
-    return info.size("num_hidden_layers") * (dense + attention_operations(hidden, lengths))
-
-
-def attention_operations(hidden: int, lengths: Sequence[int]) -> int:
-    """Return the operations of one layer's attention, 2 per multiply-add.
-
-    The scores of n tokens take n*n*H multiply-adds, and so do the mixed values.
-    """
-    return 2 * 2 * hidden * sum(length * length for length in lengths)
+    dense = 4 * product_operations(hidden, hidden) + 2 * product_operations(hidden, inner)
+    per_layer = sum(length * (dense + attention_operations(hidden, length)) for length in lengths)
+    return info.size("num_hidden_layers") * per_layer

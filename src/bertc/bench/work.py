@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bertc.artifact.executable import Executable
-from bertc.artifact.schema import ModelInfo, Program, Step
-from bertc.bench.timing import attention_operations
+from bertc.artifact.schema import Program, Step
+from bertc.operations import attention_operations, product_operations, seen_keys
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
 from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
 LINEAR_DTYPES = {"linear": FP32, "linear_bf16": BF16, "linear_int8": INT8}
 """The dtype of the products of each linear op, as users name it."""
-
-
-def longest_sequence(info: ModelInfo) -> int:
-    """Return the number of tokens that a model has positions for, which may be more than texts are cut to."""
-    return info.size("max_position_embeddings") - info.size("first_position")
 
 
 def product_dtype(step: Step) -> str | None:
@@ -50,7 +45,7 @@ class Workload:
     def __init__(self, executable: Executable, batch: int, length: int) -> None:
         self._tensors = executable.tensors
         self._rows = {TOKENS: batch * length, SEQUENCES: batch, SELECTED: batch}
-        self._batch, self._length = batch, length
+        self._length = length
         self._buffers = {buffer.name: buffer for buffer in executable.program.buffers}
 
     def operations(self, step: Step) -> int:
@@ -59,11 +54,10 @@ class Workload:
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs["x"]].columns
             columns = out.columns * (2 if step.attributes.get("gated") else 1)
-            return 2 * self._rows[out.rows] * depth * columns
+            return self._rows[out.rows] * product_operations(depth, columns)
         if step.op == "attention":
-            window = int(step.attributes.get("window", 0))
-            keys = min(self._length, 2 * window + 1) if window else self._length
-            return attention_operations(out.columns, [self._length] * self._batch) * keys // self._length
+            keys = seen_keys(self._length, int(step.attributes.get("window", 0)))
+            return self._rows[TOKENS] * attention_operations(out.columns, keys)
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:

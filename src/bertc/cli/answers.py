@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.console import Model, Subfolder, Threads
+from bertc.cli.data import run_data_list
 from bertc.cli.rows import (
     AnswerFile,
     Ask,
@@ -182,11 +183,22 @@ def run(
         typer.Option(
             "--output",
             "-o",
-            help="A .jsonl file, of vectors also what embed writes; without it, standard output.",
+            help="A .jsonl file, of vectors also what embed writes; without it, standard output. With "
+            "--data-list a new folder.",
         ),
     ] = None,
     column: Column = "text",
     pair_column: PairColumn = None,
+    data_list: Annotated[
+        Path | None,
+        typer.Option(
+            help="Token ids instead of texts: a list of .npz or .npy files, a folder of such, or one with a "
+            "folder per input, as bertc data prepare makes them."
+        ),
+    ] = None,
+    save_as: Annotated[
+        str, typer.Option(help="With --data-list, the files to write: npz, npy, bin or txt.")
+    ] = "npz",
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
@@ -194,6 +206,13 @@ def run(
     from bertc.cli.embed import check_output, embed_all
     from bertc.task_table import TASKS
 
+    if data_list is not None:
+        if texts or source is not None:
+            raise typer.BadParameter(
+                "it has the inputs: leave texts and --input out", param_hint="--data-list"
+            )
+        run_data_list(lambda: _load(model, subfolder, threads), data_list, output, save_as)
+        return
     records = records_of(texts, source, input_format, column, pair_column)
     encoder = _load(model, subfolder, threads)
     if TASKS[encoder.info.task].compares == "vectors":

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, Threads, print_result, status
+from bertc.cli.console import AsJson, Subfolder, Threads, print_result, status
 
 if TYPE_CHECKING:
     from bertc.bench.plan import Settings
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="FILE...", help=".bertc files of one model.", show_default=False),
+    typer.Argument(
+        metavar="FILE...",
+        help=".bertc files of one model, or folders and .onnx files to compile.",
+        show_default=False,
+    ),
 ]
 Against = Annotated[
     str, typer.Option(help="Also measure some of: transformers, onnxruntime, openvino, ctranslate2.")
@@ -76,29 +80,36 @@ def command(
     save: Save = None,
     plots: Plots = None,
     cache: Cache = None,
+    subfolder: Subfolder = "",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency, throughput and start-up, next to other libraries and the machine's limits."""
+    from bertc.artifact.reader import open_artifact
     from bertc.bench.peers.source import default_cache
     from bertc.bench.plan import Settings
     from bertc.bench.timing import Effort
     from bertc.cli.bench_tables import print_report
+    from bertc.loading import file_of
     from bertc.runtime.environment import default_num_threads
 
     count = threads or default_num_threads()
+    files = [file_of(each, subfolder) for each in files or ()]
     if layers:
         others = (against, source, sts, save, plots)
         return _only_layers(files, others, count, batch or "1,8", length, seconds, as_json)
     if not files:
         return _only_peaks(count, peaks, as_json)
+    batches = _numbers(batch or "1,4,8,16,32,64", "--batch")
+    # A process that starts with a text needs a model that reads one.
+    reads_ids = not any(port.columns for port in open_artifact(files[0]).manifest.program.inputs)
     settings = Settings(
         files=tuple(files),
         threads=count,
         against=_names(against),
         dtypes=_names(dtypes),
         checkpoint=checkpoint,
-        batches=_numbers(batch or "1,4,8,16,32,64", "--batch"),
+        batches=batches,
         lengths=_lengths(length, files[0], (16, 128, 512)),
         texts=_texts(source, column, sts),
         source=source or (str(sts) if sts else None),
@@ -106,8 +117,8 @@ def command(
         calibration=_calibration(calibration, column),
         cache=cache or default_cache(),
         effort=Effort(warmup, repeats, seconds),
-        startup=startup,
-        memory=memory,
+        startup=startup and reads_ids,
+        memory=memory and reads_ids,
         scaling=scaling,
         neighbors=neighbors,
         peaks=peaks,
@@ -196,11 +207,10 @@ def _names(text: str) -> tuple[str, ...]:
 def _lengths(text: str | None, file: Path, usual: tuple[int, ...]) -> tuple[int, ...]:
     """Return the lengths of ``--length``, else the usual ones that the model has positions for."""
     from bertc.artifact.reader import open_artifact
-    from bertc.bench.work import longest_sequence
 
     if text is not None:
         return _numbers(text, "--length")
-    longest = longest_sequence(open_artifact(file).manifest.model)
+    longest = open_artifact(file).manifest.model.longest_sequence
     return tuple(length for length in usual if length <= longest) or (longest,)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bertc.cli.console import (
+    AllowTorchscript,
     AsJson,
     DTypeName,
     OutputName,
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 
 SHORTEST_STEP = 0.05
+
+
+class InputsName(str, Enum):
+    """What a compiled file may take."""
+
+    IDS = "ids"
+    EMBEDDINGS = "embeddings"
 
 
 def command(
@@ -71,18 +80,38 @@ def command(
     ] = False,
     tokenizer: TokenizerFolder = None,
     output_name: OutputName = None,
-    allow_torchscript: Annotated[
+    allow_torchscript: AllowTorchscript = False,
+    strict: Annotated[
         bool,
-        typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
+        typer.Option("--strict", help="Refuse what no native op computes: it would run on the host."),
     ] = False,
+    inputs: Annotated[
+        InputsName,
+        typer.Option(help="What the file takes: ids, or the output of the model's embeddings, as floats."),
+    ] = InputsName.IDS,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", help="The node or module to end at: its value becomes the output."),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the tables go that make embeddings: .safetensors.",
+            show_default="NAME.embeddings.safetensors beside the output",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compile a BERT model, a Hugging Face checkpoint or an ONNX or TorchScript file, to one .bertc file."""
     from bertc.compiler import choose_recipe, run_pipeline
+    from bertc.compiler.parts import tables_path
+    from bertc.primitives.host_steps import find_host_steps, tell_host_steps
 
     _check_names(recipe, preset, profile, task)
     if model is None and recipe is None:
         raise typer.BadParameter("name a model, or a recipe with a source", param_hint="MODEL")
+    tables = tables_path(output, inputs.value, embeddings)
     start = time.perf_counter()
     artifact = run_pipeline(
         model,
@@ -101,6 +130,10 @@ def command(
         tokenizer=tokenizer,
         output_name=output_name,
         allow_torchscript=allow_torchscript,
+        strict=strict,
+        inputs=inputs.value,
+        until=until,
+        embeddings=embeddings,
         on_step=_print_step if sys.stderr.isatty() else None,
         show_progress=True,
     )
@@ -108,16 +141,21 @@ def command(
     manifest = artifact.manifest
     facts: dict[str, Any] = {
         "output": str(output),
+        **({"embeddings": str(tables)} if tables is not None else {}),
         "model": manifest.model.name,
         "task": manifest.model.task,
         "dtype": manifest.recipe.get("dtype"),
         "bytes": artifact.size,
         "seconds": seconds,
     }
+    if on_host := find_host_steps(manifest.program.steps):
+        facts["host"] = [node for region in on_host.values() for node in region.sources]
     certificate = artifact.certificate
     if as_json:
         print_json({**facts, "certificate": certificate.to_json_value()})
         return
+    if on_host:
+        facts["host"] = tell_host_steps(on_host)
     print_facts("compiled", {**facts, "certificate": certificate.summary, **_outcomes(certificate)})
 
 

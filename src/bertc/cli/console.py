@@ -23,7 +23,9 @@ WIDTH_IN_A_FILE = 160
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .bertc file.")]
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder or hub id."),
+    typer.Argument(
+        metavar="MODEL", help="A .bertc file, or a checkpoint to compile: a folder, a hub id, an .onnx file."
+    ),
 ]
 Subfolder = Annotated[
     str, typer.Option("--subfolder", help="Where in the folder or repository the checkpoint is.")
@@ -44,7 +46,20 @@ OutputName = Annotated[
         "--output-name", metavar="NAME", help="The output of such a file to take, if it has several."
     ),
 ]
+AllowTorchscript = Annotated[
+    bool,
+    typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
+WordColumns = Annotated[str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")]
+TextColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="The columns of the label and of one or two texts, as label,sentence; numbers from 1, as 2,4, "
+        "where no line names them. Default: found by their names.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -60,6 +75,26 @@ def check_choice(choice: str, choices: Collection[str], option: str) -> None:
     """Raise a usage error of ``option`` for anything but one of the choices."""
     if choice not in choices:
         raise typer.BadParameter(f"expected one of {', '.join(choices)}", param_hint=option)
+
+
+def word_columns(text: str) -> tuple[int, int]:
+    """Return the places of words and labels, from 0; negative ones count from the end."""
+    try:
+        words, labels = (int(part) for part in text.split(","))
+    except ValueError:
+        words = labels = 0
+    if not words or not labels:
+        raise typer.BadParameter("expected two numbers as in 1,4 or 2,-1", param_hint="--columns")
+    return words - (words > 0), labels - (labels > 0)
+
+
+def text_columns(text: str | None) -> tuple[str, ...]:
+    """Return the names or numbers of the columns of a label and of one or two texts; none for None."""
+    columns = () if text is None else tuple(part.strip() for part in text.split(","))
+    numbers = sum(column.isdecimal() for column in columns)
+    if text is not None and (len(columns) not in (2, 3) or "" in columns or numbers not in (0, len(columns))):
+        raise typer.BadParameter("expected columns as in label,sentence or 2,4", param_hint="--columns")
+    return columns
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, Model, Threads, print_json, print_note, print_table
+from bertc.cli.console import (
+    AsJson,
+    Model,
+    Subfolder,
+    TextColumns,
+    Threads,
+    WordColumns,
+    print_json,
+    print_note,
+    print_table,
+    text_columns,
+    word_columns,
+)
+from bertc.cli.rows import check_source
 
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
@@ -19,7 +32,7 @@ app = typer.Typer(help="Score a model on labeled data, alone or beside a referen
 
 AnEvaluator = Any
 """An ``Evaluator``, whose module is imported when one is made."""
-Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file.")]
+Data = Annotated[Path, typer.Option("--data", "-d", help="The labeled file, or hub:NAME#SUBSET@SPLIT.")]
 Reference = Annotated[
     str | None,
     typer.Option(
@@ -38,19 +51,18 @@ def _run(
     reference: Reference = None,
     report: Report = None,
     seed: Seed = 0,
+    subfolder: Subfolder = "",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Run one evaluation: the options that all kinds share."""
     from bertc.atomic_file import check_destination
     from bertc.evaluation.evaluator import compare, evaluate
-    from bertc.files.lines import STDIN
 
     if report is not None:
         check_destination(report)
-    if str(data) != STDIN:
-        data.stat()  # before a checkpoint is compiled for nothing
-    engine = _load(model, threads)
+    check_source(data)
+    engine = _load(model, threads, subfolder=subfolder)
     comparison: Comparison | None = None
     if reference is None:
         result = evaluate(evaluator, engine, data, seed=seed)
@@ -92,23 +104,21 @@ def _sts() -> AnEvaluator:
 
 
 @_kind("classify")
-def _classify() -> AnEvaluator:
+def _classify(columns: TextColumns = None) -> AnEvaluator:
     """Classification: accuracy, precision, recall, F1 and Matthews, on tables as GLUE has them."""
     from bertc.evaluation.classification import Classification
 
-    return Classification()
+    return Classification(columns=text_columns(columns))
 
 
 @_kind("ner")
 def _ner(
-    columns: Annotated[
-        str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")
-    ] = "1,-1",
+    columns: WordColumns = "1,-1",
 ) -> AnEvaluator:
     """Named entities: entity F1 and label accuracy, on files with a word and its label per line."""
     from bertc.evaluation.ner import NamedEntities
 
-    return NamedEntities(columns=_columns(columns))
+    return NamedEntities(columns=word_columns(columns))
 
 
 @_kind("qa")
@@ -161,38 +171,33 @@ def _pairs(
     positive_from: Annotated[
         float | None, typer.Option(help="The label from which on it should be, where labels are scores.")
     ] = None,
+    columns: TextColumns = None,
 ) -> AnEvaluator:
     """Pairs: accuracy, F1 and average precision of matches, by cosine or cross-encoder."""
     from bertc.evaluation.pairs import PairDecisions
 
-    return PairDecisions(threshold, positive_from)
-
-
-def _columns(text: str) -> tuple[int, int]:
-    try:
-        words, labels = (int(part) for part in text.split(","))
-    except ValueError:
-        words = labels = 0
-    if not words or not labels:
-        raise typer.BadParameter("expected two numbers as in 1,4 or 2,-1", param_hint="--columns")
-    return words - (words > 0), labels - (labels > 0)
+    return PairDecisions(threshold, positive_from, text_columns(columns))
 
 
 def _reference(name: str, engine: Encoder, threads: int | None) -> Any:
     """Return the engine of a compiled file, of a checkpoint in fp32, or of recorded outputs."""
     from bertc.evaluation.recorded import RecordedLogits, RecordedVectors, is_recorded
+    from bertc.evaluation.replay import Replay, is_replayed
 
     path = Path(name)
     if is_recorded(path) and path.exists():
+        if is_replayed(path, engine):
+            return Replay(engine, path)
         return RecordedLogits(path, engine.info.labels) if engine.info.labels else RecordedVectors(path)
-    is_file = name.endswith(".bertc") or path.is_file()
-    return _load(name, threads, dtype=None if is_file else "fp32")
+    from bertc.loading import is_compiled
+
+    return _load(name, threads, dtype=None if is_compiled(name) else "fp32")
 
 
-def _load(model: str, threads: int | None, dtype: str | None = None) -> Encoder:
+def _load(model: str, threads: int | None, dtype: str | None = None, subfolder: str = "") -> Encoder:
     from bertc.loading import load
 
-    encoder = load(model, num_threads=threads, dtype=dtype)
+    encoder = load(model, num_threads=threads, dtype=dtype, subfolder=subfolder)
     encoder.show_progress_bar = True
     return encoder
 

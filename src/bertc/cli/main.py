@@ -12,8 +12,24 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli import answers, bench, cache, embed, evaluate, export, models, recipe, report, show, statistics
+from bertc.cli import (
+    answers,
+    bench,
+    cache,
+    compare,
+    data,
+    embed,
+    evaluate,
+    export,
+    load,
+    models,
+    recipe,
+    report,
+    show,
+    statistics,
+)
 from bertc.cli import compile as compile_
+from bertc.cli import inspect as inspect_
 from bertc.errors import BertcError
 from bertc.version import __version__
 
@@ -26,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compile")(compile_.command)
+app.command("inspect")(inspect_.command)
 app.add_typer(export.app, name="export")
 app.command("models")(models.command)
 app.add_typer(recipe.app, name="recipe")
@@ -33,10 +50,13 @@ app.add_typer(statistics.app, name="statistics")
 app.command("embed")(embed.command)
 for form in (answers.classify, answers.tag, answers.answer, answers.rerank, answers.fill_mask, answers.run):
     app.command()(form)
+app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
 app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
+app.command("load-test")(load.command)
+app.command("compare")(compare.command)
 app.add_typer(cache.app, name="cache")
 
 

@@ -15,6 +15,7 @@ import typer
 from bertc.cli.console import (
     WIDTH_IN_A_FILE,
     AsJson,
+    Subfolder,
     check_choice,
     print_json,
     print_result,
@@ -31,7 +32,8 @@ app = typer.Typer(help="Write, check and explain recipes.", no_args_is_help=True
 
 Source = Annotated[str, typer.Argument(metavar="RECIPE", help="A .yaml or .json file, or a preset's name.")]
 Model = Annotated[
-    str | None, typer.Option(help="A model that it is for, a folder or a hub id: looks at its nodes too.")
+    str | None,
+    typer.Option(help="A model that it is for, a folder, a hub id or an .onnx file: looks at its nodes too."),
 ]
 
 
@@ -76,7 +78,7 @@ def init(
 
 
 @app.command("check")
-def check(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
+def check(recipe: Source, model: Model = None, subfolder: Subfolder = "", as_json: AsJson = False) -> None:
     """Say everything that is wrong with a recipe, with its lines; the exit code is 1 if something is."""
     from bertc.recipe import Recipe
     from bertc.recipe.loading import find_problems, open_document
@@ -86,7 +88,7 @@ def check(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
     if not problems and model is not None:
         from bertc.compiler.recipe_checks import find_misfits
 
-        misfits = find_misfits(Recipe.load(recipe), *_import(model))
+        misfits = find_misfits(Recipe.load(recipe), *_import(model, subfolder))
         problems = sorted(misfits, key=lambda each: document.line_of(each.path) or 0)
     found = [
         {"line": document.line_of(each.path), "key": ".".join(each.path), "message": each.message}
@@ -99,14 +101,14 @@ def check(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
 
 
 @app.command("explain")
-def explain(recipe: Source, model: Model = None, as_json: AsJson = False) -> None:
+def explain(recipe: Source, model: Model = None, subfolder: Subfolder = "", as_json: AsJson = False) -> None:
     """Say in plain words what a recipe does, to which layers, and what others call the same thing."""
     from bertc.recipe import Recipe
     from bertc.recipe.explain import explain as explain_recipe
 
     loaded = Recipe.load(recipe)
     decisions = explain_recipe(loaded)
-    layers = [] if model is None else _layers(loaded, *_import(model))
+    layers = [] if model is None else _layers(loaded, *_import(model, subfolder))
     if as_json:
         print_json({"recipe": recipe, "decisions": [each._asdict() for each in decisions], "layers": layers})
         return
@@ -119,11 +121,11 @@ def explain(recipe: Source, model: Model = None, as_json: AsJson = False) -> Non
     print_rows("what each layer computes in", columns, layers)
 
 
-def _import(model: str) -> tuple[ImportedModel, Graph]:
-    from bertc.frontends.huggingface import import_model
+def _import(model: str, subfolder: str) -> tuple[ImportedModel, Graph]:
+    from bertc.frontends.source import import_source
     from bertc.passes import fuse
 
-    imported = import_model(model)
+    imported = import_source(model, subfolder=subfolder)
     return imported, fuse(imported.graph)
 
 

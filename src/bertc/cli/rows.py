@@ -71,6 +71,15 @@ def records_of(
     return read_texts(source, column, pair_column=pair_column, kind=kind)
 
 
+def check_source(data: Path) -> None:
+    """Raise ``OSError`` for a file that is not there, before a checkpoint is compiled for nothing."""
+    from bertc.files.hub import is_hub
+    from bertc.files.lines import STDIN
+
+    if str(data) != STDIN and not is_hub(data):
+        data.stat()
+
+
 def items_of(part: list[Record]) -> list[Any]:
     """Return the texts and pairs of records, as models take them."""
     return [each.text if each.pair is None else (each.text, each.pair) for each in part]
@@ -94,7 +103,7 @@ def answer_all(
     from bertc.runtime.progress import progress
 
     samples = 0
-    with _one_truncation_warning(), progress(None, what, enabled=show_progress) as advance:
+    with one_truncation_warning(), progress(None, what, enabled=show_progress) as advance:
         try:
             for part in slices(records):
                 for written, answers in _answers(ask, part, samples):
@@ -110,7 +119,7 @@ def answer_all(
 
 
 @contextmanager
-def _one_truncation_warning() -> Iterator[None]:
+def one_truncation_warning() -> Iterator[None]:
     """Give one warning for all texts that are cut in the block, which calls a model slice by slice."""
     found: list[TruncationWarning] = []
     with warnings.catch_warnings():

@@ -41,9 +41,10 @@ def _print(facts: dict[str, Any]) -> None:
     """Print facts for people: what was not checked is not called wrong, and outputs are spelled out."""
     verified = facts["file"].pop("weights_verified")
     facts["file"]["weights"] = "verified" if verified else "not checked: --verify checks them"
-    outputs = facts["model"]["outputs"]
-    facts["model"]["outputs"] = {
-        port["name"]: f"{port['dtype']} [{port['rows']}, {port['columns']}]" for port in outputs
+    ports = {key: facts[part].pop(key) for key, part in (("inputs", "program"), ("outputs", "model"))}
+    facts["model"] |= {key: {port["name"]: _spell(port) for port in each} for key, each in ports.items()}
+    facts["host"] = {
+        step: f"{', '.join(each['nodes'])} ({each['reason']})" for step, each in facts["host"].items()
     }
     tensors = facts.pop("tensors")
     for title, part in facts.items():
@@ -51,9 +52,16 @@ def _print(facts: dict[str, Any]) -> None:
     print_rows("tensors", {key: key for key in ("dtype", "tensors", "bytes")}, tensors)
 
 
+def _spell(port: dict[str, Any]) -> str:
+    """Return the type of a port: ``i32 [tokens]``, ``f32 [tokens, 384]``."""
+    sizes = (port["rows"], port["columns"]) if port["columns"] else (port["rows"],)
+    return f"{port['dtype']} [{', '.join(map(str, sizes))}]"
+
+
 def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
     from bertc.artifact.json_form import to_json_value
     from bertc.artifact.schema import FORMAT_VERSION
+    from bertc.primitives.host_steps import find_host_steps
 
     manifest = artifact.manifest
     return {
@@ -73,8 +81,13 @@ def _facts(artifact: Artifact, verified: bool) -> dict[str, Any]:
         "program": {
             "steps": len(manifest.program.steps),
             "operations": dict(Counter(step.op for step in manifest.program.steps)),
+            "inputs": to_json_value(manifest.program.inputs),
             "outputs": list(manifest.program.outputs),
             "activation_bytes_per_row": sum(manifest.program.slots),
+        },
+        "host": {
+            step: {"nodes": [*region.sources], "reason": region.reason}
+            for step, region in find_host_steps(manifest.program.steps).items()
         },
         "tensors": _tensors(artifact),
     }

@@ -55,7 +55,7 @@ class CpuTarget:
         batch = PackedBatch(
             {name: array for name, array in inputs.items() if name != CU_SEQLENS}, inputs[CU_SEQLENS]
         )
-        results: dict[str, Array] = {}
+        results = {name: inputs[value] for name, value in graph.outputs.items() if value in inputs}
         built = self._build(graph)
         for executable in built.executables:
             results |= (built.session or self._session(executable)).run_batch(batch)
@@ -117,8 +117,9 @@ class _PackedConstants:
 
 
 def _with_few_outputs(graph: Graph) -> Iterator[Graph]:
-    """Yield the graph once for each ``MAX_OUTPUTS`` of its outputs, with the nodes that these need."""
-    outputs = iter(graph.outputs.items())
+    """Yield the graph once for each ``MAX_OUTPUTS`` outputs that its nodes make, with what these need."""
+    given = {port.name for port in graph.inputs}
+    outputs = iter([each for each in graph.outputs.items() if each[1] not in given])
     while group := dict(itertools.islice(outputs, MAX_OUTPUTS)):
         yield eliminate_dead_nodes(graph.with_nodes(graph.nodes, outputs=group))
 

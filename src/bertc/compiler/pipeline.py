@@ -27,14 +27,16 @@ from bertc.compiler.calibration_data import CalibrationData, read_calibration_da
 from bertc.compiler.certify import Graphs, certify, check_reference
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.fit_budget import BudgetedModel, check_budget, hold_budget
+from bertc.compiler.parts import IDS, choose_part, tables_path
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.compiler.task_scores import TaskScorer
 from bertc.compiler.vector_ranges import with_ranges
-from bertc.errors import RecipeError
+from bertc.errors import CheckpointError, RecipeError
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
 from bertc.precision import PRECISIONS
+from bertc.primitives.host_steps import find_host_steps, tell_host_steps
 from bertc.quantize.describe import describe, notes
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantized, Quantizer
@@ -68,6 +70,10 @@ def compile(  # noqa: A001
     output_name: str | None = None,
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     allow_torchscript: bool = False,
+    strict: bool = False,
+    inputs: str = IDS,
+    until: str | None = None,
+    embeddings: str | PathLike[str] | None = None,
 ) -> Artifact:
     """Compile a checkpoint into one ``.bertc`` file.
 
@@ -85,6 +91,12 @@ def compile(  # noqa: A001
     and ``output_name`` the output to compile of one that has several. ``example_inputs``, tensors [batch,
     length] by name or place, are what a module is traced with, if the names of its arguments do not tell;
     ``allow_torchscript`` allows to load TorchScript, which runs the code in the file.
+    Nodes of such a file or module that no native op computes run on the host, with NumPy; ``strict`` refuses
+    them.
+    ``inputs="embeddings"`` compiles what comes after the embeddings: the file takes their output, floats
+    [tokens, hidden], and the tables that make it are written to ``embeddings``, by default beside the output
+    as ``NAME.embeddings.safetensors``, for :class:`EmbeddingTables`. ``until`` names the node or module that
+    the file ends at: its value is the output, vectors of tokens or of sequences.
     The file appears at ``output`` complete, or not at all. Raises ``CheckpointError``,
     ``RecipeError``, ``ArtifactError`` if the file cannot be written, ``InputError`` for data that cannot
     be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
@@ -102,6 +114,10 @@ def compile(  # noqa: A001
         output_name=output_name,
         example_inputs=example_inputs,
         allow_torchscript=allow_torchscript,
+        strict=strict,
+        inputs=inputs,
+        until=until,
+        embeddings=embeddings,
     )
 
 
@@ -117,6 +133,10 @@ def run_pipeline(
     output_name: str | None = None,
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     allow_torchscript: bool = False,
+    strict: bool = False,
+    inputs: str = IDS,
+    until: str | None = None,
+    embeddings: str | PathLike[str] | None = None,
     on_step: OnStep | None = None,
     show_progress: bool = False,
 ) -> Artifact:
@@ -127,7 +147,8 @@ def run_pipeline(
     """
     step = _Steps(on_step)
     path = step("check the destination", lambda: check_destination(Path(path_text(output, "output"))))
-    found, below = _choose_source(source, recipe), subfolder_path(subfolder)
+    found, below = choose_source(source, recipe), subfolder_path(subfolder)
+    tables = tables_path(path, inputs, embeddings)
     model = step(
         "import the checkpoint",
         lambda: import_source(
@@ -140,11 +161,19 @@ def run_pipeline(
             allow_torchscript=allow_torchscript,
         ),
     )
+    part = choose_part(model, inputs, until)
+    model = part.model
     fused = step("fuse", lambda: passes.fuse(model.graph))
-    raise_problems(list(find_misfits(recipe, model, fused)))
+    on_host = find_host_steps(fused.nodes)
+    if strict and on_host:
+        raise CheckpointError(f"strict refuses {tell_host_steps(on_host)}")
+    asked = recipe if until is None else dataclasses.replace(recipe, task=None)  # of the whole model
+    raise_problems([*part.misfits(recipe, eval_data), *find_misfits(asked, model, fused)])
     data = step(
         "read calibration data",
-        lambda: read_calibration_data(recipe.calibration, model, show_progress=show_progress),
+        lambda: part.enter(
+            read_calibration_data(recipe.calibration, part.whole, show_progress=show_progress)
+        ),
     )
     task_output = TASKS[model.info.task].output
     reference = step(
@@ -160,10 +189,13 @@ def run_pipeline(
     certificate = step(
         "certify", lambda: certify(model.info, graphs, data.held_out, reference, target, scorer)
     )
-    facts["notes"] = (*model.notes, *facts["notes"])
+    told = [tell_host_steps(on_host)] if on_host else []
+    facts["notes"] = (*model.notes, *told, *facts["notes"])
     info = step("measure ranges of vectors", lambda: with_ranges(model.info, graphs.typed, data, target))
     model = dataclasses.replace(model, info=info)
     manifest = _manifest(model, executable, recipe, dataclasses.replace(certificate, **facts))
+    if tables is not None:
+        step("write the embedding tables", lambda: part.tables.save(tables))
     step("write", lambda: write_artifact(path, manifest, model.tokenizer_json, executable.tensors))
     return open_artifact(path)
 
@@ -271,7 +303,7 @@ def _for_profile(recipe: Recipe, profile: str) -> Recipe:
     return dataclasses.replace(recipe, weights=weights)
 
 
-def _choose_source(source: Any, recipe: Recipe) -> Any:
+def choose_source(source: Any, recipe: Recipe) -> Any:
     """Return a module as it is, else a path or hub id. Raises ``RecipeError`` if there is none."""
     source = recipe.source if source is None else source
     if is_module(source):

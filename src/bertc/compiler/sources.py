@@ -10,7 +10,7 @@ from pathlib import Path
 from bertc import data
 from bertc.errors import InputError
 from bertc.files.arrays import Prepared, PreparedIds, PreparedVectors, is_prepared, read_arrays
-from bertc.files.hub import read_hub
+from bertc.files.hub import HUB, read_hub
 from bertc.files.sampling import reservoir
 from bertc.files.texts import READERS, Record, data_suffix, read_texts
 from bertc.home import expand_home
@@ -19,7 +19,6 @@ from bertc.recipe import Calibration
 Source = Record | Prepared
 
 SHIPPED = "the sample texts that bertc ships"
-HUB = "hub:"
 ADVANCE = 1024
 """The records per step of the progress bar, which takes longer for a step than reading for a record."""
 

@@ -82,6 +82,8 @@ class Classification(Evaluator[Sample]):
 
     labels: Sequence[str] = ()
     """The labels by class number; those of the engine where none are given."""
+    columns: tuple[str, ...] = ()
+    """The columns of the label and of one or two texts, as :func:`labeled_rows` takes them."""
 
     def bound(self, engine: Any) -> Classification:
         """Return the evaluator with the engine's labels."""
@@ -89,7 +91,7 @@ class Classification(Evaluator[Sample]):
 
     def read(self, path: str | PathLike[str]) -> Sequence[Sample]:
         """Return all samples of a file."""
-        return read(path, self.labels)
+        return read(path, self.labels, self.columns)
 
     def answer(self, engine: Classifier, samples: Sequence[Sample]) -> Outcomes:
         """Return the label of each sample. Raises ``InputError`` for an answer that is none of the labels."""
@@ -154,7 +156,7 @@ def evaluate(
     return run(Classification(() if labels is None else tuple(labels)), engine, path, seed=seed)
 
 
-def read(path: str | PathLike[str], labels: Sequence[str]) -> list[Sample]:
+def read(path: str | PathLike[str], labels: Sequence[str], columns: tuple[str, ...] = ()) -> list[Sample]:
     """Return all samples of a file, for a model with these labels (by class number).
 
     Raises ``InputError`` with file, line and column for a row without its columns, or with an unknown label.
@@ -162,7 +164,7 @@ def read(path: str | PathLike[str], labels: Sequence[str]) -> list[Sample]:
     """
     if len(labels) < 2:
         raise InputError(f"the model has {len(labels)} label: it gives scores, and tells no classes apart")
-    rows = list(labeled_rows(path))
+    rows = labeled_rows(path, columns)
     by_name = {name.casefold(): index for index, name in enumerate(labels)}
     for name, index in list(by_name.items()):
         if numbered := _LABEL_WITH_NUMBER.fullmatch(name):
@@ -173,18 +175,21 @@ def read(path: str | PathLike[str], labels: Sequence[str]) -> list[Sample]:
     return [Sample(row.text, _class(row, {**numbers, **by_name}, labels), row.id) for row in rows]
 
 
-def labeled_rows(path: str | PathLike[str]) -> list[LabeledRow]:
-    """Return the rows of a table that has a column for a label, and one or two for texts."""
-    rows = list(_rows(path))
+def labeled_rows(path: str | PathLike[str], columns: tuple[str, ...] = ()) -> list[LabeledRow]:
+    """Return the rows of a table that has a column for a label, and one or two for texts.
+
+    ``columns`` are their names, or numbers from 1 in a table without a line of names, as CoLA's; without
+    any, they are found by their names.
+    """
+    rows = list(_rows(path, columns))
     if not rows:
         raise InputError(f"{path}: no samples")
     check_ids((row.id, row.where) for row in rows)
     return rows
 
 
-def _rows(path: str | PathLike[str]) -> Iterator[LabeledRow]:
-    columns: tuple[str, ...] = ()
-    for row in read_table(path):
+def _rows(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[LabeledRow]:
+    for row in read_table(path, numbered=bool(columns) and columns[0].isdecimal()):
         columns = columns or _columns(row, f"{path}, line 1")
         label, *texts = columns
         found = [text_cell(row, text) for text in texts]

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from bertc import fidelity
 from bertc.evaluation import resampling
-from bertc.evaluation.result import Case, Comparison, Difference, Disagreement, Outcomes, Result
+from bertc.evaluation.replay import Replay
+from bertc.evaluation.result import Case, Comparison, Cosines, Difference, Disagreement, Outcomes, Result
 
 Array = np.ndarray[Any, Any]
 Sample = TypeVar("Sample")
@@ -79,6 +81,8 @@ def compare(
     """
     evaluator = evaluator.bound(engine)
     samples = evaluator.read(path)
+    if isinstance(reference, Replay):
+        reference.expect([evaluator.case(sample).id for sample in samples])
     found, expected = (evaluator.answer(each, samples) for each in (engine, reference))
     result, other = (_scored(evaluator, each, seed) for each in (found, expected))
     differences = _differences(evaluator, found, expected, seed)
@@ -103,7 +107,15 @@ def compare(
             Disagreement(*evaluator.case(samples[index]), found.answers[index], expected.answers[index])
             for index in worst
         ],
+        cosines=_cosines(found.vectors, expected.vectors),
     )
+
+
+def _cosines(found: Array | None, expected: Array | None) -> Cosines | None:
+    if found is None or expected is None or found.shape != expected.shape:
+        return None
+    cosines = fidelity.cosine(found, expected)
+    return Cosines(len(cosines), float(cosines.mean()), float(cosines.min()))
 
 
 def _scored(evaluator: Evaluator[Any], outcomes: Outcomes, seed: int | None) -> Result:

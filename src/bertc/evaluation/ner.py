@@ -2,14 +2,15 @@
 
 Data has a word (or a character) and its label per line, and a blank line between sentences. A line that
 has tabs is split by these alone, so that a word may hold spaces. Of further columns those that the evaluator
-does not name are ignored, and so are CoNLL's ``-DOCSTART-`` lines. All of it is scored: a sentence that is
-too long for the model is cut into consecutive pieces, and no word is left out.
+does not name are ignored, and so are CoNLL's ``-DOCSTART-`` lines. Or it has a row for each sentence, in
+``.jsonl``, ``.parquet`` or a data set of the hub, with lists of words and labels (``LIST_COLUMNS``). All
+is scored: a sentence that is too long for the model is cut into consecutive pieces, and no word is left out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
@@ -26,11 +27,14 @@ from bertc.evaluation.metrics.entities import OUTSIDE, Entity, entities
 from bertc.evaluation.result import Case, Outcomes, Result
 from bertc.evaluation.tag_schemes import check_scheme, is_entity, kinds, spell_alike
 from bertc.files.lines import read_lines
+from bertc.files.tables import cell, check_ids, has_named_columns, read_table, row_id
 
 Array = np.ndarray[Any, Any]
 
 FIRST_AND_LAST = (0, -1)
 """The columns of words and labels."""
+LIST_COLUMNS = (("tokens", "words"), ("ner_tags", "tags", "labels"))
+"""The columns of words and labels, by name, where a row has lists of them: the first that is there."""
 _DOCUMENT = "-DOCSTART-"
 
 
@@ -122,12 +126,23 @@ def evaluate(
 def read(path: str | PathLike[str], columns: tuple[int, int] = FIRST_AND_LAST) -> list[Sentence]:
     """Return all sentences of a file.
 
-    ``columns`` are the places of words and labels. Raises ``InputError`` with file and line for a line that
-    has no label, and for labels of several schemes.
+    ``columns`` are the places of words and labels in lines. Raises ``InputError`` with file and line for a
+    line that has no label, and for labels of several schemes.
     """
-    sentences: list[Sentence] = []
-    current = Sentence([], [])
     places: dict[str, str] = {}
+    found = _read_rows if has_named_columns(path) else _read_lines
+    sentences = list(found(path, columns, places))
+    if not sentences:
+        raise InputError(f"{path}: no sentences")
+    check_scheme(places)
+    return sentences
+
+
+def _read_lines(
+    path: str | PathLike[str], columns: tuple[int, int], places: dict[str, str]
+) -> Iterator[Sentence]:
+    """Yield the sentences of lines; ``places`` gets the first place of each label."""
+    current = Sentence([], [])
     for number, line in read_lines(path):
         if line.strip(" \t") and not line.startswith(_DOCUMENT):
             where = f"{path}, line {number}"
@@ -137,14 +152,34 @@ def read(path: str | PathLike[str], columns: tuple[int, int] = FIRST_AND_LAST) -
             current.words.append(word)
             current.labels.append(label)
         elif current.words:
-            sentences.append(current)
+            yield current
             current = Sentence([], [])
     if current.words:
-        sentences.append(current)
-    if not sentences:
-        raise InputError(f"{path}: no sentences")
-    check_scheme(places)
-    return sentences
+        yield current
+
+
+def _read_rows(path: str | PathLike[str], _: tuple[int, int], places: dict[str, str]) -> Iterator[Sentence]:
+    """Yield the sentences of rows with a list of words and one of labels, by ``LIST_COLUMNS``."""
+    rows = list(read_table(path))
+    check_ids((row_id(path, row), row.where) for row in rows)
+    for row in rows:
+        chosen = [next((name for name in names if name in row.cells), names[0]) for names in LIST_COLUMNS]
+        words, labels = (cell(row, name) for name in chosen)
+        for name, values in zip(chosen, (words, labels), strict=True):
+            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+                raise InputError(
+                    f"{row.where}, column {name}: expected a list of texts, found {values!r:.60}"
+                )
+        if len(words) != len(labels):
+            raise InputError(
+                f"{row.where}: {len(words)} {chosen[0]}, but {len(labels)} {chosen[1]}: each needs its own"
+            )
+        for index, label in enumerate(labels):
+            where = f"{row.where}, column {chosen[1]}, item {index}"
+            _check_label(label, where)
+            places.setdefault(label, where)
+        if words:
+            yield Sentence(words, labels, row_id(path, row))
 
 
 def _cells(line: str, where: str, columns: tuple[int, int]) -> tuple[str, str]:
@@ -156,13 +191,16 @@ def _cells(line: str, where: str, columns: tuple[int, int]) -> tuple[str, str]:
         wanted = " and ".join(str(column + (column >= 0)) for column in columns)
         raise InputError(f"{where}: {len(cells)} columns, but columns {wanted} are wanted")
     word, label = cells[columns[0]], cells[columns[1]].strip(" ")
-    if label != OUTSIDE and not is_entity(label):
-        header = " (a header? take it out)" if where.endswith(", line 1") else ""
-        raise InputError(
-            f"{where}, column {columns[1] % len(cells) + 1}: the label is {label!r}, expected O, or a "
-            f"prefix and a kind as in B-PER{header}"
-        )
+    header = " (a header? take it out)" if where.endswith(", line 1") else ""
+    _check_label(label, f"{where}, column {columns[1] % len(cells) + 1}", header)
     return word, label
+
+
+def _check_label(label: str, where: str, hint: str = "") -> None:
+    if label != OUTSIDE and not is_entity(label):
+        raise InputError(
+            f"{where}: the label is {label!r}, expected O, or a prefix and a kind as in B-PER{hint}"
+        )
 
 
 def _check_kinds(data: set[str], model: Sequence[str], path: str | PathLike[str]) -> None:

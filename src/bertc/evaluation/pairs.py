@@ -55,10 +55,12 @@ class PairDecisions(Evaluator[LabeledPair]):
     """The score from which on a pair counts as 1; None takes the one that is best on the data."""
     positive_from: float | None = None
     """The label from which on a pair is 1, where labels are scores."""
+    columns: tuple[str, ...] = ()
+    """The columns of the label and of both texts, as ``classification.labeled_rows`` takes them."""
 
     def read(self, path: str | PathLike[str]) -> Sequence[LabeledPair]:
         """Return all pairs. Raises ``InputError`` also where all have one label."""
-        pairs = [self._pair(row) for row in labeled_rows(path)]
+        pairs = [self._pair(row) for row in labeled_rows(path, self.columns)]
         if len({pair.label for pair in pairs}) < 2:
             raise InputError(f"{path}: every label is {pairs[0].label}: decisions need both")
         return pairs

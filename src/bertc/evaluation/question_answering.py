@@ -1,7 +1,9 @@
 """Question answering: how many answers are those that people gave, and how much of them.
 
 Data is a JSON file as SQuAD 1.1 and 2.0 have it: articles of paragraphs, each a context with questions and
-the answers that people gave. A question without answers (SQuAD 2.0) is answered right by an empty answer.
+the answers that people gave. Or it has a row for each question, in ``.jsonl``, ``.parquet`` or a data set of
+the hub: the columns question, context, answers (texts, or ``{"text": [...]}``) and perhaps id. A question
+without answers (SQuAD 2.0) is answered right by an empty answer.
 """
 
 from __future__ import annotations
@@ -23,10 +25,14 @@ from bertc.evaluation.evaluator import Evaluator
 from bertc.evaluation.evaluator import evaluate as run
 from bertc.evaluation.result import Case, Outcomes, Result
 from bertc.files.lines import open_bytes
-from bertc.files.tables import check_ids
+from bertc.files.tables import cell, check_ids, has_named_columns, read_table, row_id, text_cell
 
 Array = np.ndarray[Any, Any]
 
+LARGEST_FILE = 2**30
+"""The bytes of a JSON file. Its objects take several times as much memory; SQuAD has 42 million."""
+LONGEST_CONTEXT = 2**24
+"""The characters of a context: some 4 million tokens, which take about 1 GB while they are answered from."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -112,16 +118,16 @@ def read(path: str | PathLike[str]) -> list[Question]:
 
     Warns of answers that are not in their contexts, since no span of these is right.
     """
-    with open_bytes(path) as file:
-        raw = file.read()
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {error}") from None
-    found = list(_questions(data, f"{path}: "))
+    found = list(_rows(path) if has_named_columns(path) else _questions(_load(path), f"{path}: "))
     if not found:
         raise InputError(f"{path}: no questions")
     check_ids((question.id, where) for question, where in found)
+    for question, where in found:
+        if len(question.context) > LONGEST_CONTEXT:
+            raise InputError(
+                f"{where}: the context has {len(question.context):,} characters, which are read at once, and "
+                f"at most {LONGEST_CONTEXT:,} may be: cut it into several"
+            )
     lost = [each for each in found if any(answer not in each[0].context for answer in each[0].answers)]
     if lost:
         warn_caller(
@@ -129,6 +135,31 @@ def read(path: str | PathLike[str]) -> list[Question]:
             f"so it is with {len(lost)} of {len(found)} questions: correct them, or take them out"
         )
     return [question for question, _ in found]
+
+
+def _load(path: str | PathLike[str]) -> Any:
+    with open_bytes(path) as file:
+        raw = file.read(LARGEST_FILE + 1)
+    if len(raw) > LARGEST_FILE:
+        raise InputError(
+            f"{path} has more than {LARGEST_FILE:,} bytes, and JSON is read whole: write a row for each "
+            "question (.jsonl or .parquet), or several files"
+        )
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}") from None
+
+
+def _rows(path: str | PathLike[str]) -> Iterator[tuple[Question, str]]:
+    """Yield the question of each row, and its place; ``answers`` are as data sets of the hub have them."""
+    for row in read_table(path):
+        given = cell(row, "answers")
+        texts = given.get("text") if isinstance(given, dict) else given
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"{row.where}, column answers: expected a list of texts, found {given!r:.60}")
+        question, context = (text_cell(row, name) for name in ("question", "context"))
+        yield Question(question, context, tuple(texts), row_id(path, row)), row.where
 
 
 def _questions(data: Any, where: str) -> Iterator[tuple[Question, str]]:

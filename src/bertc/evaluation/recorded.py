@@ -8,7 +8,6 @@ embedded). Or one ``.npy`` or ``.npz`` file has a row for each.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import InputError
+from bertc.files.numbers import read_arrays
+from bertc.files.result_folder import OUTPUTS, read_summary
 
 Array = np.ndarray[Any, Any]
 
@@ -25,7 +26,10 @@ SUFFIXES = (".npy", ".npz", ".bin")
 def is_recorded(path: Path) -> bool:
     """Tell whether a path has outputs rather than a model, by names."""
     if path.is_dir():
-        return any(each.suffix in SUFFIXES for each in path.iterdir()) and not (path / "config.json").exists()
+        found = (
+            any(each.suffix in SUFFIXES for each in path.iterdir()) and not (path / "config.json").exists()
+        )
+        return found or read_summary(path, OUTPUTS) is not None
     return path.suffix in SUFFIXES
 
 
@@ -75,17 +79,23 @@ class RecordedLogits(RecordedVectors):
 def _read(path: Path) -> Array:
     """Return the outputs, float64 [samples, columns]."""
     if not path.is_dir():
-        rows = _open(path)
+        rows = read_outputs(path)
         return rows.reshape(len(rows), -1) if rows.ndim else rows.reshape(1, 1)
-    files = _by_number(sorted(each for each in path.iterdir() if each.suffix in SUFFIXES))
-    missing = next((number for number in range(len(files)) if number not in files), None)
-    if missing is not None:
-        raise InputError(f"{path}: no output of sample {missing}: the numbers in the names count from 0")
-    found = [_open(files[number]).reshape(-1) for number in range(len(files))]
+    files = files_by_number(path)
+    found = [read_outputs(file).reshape(-1) for file in files]
     odd = next((number for number, row in enumerate(found) if len(row) != len(found[0])), None)
     if odd is not None:
         raise InputError(f"{files[odd]} has {len(found[odd])} numbers, {files[0].name} has {len(found[0])}")
     return np.stack(found)
+
+
+def files_by_number(folder: Path) -> list[Path]:
+    """Return the files of a folder in the order of the samples. Raises ``InputError`` if one lacks."""
+    files = _by_number(sorted(each for each in folder.iterdir() if each.suffix in SUFFIXES))
+    missing = next((number for number in range(len(files)) if number not in files), None)
+    if missing is not None:
+        raise InputError(f"{folder}: no output of sample {missing}: the numbers in the names count from 0")
+    return [files[number] for number in range(len(files))]
 
 
 def _by_number(files: Sequence[Path]) -> dict[int, Path]:
@@ -104,24 +114,12 @@ def _by_number(files: Sequence[Path]) -> dict[int, Path]:
     return found
 
 
-def _open(file: Path) -> Array:
-    try:
-        if file.suffix == ".bin":
-            return np.fromfile(file, np.float32).astype(np.float64)
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            with loaded:
-                names = list(loaded)
-                if len(names) != 1:
-                    raise InputError(f"{file} has the arrays {', '.join(names) or 'none'}: expected one")
-                loaded = loaded[names[0]]
-        array: Array = np.asarray(loaded, np.float64)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from None
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file}: not an array file of numbers ({error})") from None
+def read_outputs(file: Path) -> Array:
+    """Return the numbers of a file, float64. Raises ``InputError`` that names it."""
+    arrays = read_arrays(file)
+    if len(arrays) != 1:
+        raise InputError(f"{file} has the arrays {', '.join(arrays) or 'none'}: expected one")
+    (array,) = arrays.values()
     if not np.isfinite(array).all():
         raise InputError(f"{file}: it has numbers that are not finite")
     return array

@@ -49,6 +49,8 @@ class Outcomes:
     confusion: Confusion | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else a reader has to know, such as a threshold that was chosen."""
+    vectors: Array | None = None
+    """The vectors [texts, dimensions] that answers were made of, where the engine gives some."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,14 @@ class Difference(NamedTuple):
     """The p-value of the paired bootstrap."""
 
 
+class Cosines(NamedTuple):
+    """How close the vectors of two models are, text by text."""
+
+    texts: int
+    mean: float
+    worst: float
+
+
 class Disagreement(NamedTuple):
     """A sample that two models answer differently."""
 
@@ -122,6 +132,8 @@ class Comparison:
     better: int
     worse: int
     worst: Sequence[Disagreement]
+    cosines: Cosines | None = None
+    """How close the vectors are, of models that give vectors of one size."""
 
     @property
     def verdict(self) -> str:
@@ -140,18 +152,22 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """The difference and the verdict in two sentences."""
+        """The difference and the verdict in a few sentences."""
         change, low, high = (f"{round(each, 2) + 0.0:+.2f}" for each in self.differences[self.metric][:3])
+        vectors = ""
+        if self.cosines is not None:
+            count, mean, worst = self.cosines
+            vectors = f" The vectors' cosine is {mean:.5f} on average, {worst:.4f} at worst, {count:,} texts."
         return (
             f"{self.metric} is {self.reference.metrics[self.metric]:.2f} for the reference, the difference "
             f"is {change} (95 % interval {low} to {high}; {self.test}, p = {self.p:.2g}): {self.verdict}. "
             f"Samples that the two answer differently: {self.disagreements:,} of "
-            f"{self.reference.counts['samples']:,}; {self.better:,} better, {self.worse:,} worse."
+            f"{self.reference.counts['samples']:,}; {self.better:,} better, {self.worse:,} worse.{vectors}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, lists and dicts."""
-        return {
+        facts: dict[str, Any] = {
             "reference": self.reference.to_dict(),
             "metric": self.metric,
             "differences": {name: each._asdict() for name, each in self.differences.items()},
@@ -163,3 +179,6 @@ class Comparison:
             "verdict": self.verdict,
             "worst": [each._asdict() for each in self.worst],
         }
+        if self.cosines is not None:
+            facts["cosines"] = self.cosines._asdict()
+        return facts

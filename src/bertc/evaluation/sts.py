@@ -22,7 +22,7 @@ from bertc.evaluation.evaluator import evaluate as run
 from bertc.evaluation.metrics import correlation
 from bertc.evaluation.result import Case, Outcomes, Result
 from bertc.files.lines import read_lines
-from bertc.files.tables import cell, is_tab_separated, read_table, row_id, text_cell
+from bertc.files.tables import cell, check_ids, is_tab_separated, read_table, row_id, text_cell
 from bertc.files.texts import Row
 
 Array = np.ndarray[Any, Any]
@@ -56,6 +56,7 @@ class Similarity(Evaluator[ScoredPair]):
 
     def answer(self, engine: Embedder | CrossEncoder, samples: Sequence[ScoredPair]) -> Outcomes:
         """Return the similarity of each pair: the cosine of two vectors, or what a cross-encoder predicts."""
+        vectors: Array | None = None
         texts: list[Any] = [text for pair in samples for text in (pair.first, pair.second)]
         if hasattr(engine, "predict"):
             texts = [(pair.first, pair.second) for pair in samples]
@@ -75,6 +76,7 @@ class Similarity(Evaluator[ScoredPair]):
             goodness=-np.abs(ranks[0] - ranks[1]),
             statistics=np.stack([similarities, scores], axis=1),
             counts={"pairs": len(samples), **token_counts(engine, texts)},
+            vectors=vectors,
         )
 
     def score(self, outcomes: Outcomes, weights: Array) -> dict[str, Array]:
@@ -106,11 +108,13 @@ def evaluate(engine: Embedder | CrossEncoder, path: str | PathLike[str], *, seed
 
 def read(path: str | PathLike[str]) -> list[ScoredPair]:
     """Return all pairs of a file. Raises ``InputError`` with file, line and column for what is none."""
+    rows = list(_rows(path))
+    check_ids((row_id(path, row), row.where) for row, _ in rows)
     pairs = [
         ScoredPair(
             text_cell(row, "sentence1"), text_cell(row, "sentence2"), _score(row, column), row_id(path, row)
         )
-        for row, column in _rows(path)
+        for row, column in rows
     ]
     if len(pairs) < 2:
         raise InputError(f"{path}: {len(pairs)} pairs, a correlation needs at least 2")

@@ -8,7 +8,7 @@ The forms that other tool-chains write are read as they are:
 * a folder of such files; a text file that lists them, one path per line;
 * a folder with a folder per input, which hold files of the same names, ``.npy`` or ``.bin`` (int64).
 
-Ids may be stored as floating-point numbers. What the mask leaves out is dropped.
+Ids may be stored as floating-point numbers. What the mask leaves out is dropped; it has 0 and 1 alone.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class PreparedIds(NamedTuple):
     where: str
     ids: Array
     type_ids: Array | None
+    name: str
+    """The name of the file without its ending, and the number of the row where there are several."""
+    kept: Array
+    """What the mask keeps of the sequence as it is stored, bool [length with padding]."""
 
 
 class PreparedVectors(NamedTuple):
@@ -77,20 +81,18 @@ def read_arrays(path: str | PathLike[str]) -> Iterator[Prepared]:
     Raises ``InputError`` that names the file and what is wrong with it.
     """
     for file, arrays in _files(Path(path)):
-        yield from _samples(str(file), arrays)
+        yield from _samples(file, arrays)
 
 
 def _files(path: Path) -> Iterator[tuple[Path, Arrays]]:
     try:
         if (path / _IDS).is_dir():
-            for file in _sorted(path / _IDS):
-                present = [name for name in _NAMES if (path / name / file.name).is_file()]
-                yield file, {name: _open(path / name / file.name)[""] for name in present}
+            yield from _by_input(path)
             return
         if path.is_dir():
-            files = [file for file in _sorted(path) if file.suffix in SUFFIXES]
+            files = _sorted(path, SUFFIXES)
         elif path.suffix in LISTS:
-            files = [_listed(path, line.strip()) for _, line in read_lines(path) if line.strip()]
+            files = _listed(path)
         else:
             files = [path]
         for file in files:
@@ -99,43 +101,78 @@ def _files(path: Path) -> Iterator[tuple[Path, Arrays]]:
         raise InputError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
 
 
-def _sorted(folder: Path) -> list[Path]:
+def _by_input(folder: Path) -> Iterator[tuple[Path, Arrays]]:
+    """The samples of a folder with a folder per input. Raises ``InputError`` where an input lacks a file."""
+    inputs = {
+        name: {file.name: file for file in _sorted(folder / name, (".npy", ".bin"))}
+        for name in _NAMES
+        if (folder / name).is_dir()
+    }
+    for name, files in inputs.items():
+        if odd := sorted(files.keys() ^ inputs[_IDS].keys()):
+            there, lacking = (_IDS, name) if odd[0] in inputs[_IDS] else (name, _IDS)
+            raise InputError(
+                f"{folder / lacking}: no file {odd[0]}, but {there} has one ({len(odd)} such): each input "
+                "needs a file for each sample"
+            )
+    for file in inputs[_IDS]:
+        yield inputs[_IDS][file], {name: _open(files[file])[""] for name, files in inputs.items()}
+
+
+def _sorted(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files in natural order: 2.npy before 10.npy."""
-    return sorted(folder.iterdir(), key=lambda file: [(len(s), s) for s in re.split(r"(\d+)", file.name)])
+    files = [file for file in folder.iterdir() if file.suffix in suffixes]
+    return sorted(files, key=lambda file: [(len(s), s) for s in re.split(r"(\d+)", file.name)])
 
 
-def _listed(listing: Path, line: str) -> Path:
-    """A path in a list: relative to the list, else to the working folder, as its writer may have meant."""
-    beside = listing.parent / line
-    return beside if beside.exists() else Path(line)
+def _listed(listing: Path) -> list[Path]:
+    """The files that a list names: relative to it, else to the working folder, as its writer may have meant.
+
+    Raises ``InputError`` for a missing one before any is read.
+    """
+    files: list[Path] = []
+    for number, line in read_lines(listing):
+        if name := line.strip():
+            beside = listing.parent / name
+            files.append(beside if beside.exists() else Path(name))
+            if not files[-1].exists():
+                raise InputError(
+                    f"{listing}, line {number}: there is no file {name}, neither beside the list nor in the "
+                    "working folder: correct the path, or take the line out"
+                )
+    return files
 
 
 def _open(file: Path) -> Arrays:
     """The arrays of a file by name; the one of ``.npy`` and ``.bin`` has none."""
     try:
         if file.suffix == ".bin":
-            return {"": np.fromfile(file, np.int64)}
+            return {"": np.frombuffer(file.read_bytes(), np.int64)}
         loaded = np.load(file, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
             return dict(loaded)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: not an array file of numbers ({error})") from None
+        of_ids = " of int64" if file.suffix == ".bin" else ""
+        raise InputError(f"{file}: not an array file of numbers{of_ids} ({error})") from None
 
 
-def _samples(where: str, arrays: Arrays) -> Iterator[Prepared]:
+def _samples(file: Path, arrays: Arrays) -> Iterator[Prepared]:
+    where = str(file)
     named = {name: _batched(where, name, array) for name, array in _name(where, arrays).items()}
     shapes = {name: array.shape[:2] for name, array in named.items()}
     if len(set(shapes.values())) > 1:
         raise InputError(f"{where}: arrays of different shapes: {shapes}")
-    for row in range(len(next(iter(named.values())))):
-        kept = named[_MASK][row].astype(bool) if _MASK in named else slice(None)
+    rows, length = next(iter(shapes.values()))
+    for row in range(rows):
+        place, name = (where, file.stem) if rows == 1 else (f"{where}, row {row}", f"{file.stem}_{row}")
+        kept = _mask(place, named[_MASK][row]) if _MASK in named else np.ones(length, np.bool_)
         if _VECTORS in named:
-            yield PreparedVectors(where, _floats(where, named[_VECTORS][row][kept]))
+            yield PreparedVectors(where, _floats(place, named[_VECTORS][row][kept]))
         else:
-            types = _integers(where, named[_TYPES][row][kept]) if _TYPES in named else None
-            yield PreparedIds(where, _integers(where, named[_IDS][row][kept]), types)
+            types = _integers(place, _TYPES, named[_TYPES][row][kept]) if _TYPES in named else None
+            yield PreparedIds(where, _integers(place, "ids", named[_IDS][row][kept]), types, name, kept)
 
 
 def _name(where: str, arrays: Arrays) -> dict[str, Array]:
@@ -166,6 +203,8 @@ def _is_whole(array: Array) -> bool:
 
 def _batched(where: str, name: str, array: Array) -> Array:
     """With a leading axis of samples: [samples, length], vectors [samples, length, hidden]."""
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{where}: {name} are {array.dtype}: expected numbers")
     ranks = (2, 3) if name == _VECTORS else (1, 2)
     if array.ndim not in ranks:
         shape = "[samples, length, hidden]" if name == _VECTORS else "[samples, length]"
@@ -173,10 +212,18 @@ def _batched(where: str, name: str, array: Array) -> Array:
     return array if array.ndim == ranks[1] else array[None]
 
 
-def _integers(where: str, array: Array) -> Array:
+def _mask(where: str, array: Array) -> Array:
+    if not np.isin(array, (0, 1)).all():
+        raise InputError(f"{where}: the mask has numbers other than 0 and 1: write 1 for each token to keep")
+    return array.astype(np.bool_)
+
+
+def _integers(where: str, what: str, array: Array) -> Array:
+    if not _is_whole(array):
+        raise InputError(f"{where}: {what} are {array.dtype}: {what} must be whole numbers")
     values = np.rint(array)
-    if not _is_whole(array) or (values.size and not 0 <= values.min() <= values.max() < 2**31):
-        raise InputError(f"{where}: ids must be whole numbers from 0 that fit 32 bits")
+    if values.size and not 0 <= values.min() <= values.max() < 2**31:
+        raise InputError(f"{where}: {what} must be whole numbers from 0 that fit 32 bits")
     return values.astype(np.int32)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -18,6 +19,8 @@ from bertc.errors import BertcError, InputError
 STDIN = "-"
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 """Ending of the name -> module of the standard library."""
+LONGEST_LINE = 2**30
+"""The bytes of a line, which is read whole: what has no line feed at all shall not take all memory."""
 
 
 def compression(path: str | PathLike[str]) -> str | None:
@@ -56,10 +59,15 @@ def read_lines(path: str | PathLike[str]) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line without its end); ``-`` reads standard input.
 
     Only a line feed ends a line, with or without a carriage return before it: texts may hold any
-    other separator. Raises ``InputError`` with file and line where a line is not UTF-8.
+    other separator. Raises ``InputError`` with file and line where a line is not UTF-8, or too long.
     """
     with open_bytes(path) as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+            if len(raw) > LONGEST_LINE:
+                raise InputError(
+                    f"{path}, line {number}: more than {LONGEST_LINE:,} bytes without a line feed: is it a "
+                    "text file? Cut the line"
+                )
             yield number, _decode(raw, str(path), number)
 
 

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any
 
 from bertc.errors import InputError
+from bertc.files.hub import is_hub, read_hub_table
 from bertc.files.lines import STDIN, read_lines
 from bertc.files.texts import READERS, Row, data_suffix
 
@@ -15,18 +16,31 @@ _NAMED = (".jsonl", ".parquet")
 """Files that name the columns of each row."""
 
 
-def read_table(path: str | PathLike[str]) -> Iterator[Row]:
-    """Yield the rows of a ``.tsv``, ``.csv``, ``.jsonl`` or ``.parquet`` file, perhaps compressed.
+def read_table(path: str | PathLike[str], *, numbered: bool = False) -> Iterator[Row]:
+    """Yield the rows of a ``.tsv``, ``.csv``, ``.jsonl`` or ``.parquet`` file, or of a data set of the hub.
 
-    The first line of a table names its columns; a cell that a line lacks is None. Raises ``InputError`` with
-    file and line.
+    That is ``hub:NAME#SUBSET@SPLIT``. A file may be compressed. The first line of a table names its columns;
+    a cell that a line lacks is None. If columns are ``numbered``, no line does, and they are called 1, 2, ...
+    Raises ``InputError`` with file and line.
     """
+    if is_hub(path):
+        yield from read_hub_table(path)
+        return
     suffix = ".tsv" if is_tab_separated(path) else data_suffix(path)
     if suffix not in READERS or suffix == ".txt":
         raise InputError(
             f"{path}: expected a table: .tsv, .csv, .jsonl or .parquet, with a line that names the columns"
         )
-    yield from READERS[suffix](path, ())
+    if not numbered or suffix in _NAMED:
+        yield from READERS[suffix](path, ())
+        return
+    for where, cells in READERS[suffix](path, ("0",)):
+        yield Row(where, {str(int(name) + 1): value for name, value in cells.items()})
+
+
+def has_named_columns(path: str | PathLike[str]) -> bool:
+    """Tell whether a path has rows whose columns may be lists: ``.jsonl``, ``.parquet``, or of the hub."""
+    return is_hub(path) or data_suffix(path) in _NAMED
 
 
 def is_tab_separated(path: str | PathLike[str]) -> bool:
@@ -36,6 +50,8 @@ def is_tab_separated(path: str | PathLike[str]) -> bool:
     one.
     """
     suffix = data_suffix(path)
+    if is_hub(path):
+        return False
     if str(path) == STDIN or suffix in (*_NAMED, ".tsv"):
         return suffix not in _NAMED
     return any("\t" in line for _, line in islice(read_lines(path), 1))

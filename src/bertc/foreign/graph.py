@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Shape
+from bertc.primitives.dim import Shape
 
 Array = np.ndarray[Any, Any]
 

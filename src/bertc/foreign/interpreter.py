@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Dim, at
 from bertc.foreign.graph import ForeignGraph, ForeignNode, array_of
-from bertc.foreign.primitives import PRIMITIVES
+from bertc.primitives import PRIMITIVES
+from bertc.primitives.dim import Dim, at
 
 Array = np.ndarray[Any, Any]
 

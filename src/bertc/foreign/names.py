@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import ACTIVATIONS
+from bertc.ports import HOST
 
 _ACTIVATION = "activation"
 _AFTER_ATTENTION = (
@@ -74,7 +75,8 @@ def _constant(name: str, names: Mapping[str, str]) -> str:
 def _names(graph: Graph, heads: Mapping[str, str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for node, name in (*_encoder(graph), *_embeddings(graph)):
-        names.setdefault(node.name, name)
+        if name not in names.values():
+            names.setdefault(node.name, name)
     taken = Counter(names.values())
     for node, name in _rest(graph, names):
         name = heads.get(name, name)
@@ -100,9 +102,13 @@ def _encoder(graph: Graph) -> Iterator[tuple[Node, str]]:
                 for node in consumers.get(last.outputs[0], [])
                 if _kind(node) == op and node.name not in named
             ]
-            if not readers:
+            # The host may stand for an op, or for several; what follows it has the names of old.
+            hosts = [node for node in consumers.get(last.outputs[0], []) if node.op == HOST]
+            if not readers and last.op == HOST:
+                continue
+            if not readers and not hosts:
                 break
-            last = readers[0]
+            last = (readers or hosts)[0]
             named.add(last.name)
             yield last, f"{layer}.{name}"
 

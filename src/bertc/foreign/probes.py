@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Dim, Shape, shape_at
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph, array_of
 from bertc.foreign.interpreter import run
+from bertc.primitives.dim import Dim, Shape, shape_at
 
 Array = np.ndarray[Any, Any]
 
@@ -142,23 +142,38 @@ class Probes:
         return {"ones": "all", "zeros": "none"}.get(kind, kind)
 
     def _kind_on(self, probe: Probe, value: Array, shape: Shape, atoms: Sequence[str]) -> str:
-        sizes = shape_at(shape, probe.sizes)
-        try:
-            whole = np.broadcast_to(value, sizes)
-        except ValueError:
+        spread = _spread(probe, value, shape, atoms)
+        if spread is None:
             return "other"
-        places = {"batch": probe.mask.shape[0], "length": probe.mask.shape[1], "key": probe.mask.shape[1]}
-        others = int(np.prod(sizes)) // int(np.prod([places.get(atom, 1) for atom in atoms]))
-        split = [places.get(atom, others) for atom in atoms]
-        if atoms.count("other") > 1 or int(np.prod(split)) != whole.size:
-            return "other"
-        spread = whole.reshape(split)
         masked = "key" if "key" in atoms else "length"
         kept = _along(probe.mask, atoms, masked)
         counts = _along(probe.mask, atoms, "length") if masked == "key" else np.True_
         inside = spread[np.broadcast_to(kept & counts, spread.shape)].astype(np.float64)
         outside = spread[np.broadcast_to(~kept & counts, spread.shape)].astype(np.float64)
         return _judge(inside, outside)
+
+    def distance_bias(self, name: str, shape: Shape, atoms: Sequence[str], longest: int) -> Array | None:
+        """Return what a value adds to scores by the distance from query to key: [heads, 2 * reach + 1].
+
+        Column ``reach + d`` is for the key d tokens after the query, of up to ``longest`` tokens; the first
+        and the last are for all that are farther away, too. What it adds to padding does not matter. Returns
+        None for what depends on anything else, or is the same at all distances.
+        """
+        long = make_probe(self._graph, (longest,), longest, pad=padding_id(self._graph))
+        value = run(self._graph, long.inputs, [name])[name]
+        found = [(long, value), *((probe, self.value(i, name)) for i, probe in enumerate(self.batches))]
+        bias: Array | None = None
+        for probe, each in found:
+            spread = _spread(probe, each, shape, atoms)
+            if spread is None:
+                return None
+            scores = _by_head(spread, atoms)
+            if bias is None:
+                bias = np.concatenate([scores[0, :, -1], scores[0, :, 0, 1:]], axis=1)
+            if not _depends_on_distance(bias, scores, probe.mask):
+                return None
+        assert bias is not None
+        return _trimmed(bias)
 
     def is_count(self, name: str, shape: Shape, power: float) -> bool:
         """Return whether a value is the number of tokens of each sequence to a power."""
@@ -184,6 +199,46 @@ class Probes:
         if self.agree(name, shape, lambda probe, value: _counts_from(first, probe, value)):
             return "position", first
         return "", 0
+
+
+def _spread(probe: Probe, value: Array, shape: Shape, atoms: Sequence[str]) -> Array | None:
+    """Return a value broadcast to a shape, with an axis for each atom; None where it has no such axes."""
+    sizes = shape_at(shape, probe.sizes)
+    try:
+        whole = np.broadcast_to(value, sizes)
+    except ValueError:
+        return None
+    places = {"batch": probe.mask.shape[0], "length": probe.mask.shape[1], "key": probe.mask.shape[1]}
+    others = int(np.prod(sizes)) // int(np.prod([places.get(atom, 1) for atom in atoms]))
+    split = [places.get(atom, others) for atom in atoms]
+    fits = atoms.count("other") <= 1 and int(np.prod(split)) == whole.size
+    return whole.reshape(split) if fits else None
+
+
+def _by_head(spread: Array, atoms: Sequence[str]) -> Array:
+    """Return [batch, heads, length, length] of what has an axis for each atom; one head has none."""
+    axes = ("batch", "other", "length", "key")
+    ordered = spread.transpose([atoms.index(axis) for axis in axes if axis in atoms])
+    return ordered if "other" in atoms else ordered[:, None]
+
+
+def _depends_on_distance(bias: Array, scores: Array, mask: Array) -> bool:
+    """Return whether scores between tokens that count are those of a bias for each distance."""
+    places = np.arange(mask.shape[1])
+    expected = bias[:, places[None, :] - places[:, None] + bias.shape[1] // 2]
+    counts = mask[:, None, :, None] & mask[:, None, None, :]
+    same = (expected > LOW) & (expected < -LOW) & (np.abs(scores - expected) <= _TINY)
+    return bool((same | ~counts).all())
+
+
+def _trimmed(bias: Array) -> Array | None:
+    """Return a bias up to the distance from which on nothing changes; None if nothing ever does."""
+    reach = bias.shape[1] // 2
+    changes = np.flatnonzero((bias[:, 1:] != bias[:, :-1]).any(axis=0)) - reach
+    if not changes.size:
+        return None
+    least = max(-int(changes[0]), int(changes[-1]) + 1)
+    return np.ascontiguousarray(bias[:, reach - least : reach + least + 1], np.float32)
 
 
 def _equals(role: str, probe: Probe, value: Array) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.errors import CheckpointError
+from bertc.errors import CheckpointError, InputError
 from bertc.foreign.graph import ForeignGraph, ForeignNode
 from bertc.foreign.interpreter import run
 from bertc.foreign.probes import Probe, make_probe, padding_id
@@ -37,7 +37,10 @@ def prove(raiser: Raiser, graph: Graph) -> None:
     wanted = {node.output for node, _ in pairs}
     expected = run(foreign, probe.inputs, wanted)
     every = {value: value for _, value in pairs}
-    found = interpreter.run(graph.with_nodes(graph.nodes, outputs=every), _packed(probe))
+    try:
+        found = interpreter.run(graph.with_nodes(graph.nodes, outputs=every), _packed(probe))
+    except InputError as error:
+        raise CheckpointError(f"{error}: export the model with sizes that are not fixed") from None
     for node, value in pairs:
         _compare(node, _unpadded(expected[node.output], probe, found[value]), found[value])
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Dim, Shape, UnknownSizeError, of_sizes, plain, product
 from bertc.foreign.graph import SMALL, Constant, ForeignGraph, ForeignNode, Tensor, array_of
 from bertc.foreign.interpreter import needed_nodes
-from bertc.foreign.primitives import PRIMITIVES, Operand, ShapeError
-from bertc.foreign.primitives.elementwise import BINARY, UNARY
-from bertc.foreign.primitives.primitive import spell
+from bertc.primitives import PRIMITIVES, Operand, ShapeError
+from bertc.primitives.dim import Dim, Shape, UnknownSizeError, of_sizes, plain, product
+from bertc.primitives.elementwise import BINARY, UNARY
+from bertc.primitives.primitive import spell
 
 Array = np.ndarray[Any, Any]
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bertc.foreign.builder import ForeignBuilder
-from bertc.foreign.dim import Shape
 from bertc.foreign.graph import ForeignNode, Tensor
-from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.simplify import ELEMENTWISE, fold, shape_of
+from bertc.primitives import PRIMITIVES
+from bertc.primitives.dim import Shape
 
 _BOOL, _INT, _FLOAT = np.dtype(bool), np.dtype(np.int64), np.dtype(np.float32)
 _FIXED = {"shape": _INT, "key_mask": _BOOL, "layer_norm": _FLOAT}

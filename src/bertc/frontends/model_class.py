@@ -66,7 +66,10 @@ def find_class(config: Mapping[str, Any], *, head: str | None = None, task: str 
             f"Supported are {_nearest_first(classes or model_type, names)}"
         )
     if task is not None:
-        head = next(each.name for each in HEADS.values() if each.task == task)
+        head = next((each.name for each in HEADS.values() if each.task == task), None)
+        if head is None:
+            tasks = ", ".join(dict.fromkeys(each.task for each in HEADS.values()))
+            raise CheckpointError(f"task is {task!r}, expected one of {tasks}")
     if head is not None or not classes:
         return _with_head(of_family, HEADS[head or ENCODER_HEAD])
     for each in of_family:

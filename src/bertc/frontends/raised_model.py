@@ -38,6 +38,8 @@ from bertc.ports import SELECTED
 from bertc.task_table import TASKS
 
 _SETTINGS = ("tokenizer", "sentence_bert")
+_ANY = 1_000_000
+"""The longest sequence, and rows of a table of positions, where a model has no limit."""
 _AS_IT_IS = "PreTrainedTokenizerFast"
 
 
@@ -126,14 +128,15 @@ def import_raised(
     files: Mapping[str, str],
     notes: tuple[str, ...],
     output: str | None = None,
+    task: str | None = None,
 ) -> ImportedModel:
     """Return the model of a foreign graph; ``files`` are the hashes of what was read.
 
     Raises ``CheckpointError`` that names the node which cannot be compiled, or whose value differs.
     """
-    graph, hidden, outputs = _raise(foreign, beside, output)
+    graph, hidden, outputs, limit = _raise(foreign, beside, output, task)
     facts = _facts(graph)
-    longest = int(facts["max_position_embeddings"]) - int(facts["first_position"])
+    longest = min(int(facts["max_position_embeddings"]) - int(facts["first_position"]), limit)
     texts = beside.texts(longest, outputs.task)
     told = [*notes, *outputs.notes]
     if not texts.tokenizer_json:
@@ -162,21 +165,21 @@ def import_raised(
 
 
 def _raise(
-    foreign: ForeignGraph, beside: Beside, output: str | None
-) -> tuple[Graph, tuple[str, ...], Outputs]:
-    """Return the graph that a foreign graph was raised to, its hidden states, and its outputs."""
+    foreign: ForeignGraph, beside: Beside, output: str | None, task: str | None
+) -> tuple[Graph, tuple[str, ...], Outputs, int]:
+    """Return the graph that a foreign graph was raised to, hidden states, outputs, the longest sequence."""
     raiser = raise_graph(simplify(foreign))
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
         raiser.tensors.update(beside.modules.tensors)
-    outputs = choose_outputs(raiser, beside.config, modules, output)
+    outputs = choose_outputs(raiser, beside.config, modules, output, task)
     graph = raiser.builder.graph(outputs.values)
     prove(raiser, graph)
     graph, hidden = rename(graph, outputs.task)
     graph = share_weights(graph)
     if TASKS[outputs.task].rows == SELECTED:
         graph = select_masks(graph, TASKS[outputs.task].output)
-    return graph, hidden, outputs
+    return graph, hidden, outputs, raiser.longest or _ANY
 
 
 def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -193,7 +196,7 @@ def _labels(graph: Graph, outputs: Outputs, config: Mapping[str, Any]) -> tuple[
 
 def _facts(graph: Graph) -> dict[str, Attribute]:
     """Return the sizes of an encoder, as its nodes have them, by the names of Hugging Face's configs."""
-    facts: dict[str, Attribute] = {"max_position_embeddings": 1_000_000, "first_position": 0}
+    facts: dict[str, Attribute] = {"max_position_embeddings": _ANY, "first_position": 0}
     sizes = {"word": "vocab_size", "token_type": "type_vocab_size", "position": "max_position_embeddings"}
     for node in graph.nodes:
         for table, fact in sizes.items():
@@ -211,5 +214,8 @@ def _facts(graph: Graph) -> dict[str, Attribute]:
             facts["activation"] = node.op
         if node.op == "layer_norm":
             facts.setdefault("layer_norm_eps", node.attributes["epsilon"])
+    norms = [node for node in graph.nodes if node.op == "layer_norm"]
+    if norms and "hidden_size" not in facts:  # the host attends, so that no layer has its name
+        facts["hidden_size"] = int(graph.constants[norms[-1]["gamma"]].source.shape[0])
     facts["num_hidden_layers"] = sum(node.op == "attention" for node in graph.nodes)
     return facts

@@ -10,6 +10,7 @@ from bertc.errors import CheckpointError
 from bertc.foreign.raising.meanings import Expression, Pooled, Product, Rows, View
 from bertc.foreign.raising.raiser import Raiser
 from bertc.foreign.raising.recognize import Activation, Normalize, base_of, recognize
+from bertc.frontends.model_class import supported_classes
 from bertc.heads import SentenceModule
 from bertc.heads.embedding import append_modules
 from bertc.heads.head import MEAN_POOLING
@@ -39,6 +40,12 @@ _TASK_OF_CLASS = {
     "ForMultipleChoice": "multiple_choice",
     "ForPreTraining": "replaced_token",
 }
+_INSTEAD = {
+    "masked_lm": (WORDS, LOGITS),
+    "next_sentence": (PAIR, LOGITS),
+    "late_interaction": (HIDDEN, VECTORS),
+}
+"""The task -> the role of an output that serves it too, and the one that it then has."""
 
 
 class Outputs(NamedTuple):
@@ -50,13 +57,33 @@ class Outputs(NamedTuple):
 
 
 def choose_outputs(
-    raiser: Raiser, config: Mapping[str, Any], modules: tuple[SentenceModule, ...] | None, chosen: str | None
+    raiser: Raiser,
+    config: Mapping[str, Any],
+    modules: tuple[SentenceModule, ...] | None,
+    chosen: str | None,
+    task: str | None = None,
 ) -> Outputs:
     """Write what the outputs of a raised graph need, and return those that make a model.
 
-    ``chosen`` is the one output that the caller wants. ``modules`` follow hidden states to make a vector of a
-    sentence; None if nobody says which. Raises ``CheckpointError``.
+    ``chosen`` is the one output that the caller wants, and ``task`` what for. ``modules`` follow hidden
+    states to make a vector of a sentence; None if nobody says which. Raises ``CheckpointError``.
     """
+    outputs = _choose(raiser, config, modules, chosen, task)
+    if task not in (None, outputs.task):
+        raise CheckpointError(
+            f"task is {task}, but the outputs {', '.join(map(repr, raiser.graph.outputs))} make a model for "
+            f"{outputs.task}: leave task out, or name another output"
+        )
+    return outputs
+
+
+def _choose(
+    raiser: Raiser,
+    config: Mapping[str, Any],
+    modules: tuple[SentenceModule, ...] | None,
+    chosen: str | None,
+    task: str | None,
+) -> Outputs:
     meanings = {name: raiser.meanings[value] for name, value in raiser.graph.outputs.items()}
     found = {name: each for name, each in meanings.items() if isinstance(each, View)}
     if chosen is not None and chosen not in found:
@@ -69,16 +96,16 @@ def choose_outputs(
         for name, view in found.items()
         if (each := raiser.rows_of(view) or raiser.whole(view)) is not None
     }
-    roles = _roles(raiser, rows)
+    roles = _for_task(_roles(raiser, rows), task)
     if {WORDS, PAIR} <= {*roles}:
-        names = {WORDS: WORDS, PAIR: SENTENCE_ORDER if roles[PAIR] == SENTENCE_ORDER else PAIR}
+        names = {WORDS: WORDS, PAIR: _pair_name(roles[PAIR], config)}
         values = {name: raiser.write(rows[roles[role]]) for role, name in names.items()}
         return Outputs(values, "pretraining", ())
-    for role, task in ((LOGITS, ""), (SPARSE, "sparse"), (VECTORS, "late_interaction")):
+    for role, own in ((LOGITS, ""), (SPARSE, "sparse"), (VECTORS, "late_interaction")):
         if role in roles:
             only = rows[roles[role]]
             notes = _told(roles[role], role, meanings, chosen)
-            return Outputs({role: raiser.write(only)}, task or _task(raiser, only, config), notes)
+            return Outputs({role: raiser.write(only)}, own or _task(raiser, only, config, task), notes)
     if not {HIDDEN, SENTENCE} & {*roles}:
         raise CheckpointError(f"no output is hidden states, a sentence's vector or logits: {_list(found)}")
     values = {role: raiser.write(rows[roles[role]]) for role in (HIDDEN, POOLER, SENTENCE) if role in roles}
@@ -89,6 +116,28 @@ def choose_outputs(
         made = append_modules(raiser.builder, values[HIDDEN], modules or MEAN_POOLING, values.get(POOLER, ""))
         values[SENTENCE] = made
     return Outputs(values, "embedding", notes)
+
+
+def _pair_name(output: str, config: Mapping[str, Any]) -> str:
+    """Return what the family of config.json calls the second output of pretraining, as its checkpoints do."""
+    if output == SENTENCE_ORDER:
+        return output
+    kinds = (each for each in supported_classes() if each.head.name == "pretraining")
+    spelled = (
+        each.family.spelling(each.head.name, each.head.spelling)
+        for each in kinds
+        if each.model_type == config.get("model_type")
+    )
+    return next(spelled, {}).get("relationship_logits", PAIR)
+
+
+def _for_task(roles: Mapping[str, str], task: str | None) -> Mapping[str, str]:
+    """Return the roles of outputs for a task, where they leave a choice."""
+    of_texts = {role: name for role, name in roles.items() if role in (HIDDEN, POOLER, SENTENCE)}
+    if task == "embedding" and {HIDDEN, SENTENCE} & {*of_texts}:
+        return of_texts
+    role, stands_for = _INSTEAD.get(str(task), ("", ""))
+    return {stands_for: roles[role]} if role in roles and stands_for not in roles else roles
 
 
 def _list(found: Mapping[str, Any]) -> str:
@@ -178,17 +227,19 @@ def _is_pooler(rows: Rows) -> bool:
 
 
 def hidden_size(raiser: Raiser) -> int:
-    """Return the width of hidden states, which is that of attention."""
-    attention = [node for node in raiser.nodes if node.op == "attention"]
+    """Return the width of hidden states, which is that of attention, or of norms where the host attends."""
+    found = [[node for node in raiser.nodes if node.op == op] for op in ("attention", "layer_norm")]
+    attention = found[0] or found[1]
     if not attention:
         raise CheckpointError("the model has no attention: only encoders like BERT's can be compiled")
     return raiser.builder.columns(attention[-1].outputs[0])
 
 
-def _task(raiser: Raiser, logits: Rows, config: Mapping[str, Any]) -> str:
-    """Return the task of logits: as config.json's class says, or by their rows and width."""
+def _task(raiser: Raiser, logits: Rows, config: Mapping[str, Any], wanted: str | None) -> str:
+    """Return the task of logits: as is wanted, or config.json's class says, or by their rows and width."""
     classes = config.get("architectures") or [""]
-    said = next((task for suffix, task in _TASK_OF_CLASS.items() if str(classes[0]).endswith(suffix)), None)
+    named = (task for suffix, task in _TASK_OF_CLASS.items() if str(classes[0]).endswith(suffix))
+    said = wanted or next(named, None)
     width = {"next_sentence": 2, "question_answering": 2, "multiple_choice": 1, "replaced_token": 1}
     if logits.per_token and logits.width in _vocabularies(raiser):
         return "masked_lm"

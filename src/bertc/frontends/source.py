@@ -26,6 +26,7 @@ def import_source(
 ) -> ImportedModel:
     """Read a model: an ``nn.Module``, an ``.onnx`` or TorchScript file, a model folder, or one of the hub.
 
+    ``task`` is what the model is for, where its head or its outputs leave a choice.
     ``subfolder`` is where in a folder or repository the model is; ``tokenizer`` is the folder of the
     tokenizer of a file or module, ``output`` the one to compile where it has several.
     ``example_inputs`` are what a module is traced with. ``allow_torchscript`` allows to run the code
@@ -34,16 +35,18 @@ def import_source(
     """
     folder = None if tokenizer is None else expand_home(tokenizer)
     if is_module(source):
-        return import_module(source, tokenizer=folder, example_inputs=example_inputs, output=output)
+        return import_module(
+            source, task=task, tokenizer=folder, example_inputs=example_inputs, output=output
+        )
     if example_inputs is not None:
         raise InputError(f"example_inputs are for an nn.Module, not for {source}")
     path = expand_home(source)
     if path.suffix.lower() == ".onnx":
         from bertc.frontends.onnx import import_onnx
 
-        return import_onnx(path, tokenizer=folder, output=output)
+        return import_onnx(path, task=task, tokenizer=folder, output=output)
     if path.suffix.lower() in SUFFIXES and not path.is_dir():
-        return import_torchscript(path, allowed=allow_torchscript, tokenizer=folder, output=output)
+        return import_torchscript(path, allowed=allow_torchscript, task=task, tokenizer=folder, output=output)
     if tokenizer is not None or output is not None:
         raise InputError(
             f"a tokenizer and an output are named for a file such as model.onnx or a module, not for {source}"

@@ -11,6 +11,7 @@ from bertc.errors import InputError
 from bertc.ir.graph import DType, Graph, Node, TensorType
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import input_types
+from bertc.primitives.region import RegionError
 
 Array = np.ndarray[Any, Any]
 
@@ -60,5 +61,8 @@ def _last_use(graph: Graph) -> dict[str, int]:
 def _execute(node: Node, values: Mapping[str, Array]) -> tuple[Array, ...]:
     operands = {operand: values[name] for operand, name in node.inputs.items() if name in values}
     op = OPS[node.op]
-    result = op.reference(**operands, **op.complete(node.attributes))
+    try:
+        result = op.reference(**operands, **op.complete(node.attributes))
+    except RegionError as error:
+        raise InputError(f"node {node.name!r} cannot run on the host: {error}") from None
     return result if isinstance(result, tuple) else (result,)

@@ -2,7 +2,8 @@
 
 A row here, a kernel in ``native/src/ops`` and a row in ``native/src/ops/ops.inc`` make an op. Ops
 that only front ends emit (stage "imported") have no kernel: the passes fuse them away. So does
-``channel_affine`` (stage "fused"): it becomes part of what writes its result in 8 bits.
+``channel_affine`` (stage "fused"): it becomes part of what writes its result in 8 bits. ``host`` has
+none either: a session computes its region with NumPy, between two native programs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 from bertc.ir import formulas, reference, rules
 from bertc.ir.graph import Attribute, TensorType
 from bertc.ir.op import Op, Operand, Types
+from bertc.operations import attention_operations, product_operations, seen_keys
+from bertc.ports import SEQUENCES, TOKENS
+from bertc.primitives.region import IDS, NUMBERS, ROWS
 
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
 """The values of the attribute ``activation``: what may be fused into an op that has it."""
@@ -64,20 +68,19 @@ _ATTENTION: dict[str, type | tuple[str, ...]] = {
 }
 
 
-def _columns(value: TensorType) -> float:
-    return float(value.shape[-1])
+def _columns(value: TensorType) -> int:
+    return int(value.shape[-1])
 
 
 def _product(types: Types, _: Mapping[str, Attribute], tokens: float) -> float:  # noqa: ARG001
-    """Return the multiplications of a linear layer for one row."""
-    return _columns(types["x"]) * float(types["weight"].shape[0])
+    """Return the operations of a linear layer for one row."""
+    return float(product_operations(_columns(types["x"]), int(types["weight"].shape[0])))
 
 
-def _attended(types: Types, attributes: Mapping[str, Attribute], tokens: float) -> float:
-    """Return the multiplications of attention for one row, which sees so many tokens, or its window."""
-    window = int(attributes["window"])
-    keys = min(tokens, 2 * window + 1) if window else tokens
-    return 2 * keys * _columns(types["qkv"]) / 3
+def _attention(types: Types, attributes: Mapping[str, Attribute], tokens: float) -> float:
+    """Return the operations of attention for one token."""
+    columns = _columns(types["qkv"]) // 3 if "qkv" in types else _columns(types["query"])
+    return attention_operations(columns, seen_keys(tokens, int(attributes["window"])))
 
 
 _PRODUCT: Mapping[str, Any] = {
@@ -156,7 +159,7 @@ _ROWS = (
         attributes=_ATTENTION,
         defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0},
         features=("attended", "distance_bias", "rotary", "window"),
-        work=_attended,
+        work=_attention,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),
@@ -172,6 +175,18 @@ _ROWS = (
     ),
     _op("select_rows", _ANY, (*_X, Operand("selected")), features=("select_rows",)),
     _op("concat", _ANY, (Operand("a"), Operand("b")), features=("concat",)),
+    _op(
+        "host",
+        _ANY,
+        (
+            *(Operand(name, optional=True) for name in ROWS),
+            *(each for each in _IDS if each.name in IDS),
+            _CU_SEQLENS,
+            Operand(NUMBERS, "vector", optional=True),
+        ),
+        attributes={"region": str, "rows": (TOKENS, SEQUENCES)},
+        features=("host",),
+    ),
     _op("normalize", _ANY, _X, rule=rules.elementwise, in_place="x"),
 )
 OPS: Mapping[str, Op] = {op.name: op for op in _ROWS}

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from bertc.ir import formulas
+from bertc.ports import TOKENS
+from bertc.primitives.region import Region, run
 
 Array = np.ndarray[Any, Any]
 
@@ -379,3 +381,8 @@ def normalize(x: Array) -> Array:
     """Divide each row by its L2 norm, or by 1e-12 where that is larger (as PyTorch does)."""
     norm = np.sqrt((x.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
     return np.asarray(x / np.maximum(norm, 1e-12), np.float32)
+
+
+def host(cu_seqlens: Array, *, region: str, rows: str, **operands: Array) -> Array:
+    """Compute a region on each sequence: [tokens or sequences, columns]."""
+    return run(Region.from_json(region), operands, [*cu_seqlens], per_token=rows == TOKENS)

@@ -9,6 +9,7 @@ from bertc.ir.graph import SEQUENCES_PLUS_ONE, Attribute, Dimension, DType, Tens
 from bertc.ir.op import Types
 from bertc.ir.reference import TABLES
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
+from bertc.primitives.region import IDS, NUMBERS, ROWS, Region, RegionError, RowsOf, check
 
 Attributes = Mapping[str, Attribute]
 Result = tuple[TensorType, ...]
@@ -250,3 +251,23 @@ def pool(types: Types, _: Attributes) -> Result:
     _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
     _vector(types, "pooled", TOKENS, DType.I32)
     return (TensorType(DType.F32, (SEQUENCES, x.shape[1])),)
+
+
+def host(types: Types, attributes: Attributes) -> Result:
+    """Return the rows that a region gives: a row for each token or sequence."""
+    _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+    for name in IDS:
+        _vector(types, name, TOKENS, DType.I32)
+    rows = {name: _rows(types, name) for name in ROWS if name in types}
+    if any(value.shape[0] == SELECTED for value in rows.values()):
+        _fail("the host computes on whole sequences, not on selected tokens")
+    try:
+        columns = check(
+            Region.from_json(str(attributes["region"])),
+            {name: RowsOf(value.shape[0] == TOKENS, _width(value)) for name, value in rows.items()},
+            _width(_typed(types, NUMBERS, 1)) if NUMBERS in types else 0,
+            per_token=attributes["rows"] == TOKENS,
+        )
+    except RegionError as error:
+        raise GraphError(str(error)) from None
+    return (TensorType(DType.F32, (str(attributes["rows"]), columns)),)

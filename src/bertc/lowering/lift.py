@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bertc.artifact.executable import Executable
+from bertc.artifact.executable import Executable, Tensor
 from bertc.artifact.schema import Buffer, Step
 from bertc.errors import ArtifactError
 from bertc.ir.graph import Constant, DType, Graph, Node
@@ -15,6 +16,7 @@ from bertc.ir.op import Op
 from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 from bertc.lowering.pack import GROUP, LANES
+from bertc.ports import HOST
 
 Array = np.ndarray[Any, Any]
 
@@ -23,7 +25,8 @@ def lift(executable: Executable) -> Graph:
     """Return the typed graph of an executable that the native core accepts.
 
     Its numbers are those of the graph that was lowered, but for scales of weights that read static 8 bits:
-    they were multiplied by that scale, and are rounded once more. Raises ``ArtifactError`` if a tensor does
+    they were multiplied by that scale, and are rounded once more. Tensors are unpacked where they are read,
+    one by one. Raises ``ArtifactError`` if a tensor does
     not fit its step, or has a layout that cannot be undone.
     """
     lifter = _Lifter(executable)
@@ -65,9 +68,13 @@ class _Lifter:
 
     def _shape(self, step: Step, operand: str) -> tuple[int, ...]:
         """Return the shape of a constant before it was padded."""
-        columns = self._buffers[step.outputs[0]].columns
+        columns, name = self._buffers[step.outputs[0]].columns, step.inputs[operand]
         if operand == "static":
             return (2,)
+        if step.op == HOST:  # how many there were is in the region, which reads as many
+            return tuple(self._tensors[name].array.shape)
+        if operand == "distance_bias":
+            return int(step.attributes["num_attention_heads"]), 2 * _reach(self._tensors[name].array) + 1
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if f"{operand}_rows" in step.attributes:
@@ -96,17 +103,49 @@ class _Lifter:
 
     def _unpack(self, name: str, shape: tuple[int, ...], packing: str) -> None:
         tensor = self._tensors[name]
-        dtype, array = DType(tensor.dtype), tensor.array
-        if dtype == DType.BF16:
-            array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        if packing == "weight" and array.ndim == 4 and array.shape[2:] == (LANES, GROUP[dtype]):
-            array = array.transpose(0, 2, 1, 3).reshape(array.shape[0] * LANES, -1)
+        dtype, has = DType(tensor.dtype), tensor.array.shape
+        if packing == "weight" and len(has) == 4 and has[2:] == (LANES, GROUP[dtype]):
+            has = has[0] * LANES, has[1] * GROUP[dtype]
+        elif packing == "distances" and len(has) == 2 and has[1] % 2 == 0:
+            has = has[0], has[1] - 1
         elif packing not in ("vector", "table"):
             raise ArtifactError(
                 f"tensor {name!r} has a layout that this bertc cannot undo: export the checkpoint"
             )
-        if array.ndim != len(shape) or any(has < size for has, size in zip(array.shape, shape, strict=True)):
-            raise ArtifactError(
-                f"tensor {name!r} is {array.shape}, expected {shape}: compile the model again"
-            )
-        self.constants[name] = Constant(dtype, array[tuple(map(slice, shape))])
+        if len(has) != len(shape) or any(size < wanted for size, wanted in zip(has, shape, strict=True)):
+            raise ArtifactError(f"tensor {name!r} is {has}, expected {shape}: compile the model again")
+        self.constants[name] = Constant(dtype, _Unpacked(shape, lambda: _unpack(tensor, packing, shape)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Unpacked:
+    """A tensor that is unpacked where it is needed: most readers want to know its shape."""
+
+    shape: tuple[int, ...]
+    make: Callable[[], Array]
+
+    def read(self) -> Array:
+        """Return the elements, bf16 as float32."""
+        return self.make()
+
+
+def _unpack(tensor: Tensor, packing: str, shape: tuple[int, ...]) -> Array:
+    array = tensor.array
+    if tensor.dtype == DType.BF16:
+        array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if packing == "weight":
+        array = array.transpose(0, 2, 1, 3).reshape(array.shape[0] * LANES, -1)
+    if packing == "distances":
+        array = array[:, array.shape[1] // 2 - shape[1] // 2 :]
+    return array[tuple(map(slice, shape))]
+
+
+def _reach(packed: Array) -> int:
+    """Return the distance from which on all numbers of a packed bias by distance are alike, on either side.
+
+    ``packed`` is [heads, width], with distance 0 in the middle of an even width.
+    """
+    middle = packed.shape[-1] // 2
+    before, after = packed[:, middle::-1], packed[:, middle:]
+    changes = [np.flatnonzero((side[:, 1:] != side[:, :-1]).any(axis=0)) for side in (before, after)]
+    return max((int(each[-1]) + 1 for each in changes if each.size), default=0)

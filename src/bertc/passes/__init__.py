@@ -14,6 +14,7 @@ from bertc.passes.fuse_linear_activation import fuse_linear_activation
 from bertc.passes.fuse_linear_residual import fuse_linear_residual
 from bertc.passes.fuse_qkv import fuse_qkv
 from bertc.passes.merge_identical_nodes import merge_identical_nodes
+from bertc.passes.move_to_host import move_to_host
 from bertc.passes.pad_heads import pad_heads
 
 Pass = Callable[[Graph], Graph]
@@ -26,6 +27,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_gates,
     fuse_linear_residual,
     pad_heads,
+    move_to_host,
     eliminate_dead_nodes,
 )
 """The order matters: QKV before activations and residuals, which hide a plain linear layer; gates after

@@ -48,6 +48,9 @@ def apply_precisions(
     if graph.stage != "fused":
         raise GraphError(f"a recipe applies to a fused graph, this one is {graph.stage}")
     typer = _Typer(graph, precisions, TypedConstants(graph, precisions, rounded), static or {})
+    for port in graph.inputs:
+        if port.columns:
+            typer.convert(port.name)
     for node in graph.nodes:
         typer.emit(node)
     typed = graph.with_nodes(typer.nodes, constants=typer.constants.made, stage="typed")
@@ -88,12 +91,16 @@ class _Typer:
         }
         rules.get(node.op, self._plain)(node)
         for value in node.outputs:
-            wanted = self._wanted(value)
-            if BF16 in wanted and value not in self._bf16:
-                outputs = (self._bf16_form(value),)
-                self.nodes.append(Node(f"{value}.cast_bf16", "cast_bf16", {"x": value}, outputs))
-            if INT8 in wanted and value not in self._quantized:
-                self._quantize_rows(value, value)
+            self.convert(value)
+
+    def convert(self, value: str) -> None:
+        """Write the conversions of a value that its consumers need and nothing has made."""
+        wanted = self._wanted(value)
+        if BF16 in wanted and value not in self._bf16:
+            outputs = (self._bf16_form(value),)
+            self.nodes.append(Node(f"{value}.cast_bf16", "cast_bf16", {"x": value}, outputs))
+        if INT8 in wanted and value not in self._quantized:
+            self._quantize_rows(value, value)
 
     def _wanted(self, value: str) -> set[str]:
         """Return the forms in which consumers of ``value`` take it."""

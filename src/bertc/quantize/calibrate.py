@@ -11,6 +11,7 @@ import numpy as np
 
 from bertc.errors import InputError
 from bertc.ir.graph import Graph
+from bertc.ports import CU_SEQLENS
 from bertc.precision import WEIGHT_BITS
 from bertc.quantize.statistics import EdgeCollector, Statistics
 
@@ -58,7 +59,7 @@ def calibrate(
             _check_range(edge, x)
             collectors[edge].add(x)
         if on_batch is not None:
-            on_batch(len(inputs["input_ids"]))
+            on_batch(int(inputs[CU_SEQLENS][-1]))
     if not collectors:
         raise InputError("calibration got no data: give at least one text, or compile without int8")
     statistics = {edge: collectors[edge].finish() for edge in edges}

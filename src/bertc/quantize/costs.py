@@ -60,7 +60,7 @@ class Costs:
 
 
 def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:
-    """Yield the multiplications per token of each node, by name."""
+    """Yield the operations per token of each node, by name."""
     types = verify(graph)
     for node in graph.nodes:
         work = OPS[node.op].work

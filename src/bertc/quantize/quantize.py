@@ -71,7 +71,7 @@ class Quantizer:
             )
         plans: dict[str, EdgePlan] = {}
         layers: dict[str, RoundedLayer] = {}
-        for group in _groups(nodes):
+        for group in group_layers(nodes):
             plan = self._choose_plan(group, precisions)
             for node in group:
                 if plan is not None:
@@ -105,7 +105,7 @@ class Quantizer:
             weights = {node["weight"]: self._weight_and_bias(node)[0] for node in group}
             weight = np.concatenate(list(weights.values()))
             seen = EdgeStatistics.merged([self._statistics.of(edge, weight.shape[1]) for edge in edges])
-            producers = [self._producers[edge] for edge in edges]
+            producers = [self._producers.get(edge) for edge in edges]
             self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers)
         return self._plans[key]
 
@@ -127,7 +127,7 @@ class Quantizer:
         return weight, bias
 
 
-def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+def group_layers(nodes: Sequence[Node]) -> list[list[Node]]:
     """Return the linear nodes in groups that have one plan, in order.
 
     In a group are nodes that read the same value, which is changed once for all of them, and nodes that read

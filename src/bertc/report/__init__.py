@@ -1,1 +1,1 @@
-"""A compiled file's certificate as one page of HTML, with plots, that needs nothing but a browser."""
+"""Certificates, evaluations and comparisons as pages of HTML, with plots, that need nothing but a browser."""

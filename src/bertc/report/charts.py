@@ -44,6 +44,18 @@ def sensitivity_bars(effects: Sequence[Sensitivity], most: int = 30) -> str:
     return picture(parts, WIDTH, len(worst) * ROW + 24, "loss that each node causes alone")
 
 
+def paired_bars(pairs: Sequence[tuple[str, float, float]], unit: str) -> str:
+    """Draw two bars for each name, one below the other."""
+    scale = Scale(0, max([value for _, *both in pairs for value in both], default=1.0), LABELS, WIDTH - 70)
+    height = (2 * len(pairs) + len(pairs) / 2) * ROW
+    parts = list(_vertical_axis(scale, 0, height, ""))
+    for index, (name, first, second) in enumerate(pairs):
+        hint = f"{name}: {spell(first)} and {spell(second)} {unit}"
+        parts += _bar(name, 2.5 * index, scale, first, "bar fp32", spell(first), hint)
+        parts += _bar("", 2.5 * index + 1, scale, second, "bar int8", spell(second), hint)
+    return picture(parts, WIDTH, height + 24, unit)
+
+
 def agreement_scatter(agreement: Agreement) -> str:
     """Draw each number by this file against the same by the fp32 model, and the difference of the two."""
     points = list(zip(agreement.expected, agreement.found, strict=False))
@@ -141,7 +153,7 @@ def _describe(edge: EdgeRange) -> str:
 
 
 def _bar(
-    name: str, index: int, scale: Scale, value: float, class_: str, spelled: str, hint: str
+    name: str, index: float, scale: Scale, value: float, class_: str, spelled: str, hint: str
 ) -> Iterator[str]:
     top, stop = index * ROW, scale(value)
     shape = element(

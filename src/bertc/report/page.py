@@ -119,7 +119,7 @@ def _worst(certificate: Certificate) -> Iterator[str]:
         "<p>Those of the held-out samples whose answers are farthest from fp32: "
         f"{escape(_in_words(_UNITS, certificate))}. At most {TEXT_CHARACTERS} characters of each.</p>"
     )
-    yield html.table(tables.worst(certificate), numbers=2)
+    yield html.table(tables.worst(certificate), numbers=(0, 1))
 
 
 def _layers(certificate: Certificate) -> Iterator[str]:

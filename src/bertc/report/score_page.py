@@ -50,7 +50,7 @@ def _classes(result: Result, comparison: Comparison | None) -> Iterator[str]:
 def _disagreements(comparison: Comparison | None) -> Iterator[str]:
     if comparison is not None and comparison.worst:
         yield "<h2>Where do the two disagree?</h2>"
-        yield html.table(score_tables.disagreements(comparison, WORST), numbers=0)
+        yield html.table(score_tables.disagreements(comparison, WORST), numbers=())
 
 
 def _origin(facts: Mapping[str, str], result: Result) -> Iterator[str]:

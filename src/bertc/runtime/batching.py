@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bertc.errors import InputError
-from bertc.ports import SELECTED
+from bertc.ports import EMBEDDINGS, SELECTED
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
@@ -118,12 +118,13 @@ def _spread(values: FloatArray, places: NDArray[np.intp], shape: tuple[int, ...]
 
 
 def unpad(
-    input_ids: ArrayLike,
+    input_ids: ArrayLike | None,
     attention_mask: ArrayLike | None = None,
     token_type_ids: ArrayLike | None = None,
     position_ids: ArrayLike | None = None,
     task_type_ids: ArrayLike | None = None,
     *,
+    embeddings: ArrayLike | None = None,
     padding_idx: int | None = None,
 ) -> PaddedLayout:
     """Pack padded [batch, seq] arrays, for any mask (nonzero: a token).
@@ -131,9 +132,17 @@ def unpad(
     Without ``position_ids`` each token keeps its own column as its position, so left padding and
     holes mean what they mean in ``transformers``; with ``padding_idx``, which is for RoBERTa and its kin,
     positions count from the number after it over all tokens that are not padding. ``position_ids`` may also
-    be [1, seq] or [seq]. Where a mask leaves holes, ``places`` says so to attention that sees near tokens
-    alone. Raises ``InputError`` that names the array that does not fit.
+    be [1, seq] or [seq]. ``embeddings`` [batch, seq, hidden] stand for all ids. Where a mask leaves holes,
+    ``places`` says so to attention that sees near tokens alone. Raises ``InputError`` that names the array
+    that does not fit.
     """
+    if embeddings is not None:
+        others = (input_ids, token_type_ids, position_ids, task_type_ids)
+        if any(each is not None for each in others):
+            raise InputError("embeddings stand for ids of all kinds: leave those out")
+        return _unpad_rows(np.asarray(embeddings), attention_mask)
+    if input_ids is None:
+        raise InputError("input_ids are missing: pass integers [batch, seq]")
     ids = _integers(input_ids, "input_ids")
     if ids.ndim != 2:
         raise InputError(f"input_ids have shape {ids.shape}: expected [batch, seq]")
@@ -151,15 +160,28 @@ def unpad(
     for name, given in (("token_type_ids", token_type_ids), ("task_type_ids", task_type_ids)):
         if given is not None:
             arrays[name] = _same_shape(_integers(given, name), ids.shape, name)
-    cells = np.flatnonzero(mask)
-    if _has_holes(cells, ids.shape[1]):
-        arrays["places"] = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+    return _layout({name: _int32(array[mask], name) for name, array in arrays.items()}, mask)
+
+
+def _unpad_rows(embeddings: NDArray[Any], attention_mask: ArrayLike | None) -> PaddedLayout:
+    if embeddings.ndim != 3 or embeddings.dtype.kind != "f":
+        raise InputError(
+            f"embeddings are {embeddings.dtype} of shape {embeddings.shape}: expected floats [batch, seq,"
+            " hidden]"
+        )
+    mask = _mask(attention_mask, embeddings.shape[:2], EMBEDDINGS)
+    return _layout({EMBEDDINGS: embeddings[mask]}, mask)
+
+
+def _layout(packed: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> PaddedLayout:
+    cells, shape = np.flatnonzero(mask), (mask.shape[0], mask.shape[1])
+    if _has_holes(cells, shape[1]):
+        packed = {**packed, "places": (cells % shape[1]).astype(np.int32)}
     lengths = mask.sum(axis=1)
     rows = np.flatnonzero(lengths)
     cu_seqlens = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(lengths[rows], out=cu_seqlens[1:])
-    packed = PackedBatch({name: _int32(array[mask], name) for name, array in arrays.items()}, cu_seqlens)
-    return PaddedLayout(packed, (ids.shape[0], ids.shape[1]), rows, cells)
+    return PaddedLayout(PackedBatch(packed, cu_seqlens), shape, rows, cells)
 
 
 def _has_holes(cells: NDArray[np.intp], columns: int) -> bool:
@@ -169,21 +191,25 @@ def _has_holes(cells: NDArray[np.intp], columns: int) -> bool:
     return bool((same_row & ~follows).any())
 
 
-def _mask(attention_mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _mask(
+    attention_mask: ArrayLike | None, shape: tuple[int, ...], like: str = "input_ids"
+) -> NDArray[np.bool_]:
     if attention_mask is None:
         return np.ones(shape, np.bool_)
     try:
         mask = np.asarray(attention_mask)
     except ValueError:
-        raise InputError("attention_mask is ragged: pad its rows as those of input_ids") from None
+        raise InputError(f"attention_mask is ragged: pad its rows as those of {like}") from None
     if mask.dtype.kind not in "biuf":
         raise InputError(f"attention_mask has dtype {mask.dtype}: expected numbers or booleans")
-    return _same_shape(mask, shape, "attention_mask").astype(np.bool_)
+    return _same_shape(mask, shape, "attention_mask", like).astype(np.bool_)
 
 
-def _same_shape(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
+def _same_shape(
+    array: NDArray[Any], shape: tuple[int, ...], name: str, like: str = "input_ids"
+) -> NDArray[Any]:
     if array.shape != shape:
-        raise InputError(f"{name} has shape {array.shape}, input_ids {shape}: they must be the same")
+        raise InputError(f"{name} has shape {array.shape}, {like} {shape}: they must be the same")
     return array
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from bertc import _native
 from bertc.artifact.executable import Executable
 from bertc.errors import ArtifactError, InputError
-from bertc.ports import SEQUENCES, TOKENS, Port
+from bertc.ports import EMBEDDINGS, HOST, SEQUENCES, TOKENS, Port
 from bertc.runtime import environment
 from bertc.runtime.batching import PackedBatch
 
@@ -25,8 +25,8 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids", "places")
 """Inputs that tokenizers, callers and the padded call pass to any model."""
 
-_OF_DISTANCES = {"attention.distance_bias"}
-"""The features of programs whose attention depends on the distance from token to token."""
+_OF_DISTANCES = {"attention.distance_bias", HOST}
+"""The features of programs that depend, or may, on the distance from token to token."""
 
 _LANES = 16
 """A buffer's row takes a multiple of so many elements."""
@@ -66,13 +66,14 @@ class Session:
             raise InputError(f"num_threads must be an integer from 1 to 1024, found {num_threads!r}")
         self._executable = executable
         self._check_unchanged = executable.check_unchanged
-        program = _build_program(executable, environment.isa() if isa is None else isa)
-        self._native = _native.Session(program, num_threads)
+        self._native = _native_session(executable, environment.isa() if isa is None else isa, num_threads)
         self.inputs = tuple(Port(*port) for port in self._native.inputs)
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
         self.reads_distances = not _OF_DISTANCES.isdisjoint(executable.program.features)
-        """Whether attention depends on how many tokens lie between two."""
-        self._known_inputs = {*_IGNORED, *(port.name for port in self.inputs)}
+        """Whether what comes out may depend on how many tokens lie between two."""
+        self._known_inputs = {port.name for port in self.inputs}
+        if not self.takes_embeddings:
+            self._known_inputs |= {*_IGNORED}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
         self._known_outputs = {port.name for port in self.outputs}
@@ -102,6 +103,11 @@ class Session:
         return Session(executable, num_threads=self.num_threads, isa=self.isa)
 
     @property
+    def takes_embeddings(self) -> bool:
+        """Whether the model takes what its embeddings gave, rows of floats, instead of ids."""
+        return any(port.columns for port in self.inputs)
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """The names of :attr:`outputs`."""
         return tuple(port.name for port in self.outputs)
@@ -118,24 +124,35 @@ class Session:
 
     def run(
         self,
-        input_ids: Array,
-        cu_seqlens: Array,
+        input_ids: Array | None = None,
+        cu_seqlens: Array | None = None,
         token_type_ids: Array | None = None,
         position_ids: Array | None = None,
         *,
+        embeddings: Array | None = None,
         outputs: Sequence[str] | None = None,
     ) -> dict[str, Array]:
         """Run the model on packed sequences.
 
         ``input_ids`` int32 [tokens]; ``cu_seqlens`` int32 [sequences + 1], strictly increasing from 0
         to tokens; ``token_type_ids`` and ``position_ids`` int32 [tokens], by default 0 and 0, 1, ...
-        in each sequence. ``outputs`` names what to compute, by default everything.
+        in each sequence. A model that was compiled from its embeddings on takes ``embeddings``, floats
+        [tokens, hidden], and no ids. ``outputs`` names what to compute, by default everything.
 
         Returns float32 arrays by name: ``last_hidden_state`` [tokens, hidden], ``pooler_output`` and
         ``sentence_embedding`` [sequences, hidden], ``logits`` [sequences or tokens, labels].
         Raises ``InputError`` for anything that is not as said here.
         """
-        inputs = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+        if cu_seqlens is None:
+            raise InputError(
+                "cu_seqlens is missing: pass the start of each sequence and the number of tokens"
+            )
+        inputs = {
+            "input_ids": input_ids,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            EMBEDDINGS: embeddings,
+        }
         given = {name: array for name, array in inputs.items() if array is not None}
         return self.run_batch(PackedBatch(given, cu_seqlens), outputs=outputs)
 
@@ -170,6 +187,12 @@ class Session:
         if not batch.inputs.keys() <= self._known_inputs:
             unknown = min(batch.inputs.keys() - self._known_inputs)
             names = ", ".join(port.name for port in self.inputs)
+            if self.takes_embeddings:
+                raise InputError(
+                    f"this model was compiled from its embeddings on: it takes {names}, not {unknown}. Make"
+                    " them of ids with bertc.EmbeddingTables, and call session.run(embeddings=..., "
+                    "cu_seqlens=...)"
+                )
             raise InputError(f"this model has no input {unknown!r}, it has: {names}")
         return [
             None if array is None else _rows(array, port) if port.columns else _ids(array, port.name)
@@ -231,6 +254,22 @@ def _ids(array: Array, name: str) -> Array:
         if array.size and (array.max() > info.max or array.min() < info.min):
             raise InputError(f"{name} holds numbers that do not fit int32")
     return np.ascontiguousarray(array, np.int32)
+
+
+def _native_session(executable: Executable, isa: str, num_threads: int) -> Any:
+    """Return what runs an executable: a native session, or several in turns with steps on the host."""
+    if all(step.op != HOST for step in executable.program.steps):
+        return _native.Session(_build_program(executable, isa), num_threads)
+    from bertc.runtime.segments import SegmentedSession
+
+    first: list[Any] = []
+
+    def build(part: Executable) -> Any:
+        session = _native.Session(_build_program(part, isa), num_threads, *first)
+        first[:] = first or [session]
+        return session
+
+    return SegmentedSession(executable, build)
 
 
 def _build_program(executable: Executable, isa: str) -> Any:

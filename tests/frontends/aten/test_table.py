@@ -96,6 +96,20 @@ CASES: tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...] = (
     ("arange.start_step", (1, 9, 3), {}),
     ("to.dtype", (X, torch.int64), {}),
     ("type_as.default", (IDS, X), {}),
+    ("conv1d.default", (X, Y.reshape(-1)[:30].reshape(2, 5, 3), X[0, 0, :2]), {"padding": [1]}),
+    ("conv1d.padding", (X, Y[0].reshape(5, 1, 4)), {"padding": "same", "groups": 5}),
+    (
+        "convolution.default",
+        (X, Y[0].reshape(5, 1, 4)[..., :2], Y[0, :, 0], [2], [1], [2], False, [0], 5),
+        {},
+    ),
+    *((f"{name}.default", (X,), {}) for name in ("leaky_relu", "elu", "selu", "hardsigmoid", "hardswish")),
+    ("elu.default", (X,), {"alpha": 0.5}),
+    ("glu.default", (X,), {}),
+    ("glu.default", (X.transpose(1, 2), 1), {}),
+    ("logsumexp.default", (X, [1]), {}),
+    ("logsumexp.default", (X, [-1], True), {}),
+    ("constant_pad_nd.default", (X, [1, 2, 0, 1], 0.5), {}),
 )
 
 

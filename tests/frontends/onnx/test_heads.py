@@ -12,6 +12,7 @@ import bertc
 from bertc.errors import CheckpointError, InputError
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.onnx import import_onnx
+from bertc.task_table import TASKS
 from tests.support.onnx_models import HIDDEN, LOWEST, VOCABULARY, OnnxBert
 from tests.support.tiny_models import make_tokenizer, write_json
 
@@ -294,6 +295,55 @@ def test_both_heads_of_pretraining(tmp_path: Path) -> None:
         "prediction_logits": "selected",
         "seq_relationship_logits": "sequences",
     }
+
+
+def test_the_pair_of_pretraining_is_called_as_the_family_of_the_config_calls_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"model_type": "albert", "architectures": ["AlbertForPreTraining"]})
+    model = read(both_heads, tmp_path)
+    assert [port.name for port in model.info.outputs] == ["prediction_logits", "sop_logits"]
+
+
+def logits_and_states(bert: OnnxBert, x: str) -> dict[str, str]:
+    return {"logits": classifier(bert, x, 2)["any name"], "last_hidden_state": x}
+
+
+@pytest.mark.parametrize(
+    ("head", "task", "output"),
+    [
+        (logits_and_states, "classification", "logits"),
+        (logits_and_states, "next_sentence", "logits"),
+        (logits_and_states, "embedding", "sentence_embedding"),
+        (logits_and_states, "late_interaction", "token_embeddings"),
+        (both_heads, "masked_lm", "logits"),
+        (both_heads, "next_sentence", "logits"),
+        (both_heads, "pretraining", "prediction_logits"),
+        (splade, "sparse", "sparse_embedding"),
+    ],
+)
+def test_a_task_that_the_outputs_can_serve_is_taken(
+    head: Any, task: str, output: str, tmp_path: Path
+) -> None:
+    model = read(head, tmp_path, task=task)
+    assert model.info.task == task
+    assert output in {port.name for port in model.info.outputs}
+    assert {port.rows for port in model.info.outputs if port.name == output} == {TASKS[task].rows}
+
+
+@pytest.mark.parametrize(
+    ("head", "task", "own"),
+    [
+        (logits_and_states, "token_classification", "classification"),
+        (logits_and_states, "multiple_choice", "classification"),
+        (splade, "embedding", "sparse"),
+        (both_heads, "embedding", "pretraining"),
+        (None, "classification", "embedding"),
+    ],
+)
+def test_a_task_that_contradicts_the_outputs_is_refused(
+    head: Any, task: str, own: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=f"task is {task}, but the outputs .* make a model for {own}"):
+        read(head, tmp_path, task=task)
 
 
 def layers(bert: OnnxBert, x: str) -> dict[str, str]:

@@ -173,3 +173,15 @@ def test_arguments_for_another_kind_of_source_are_told(
         bertc.compile(encoder, tmp_path / "model.bertc", tokenizer=tmp_path)
     with pytest.raises(CheckpointError, match="has no output 'x', only 'last_hidden_state', 'pooler_output'"):
         bertc.compile(encoder, tmp_path / "model.bertc", output_name="x")
+
+
+def test_a_module_serves_the_task_that_is_asked_for_or_is_refused(
+    encoder: Any, checkpoint: MakeArtifact, tmp_path: Path
+) -> None:
+    model = import_module(encoder, tokenizer=checkpoint(), task="late_interaction")
+    assert (model.info.task, [port.name for port in model.info.outputs]) == (
+        "late_interaction",
+        ["token_embeddings"],
+    )
+    with pytest.raises(CheckpointError, match=r"task is classification, but .* make a model for embedding"):
+        bertc.compile(encoder, tmp_path / "model.bertc", task="classification", tokenizer=checkpoint())

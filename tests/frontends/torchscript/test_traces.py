@@ -93,6 +93,8 @@ def test_the_command_compiles_a_trace(tmp_path: Path) -> None:
     arguments = ["compile", str(path), "-o", str(output), "--dtype", "fp32"]
     refused = CliRunner().invoke(app, arguments)
     assert refused.exit_code and not output.exists()
+    with pytest.raises(CheckpointError, match="make a model for classification"):
+        bertc.compile(path, output, task="token_classification", allow_torchscript=True)
     done = CliRunner().invoke(app, [*arguments, "--allow-torchscript"])
     assert done.exit_code == 0, done.output
     labels = {each["label"] for each in bertc.load(output).classify(["a dog", "the film"])}

@@ -99,7 +99,10 @@ def _assemble(writer: Writer, name: str, outputs: Sequence[tuple[str, tuple[Any,
     graph = onnx.helper.make_graph(
         writer.nodes,
         name,
-        [info(each, INT64, _sizes(options)) for each in TOKEN_INPUTS if each in read],
+        [
+            *(info(each, INT64, _sizes(options)) for each in TOKEN_INPUTS if each in read),
+            *(info(p.name, FLOAT, (*_sizes(options), p.columns)) for p in writer.graph.inputs if p.columns),
+        ],
         [info(each, FLOAT, shape) for each, shape in outputs],
         [onnx.numpy_helper.from_array(array, each) for each, array in writer.tensors.items()],
     )

@@ -7,13 +7,28 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from bertc.foreign.graph import ForeignNode
 from bertc.foreign.probes import LOW
 from bertc.foreign.raising.elementwise import without_factor
 from bertc.foreign.raising.layout import Atom, Axis, shape_of, split_heads
-from bertc.foreign.raising.meanings import Control, Guard, Known, Meaning, Rows, Scores, View, Written
+from bertc.foreign.raising.meanings import (
+    Control,
+    Guard,
+    Known,
+    Meaning,
+    Product,
+    Rows,
+    Scores,
+    View,
+    Written,
+)
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.ports import CU_SEQLENS
+from bertc.primitives.dim import Shape
+
+Array = np.ndarray[Any, Any]
 
 _ROUNDING = 1e-6
 
@@ -56,30 +71,45 @@ def _scale(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | N
     ):
         return None
     number = other.scalar if node.op == "mul" else 1 / other.scalar
-    return dataclasses.replace(scores, scale=scores.scale * number)
+    bias = None if scores.bias is None else scores.bias * number
+    return dataclasses.replace(scores, scale=scores.scale * number, bias=bias)
 
 
 @rule("add", "sub", "mul", "max")
 def _mask(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
-    """Take in a mask: attention of the IR is within a sequence, and there is no padding to mask."""
-    scores, mask = operands if isinstance(operands[0], Scores) else operands[::-1]
-    if not isinstance(scores, Scores):
+    """Take in a mask, and a bias by distance that is added to the scores, apart or as one sum with a mask.
+
+    Attention of the IR is within a sequence, and there is no padding to mask.
+    """
+    flipped = not isinstance(operands[0], Scores)
+    scores, mask = operands[::-1] if flipped else operands
+    if not isinstance(scores, Scores) or (flipped and node.op == "sub"):
         return None
-    if isinstance(mask, Known):
+    added = node.op in ("add", "sub") and not scores.normalized
+    if isinstance(mask, Known) and (mask.scalar is not None or not added):
         number = mask.scalar
-        fits = (
-            number == 0
-            if node.op in ("add", "sub")
-            else node.op == "max" and number is not None and number <= LOW
-        )
+        fits = number == 0 if added else node.op == "max" and number is not None and number <= LOW
         return scores if fits else None
-    if not isinstance(mask, Control):
+    if not isinstance(mask, Known | Control):
         return None
-    kind = _kind(raiser, mask, scores)
+    name = node.inputs[0 if flipped else 1]
+    kind = raiser.probes.mask_kind(name, *_places(scores))
     wanted = {"add": ("add", "none"), "sub": ("subtract", "none")}.get(node.op, ("keep", "all"))
-    if kind not in wanted or (node.op in ("mul", "max") and not (scores.normalized and node.op == "mul")):
-        raise raiser.error("what is added to the scores is no mask of padding")
-    return scores
+    if kind in wanted and node.op != "max" and (node.op != "mul" or scores.normalized):
+        return scores
+    bias = raiser.distance_bias(name, *_places(scores)) if added else None
+    if bias is None:
+        raise raiser.no_op("what is added to the scores is no mask of padding, and no bias by distance")
+    return dataclasses.replace(scores, bias=_total(scores.bias, bias if node.op == "add" else -bias))
+
+
+def _total(first: Array | None, second: Array) -> Array:
+    """Return the sum of two biases, each of which goes on beyond its reach as it ends."""
+    if first is None:
+        return second
+    reach = max(first.shape[1], second.shape[1]) // 2
+    wide = [np.pad(each, ((0, 0), (reach - each.shape[1] // 2,) * 2), "edge") for each in (first, second)]
+    return np.asarray(wide[0] + wide[1])
 
 
 @rule("where")
@@ -94,14 +124,15 @@ def _replaced(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meanin
     number = other.scalar
     low = number is not None and (number == 0 if scores.normalized else number <= LOW)
     wanted = ("keep", "all") if scores is yes else ("drop", "none")
-    if not low or _kind(raiser, condition, scores) not in wanted:
-        raise raiser.error("what the scores are replaced by is no mask of padding")
+    if not low or raiser.probes.mask_kind(condition.name, *_places(scores)) not in wanted:
+        raise raiser.no_op("what the scores are replaced by is no mask of padding")
     return scores
 
 
-def _kind(raiser: Raiser, mask: Control, scores: Scores) -> str:
+def _places(scores: Scores) -> tuple[Shape, list[str]]:
+    """Return the shape of scores, and what their axes count."""
     atoms = [atom.kind if atom.kind != "column" else "other" for axis in scores.layout for atom in axis]
-    return raiser.probes.mask_kind(mask.name, shape_of(scores.layout), atoms)
+    return shape_of(scores.layout), atoms
 
 
 @rule("softmax")
@@ -148,12 +179,18 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         rows.append(part)
     if not _are_tokens(value.layout[-2]) or len({each.width for each in rows}) > 1:
         return None
+    sources = {id(each.x) if isinstance(each, Product) else None for each in rows}
+    if None in sources or len(sources) > 1:
+        raise raiser.no_op("queries, keys and values are no linear layers of one value")
     usual = 1.0 / math.sqrt(rows[0].width // heads.size)
     operands_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
+    operands_of["cu_seqlens"] = CU_SEQLENS
+    if scores.bias is not None:
+        operands_of["distance_bias"] = raiser.write_bias(scores.bias)
     name = raiser.builder.op(
         "attention",
         raiser.name("attention"),
-        {**operands_of, "cu_seqlens": CU_SEQLENS},
+        operands_of,
         num_attention_heads=int(heads.size),
         # What single precision made of it, in whichever steps, is no other scale.
         scale=usual if math.isclose(scale, usual, rel_tol=_ROUNDING) else scale,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.graph import ForeignNode
-from bertc.foreign.primitives.elementwise import BINARY, UNARY
+from bertc.foreign.graph import ForeignNode, Tensor
 from bertc.foreign.raising.layout import align, columns
-from bertc.foreign.raising.meanings import Expression, Known, Meaning, Product, Rows, View, Written
+from bertc.foreign.raising.meanings import Expression, Known, Lookups, Meaning, Product, Rows, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule, scale
 from bertc.foreign.raising.recognize import Affine, LayerNorm, base_of, recognize
+from bertc.primitives.elementwise import BINARY, UNARY
 
 
 @rule("matmul")
@@ -22,9 +22,26 @@ def _linear(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning 
     rows = raiser.rows_of(x)
     if rows is None or not isinstance(weight, Known) or len(weight.constant.shape) != 2:
         return None
-    raiser.write(rows)
-    product = Product(rows, as_tensor(weight, weight.constant.shape))
+    product = _product(raiser, rows, as_tensor(weight, weight.constant.shape))
     return View(product, (*x.layout[:-1], columns(product.width)))
+
+
+def _product(raiser: Raiser, rows: Rows, weight: Tensor) -> Product:
+    """Return a linear layer of rows, with what changes the columns before it, as quantizers do, in it."""
+    if isinstance(rows, Expression) and rows.value is None:
+        found, base = recognize(rows), base_of(rows)
+        if isinstance(found, Affine) and base is not None and not isinstance(base, Product):
+            multiplier, offset = found.multiplier[:, None], found.offset
+            raiser.write(base)
+            changed = Tensor(
+                weight.shape, weight.dtype, lambda: np.asarray(weight.array() * multiplier, np.float32)
+            )
+            shift = Tensor(
+                weight.shape[1:], weight.dtype, lambda: np.asarray(offset @ weight.array(), np.float32)
+            )
+            return Product(base, changed, shift if np.any(offset) else None)
+    raiser.write(rows)
+    return Product(rows, weight)
 
 
 @rule("add", "mul", "div", "sub")
@@ -64,6 +81,9 @@ def _binary(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     views = [each for each in operands if isinstance(each, View)]
     if not views:
         return None
+    for each, name in zip(operands, node.inputs, strict=True):
+        if isinstance(each, View) and raiser.uses[name] > 1 and _is_norm(each.rows):
+            raiser.write(each.rows)  # what others read: a change of its columns is no part of it
     rows = [raiser.whole(each) if isinstance(each, View) else _constant(each, views) for each in operands]
     if any(each is None for each in rows):
         return None
@@ -77,10 +97,16 @@ def _binary(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     if isinstance(a, Rows) and isinstance(b, Rows) and base_of(a) is not base_of(b):
         if node.op != "add" or a.width != b.width or a.per_token != b.per_token:
             return None
+        if not any(isinstance(each, Product | Lookups) for each in (a, b)):
+            return None  # no kernel adds what is in no linear layer's epilogue
         total = raiser.builder.add(raiser.name("add"), raiser.write(a), raiser.write(b))
         return View(Written(total, width, a.per_token), layout)
     operands_of: tuple[Any, ...] = tuple(rows)
     return View(Expression(node.op, operands_of, node.attributes, width), layout)
+
+
+def _is_norm(rows: Rows) -> bool:
+    return isinstance(rows, Expression) and rows.value is None and isinstance(recognize(rows), LayerNorm)
 
 
 def _constant(meaning: Any, views: Sequence[View]) -> Any:

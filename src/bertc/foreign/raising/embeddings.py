@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bertc.foreign.graph import ForeignNode, Tensor
-from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.layout import Axis, align, columns
 from bertc.foreign.raising.meanings import Control, Known, Lookups, Meaning, View
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule
+from bertc.primitives import PRIMITIVES
+from bertc.primitives.dim import product
 
 Array = np.ndarray[Any, Any]
 
@@ -36,8 +37,10 @@ def _lookup(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     rows = as_tensor(table, table.constant.shape)
     if kind == "constant":
         kind, rows = "token_type", _repeated(rows, number)
+    if not kind and _is_for_pairs(raiser, ids):
+        return None
     if not kind:
-        raise raiser.error("it looks up rows by ids that are neither tokens, nor their positions or types")
+        raise raiser.no_op("it looks up rows by ids that are neither tokens, nor their positions or types")
     return View(
         Lookups({kind: rows}, number if kind == "position" else 0),
         _layout(raiser, node.inputs[1], rows.shape[1]),
@@ -109,26 +112,47 @@ def _with_positions(view: View, tokens: Array) -> View | None:
 @rule("add", "sub", "mul", "div", "cast")
 def _dequantize(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Compute on all rows of a table what is computed on those that were looked up: a scale, a cast."""
-    x, *others = operands
-    if (
-        not isinstance(x, View)
-        or not isinstance(x.rows, Lookups)
-        or len(x.rows.tables) != 1
-        or x.rows.value is not None
-    ):
+    x = operands[0]
+    lookup = _one_lookup(x)
+    if lookup is None or node.attributes.get("to", "float32") != "float32":
         return None
-    numbers = [other.scalar if isinstance(other, Known) else None for other in others]
-    if None in numbers or node.attributes.get("to", "float32") != "float32":
+    others = [_for_each_row(other, lookup) for other in operands[1:]]
+    tables = [other for other in others if other is not None]
+    if len(tables) < len(others):
         return None
-    ((kind, table),) = x.rows.tables.items()
-    constants = [np.asarray(number, np.float32) for number in numbers]
+    ((kind, table),) = lookup.tables.items()
 
     def make() -> Any:
-        return np.asarray(
-            PRIMITIVES[node.op].compute(table.array(), *constants, **node.attributes), np.float32
-        )
+        arrays = [each.array() for each in (table, *tables)]
+        return np.asarray(PRIMITIVES[node.op].compute(*arrays, **node.attributes), np.float32)
 
-    return View(Lookups({kind: Tensor(table.shape, table.dtype, make)}, x.rows.first_position), x.layout)
+    return View(Lookups({kind: Tensor(table.shape, table.dtype, make)}, lookup.first_position), x.layout)
+
+
+def _one_lookup(meaning: Any) -> Lookups | None:
+    """Return the rows of a view of one table, that nothing was made of yet."""
+    rows = meaning.rows if isinstance(meaning, View) else None
+    if not isinstance(rows, Lookups) or len(rows.tables) > 1 or rows.value is not None:
+        return None
+    return rows
+
+
+def _for_each_row(meaning: Any, like: Lookups) -> Tensor | None:
+    """Return a number, or what is looked up by the ids of another table: a number for each of its rows."""
+    if isinstance(meaning, Known):
+        return None if meaning.scalar is None else Tensor.of(np.asarray(meaning.scalar, np.float32))
+    found = _one_lookup(meaning)
+    if found is None or found.first_position != like.first_position:
+        return None
+    table = next(iter(found.tables.values()))
+    ((kind, rows),) = like.tables.items()
+    return table if [*found.tables] == [kind] and table.shape == (rows.shape[0], 1) else None
+
+
+def _is_for_pairs(raiser: Raiser, ids: Control) -> bool:
+    """Return whether there is an id for each pair of tokens, as for a bias by distance."""
+    pairs = raiser.graph.length * raiser.graph.length
+    return product(raiser.shape(ids.name)) in (pairs, raiser.graph.batch * pairs)
 
 
 def _repeated(table: Tensor, row: int, count: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bertc.foreign.dim import Shape, UnknownSizeError, product
+from bertc.primitives.dim import Shape, UnknownSizeError, product
 
 
 @dataclass(frozen=True)

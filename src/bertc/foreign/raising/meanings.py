@@ -23,6 +23,8 @@ class Rows:
     width: int
     per_token: bool
     value: str | None = None
+    source: str | None = None
+    """The value of the foreign graph that they are, where the host could compute that."""
 
 
 class Written(Rows):
@@ -67,6 +69,13 @@ class Expression(Rows):
     ) -> None:
         self.op, self.operands, self.attributes, self.width = op, operands, attributes, width
         self.per_token = next(each.per_token for each in operands if isinstance(each, Rows))
+
+
+class HostRows(Rows):
+    """Rows that the host computes: those of the foreign value ``source``, for which no op is there."""
+
+    def __init__(self, source: str, width: int, per_token: bool, reason: str) -> None:
+        self.source, self.width, self.per_token, self.reason = source, width, per_token, reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +142,8 @@ class Scores:
     layout: Layout
     scale: float
     normalized: bool = False
+    bias: Array | None = None
+    """What is added to the scaled scores by the distance from query to key, [heads, 2 * reach + 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,4 +153,11 @@ class Guard:
     scores: Scores
 
 
-Meaning = Known | Control | View | Masked | Scores | Guard
+@dataclass(frozen=True, eq=False)
+class Hosted:
+    """A value that the host computes, and that is no rows."""
+
+    reason: str
+
+
+Meaning = Known | Control | View | Masked | Scores | Guard | Hosted

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bertc.foreign.graph import ForeignNode
-from bertc.foreign.primitives.movement import slice_bounds
 from bertc.foreign.raising.layout import Layout, regroup, shape_of
 from bertc.foreign.raising.meanings import Control, Known, Masked, Meaning, Scores, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
+from bertc.primitives.movement import slice_bounds
 
 
 def with_layout(meaning: View | Scores, layout: Layout) -> View | Scores:

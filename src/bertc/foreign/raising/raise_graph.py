@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bertc.errors import CheckpointError
 from bertc.foreign.graph import ForeignGraph, ForeignNode
 from bertc.foreign.raising import attention, elementwise, embeddings, movement, pooling
-from bertc.foreign.raising.meanings import Control, Guard, Known, Masked, Meaning, Scores, View
-from bertc.foreign.raising.raiser import Raiser, Rule
+from bertc.foreign.raising.layout import shape_of
+from bertc.foreign.raising.meanings import (
+    Control,
+    Expression,
+    Guard,
+    Hosted,
+    HostRows,
+    Known,
+    Masked,
+    Meaning,
+    Scores,
+    View,
+)
+from bertc.foreign.raising.offload import on_host, write_on_host
+from bertc.foreign.raising.raiser import NoOpError, Raiser, Rule
 
 RULES: tuple[Rule, ...] = (
     *embeddings.RULES,
@@ -27,26 +39,57 @@ _WHAT = {
     Masked: "masked hidden states",
     Scores: "attention scores",
     Guard: "attention scores",
+    Hosted: "values of the host",
 }
 
 
 def raise_graph(graph: ForeignGraph) -> Raiser:
     """Return a raiser that knows the meaning of each output of a simplified graph.
 
-    What the outputs need is written when they are. Raises ``CheckpointError`` that names the first node that
-    no rule takes.
+    What the outputs need is written when they are. A node that no rule takes is for the host. Raises
+    ``CheckpointError`` that names a node which the host cannot run either.
     """
-    raiser = Raiser(graph)
+    raiser = Raiser(graph, write_on_host)
     meanings = raiser.meanings
     meanings.update({name: Known(constant) for name, constant in graph.constants.items()})
     meanings.update({role: Control(role) for role in graph.inputs})
     for node in graph.nodes:
         raiser.begin(node)
-        meanings[node.output] = _raise(raiser, node, [meanings[name] for name in node.inputs if name])
+        meaning = _raise(raiser, node, [meanings[name] for name in node.inputs if name])
+        meanings[node.output] = meaning
+        _remember(raiser, node, meaning)
     return raiser
 
 
+def _remember(raiser: Raiser, node: ForeignNode, meaning: Meaning) -> None:
+    """Note of an expression which value it is, in case it turns out to be one for the host."""
+    if not isinstance(meaning, View) or not isinstance(meaning.rows, Expression):
+        return
+    if meaning.rows.source is None and shape_of(meaning.layout) == raiser.shape(node.output):
+        meaning.rows.source = node.output
+
+
 def _raise(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning:
+    try:
+        meaning = _by_rules(raiser, node, operands)
+    except NoOpError as error:
+        meaning = on_host(raiser, node, next(_reasons(operands), error.problem))
+        inner = all(isinstance(each, Known | Control) for each in operands)
+        if inner and isinstance(meaning, Hosted):
+            return Control(node.output)
+    return meaning
+
+
+def _reasons(operands: Sequence[Any]) -> Iterator[str]:
+    """Yield why operands are on the host: what reads them is there for the same reason."""
+    for each in operands:
+        if isinstance(each, Hosted):
+            yield each.reason
+        elif isinstance(each, View) and isinstance(each.rows, HostRows) and each.rows.value is None:
+            yield each.rows.reason
+
+
+def _by_rules(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning:
     for rule in RULES:
         if node.op in rule.ops:
             meaning = rule.apply(raiser, node, operands)
@@ -54,12 +97,5 @@ def _raise(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meanin
                 return meaning
     if all(isinstance(each, Known | Control) for each in operands):
         return Control(node.output)
-    raise _unknown(node, operands)
-
-
-def _unknown(node: ForeignNode, operands: Sequence[Any]) -> CheckpointError:
     found = ", ".join(_WHAT[type(each)] for each in operands)
-    return CheckpointError(
-        f"node {node}: bertc has no op for {node.op} of {found}, as this model uses it: only encoders like "
-        "BERT and RoBERTa, with the heads that are made of its ops, can be compiled"
-    )
+    raise raiser.no_op(f"bertc has no op for {node.op} of {found}, as this model uses it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 
 from bertc.architectures.model_builder import ModelBuilder
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Shape
 from bertc.foreign.graph import ForeignGraph, ForeignNode, Tensor
 from bertc.foreign.probes import Probes
 from bertc.foreign.raising.layout import Atom, Layout, columns
 from bertc.foreign.raising.meanings import (
     Expression,
+    HostRows,
     Known,
     Lookups,
     Meaning,
@@ -25,10 +26,24 @@ from bertc.foreign.raising.meanings import (
     Rows,
     View,
 )
-from bertc.foreign.raising.recognize import Activation, Affine, LayerNorm, Normalize, base_of, recognize
+from bertc.foreign.raising.recognize import (
+    Activation,
+    Affine,
+    Found,
+    LayerNorm,
+    Normalize,
+    base_of,
+    leaves,
+    recognize,
+)
 from bertc.ir.graph import Node, StoredTensor
+from bertc.primitives.dim import Shape
 
 Array = np.ndarray[Any, Any]
+
+
+_LONGEST = 2048
+"""The tokens up to which a bias by distance is read, which takes memory by their square."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +60,35 @@ def rule(*ops: str) -> Callable[[Callable[[Raiser, ForeignNode, Sequence[Any]], 
     return lambda function: Rule(frozenset(ops), function)
 
 
+class NoOpError(CheckpointError):
+    """Raised for a node that bertc has no op for: the host may compute it."""
+
+    def __init__(self, node: ForeignNode | None, problem: str) -> None:
+        super().__init__(f"node {node}: {problem}")
+        self.problem = problem
+
+
+OnHost = Callable[["Raiser", str, Rows, str], str]
+"""A function that writes rows, which are a foreign value, for a reason; it returns the value of the IR."""
+
+
 class Raiser:
     """One graph on its way."""
 
-    def __init__(self, graph: ForeignGraph) -> None:
+    def __init__(self, graph: ForeignGraph, on_host: OnHost) -> None:
+        """``on_host`` writes what no native op computes."""
         self.graph = graph
+        self.on_host = on_host
         self.probes = Probes(graph)
         self.tensors: dict[str, StoredTensor] = {}
         self.builder = ModelBuilder(self.tensors)
         self.meanings: dict[str, Meaning] = {}
+        self.uses = Counter(name for node in graph.nodes for name in node.inputs)
+        """How often each foreign value is read."""
+        self.longest: int | None = None
+        """The tokens that a sequence may have at most, where the source fixes that beside its positions."""
+        self._biases: dict[Any, Array | None] = {}
+        self._written_biases: dict[bytes, str] = {}
         self._parts: dict[Any, tuple[Rows, Rows | None]] = {}
         self._numbers = itertools.count()
         self._node: ForeignNode | None = None
@@ -70,6 +105,10 @@ class Raiser:
     def error(self, problem: str) -> CheckpointError:
         """Return an error that names the node which is raised now."""
         return CheckpointError(f"node {self._node}: {problem}")
+
+    def no_op(self, problem: str) -> NoOpError:
+        """Return an error for the node that is raised now, which the host may compute instead."""
+        return NoOpError(self._node, problem)
 
     def shape(self, value: str) -> Shape:
         """Return the shape of a foreign value."""
@@ -110,6 +149,8 @@ class Raiser:
         return rows
 
     def _write(self, rows: Rows) -> str:
+        if isinstance(rows, HostRows):
+            return self.on_host(self, str(rows.source), rows, rows.reason)
         if isinstance(rows, Lookups):
             return self._write_lookups(rows)
         if isinstance(rows, Product):
@@ -145,6 +186,10 @@ class Raiser:
     def _write_expression(self, rows: Expression) -> str:
         found = recognize(rows)
         base = base_of(rows)
+        if rows.source is not None and not _has_op(found, base):
+            reasons = [each.reason for each in leaves(rows) if isinstance(each, HostRows)]
+            reason = [*reasons, "no op of bertc does what these nodes do together"][0]
+            return self.on_host(self, rows.source, rows, reason)
         if found is None or base is None:
             raise self.error(
                 f"it makes something of {'several values' if base is None else 'a value'} that bertc has no "
@@ -169,6 +214,36 @@ class Raiser:
             self.tensors[f"{name}.{part}"] = Tensor.of(np.asarray(array, np.float32))
         # The number that was rounded to single precision: 1e-12, of 9.99999996e-13.
         return self.builder.layer_norm(name, x, float(str(np.float32(norm.epsilon))))
+
+    def distance_bias(self, value: str, shape: Shape, atoms: Sequence[str]) -> Array | None:
+        """Return what a value adds to the scores of each head by the distance from query to key, if it does.
+
+        From then on ``longest`` says for how many tokens that is known.
+        """
+        key = (value, shape, *atoms)
+        if key not in self._biases:
+            tables = [
+                self.tensors[node["position"]].shape[0] - int(node.attributes["first_position"])
+                for node in self.nodes
+                if "position" in node.inputs
+            ]
+            length = (
+                self.graph.length if isinstance(self.graph.length, int) else min(tables, default=_LONGEST)
+            )
+            longest = min(length, _LONGEST)
+            self._biases[key] = self.probes.distance_bias(value, shape, atoms, longest)
+            if self._biases[key] is not None:
+                self.longest = longest
+        return self._biases[key]
+
+    def write_bias(self, bias: Array) -> str:
+        """Return the constant of the IR that a bias by distance is: the same for all layers that have it."""
+        array = np.asarray(bias, np.float32)
+        key, others = array.tobytes(), len(self._written_biases)
+        if key not in self._written_biases:
+            name = f"distance_bias.{others}" if others else "distance_bias"
+            self._written_biases[key] = self.builder.constant(name, array)
+        return self._written_biases[key]
 
     def rows_of(self, meaning: Any) -> Rows | None:
         """Return the rows of a view that holds all of their columns, in order, along its last axis.
@@ -259,6 +334,28 @@ def scale(rows: Rows, multiplier: Array | np.float64, offset: Array | np.float64
         return np.asarray(np.broadcast_to(old * multiplier + offset, (rows.width,)), np.float32)
 
     return Product(rows.x, scaled, Tensor((rows.width,), np.dtype(np.float32), make))
+
+
+def is_native(rows: Rows) -> bool:
+    """Return whether native ops give rows, or will."""
+    if rows.value is not None:
+        return True
+    if isinstance(rows, HostRows):
+        return False
+    if isinstance(rows, Lookups):  # others may be no embeddings, but tables of angles: no dtype rounds them
+        return "word" in rows.tables
+    if not isinstance(rows, Expression):
+        return True
+    return _has_op(recognize(rows), base_of(rows))
+
+
+def _has_op(found: Found | None, base: Rows | None) -> bool:
+    """Return whether there is a native op for what an expression of some rows was found to be."""
+    if found is None or base is None:
+        return False
+    if isinstance(found, Affine):
+        return scale(base, found.multiplier, found.offset) is not None
+    return not isinstance(found, Activation) or isinstance(base, Product)
 
 
 def as_tensor(known: Known, shape: tuple[int, ...]) -> Tensor:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.primitives import PRIMITIVES
 from bertc.foreign.raising.meanings import Expression, Rows
 from bertc.ir import reference
+from bertc.primitives import PRIMITIVES
 
 Array = np.ndarray[Any, Any]
 
@@ -28,6 +28,8 @@ _ACTIVATION_ERROR = 2e-4
 _SPREADS = (1.0, 3e-2, 1e-3, 1e-6)
 """The spreads of rows that tell one epsilon of a layer norm from another."""
 _ERROR = 1e-4
+_FAR = 1e3
+"""Beyond this no activation is a line that has been none, and no half precision is cut off yet."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ Found = Activation | Affine | LayerNorm | Normalize
 
 def base_of(rows: Rows) -> Rows | None:
     """Return the one value that an expression is of: itself, for what is written or no expression."""
-    bases = {id(each): each for each in _leaves(rows)}
+    bases = {id(each): each for each in leaves(rows)}
     return next(iter(bases.values())) if len(bases) == 1 else None
 
 
@@ -98,7 +100,8 @@ def _nodes(rows: Rows) -> Iterator[Expression]:
             waiting.extend(operand for operand in each.operands if isinstance(operand, Rows))
 
 
-def _leaves(rows: Rows) -> Iterator[Rows]:
+def leaves(rows: Rows) -> Iterator[Rows]:
+    """Yield the values that an expression is of, in any order."""
     inner = [*_nodes(rows)]
     if not inner:
         yield rows
@@ -142,7 +145,10 @@ def _activation(expression: Expression, base: Rows) -> Activation | None:
 def _affine(expression: Expression, base: Rows) -> Affine | None:
     width = base.width
     offset, one = (_evaluate(expression, base, np.full((1, width), each), {})[0] for each in (0.0, 1.0))
-    x = _sample(width)
+    if not np.isfinite([offset, one]).all():
+        return None
+    # What is bent far away is no line: a hard sigmoid.
+    x = np.concatenate([_sample(width), _sample(width, _FAR)])
     multiplier = one - offset
     fits = np.allclose(_evaluate(expression, base, x, {}), x * multiplier + offset, rtol=1e-5, atol=1e-9)
     return Affine(multiplier, offset) if fits else None

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import UnknownSizeError
 from bertc.frontends.aten.call import Call, Import, Value
+from bertc.primitives.dim import UnknownSizeError
 
 DROPPED = -3.0e38
 """What takes the place of the scores of keys that nothing attends to."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Dim, Shape, of_sizes
 from bertc.foreign.typed_builder import TypedBuilder
+from bertc.primitives.dim import Dim, Shape, of_sizes
 
 Array = np.ndarray[Any, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bertc.foreign.dim import Dim
 from bertc.frontends.aten.call import Call, Import, Value
+from bertc.primitives.dim import Dim
 
 
 def _identity(call: Call) -> str:

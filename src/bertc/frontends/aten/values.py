@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from bertc.foreign.dim import UnknownSizeError
 from bertc.foreign.typed_builder import TypedBuilder
-from bertc.frontends.aten import arithmetic, movement
+from bertc.frontends.aten import arithmetic, hosted, movement
 from bertc.frontends.aten.call import Call, Import, Value
+from bertc.primitives.dim import UnknownSizeError
 
-TABLE: Mapping[str, Import] = {**movement.TABLE, **arithmetic.TABLE}
+TABLE: Mapping[str, Import] = {**movement.TABLE, **arithmetic.TABLE, **hosted.TABLE}
 """The function for each op."""
 NOTHING = frozenset(
     (

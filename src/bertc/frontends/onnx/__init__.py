@@ -15,13 +15,18 @@ _NOT_FOR_USE = ("present", "attentions", "hidden_states.")
 
 
 def import_onnx(
-    path: str | Path, *, tokenizer: str | Path | None = None, output: str | None = None
+    path: str | Path,
+    *,
+    task: str | None = None,
+    tokenizer: str | Path | None = None,
+    output: str | None = None,
 ) -> ImportedModel:
     """Read a model from an ONNX file.
 
     ``tokenizer`` is the folder of its tokenizer and config.json, by default that of the file. ``output`` is
-    the output to compile, where the file has several that could be it. Raises ``CheckpointError`` that names
-    the node which cannot be read or compiled, ``MissingExtraError`` without the package ``onnx``.
+    the output to compile, where the file has several that could be it, ``task`` what it is for. Raises
+    ``CheckpointError`` that names the node which cannot be read or compiled, ``MissingExtraError`` without
+    the package ``onnx``.
     """
     path = Path(path)
     model = read_model(path)
@@ -33,7 +38,13 @@ def import_onnx(
         files=model.folder.hashes,
         notes=(f"imported from ONNX, written by {model.producer or 'an unnamed exporter'}", *notes),
         output=output,
+        task=task,
     )
+
+
+def external_data(path: Path) -> list[Path]:
+    """Return the files that an ONNX file keeps tensors in. Raises what :func:`import_onnx` does."""
+    return [path.parent / name for name in read_model(path).folder.hashes if name != path.name]
 
 
 def _name(path: Path) -> str:
@@ -53,4 +64,4 @@ def _outputs(model: OnnxModel, chosen: str | None) -> list[str]:
     return [chosen]
 
 
-__all__ = ["import_onnx"]
+__all__ = ["external_data", "import_onnx"]

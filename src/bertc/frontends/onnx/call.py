@@ -28,9 +28,10 @@ class Call:
     """The number of its outputs."""
     version: int
     """The version of its domain."""
-    rounded: set[str]
+    rounded: dict[str, str]
     """The values of the graph so far that the file has in whole numbers, and that are imported as the numbers
-    they stand for: rounding of activations is left out, since the compiler quantizes on its own."""
+    they stand for: rounding of activations is left out, since the compiler quantizes on its own. Each with
+    the value that is its scale."""
     notes: set[str]
     """What a user should know: sentences."""
     where: str

@@ -9,18 +9,18 @@ from typing import Any
 
 from bertc.errors import CheckpointError
 from bertc.foreign.builder import ForeignBuilder
-from bertc.foreign.dim import Dim
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
-from bertc.frontends.onnx import fused, quantized, standard
+from bertc.frontends.onnx import fused, hosted, quantized, standard
 from bertc.frontends.onnx.call import Call, Row
 from bertc.frontends.onnx.model_file import OnnxModel, OnnxNode
 from bertc.frontends.roles import find_roles
+from bertc.primitives.dim import Dim
 
 OLDEST, NEWEST = 11, 28
 """The versions of ONNX's own operators that the tables were written for."""
 TABLES: Mapping[str, Sequence[Row]] = {
-    "": (*standard.TABLE, *fused.STANDARD_TABLE, *quantized.STANDARD_TABLE),
-    "com.microsoft": (*fused.MICROSOFT_TABLE, *quantized.MICROSOFT_TABLE),
+    "": (*standard.TABLE, *fused.STANDARD_TABLE, *quantized.STANDARD_TABLE, *hosted.TABLE),
+    "com.microsoft": (*fused.MICROSOFT_TABLE, *quantized.MICROSOFT_TABLE, *hosted.MICROSOFT_TABLE),
 }
 """The rows of each domain of operators."""
 _MOVES = frozenset(
@@ -45,11 +45,11 @@ _BORROWED = {"LayerNormalization": "", "Gelu": ""}
 def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, tuple[str, ...]]:
     """Return the graph of some of a model's outputs, and notes. Raises ``CheckpointError``."""
     _check_versions(model)
-    builder, notes, rounded = ForeignBuilder(), set[str](), set[str]()
+    builder, notes, rounded = ForeignBuilder(), set[str](), dict[str, str]()
     builder.constants.update(model.constants)
     nodes = _needed(model, _ordered(model), wanted)
     roles = _roles(model, nodes)
-    values = {**{name: name for name in model.constants}, **roles}
+    values = {**{name: name for name in model.constants}, **_inputs(model, builder, roles)}
     for node in nodes:
         builder.begin(node.name, f"{node.domain}.{node.op}".lstrip("."))
         version = model.versions.get(node.domain, 1)
@@ -61,8 +61,8 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
         operands = tuple(values[name] if name else "" for name in node.inputs)
         call = Call(builder, operands, node.attributes, len(node.outputs), version, rounded, notes, str(node))
         results = _import(_row(node, version), call)
-        if node.op in _MOVES and rounded.intersection(operands[:1]):
-            rounded.update(results)
+        if node.op in _MOVES and operands[0] in rounded:
+            rounded.update(dict.fromkeys(results, rounded[operands[0]]))
         for name, value in zip(node.outputs, results, strict=False):
             if name and value:
                 values[name] = value
@@ -190,14 +190,30 @@ def _roles(model: OnnxModel, nodes: Sequence[OnnxNode]) -> dict[str, str]:
     return find_roles(names, rows, max(tables, default=0), str(model.path))
 
 
+def _inputs(model: OnnxModel, builder: ForeignBuilder, roles: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of each input; of [batch, choices, length] with one choice: each is a row then."""
+    builder.begin("inputs", "")
+    return {
+        name: builder.op("unsqueeze", role, axes=(1,)) if len(model.inputs[name]) == 3 else role
+        for name, role in roles.items()
+    }
+
+
 def _sizes(model: OnnxModel, roles: Mapping[str, str]) -> tuple[Any, Any]:
     """Return the numbers of sequences and of tokens: symbols, or the numbers that the file fixes."""
     sizes: list[Any] = [Dim.symbol(BATCH), Dim.symbol(LENGTH)]
     for name in roles:
         dims = model.inputs[name]
+        if len(dims) == 3:
+            if isinstance(dims[1], int) and dims[1] != 1:
+                raise CheckpointError(
+                    f"{model.path}: the input {name!r} is of {dims[1]} choices: export it for any number"
+                )
+            dims = (dims[0], dims[2])
         if len(dims) != 2:
             raise CheckpointError(
-                f"{model.path}: the input {name!r} has {len(dims)} dimensions, expected [batch, length]"
+                f"{model.path}: the input {name!r} has {len(dims)} dimensions, expected [batch, length], or "
+                "[batch, choices, length]"
             )
         for axis, size in enumerate(dims):
             if isinstance(size, int) and size > 0:

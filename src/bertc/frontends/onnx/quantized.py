@@ -57,19 +57,19 @@ def _dequantize_linear(call: Call) -> str:
 
 
 def _quantize_linear(call: Call) -> str:
-    return _unrounded(call, call[0])
+    return _unrounded(call, call.builder.cast(call[0], "float32"), call[1])
 
 
-def _unrounded(call: Call, value: str) -> str:
-    """Return a value in the place of the whole numbers that the file has for it."""
+def _unrounded(call: Call, value: str, scale: str) -> str:
+    """Return a value in the place of the whole numbers that the file has for it, each of which is a scale."""
     call.notes.add(ACTIVATIONS)
-    call.rounded.add(value)
+    call.rounded[value] = scale
     return value
 
 
 def _dynamic_quantize_linear(call: Call) -> tuple[str, ...]:
     one, zero = call.builder.constant(1.0), call.builder.constant(0.0)
-    return _unrounded(call, call[0]), one, zero
+    return _unrounded(call, call.builder.cast(call[0], "float32"), one), one, zero
 
 
 def _weight(call: Call, index: int, zero_point: int) -> str:
@@ -88,7 +88,9 @@ def _activation(call: Call, index: int) -> str:
 
 
 def _matmul_integer(call: Call) -> str:
-    return call.builder.op("matmul", _activation(call, 0), _weight(call, 1, 3))
+    """Return what the sums of whole numbers stand for, in the scale that whole numbers have."""
+    x = _activation(call, 0)
+    return call.builder.op("div", call.builder.op("matmul", x, _weight(call, 1, 3)), call.rounded[x])
 
 
 def _matmul_integer_to_float(call: Call) -> str:
@@ -117,7 +119,7 @@ def _number(call: Call, index: int) -> str:
 def _qlinear_matmul(call: Call) -> str:
     """QLinearMatMul: a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point."""
     weight = _number(call, 3)
-    return _unrounded(call, call.builder.op("matmul", _activation(call, 0), weight))
+    return _unrounded(call, call.builder.op("matmul", _activation(call, 0), weight), call[6])
 
 
 def _qgemm(call: Call) -> str:
@@ -131,7 +133,7 @@ def _qgemm(call: Call) -> str:
     if call[6]:
         bias = builder.op("mul", builder.cast(call[6], "float32"), builder.op("mul", call[1], call[4]))
         out = builder.op("add", out, bias)
-    return _unrounded(call, out) if call[7] else out
+    return _unrounded(call, out, call[7]) if call[7] else out
 
 
 def _qlinear_elementwise(primitive: str) -> Row:
@@ -139,7 +141,7 @@ def _qlinear_elementwise(primitive: str) -> Row:
 
     def convert(call: Call) -> str:
         operands = [_number(call, index) for index in (0, 3)]
-        return _unrounded(call, call.builder.op(primitive, *operands))
+        return _unrounded(call, call.builder.op(primitive, *operands), call[6])
 
     return Row(f"QLinear{primitive.title()}", convert)
 
@@ -157,13 +159,13 @@ def _qattention(call: Call) -> str:
 
 def _qlinear_softmax(call: Call) -> str:
     """com.microsoft.QLinearSoftmax: X, scale, zero point, those of the result."""
-    return _unrounded(call, call.builder.op("softmax", _number(call, 0), axis=call.get("axis", -1)))
+    return _unrounded(call, call.builder.op("softmax", _number(call, 0), axis=call.get("axis", -1)), call[3])
 
 
 def _qlinear_concat(call: Call) -> str:
     """com.microsoft.QLinearConcat: the result's scale and zero point, then X, scale, zero point of each."""
     parts = [_number(call, index) for index in range(2, len(call.inputs), 3)]
-    return _unrounded(call, call.builder.op("concat", *parts, axis=call.attributes["axis"]))
+    return _unrounded(call, call.builder.op("concat", *parts, axis=call.attributes["axis"]), call[0])
 
 
 def _qembed_layer_norm(call: Call) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ def is_module(source: object) -> bool:
 def import_module(
     module: Any,
     *,
+    task: str | None = None,
     tokenizer: str | Path | None = None,
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
     output: str | None = None,
@@ -32,8 +33,8 @@ def import_module(
 
     ``tokenizer`` is the folder of its tokenizer. ``example_inputs`` are tensors [batch, length] that it is
     traced with, by name or place; by default they are made for what its ``forward`` takes. ``output`` is the
-    output to compile of several. Raises ``CheckpointError`` if it cannot be traced, or that names the op
-    which cannot be compiled.
+    output to compile of several, ``task`` what it is for. Raises ``CheckpointError`` if it cannot be
+    traced, or that names the op which cannot be compiled.
     """
     described = describe(module)
     exported = export(described, example_inputs)
@@ -52,6 +53,7 @@ def import_module(
             files={},
             notes=(f"imported from a module of PyTorch, {type(module).__name__}",),
             output=output,
+            task=task,
         )
 
 

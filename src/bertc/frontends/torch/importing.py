@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Dim
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.foreign.typed_builder import TypedBuilder
 from bertc.frontends.aten import Value, Values
@@ -14,6 +13,7 @@ from bertc.frontends.aten.confirm import coarsest, confirm
 from bertc.frontends.aten.tensors import constant
 from bertc.frontends.roles import find_roles
 from bertc.frontends.torch.exporting import Exported
+from bertc.primitives.dim import Dim
 
 
 def to_foreign(exported: Exported) -> ForeignGraph:

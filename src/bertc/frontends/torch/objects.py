@@ -81,9 +81,12 @@ def _transformers_model(module: Any) -> Described:
     config = json.loads(module.config.to_json_string(use_diff=False))
     kind = type(module).__name__
     config["architectures"] = [kind]
-    run: Callable[[Mapping[str, Any]], Any] = lambda inputs: module(**inputs)  # noqa: E731
-    if kind.endswith("ForMultipleChoice"):  # one choice of each: its rows are those of the batch
-        run = lambda inputs: module(**{key: each.unsqueeze(1) for key, each in inputs.items()})  # noqa: E731
+    chooses = kind.endswith("ForMultipleChoice")
+
+    def run(inputs: Mapping[str, Any]) -> Any:
+        """Call the module; one that chooses gets one choice of each, whose rows are those of the batch."""
+        return module(**({key: each.unsqueeze(1) for key, each in inputs.items()} if chooses else inputs))
+
     described = _by_signature(module, run)
     inputs = dict(described.inputs)
     if config.get("type_vocab_size", 2) < 2:  # whose tokenizers give none

@@ -16,13 +16,19 @@ SUFFIXES = (".pt", ".pth", ".ts", ".torchscript")
 
 
 def import_torchscript(
-    path: Path, *, allowed: bool, tokenizer: str | Path | None = None, output: str | None = None
+    path: Path,
+    *,
+    allowed: bool,
+    task: str | None = None,
+    tokenizer: str | Path | None = None,
+    output: str | None = None,
 ) -> ImportedModel:
     """Read a model from the file of a traced module, if it is ``allowed`` to run the code in it.
 
     ``tokenizer`` is the folder of its tokenizer and config.json, by default that of the file. ``output`` is
-    the output to compile of several. Raises ``CheckpointError`` that names the op which cannot be read or
-    compiled, ``InputError`` if it is not allowed, ``MissingExtraError`` without PyTorch.
+    the output to compile of several, ``task`` what it is for. Raises ``CheckpointError`` that names the op
+    which cannot be read or compiled, ``InputError`` if it is not allowed, ``MissingExtraError`` without
+    PyTorch.
     """
     check_archive(path, allowed=allowed)
     folder = CheckpointFolder(path.parent, path.stem)
@@ -37,6 +43,7 @@ def import_torchscript(
         files=folder.hashes,
         notes=("imported from TorchScript",),
         output=output,
+        task=task,
     )
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import CheckpointError
-from bertc.foreign.dim import Dim
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.foreign.typed_builder import TypedBuilder
 from bertc.frontends.aten import Value, Values
 from bertc.frontends.aten.confirm import coarsest, confirm
 from bertc.frontends.aten.tensors import constant
 from bertc.frontends.torchscript.program import Program, stored
+from bertc.primitives.dim import Dim
 
 _LISTS = ("prim::ListConstruct", "prim::TupleConstruct")
 _UNPACKING = ("prim::ListUnpack", "prim::TupleUnpack")

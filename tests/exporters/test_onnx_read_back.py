@@ -1,0 +1,35 @@
+"""Files in 8 bits that we export compile again: the door for ONNX reads what the exporter writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bertc
+from bertc.frontends.huggingface import import_model
+from bertc.frontends.onnx import import_onnx
+from bertc.ir import interpreter
+from tests.exporters.conftest import DYNAMIC
+from tests.support.doors import assert_same_graph
+from tests.support.tiny_models import packed_inputs
+
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.mark.parametrize(("form", "opset"), [("qdq", 13), ("qoperator", 13), ("qoperator", 17)])
+def test_an_export_in_8_bits_becomes_the_graph_of_its_checkpoint(
+    classifier: Path, tmp_path: Path, form: str, opset: int
+) -> None:
+    path = tmp_path / "m.onnx"
+    bertc.export(classifier, path, format=form, opset=opset, recipe=DYNAMIC)
+    changes = [
+        each for each in onnx.load(path).graph.node if each.input and "multiplier" in "".join(each.input)
+    ]
+    assert changes, "nothing is scaled before it is rounded: this tests nothing"
+    found, expected = import_onnx(path, tokenizer=classifier), import_model(classifier)
+    assert_same_graph(found, expected)
+    inputs = packed_inputs((7, 1, 12, 5), seed=0)
+    ours, theirs = (interpreter.run(each.graph, inputs)["logits"] for each in (found, expected))
+    assert np.abs(ours - theirs).max() <= 0.05 * np.abs(theirs).max()

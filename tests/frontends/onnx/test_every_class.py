@@ -1,0 +1,49 @@
+"""Every class that compiles from its checkpoint comes through PyTorch's older exporter as the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertc.frontends.huggingface import import_model
+from bertc.frontends.model_class import supported_classes
+from bertc.frontends.onnx import import_onnx
+from tests.support.doors import assert_same_graph, assert_same_numbers
+from tests.support.hf_checkpoints import save_checkpoint
+from tests.support.onnx_export import export
+
+pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("onnx")
+
+FORMS = ((11, "eager"), (13, "eager"), (14, "sdpa"), (18, "sdpa"))
+"""Opsets, and how attention is computed; classes take turns."""
+CLASSES = tuple(supported_classes())
+
+
+@pytest.mark.parametrize("index", range(len(CLASSES)), ids=[each.name for each in CLASSES])
+def test_an_export_becomes_what_the_checkpoint_becomes(index: int, tmp_path: Path) -> None:
+    supported = CLASSES[index]
+    opset, attention = FORMS[index % len(FORMS)]
+    config: dict[str, Any] = {"num_hidden_layers": 1}
+    if supported.family.spellings or "oberta" in supported.name:
+        config["pad_token_id"] = 1
+    folder = save_checkpoint(tmp_path, supported.name, **config)
+    if not getattr(transformers, supported.name)._supports_sdpa:
+        attention = "eager"
+    path = export(
+        folder,
+        supported.name,
+        folder / "m.onnx",
+        opset=opset,
+        dynamo=False,
+        attention=attention,
+    )
+    expected, found = import_model(folder), import_onnx(path)
+    assert_same_graph(found, expected)
+    assert_same_numbers(found, expected)
+    theirs, ours = expected.info, found.info
+    assert (ours.task, ours.outputs, ours.labels) == (theirs.task, theirs.outputs, theirs.labels)
+    assert (ours.max_seq_length, ours.architecture) == (theirs.max_seq_length, theirs.architecture)
