@@ -123,9 +123,9 @@ class ModelBuilder:
         self._derived[name] = (self._tensor(tensor, *shape), derive)
         return name
 
-    def constant(self, name: str, array: Array) -> str:
+    def constant(self, name: str, source: Array | StoredTensor) -> str:
         """A float32 constant that the checkpoint does not have."""
-        self._constants[name] = Constant(DType.F32, array)
+        self._constants[name] = Constant(DType.F32, source)
         return name
 
     def linear(

@@ -13,7 +13,7 @@ Types = Mapping[str, TensorType]
 Rule = Callable[[Types, Mapping[str, Attribute]], tuple[TensorType, ...]]
 """From operand types and attributes to output types. Raises ``GraphError`` if they do not fit the op."""
 Work = Callable[[Types, Mapping[str, Attribute], float], float]
-"""From operand types, attributes and tokens per sequence to the operations for one row of the first output."""
+"""From operand types, attributes and tokens per sequence to the operations for a row of the first output."""
 Packing = Literal["vector", "table", "weight", "distances", "angles"]
 """A layout of constants (``lowering/pack.py``)."""
 
