@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bertc.architectures.rotary import MAX_POSITIONS
 from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.foreign.graph import ForeignGraph
 from bertc.foreign.names import rename
 from bertc.foreign.prove import prove
-from bertc.foreign.raising.raise_graph import raise_graph
+from bertc.foreign.raising.raise_graph import POSITIONS, raise_graph
 from bertc.foreign.share import share_weights
 from bertc.foreign.simplify import simplify
 from bertc.frontends.embedding_facts import EmbeddingConfig
@@ -168,7 +169,9 @@ def _raise(
     foreign: ForeignGraph, beside: Beside, output: str | None, task: str | None
 ) -> tuple[Graph, tuple[str, ...], Outputs, int]:
     """Return the graph that a foreign graph was raised to, hidden states, outputs, the longest sequence."""
-    raiser = raise_graph(simplify(foreign))
+    positions = beside.config.get("max_position_embeddings")
+    known = isinstance(positions, int) and 0 < positions <= MAX_POSITIONS
+    raiser = raise_graph(simplify(foreign), positions if known else POSITIONS)
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
         raiser.tensors.update(beside.modules.tensors)
@@ -202,6 +205,8 @@ def _facts(graph: Graph) -> dict[str, Attribute]:
         for table, fact in sizes.items():
             if table in node.inputs:
                 facts[fact] = int(graph.constants[node[table]].source.shape[0])
+        if "rotary" in node.inputs:
+            facts["max_position_embeddings"] = int(graph.constants[node["rotary"]].source.shape[0])
         if "position" in node.inputs:
             facts["first_position"] = node.attributes["first_position"]
         if node.op == "attention":

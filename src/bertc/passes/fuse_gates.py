@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -19,6 +20,7 @@ def fuse_gates(graph: Graph) -> Graph:
     producers, uses = graph.producers(), count_uses(graph)
     replaced: dict[str, tuple[Node, ...]] = {}
     constants: dict[str, Constant] = {}
+    names = {node.name for node in graph.nodes}
     for node in graph.nodes:
         if node.op != "multiply":
             continue
@@ -29,8 +31,8 @@ def fuse_gates(graph: Graph) -> Graph:
             gate, value = value, gate
         if value.attributes["activation"] != "none" or gate["x"] != value["x"] or gate is value:
             continue
-        parent = common_parent([gate.name, value.name])
-        name = f"{parent}.gated".lstrip(".")
+        name = _new_name(f"{common_parent([gate.name, value.name])}.gated".lstrip("."), names)
+        names.add(name)
         operands = {}
         for operand in ("weight", "bias"):
             arrays = [graph.constants[each[operand]].array for each in (gate, value)]
@@ -39,6 +41,11 @@ def fuse_gates(graph: Graph) -> Graph:
         fused = dataclasses.replace(gate.with_inputs(**operands), name=name, outputs=node.outputs)
         replaced |= {gate.name: (), value.name: (), node.name: (fused.with_attributes(gated=1),)}
     return rewrite(graph, replaced, constants=constants)
+
+
+def _new_name(base: str, taken: Collection[str]) -> str:
+    numbered = (f"{base}.{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([base], numbered) if name not in taken)
 
 
 def _match(node: Node | None, uses: Mapping[str, int]) -> bool:

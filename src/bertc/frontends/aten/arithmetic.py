@@ -211,13 +211,18 @@ def _attention(call: Call) -> str:
     number = 1.0 / math.sqrt(call.shape(query)[-1]) if scale is None else call.number(scale, "scale")
     scores = builder.op("matmul", query, builder.swap_last(call["key"]))
     scores = builder.op("mul", scores, builder.constant(float(number)))
-    if call.get("attn_mask") is not None:
-        mask = call["attn_mask"]
-        if call.kind(mask) == "b":
-            scores = builder.op("where", mask, scores, builder.constant(DROPPED))
-        else:
-            scores = builder.op("add", scores, mask)
-    return builder.op("matmul", builder.op("softmax", scores, axis=-1), call["value"])
+    mask = None if call.get("attn_mask") is None else call["attn_mask"]
+    drops = mask is not None and call.kind(mask) == "b"
+    if mask is not None:
+        scores = (
+            builder.op("where", mask, scores, builder.constant(DROPPED))
+            if drops
+            else builder.op("add", scores, mask)
+        )
+    weights = builder.op("softmax", scores, axis=-1)
+    if drops:  # a token of padding far from all others, in a window, attends to none
+        weights = builder.op("where", mask, weights, builder.constant(0.0))
+    return builder.op("matmul", weights, call["value"])
 
 
 def _reduce(primitive: str) -> Import:
