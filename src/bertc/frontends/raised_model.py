@@ -211,9 +211,9 @@ def _facts(graph: Graph) -> dict[str, Attribute]:
             facts["first_position"] = node.attributes["first_position"]
         if node.op == "attention":
             facts["num_attention_heads"] = node.attributes["num_attention_heads"]
-        if node.name == "encoder.layer.0.attention.output.dense":
+        if node.name == "encoder.layer.0.attention.output.dense" and node.op == "linear":
             facts["hidden_size"] = int(graph.constants[node["weight"]].source.shape[0])
-        if node.name == "encoder.layer.0.intermediate.dense":
+        if node.name == "encoder.layer.0.intermediate.dense" and node.op == "linear":
             facts["intermediate_size"] = int(graph.constants[node["weight"]].source.shape[0])
         if node.name.startswith("encoder.layer.0.") and node.op in ACTIVATIONS:
             facts["activation"] = node.op

@@ -64,9 +64,7 @@ def _joined(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | 
     if len(found) < max(len(operands), 2):
         return None
     first = found[0].view
-    same = all(
-        each.view.rows is first.rows and each.view.layout[:-1] == first.layout[:-1] for each in found
-    )
+    same = all(each.view.rows is first.rows and each.view.layout[:-1] == first.layout[:-1] for each in found)
     if not same or node.attributes["axis"] % len(first.layout) != len(first.layout) - 1:
         return None
     widths = [each.view.layout[-1][0].size for each in found]
@@ -129,7 +127,9 @@ def _rotary(terms: Sequence[Term], width: int) -> Array | None:
         other += np.where(crossed, term.numbers, 0.0)
         own += np.where(crossed, 0.0, term.numbers)
     pairs = int((partner != here).sum()) // 2
-    if not pairs or not np.array_equal(partner, [*here[pairs : 2 * pairs], *here[:pairs], *here[2 * pairs :]]):
+    if not pairs or not np.array_equal(
+        partner, [*here[pairs : 2 * pairs], *here[:pairs], *here[2 * pairs :]]
+    ):
         return None
     left, right = slice(pairs), slice(pairs, 2 * pairs)
     turns = np.array_equal(own[:, left], own[:, right]) and np.array_equal(other[:, left], -other[:, right])
