@@ -65,11 +65,9 @@ def rename(graph: Graph, task: str) -> tuple[Graph, tuple[str, ...]]:
     renamed = dataclasses.replace(graph, nodes=tuple(nodes), constants=constants, outputs=outputs)
     consumers = renamed.consumers()
     # With norms before the parts of a layer, it gives the sum that its next reader's norm is of.
-    last = [
-        f"encoder.layer.{i}.output.{'add' if len(consumers.get(f'encoder.layer.{i}.output.add', ())) > 1 else 'LayerNorm'}"
-        for i in range(layers)
-    ]
-    hidden = ("embeddings.LayerNorm", *last)
+    ends = [f"encoder.layer.{i}.output" for i in range(layers)]
+    parts = ["add" if len(consumers.get(f"{end}.add", ())) > 1 else "LayerNorm" for end in ends]
+    hidden = ("embeddings.LayerNorm", *(f"{end}.{part}" for end, part in zip(ends, parts, strict=True)))
     return renamed, hidden if found.issuperset(hidden) else ()
 
 

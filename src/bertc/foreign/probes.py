@@ -197,7 +197,7 @@ class Probes:
     def window(
         self, name: str, shape: Shape, atoms: Sequence[str], sees: Callable[[Array], Array], longest: int
     ) -> int | None:
-        """Return how far queries see keys by a mask; 0 for everything, None if that is not all there is to it.
+        """Return how far queries see keys by a mask; 0 for everything, None if that is not all it says.
 
         ``sees`` tells from the mask's elements which keys are seen.
         """

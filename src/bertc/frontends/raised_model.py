@@ -170,8 +170,9 @@ def _raise(
 ) -> tuple[Graph, tuple[str, ...], Outputs, int]:
     """Return the graph that a foreign graph was raised to, hidden states, outputs, the longest sequence."""
     positions = beside.config.get("max_position_embeddings")
-    known = isinstance(positions, int) and 0 < positions <= MAX_POSITIONS
-    raiser = raise_graph(simplify(foreign), positions if known else POSITIONS)
+    if not isinstance(positions, int) or not 0 < positions <= MAX_POSITIONS:
+        positions = POSITIONS
+    raiser = raise_graph(simplify(foreign), positions)
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
         raiser.tensors.update(beside.modules.tensors)

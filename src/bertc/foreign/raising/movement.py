@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from bertc.foreign.graph import ForeignNode
 from bertc.foreign.raising.layout import Layout, columns, regroup, shape_of
@@ -116,7 +116,7 @@ def _chunk(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meanin
     return _part(raiser, dataclasses.replace(x, layout=layout, offset=x.offset + start * atom.stride))
 
 
-def _has_columns(x: Any) -> bool:
+def _has_columns(x: Any) -> TypeGuard[View]:
     """Return whether columns may be chosen: not of heads whose columns are turned in pairs."""
     return isinstance(x, View) and x.rotary is None
 

@@ -76,7 +76,7 @@ class Raiser:
     """One graph on its way."""
 
     def __init__(self, graph: ForeignGraph, on_host: OnHost, positions: int) -> None:
-        """``on_host`` writes what no native op computes; ``positions`` are those that may be computed with."""
+        """``on_host`` writes what no native op computes; a sequence may have so many ``positions``."""
         self.graph = graph
         self.positions = positions
         self.on_host = on_host

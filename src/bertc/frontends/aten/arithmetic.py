@@ -211,17 +211,14 @@ def _attention(call: Call) -> str:
     number = 1.0 / math.sqrt(call.shape(query)[-1]) if scale is None else call.number(scale, "scale")
     scores = builder.op("matmul", query, builder.swap_last(call["key"]))
     scores = builder.op("mul", scores, builder.constant(float(number)))
-    mask = None if call.get("attn_mask") is None else call["attn_mask"]
-    drops = mask is not None and call.kind(mask) == "b"
-    if mask is not None:
-        scores = (
-            builder.op("where", mask, scores, builder.constant(DROPPED))
-            if drops
-            else builder.op("add", scores, mask)
-        )
+    keeps = call["attn_mask"] if call.get("attn_mask") is not None else ""
+    if keeps and call.kind(keeps) != "b":
+        scores, keeps = builder.op("add", scores, keeps), ""
+    if keeps:
+        scores = builder.op("where", keeps, scores, builder.constant(DROPPED))
     weights = builder.op("softmax", scores, axis=-1)
-    if drops:  # a token of padding far from all others, in a window, attends to none
-        weights = builder.op("where", mask, weights, builder.constant(0.0))
+    if keeps:  # a token of padding that no other is in the window of attends to none
+        weights = builder.op("where", keeps, weights, builder.constant(0.0))
     return builder.op("matmul", weights, call["value"])
 
 
