@@ -122,10 +122,13 @@ def _has_columns(x: Any) -> TypeGuard[View]:
 
 
 def _part(raiser: Raiser, view: View) -> View:
-    """Return a part of a linear layer's columns as the layer that it is, before any are those of heads."""
+    """Return a part of a linear layer's columns as the layer that it is, before any are those of heads.
+
+    One column alone stays a part: a head's layer gives several such answers, as of starts and ends.
+    """
     last = view.layout[-1]
     rows = raiser.rows_of(view) if len(last) == 1 else None
-    if rows is None or not isinstance(rows, Product) or rows is view.rows:
+    if not isinstance(rows, Product) or rows is view.rows or rows.width == 1:
         return view
     return View(rows, (*view.layout[:-1], columns(rows.width)))
 
