@@ -207,7 +207,8 @@ def _facts(graph: Graph) -> dict[str, Attribute]:
             if table in node.inputs:
                 facts[fact] = int(graph.constants[node[table]].source.shape[0])
         if "rotary" in node.inputs:
-            facts["max_position_embeddings"] = int(graph.constants[node["rotary"]].source.shape[0])
+            rows = int(graph.constants[node["rotary"]].source.shape[0])
+            facts["max_position_embeddings"] = min(int(facts["max_position_embeddings"]), rows)
         if "position" in node.inputs:
             facts["first_position"] = node.attributes["first_position"]
         if node.op == "attention":
