@@ -13,13 +13,14 @@ from bertc.artifact.schema import ModelInfo
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.pipeline import choose_recipe, choose_source
 from bertc.compiler.recipe_checks import find_misfits
-from bertc.errors import InputError
+from bertc.errors import InputError, NodeError
 from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
 from bertc.frontends.torchscript import SUFFIXES
 from bertc.home import expand_home
 from bertc.inspection.facts import Inspection, Measured
 from bertc.inspection.nodes import Choice, describe_nodes, sizes_of, value_of
+from bertc.inspection.refused import describe_refused
 from bertc.inspection.tree import fold
 from bertc.ir.graph import Graph, Stage, TensorType
 from bertc.ir.verifier import verify
@@ -64,7 +65,8 @@ def inspect(
     Operations, and with ``time`` the times of nodes on this machine, are for ``batch`` sequences of
     ``length`` tokens, by default 128, or the longest that texts are cut to.
 
-    Raises what compiling raises for a source that cannot be compiled, so that it is also a check;
+    Of a source with nodes that can run nowhere, these are the answer: each with why not and what to do, as
+    ``nowhere``. Raises what compiling raises for one that cannot be compiled for other reasons;
     ``ArtifactError`` for a file that is damaged, ``InputError`` for a batch or length that does not fit.
     """
     if not is_module(source) and source is not None and _is_compiled(source):
@@ -78,15 +80,26 @@ def inspect(
         found = _of_file(expand_home(source), [name for name, value in given.items() if value is not None])
     else:
         chosen = choose_recipe(recipe, dtype, task)
-        found = _of_source(
-            choose_source(source, chosen),
-            chosen,
-            subfolder=subfolder_path(subfolder),
-            tokenizer=tokenizer,
-            output=output_name,
-            example_inputs=example_inputs,
-            allow_torchscript=allow_torchscript,
-        )
+        source = choose_source(source, chosen)
+        try:
+            found = _of_source(
+                source,
+                chosen,
+                subfolder=subfolder_path(subfolder),
+                tokenizer=tokenizer,
+                output=output_name,
+                example_inputs=example_inputs,
+                allow_torchscript=allow_torchscript,
+            )
+        except NodeError as error:
+            return describe_refused(
+                error,
+                source=_name(source),
+                task=chosen.task or "",
+                dtype=chosen.dtype,
+                batch=batch,
+                length=length or USUAL_LENGTH,
+            )
     return _inspect(found, batch, _length(found.info, batch, length), time=time, num_threads=num_threads)
 
 
@@ -139,9 +152,12 @@ def _of_source(source: Any, recipe: Recipe, **options: Any) -> _Found:
         name: Choice(choice.precision, "" if choice.reason in _PLAIN_REASONS else choice.reason)
         for name, choice in chosen.items()
     }
-    name = type(source).__name__ if is_module(source) else str(source)
     graphs: dict[Stage, Graph] = {"imported": model.graph, "fused": fused, "typed": typed}
-    return _Found(name, model.info, recipe.dtype, graphs, choices, (*model.notes, *_open_questions(recipe)))
+    return _Found(_name(source), model.info, recipe.dtype, graphs, choices, (*model.notes, *_open_questions(recipe)))
+
+
+def _name(source: Any) -> str:
+    return type(source).__name__ if is_module(source) else str(source)
 
 
 def _open_questions(recipe: Recipe) -> list[str]:

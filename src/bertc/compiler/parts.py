@@ -143,18 +143,20 @@ def choose_part(model: ImportedModel, inputs: str, until: str | None) -> Part:
     return Part(whole, whole) if inputs == IDS else begin_at_embeddings(whole)
 
 
-def tables_path(output: Path, inputs: str, embeddings: str | PathLike[str] | None) -> Path | None:
+def tables_path(
+    output: Path, inputs: str, embeddings: str | PathLike[str] | None, source: object = None
+) -> Path | None:
     """Return where the embedding tables go. Raises ``InputError``, ``ArtifactError`` if they cannot."""
     if inputs != EMBEDDINGS:
         if embeddings is not None:
             raise InputError('embeddings is the file of the tables for inputs="embeddings": leave it out')
         return None
     if embeddings is None:
-        return check_destination(output.with_name(f"{output.stem}.embeddings.safetensors"))
+        return check_destination(output.with_name(f"{output.stem}.embeddings.safetensors"), source)
     path = Path(path_text(embeddings, "embeddings"))
     if path.resolve() == output.resolve():
         raise InputError(f"embeddings and the output are one file, {output}: name another one")
-    return check_destination(path)
+    return check_destination(path, source)
 
 
 def begin_at_embeddings(model: ImportedModel) -> Part:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.errors import CheckpointError
+from bertc.errors import CheckpointError, NodeError
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.foreign.typed_builder import TypedBuilder
 from bertc.frontends.aten import Value, Values
@@ -32,10 +32,8 @@ def to_foreign(program: Program) -> ForeignGraph:
     """
     branch = next((node for node in program.graph.nodes() if node.kind() in _BRANCHES), None)
     if branch is not None:
-        raise CheckpointError(
-            f"node {_where(branch)}: branches and loops are not supported: use torch.jit.trace, not "
-            "torch.jit.script"
-        )
+        problem = "branches and loops are not supported: use torch.jit.trace, not torch.jit.script"
+        raise NodeError({_where(branch): problem})
     try:
         return _confirmed(program, Dim.symbol(BATCH), Dim.symbol(LENGTH))
     except CheckpointError as error:
