@@ -14,9 +14,8 @@ from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.pipeline import choose_recipe, choose_source
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.errors import InputError, NodeError
-from bertc.frontends.source import import_source
+from bertc.frontends.source import import_source, is_compiled
 from bertc.frontends.torch import is_module
-from bertc.frontends.torchscript import SUFFIXES
 from bertc.home import expand_home
 from bertc.inspection.facts import Inspection, Measured
 from bertc.inspection.nodes import Choice, describe_nodes, sizes_of, value_of
@@ -30,7 +29,7 @@ from bertc.quantize.draft import draft
 from bertc.quantize.precisions import explain_precisions
 from bertc.recipe import Recipe
 from bertc.recipe.keys import raise_problems
-from bertc.runtime.items import path_text, subfolder_path
+from bertc.runtime.items import subfolder_path
 from bertc.runtime.session import Session
 from bertc.runtime.step_times import measure_steps, random_batch
 from bertc.task_table import TASKS
@@ -69,7 +68,7 @@ def inspect(
     ``nowhere``. Raises what compiling raises for one that cannot be compiled for other reasons;
     ``ArtifactError`` for a file that is damaged, ``InputError`` for a batch or length that does not fit.
     """
-    if not is_module(source) and source is not None and _is_compiled(source):
+    if source is not None and is_compiled(source):
         given = {
             "recipe": recipe,
             "dtype": dtype,
@@ -115,14 +114,6 @@ class _Found(NamedTuple):
     artifact: Artifact | None = None
 
 
-def _is_compiled(source: Any) -> bool:
-    path = expand_home(
-        path_text(source, "source", "the path of a file or a folder, a hub id, or an nn.Module")
-    )
-    suffix = path.suffix.lower()
-    return suffix == ".bertc" or (path.is_file() and suffix not in (".onnx", *SUFFIXES))
-
-
 def _of_file(path: Path, given: list[str]) -> _Found:
     if given:
         raise InputError(f"{given[0]} is for a checkpoint, {path} is compiled already: leave it out")
@@ -153,7 +144,9 @@ def _of_source(source: Any, recipe: Recipe, **options: Any) -> _Found:
         for name, choice in chosen.items()
     }
     graphs: dict[Stage, Graph] = {"imported": model.graph, "fused": fused, "typed": typed}
-    return _Found(_name(source), model.info, recipe.dtype, graphs, choices, (*model.notes, *_open_questions(recipe)))
+    return _Found(
+        _name(source), model.info, recipe.dtype, graphs, choices, (*model.notes, *_open_questions(recipe))
+    )
 
 
 def _name(source: Any) -> str:
