@@ -96,18 +96,17 @@ def export(
             allow_torchscript=allow_torchscript,
         )
         part = choose_part(model, inputs, until)
-        graph, info = passes.fuse(part.model.graph), part.model.info
-        _refuse_host(graph)
-        if format != FP32:
-            asked = chosen if until is None else dataclasses.replace(chosen, task=None)  # of the whole model
-            graph = _quantized(part, graph, asked, show_progress=show_progress)
+        asked = chosen if until is None else dataclasses.replace(chosen, task=None)  # of the whole model
+        graph = _of_part(part, asked if format != FP32 else None, show_progress=show_progress)
+        info = part.model.info
     facts = TASKS[info.task]
     proto = make_model(graph, options, name=info.name, columns=(facts.output, facts.columns))
     data = proto.SerializeToString()
-    if tables is not None and part is not None:
-        part.tables.save(tables)
     with replace_atomically(path) as file:
         file.write(data)
+        file.flush()
+        if tables is not None and part is not None:
+            part.tables.save(tables)  # before the file takes its place: neither is there without the other
     return path
 
 
@@ -119,6 +118,13 @@ def _of_file(path: Path, given: list[str]) -> tuple[Graph, ModelInfo]:
     graph = lift(artifact.executable)
     _refuse_host(graph)
     return graph, artifact.manifest.model
+
+
+def _of_part(part: Part, recipe: Recipe | None, *, show_progress: bool) -> Graph:
+    """Return the graph of a part: fused, or by a recipe typed with layers in 8 bits."""
+    fused = passes.fuse(part.model.graph)
+    _refuse_host(fused)
+    return fused if recipe is None else _quantized(part, fused, recipe, show_progress=show_progress)
 
 
 def _refuse_host(graph: Graph) -> None:

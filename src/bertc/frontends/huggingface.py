@@ -156,8 +156,8 @@ def locate(source: str | Path, subfolder: str = "", *, offline: bool = False) ->
         return CheckpointFolder(path, model_name(path), snapshot_revision(path))
     if found:
         raise CheckpointError(
-            f"{path} is a file, expected a model folder with config.json (that of weights is {path.parent}), or"
-            " an .onnx, .pt or .bertc file"
+            f"{path} is a file, expected a model folder with config.json (that of weights is {path.parent}),"
+            " or an .onnx, .pt or .bertc file"
         )
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
