@@ -14,12 +14,12 @@ from bertc.artifact.schema import ModelInfo
 from bertc.atomic_file import check_destination, replace_atomically
 from bertc.compiler.calibration import collect_statistics
 from bertc.compiler.calibration_data import read_calibration_data
-from bertc.compiler.parts import IDS, Part, choose_part, tables_path
+from bertc.compiler.parts import IDS, Part, choose_part, is_compiled, tables_path
 from bertc.compiler.pipeline import choose_recipe
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.errors import InputError, RecipeError
 from bertc.exporters.onnx import FP32, Options, import_onnx, make_model
-from bertc.frontends.source import import_source, is_compiled
+from bertc.frontends.source import import_source
 from bertc.home import expand_home
 from bertc.ir.graph import Graph
 from bertc.lowering.lift import lift

@@ -11,10 +11,11 @@ from bertc import passes
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.parts import is_compiled
 from bertc.compiler.pipeline import choose_recipe, choose_source
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.errors import InputError, NodeError
-from bertc.frontends.source import import_source, is_compiled
+from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
 from bertc.home import expand_home
 from bertc.inspection.facts import Inspection, Measured

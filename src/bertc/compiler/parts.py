@@ -21,6 +21,9 @@ from bertc.compiler.samples import Batch, Samples
 from bertc.embedding_tables import EmbeddingTables
 from bertc.errors import CheckpointError, InputError
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.torch import is_module
+from bertc.frontends.torchscript import SUFFIXES
+from bertc.home import expand_home
 from bertc.ir.graph import Graph, Node
 from bertc.ir.reference import TABLES
 from bertc.ir.verifier import output_ports
@@ -133,6 +136,17 @@ class Part:
         """Yield what the recipe asks for and a part cannot have."""
         if self.lookup is not None and (eval_data or (recipe.budget and recipe.budget.eval_data)):
             yield Problem(("budget", "eval_data"), "it holds texts, a model that takes embeddings reads none")
+
+
+def is_compiled(source: Any) -> bool:
+    """Return whether a source is a compiled file, not one to compile. Raises ``InputError``."""
+    if is_module(source):
+        return False
+    path = expand_home(
+        path_text(source, "source", "the path of a file or a folder, a hub id, or an nn.Module")
+    )
+    suffix = path.suffix.lower()
+    return suffix == ".bertc" or (path.is_file() and suffix not in (".onnx", *SUFFIXES))
 
 
 def choose_part(model: ImportedModel, inputs: str, until: str | None) -> Part:

@@ -12,18 +12,6 @@ from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.torch import import_module, is_module
 from bertc.frontends.torchscript import SUFFIXES, import_torchscript
 from bertc.home import expand_home
-from bertc.runtime.items import path_text
-
-
-def is_compiled(source: Any) -> bool:
-    """Return whether a source is a compiled file, not one to compile. Raises ``InputError``."""
-    if is_module(source):
-        return False
-    path = expand_home(
-        path_text(source, "source", "the path of a file or a folder, a hub id, or an nn.Module")
-    )
-    suffix = path.suffix.lower()
-    return suffix == ".bertc" or (path.is_file() and suffix not in (".onnx", *SUFFIXES))
 
 
 def import_source(
