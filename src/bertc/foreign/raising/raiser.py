@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertc.architectures.model_builder import ModelBuilder
-from bertc.errors import CheckpointError
+from bertc.errors import NodeError
 from bertc.foreign.graph import ForeignGraph, ForeignNode, Tensor
 from bertc.foreign.probes import Probes
 from bertc.foreign.raising.layout import Atom, Layout, columns
@@ -60,11 +60,11 @@ def rule(*ops: str) -> Callable[[Callable[[Raiser, ForeignNode, Sequence[Any]], 
     return lambda function: Rule(frozenset(ops), function)
 
 
-class NoOpError(CheckpointError):
+class NoOpError(NodeError):
     """Raised for a node that bertc has no op for: the host may compute it."""
 
     def __init__(self, node: ForeignNode | None, problem: str) -> None:
-        super().__init__(f"node {node}: {problem}")
+        super().__init__({str(node): problem})
         self.problem = problem
 
 
@@ -105,9 +105,9 @@ class Raiser:
         """Say which node is raised now, for messages and names."""
         self._node = node
 
-    def error(self, problem: str) -> CheckpointError:
+    def error(self, problem: str) -> NodeError:
         """Return an error that names the node which is raised now."""
-        return CheckpointError(f"node {self._node}: {problem}")
+        return NodeError({str(self._node): problem})
 
     def no_op(self, problem: str) -> NoOpError:
         """Return an error for the node that is raised now, which the host may compute instead."""
