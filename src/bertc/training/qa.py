@@ -12,8 +12,8 @@ from bertc.training.objective import Batch, Feature, Objective, token_sequence
 
 _CONTEXT = 1
 """Which of the two texts of a sequence the context is."""
-_SPECIAL_TOKENS = 4
-"""The most that a pair of texts takes: those of RoBERTa."""
+_MORE_SPECIAL_TOKENS = 2
+"""The most that a pair of texts takes beyond those of a text: RoBERTa has four, and BERT one less."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FindAnswers(Objective):
         """
         questions, spans = _answered(self.settings.data)
         longest = max(len(ids) for ids in tokenizer([each.question for each in questions])["input_ids"])
-        room = length - longest - _SPECIAL_TOKENS
+        room = length - longest - _MORE_SPECIAL_TOKENS
         if room <= self.settings.stride:
             raise InputError(
                 f"{self.settings.data}: a question has {longest} tokens, which leaves {room} of {length} to "

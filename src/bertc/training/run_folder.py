@@ -131,8 +131,13 @@ def writing(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        cause = (
+            error.__context__ if isinstance(error, RuntimeError) else error
+        )  # PyTorch's own message hides it
+        if not isinstance(cause, (OSError, SafetensorError)):
+            raise
+        reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
         raise InputError(
             f"cannot write {path}: {reason}. What was saved before is kept: make room, and give the command "
             "again"
