@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,7 @@ def test_a_base_that_is_none_is_told(run: Run, data: Path, tmp_path: Path) -> No
 def test_a_missing_package_names_the_extra(
     run: Run, checkpoint: MakeArtifact, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    monkeypatch.setitem(sys.modules, "torch", None)
     outcome = run(*arguments("classify", checkpoint(), data))
     assert outcome.code == 1
     assert "fine-tuning needs the package 'torch': pip install \"bertc[train]\"" in outcome.err

@@ -206,3 +206,8 @@ def test_settings_list_all_that_is_wrong() -> None:
     right = Settings("classify", "b", "d", "e", labels=("a", "b"))
     assert right.to_dict() == {**Settings("classify", "b", "d", "e").to_dict(), "labels": ["a", "b"]}
     assert replace(right, seed=1) != right
+
+
+def test_standard_input_is_refused_since_data_is_read_again() -> None:
+    with pytest.raises(InputError, match="standard input can be read only once: name a file"):
+        Settings("sts", "base", "-", "dev.csv")

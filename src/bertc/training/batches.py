@@ -14,7 +14,10 @@ POOL = 50
 
 
 class Padding(NamedTuple):
-    """What stands behind the end of a sequence."""
+    """What stands behind the end of a sequence.
+
+    The token is that of the model, since some models number positions by where it does not stand.
+    """
 
     token: int
     type: int

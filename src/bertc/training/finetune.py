@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -133,7 +132,7 @@ class _Run:
         features = objective.features(base.tokenizer, length)
         model = make_model(self._settings, objective, base)
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        padding = Padding(base.tokenizer.pad_token_id, base.tokenizer.pad_token_type_id)
+        padding = Padding(base.config.pad_token_id or 0, base.tokenizer.pad_token_type_id)
 
         def score(epoch: int) -> Mapping[str, float]:
             checkpoint = folder.epoch(epoch)
@@ -182,10 +181,10 @@ class _Run:
 
 def _check_packages() -> None:
     for package in ("torch", "transformers"):
-        with suppress(ValueError):  # of a module that a test took away
-            if importlib.util.find_spec(package) is not None:
-                continue
-        raise MissingExtraError(package, "train", "fine-tuning")
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise MissingExtraError(package, "train", "fine-tuning") from None
 
 
 def _facts(settings: Settings) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Settings:
     def __post_init__(self) -> None:
         checks = {
             f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}": self.kind in KINDS,
+            "standard input can be read only once: name a file": "-" not in (self.data, self.eval_data),
             f"epochs is {self.epochs}, expected 1 or more": self.epochs >= 1,
             f"batch_size is {self.batch_size}, expected 1 or more": self.batch_size >= 1,
             f"learning_rate is {self.learning_rate}, expected a number above 0": (
