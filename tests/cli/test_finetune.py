@@ -11,9 +11,12 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
+from tests.support.sentence_models import one_thread
 from tests.support.tiny_models import LABELS
 from tests.training.conftest import classes, entities
 
+__all__ = ["one_thread"]
+"""A fixture for all tests here."""
 pytestmark = pytest.mark.native
 
 

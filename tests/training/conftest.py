@@ -1,25 +1,19 @@
-"""Small data of each kind, and PyTorch on one thread: so it is exact, and no slower for models this small."""
+"""Small data of each kind."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.sentence_models import one_thread
+
+__all__ = ["one_thread"]
+"""A fixture for all tests here."""
 CITIES, PEOPLE = ("london", "paris"), ("john", "smith")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def classes(count: int = 48, names: Sequence[str] = "01") -> str:

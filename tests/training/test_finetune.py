@@ -22,6 +22,7 @@ from bertc.training.finetune import OBJECTIVES
 from bertc.training.loop import Loop
 from bertc.training.settings import Settings
 from tests.conftest import MakeArtifact
+from tests.support.sentence_models import assert_close
 from tests.training.conftest import KINDS, classes
 
 pytestmark = pytest.mark.native
@@ -66,6 +67,9 @@ def test_a_run_leaves_a_checkpoint_of_which_the_scores_are(
         assert result.artifact is not None and result.certificate is not None
         assert open_artifact(result.artifact).manifest.recipe["dtype"] == "bf16"
         assert result.scores != result.epochs[0]["metrics"]
+        library = pytest.importorskip("sentence_transformers")
+        theirs = library.SentenceTransformer(str(result.folder), device="cpu")
+        assert_close(encoder.encode(["the cat", "sea"]), theirs.encode(["the cat", "sea"]))
 
 
 def test_what_the_data_shows_is_learned(checkpoint: MakeArtifact, write: Write, tmp_path: Path) -> None:
