@@ -33,7 +33,7 @@ COMPILE_HALF = {
     "recipe",
 }
 RUN_HALF = {"_native", "encoder", "runtime", "tasks"}
-BOTH_HALVES = {"__init__", "__main__", "cli", "compiler", "loading"}
+BOTH_HALVES = {"__init__", "__main__", "cli", "compiler", "loading", "training"}
 """What may reach both halves."""
 
 LADDER: dict[str, set[str]] = {
@@ -154,6 +154,17 @@ LADDER: dict[str, set[str]] = {
         "task_table",
         "version",
     },
+    "training": {
+        "artifact",
+        "atomic_file",
+        "compiler",
+        "encoder",
+        "errors",
+        "evaluation",
+        "files",
+        "recipe",
+        "runtime",
+    },
     "__init__": {
         "artifact",
         "compiler",
@@ -163,6 +174,7 @@ LADDER: dict[str, set[str]] = {
         "loading",
         "recipe",
         "tasks",
+        "training",
         "version",
     },
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "home", "recipe", "runtime"},
@@ -192,6 +204,7 @@ LADDER: dict[str, set[str]] = {
         "report",
         "runtime",
         "task_table",
+        "training",
         "version",
     },
 }
