@@ -1,0 +1,70 @@
+"""A folder with the models and data that the pages in docs/flows name.
+
+``python benchmarks/flow_folder.py FOLDER --shared ../shared``: the commands of the pages run there as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from minilm import NAME, ROOT, model_folder
+
+FILES = {
+    "sts-train.csv": "data/stsbenchmark/sts-train.csv",
+    "sts-test.csv": "data/stsbenchmark/sts-test.csv",
+    "sst2-dev.tsv": "data/sst2/dev.tsv",
+    "people-daily-train.txt": "data/peoples_daily/dev.txt",
+    "people-daily-test.txt": "data/peoples_daily/test.txt",
+    "sst2-minilm-l6": "models/sst2-minilm-l6",
+    "ner-zh-small": "models/ner-zh-small",
+}
+"""What the pages call a file or folder -> where it is among the shared ones."""
+ASSEMBLED = ("qa-minilm-l6", "ce-minilm-l6")
+"""The models that are stored as their difference to all-MiniLM-L6-v2."""
+XQUAD = "xquad-test.json"
+TEST_ARTICLES = 12
+"""The articles at the end of XQuAD that the question answerer was not trained on."""
+
+
+def fill(folder: Path, shared: Path) -> None:
+    """Link or make everything that is not there yet. Exits with a message where something is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _link(folder / NAME, model_folder())
+    for name, place in FILES.items():
+        _link(folder / name, shared / place)
+    for name in ASSEMBLED:
+        if not (folder / name).exists():
+            script = shared / "models" / "assemble.py"
+            subprocess.run([sys.executable, str(script), name, str(folder / name)], check=True)
+    if not (folder / XQUAD).exists():
+        write_xquad(shared, folder / XQUAD)
+
+
+def write_xquad(shared: Path, path: Path) -> None:
+    """Write the articles of XQuAD that answers are scored on."""
+    whole = json.loads((shared / "data" / "xquad" / "xquad.en.json").read_text("utf-8"))
+    path.write_text(json.dumps({**whole, "data": whole["data"][-TEST_ARTICLES:]}), "utf-8")
+
+
+def _link(link: Path, target: Path) -> None:
+    if not target.exists():
+        sys.exit(f"{target} is absent: --shared names the folder of models and data")
+    if not link.exists():
+        link.symlink_to(target.resolve())
+
+
+def main() -> None:
+    """Fill the folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    arguments = parser.parse_args()
+    fill(arguments.folder, arguments.shared)
+
+
+if __name__ == "__main__":
+    main()
