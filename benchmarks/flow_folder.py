@@ -1,6 +1,6 @@
 """A folder with the models and data that the pages in docs/flows name.
 
-``python benchmarks/flow_folder.py FOLDER --shared ../shared``: the commands of the pages run there as they are.
+``python benchmarks/flow_folder.py FOLDER --shared ../shared``: the pages' commands run there as they are.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typer.main import get_command
 from bertc.cli.main import app
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "load.md"
-COMMANDS = re.findall(r"^bertc (?:load|compare) .*", PAGE.read_text("utf-8"), re.MULTILINE)
+COMMANDS = re.findall(r"^bertc (?:load-test|compare) .*", PAGE.read_text("utf-8"), re.MULTILINE)
 
 
 def options_of(command: Any) -> set[str]:

@@ -169,7 +169,7 @@ def _rerank(
     top_k: Annotated[int, typer.Option(min=1, help="How many documents the first stage chooses.")] = 20,
     depth: Annotated[int, typer.Option(min=1, help="The places that MRR and NDCG look at.")] = 10,
 ) -> AnEvaluator:
-    """Rankings: MAP, MRR and NDCG, on query, document, label tables, or folders of queries, corpus, qrels."""
+    """Rankings: MAP, MRR, NDCG, on tables of query, document, label, folders of a corpus, or SQuAD's JSON."""
     from bertc.evaluation.rerank import Rankings
 
     chooser = None if first_stage is None else _load(first_stage, None)
