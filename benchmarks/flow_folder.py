@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from minilm import NAME, ROOT, model_folder
@@ -48,6 +51,28 @@ def write_xquad(shared: Path, path: Path) -> None:
     """Write the articles of XQuAD that answers are scored on."""
     whole = json.loads((shared / "data" / "xquad" / "xquad.en.json").read_text("utf-8"))
     path.write_text(json.dumps({**whole, "data": whole["data"][-TEST_ARTICLES:]}), "utf-8")
+
+
+def pages() -> list[Path]:
+    """Return the pages that have commands of flows."""
+    return sorted(page for page in (ROOT / "docs" / "flows").glob("*.md") if page.name != "README.md")
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the arguments of each ``bertc`` command on a page, in order, without ``bertc``."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    words = (shlex.split(line, comments=True) for line in lines)
+    return [each[1:] for each in words if each[:1] == ["bertc"]]
+
+
+def files(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the content of each file that a page shows: the last name before a YAML block."""
+    before, *blocks = re.split(r"^```yaml\n", page.read_text("utf-8"), flags=re.MULTILINE)
+    for block in blocks:
+        content, _, after = block.partition("```")
+        yield re.findall(r"`([\w-]+\.yaml)`", before)[-1], content
+        before = after
 
 
 def _link(link: Path, target: Path) -> None:
