@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -157,13 +156,9 @@ def write_tables(page: Path, found: Found) -> None:
             continue
         if kind == "speed" and found.get("whole_seconds"):
             parts.append(f"All commands of this page, from an empty cache: {found['whole_seconds']:.0f} s.\n")
-        body = "\n".join(parts).rstrip("\n")
-        text = re.sub(
-            rf"<!-- {kind} -->\n.*?<!-- end -->",
-            lambda _, kind=kind, body=body: f"<!-- {kind} -->\n{body}\n<!-- end -->",
-            text,
-            flags=re.DOTALL,
-        )
+        before, mark, rest = text.partition(f"<!-- {kind} -->\n")
+        after = rest[rest.index("<!-- end -->") :]
+        text = "".join([before, mark, "\n".join(parts).rstrip("\n"), "\n", after])
     page.write_text(text, "utf-8")
 
 

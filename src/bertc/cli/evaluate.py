@@ -76,10 +76,8 @@ def _run(
         if len(recipes or ()) > 1:
             raise typer.BadParameter("a page is about one model: give one --recipe", param_hint="--report")
     check_source(data)
-    engines = {
-        recipe or model: _load(model, threads, recipe=recipe, subfolder=subfolder)
-        for recipe in recipes or [None]
-    }
+    chosen: list[str | None] = [*(recipes or [None])]
+    engines = {name or model: _load(model, threads, recipe=name, subfolder=subfolder) for name in chosen}
     engine = next(iter(engines.values()))
     found: Sequence[tuple[Result, Comparison | None]]
     if reference is None:
