@@ -76,7 +76,7 @@ def _run(
         if len(recipes or ()) > 1:
             raise typer.BadParameter("a page is about one model: give one --recipe", param_hint="--report")
     check_source(data)
-    chosen: list[str | None] = [*(recipes or [None])]
+    chosen: list[str | None] = [*recipes] if recipes else [None]
     engines = {name or model: _load(model, threads, recipe=name, subfolder=subfolder) for name in chosen}
     engine = next(iter(engines.values()))
     found: Sequence[tuple[Result, Comparison | None]]
