@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,6 +76,14 @@ def prepare(
     arrays: Annotated[
         int, typer.Option(help="For npz: 3, or 6 for compilers that want the mask four times.")
     ] = 3,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For npy: write embeddings instead of ids, by the tables that bertc compile --inputs "
+            "embeddings wrote.",
+        ),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="As of bertc eval: words and labels of ner; label and texts of others.")
     ] = None,
@@ -93,6 +101,7 @@ def prepare(
     check_choice(str(arrays), ("3", "6"), "--arrays")
     sizes = _lengths(lengths)
     check_source(data)
+    embed = None if embeddings is None else _embed(embeddings)
     engine = load(model, num_threads=threads)
     of_data = kind.value if kind is not None else default_kind(engine)
     parsed = None if columns is None else (word_columns if of_data == "ner" else text_columns)(columns)
@@ -105,6 +114,7 @@ def prepare(
             kind=of_data,
             lengths=sizes,
             arrays=arrays,
+            embed=embed,
             command=_command(),
             advance=advance,
             options={} if parsed is None else {"columns": parsed},
@@ -126,6 +136,13 @@ def run_data_list(load: Callable[[], Encoder], data: Path, output: Path | None, 
     with progress(None, "run", enabled=True) as advance:
         counts = run_prepared(load(), data, output, save_as, command=_command(), advance=advance)
     print_facts("outputs", {"output": str(output), **counts})
+
+
+def _embed(file: Path) -> Callable[[Any, Any], Any]:
+    from bertc.embedding_tables import EmbeddingTables
+
+    tables = EmbeddingTables.load(file)
+    return lambda ids, type_ids: tables(ids, [0, len(ids)], type_ids)
 
 
 def _command() -> str:
