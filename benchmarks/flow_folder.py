@@ -28,7 +28,7 @@ FILES = {
 """What the pages call a file or folder -> where it is among the shared ones."""
 ASSEMBLED = ("qa-minilm-l6", "ce-minilm-l6")
 """The models that are stored as their difference to all-MiniLM-L6-v2."""
-XQUAD = "xquad-test.json"
+XQUAD, XQUAD_TRAIN = "xquad-test.json", "xquad-train.jsonl"
 TEST_ARTICLES = 12
 """The articles at the end of XQuAD that the question answerer was not trained on."""
 
@@ -43,14 +43,21 @@ def fill(folder: Path, shared: Path) -> None:
         if not (folder / name).exists():
             script = shared / "models" / "assemble.py"
             subprocess.run([sys.executable, str(script), name, str(folder / name)], check=True)
-    if not (folder / XQUAD).exists():
-        write_xquad(shared, folder / XQUAD)
+    write_xquad(shared, folder)
 
 
-def write_xquad(shared: Path, path: Path) -> None:
-    """Write the articles of XQuAD that answers are scored on."""
+def write_xquad(shared: Path, folder: Path) -> None:
+    """Write the articles of XQuAD that answers are scored on, and questions with contexts of the others."""
     whole = json.loads((shared / "data" / "xquad" / "xquad.en.json").read_text("utf-8"))
-    path.write_text(json.dumps({**whole, "data": whole["data"][-TEST_ARTICLES:]}), "utf-8")
+    articles = whole["data"]
+    (folder / XQUAD).write_text(json.dumps({**whole, "data": articles[-TEST_ARTICLES:]}), "utf-8")
+    rows = [
+        json.dumps({"question": entry["question"], "context": paragraph["context"]})
+        for article in articles[:-TEST_ARTICLES]
+        for paragraph in article["paragraphs"]
+        for entry in paragraph["qas"]
+    ]
+    (folder / XQUAD_TRAIN).write_text("\n".join(rows) + "\n", "utf-8")
 
 
 def pages() -> list[Path]:

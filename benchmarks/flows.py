@@ -50,7 +50,7 @@ def run_page(page: Path, folder: Path, *, speed: bool, alone: bool) -> Found:
     found: Found = {"scores": [], "speed": [], "seconds": {}}
     environment = {**os.environ, "BERTC_CACHE": str(folder / "cache")}
     for command in flow_folder.commands(page):
-        kind = _table_of(command)
+        kind = table_of(command)
         if (kind is None and alone) or (kind == "speed" and not speed):
             continue
         start = time.perf_counter()
@@ -67,9 +67,9 @@ def run_page(page: Path, folder: Path, *, speed: bool, alone: bool) -> Found:
     return found
 
 
-def _table_of(command: Sequence[str]) -> str | None:
+def table_of(command: Sequence[str]) -> str | None:
     """Return which table of a page a command fills."""
-    if command[0] == "eval" and "--recipe" in command:
+    if command[0] == "eval" and command.count("--recipe") > 1:
         return "scores"
     return "speed" if command[0] == "load-test" else None
 
@@ -84,8 +84,9 @@ def _short(found: Found) -> Found:
     return found
 
 
-def score_table(command: Sequence[str], models: Mapping[str, Any]) -> Iterator[str]:
+def score_table(command: Sequence[str], found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a table of scores, with what it is of."""
+    models = found["models"]
     metrics = METRICS[command[1]]
     reference = next(iter(models.values()))["comparison"]["reference"]
     main = next(iter(models.values()))["comparison"]["metric"]
@@ -142,19 +143,18 @@ def _cell(value: Any) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
+TABLES = {"scores": score_table, "speed": speed_table}
+"""A kind of table -> what makes its lines of a command and what that printed."""
+
+
 def write_tables(page: Path, found: Found) -> None:
     """Write the tables of a page between its marks."""
     text = page.read_text("utf-8")
-    tables = {
-        "scores": [
-            "\n".join(score_table(each["command"], each["found"]["models"])) for each in found["scores"]
-        ],
-        "speed": ["\n".join(speed_table(each["command"], each["found"])) for each in found["speed"]],
-    }
-    for kind, parts in tables.items():
+    for kind, lines in TABLES.items():
+        parts = ["\n".join(lines(each["command"], each["found"])) for each in found[kind]]
         if not parts:
             continue
-        if kind == "speed" and found.get("whole_seconds"):
+        if kind == "scores" and found.get("whole_seconds"):
             parts.append(f"All commands of this page, from an empty cache: {found['whole_seconds']:.0f} s.\n")
         before, mark, rest = text.partition(f"<!-- {kind} -->\n")
         after = rest[rest.index("<!-- end -->") :]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import flow_folder
+import flows
 import pytest
 
 from bertc import data
@@ -49,9 +50,11 @@ def first_samples(name: str) -> str:
     return "".join(itertools.islice(text.splitlines(keepends=True), count + name.endswith(".tsv")))
 
 
-def first_questions(path: Path) -> None:
-    """Write a question of each of the first paragraphs."""
-    flow_folder.write_xquad(SHARED, path)
+def first_questions(folder: Path) -> None:
+    """Write a question of each of the first paragraphs, and some questions to calibrate on."""
+    flow_folder.write_xquad(SHARED, folder)
+    path, train = folder / flow_folder.XQUAD, folder / flow_folder.XQUAD_TRAIN
+    train.write_text("\n".join(train.read_text("utf-8").splitlines()[:16]), "utf-8")
     articles = json.loads(path.read_text("utf-8"))["data"][:2]
     for article in articles:
         article["paragraphs"] = [{**each, "qas": each["qas"][:1]} for each in article["paragraphs"][:3]]
@@ -71,7 +74,7 @@ def folder(artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         shutil.copytree(source, tmp_path / name)
     for name in flow_folder.FILES.keys() - MODELS.keys():
         (tmp_path / name).write_text(first_samples(name), "utf-8")
-    first_questions(tmp_path / flow_folder.XQUAD)
+    first_questions(tmp_path)
     texts = data.sample_texts()[:16]
     monkeypatch.setattr(data, "sample_texts", lambda: texts)
     monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
@@ -88,8 +91,13 @@ def test_a_page_runs_as_it_is(run: Run, folder: Path, page: Path) -> None:
     for command in commands:
         if command[:2] == ["export", "onnx"]:
             pytest.importorskip("onnx")
-        outcome = run(*command, *(QUICK if command[0] == "load-test" else ()))
+        kind = flows.table_of(command)
+        options = (*(QUICK if kind == "speed" else ()), *(["--json"] if kind else []))
+        outcome = run(*command, *options)
         assert outcome.code == 0, f"bertc {' '.join(command)}: {outcome.err}"
+        if kind is not None:
+            rows = [*flows.TABLES[kind](command, json.loads(outcome.out))]
+            assert len(rows) > 3 and all(row.count("|") == rows[0].count("|") for row in rows[:-1])
         if command[0] == "eval" and command[-1].endswith("-outputs"):
             assert "every answer is that of the reference" in outcome.out
 
