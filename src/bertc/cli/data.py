@@ -49,6 +49,7 @@ class Kind(str, Enum):
     PAIRS = "pairs"
     NER = "ner"
     QA = "qa"
+    RERANK = "rerank"
     TEXT = "text"
 
 
@@ -87,6 +88,13 @@ def prepare(
     columns: Annotated[
         str | None, typer.Option(help="As of bertc eval: words and labels of ner; label and texts of others.")
     ] = None,
+    first_stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EMBEDDER", help="As of bertc eval rerank: a model that chooses what is ranked."
+        ),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many documents the first stage chooses.")] = 20,
     column: Column = "text",
     pair_column: PairColumn = None,
     threads: Threads = None,
@@ -104,7 +112,13 @@ def prepare(
     embed = None if embeddings is None else _embed(embeddings)
     engine = load(model, num_threads=threads)
     of_data = kind.value if kind is not None else default_kind(engine)
-    parsed = None if columns is None else (word_columns if of_data == "ner" else text_columns)(columns)
+    options: dict[str, Any] = {}
+    if columns is not None:
+        options["columns"] = (word_columns if of_data == "ner" else text_columns)(columns)
+    if first_stage is not None:
+        if kind is not Kind.RERANK:
+            raise typer.BadParameter("it is for --as rerank", param_hint="--first-stage")
+        options |= {"first_stage": load(first_stage, num_threads=threads), "top_k": top_k}
     with one_truncation_warning(), progress(None, "prepare", enabled=True) as advance:
         counts = write_inputs(
             engine,
@@ -117,7 +131,7 @@ def prepare(
             embed=embed,
             command=_command(),
             advance=advance,
-            options={} if parsed is None else {"columns": parsed},
+            options=options,
             column=column,
             pair_column=pair_column,
         )
