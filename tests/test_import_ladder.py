@@ -173,6 +173,7 @@ LADDER: dict[str, set[str]] = {
         "cache",
         "compare",
         "compiler",
+        "embedding_tables",
         "encoder",
         "errors",
         "evaluation",
