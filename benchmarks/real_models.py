@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import flow_folder
 import mpnet
 from markdown_tables import table
 from minilm import NAME, ROOT, model_folder
@@ -40,8 +41,6 @@ RANDOM_SIZES = {
     "initializer_range": 0.1,
 }
 """The sizes of the encoders with random weights; their spread is that of trained matrices of such a width."""
-TEST_ARTICLES = 12
-"""The articles at the end of XQuAD that the question answerer was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,8 @@ def _assembled(name: str) -> Callable[[Path, Path], Path]:
 
 
 def _xquad(shared: Path, temporary: Path) -> Path:
-    whole = json.loads((shared / "data" / "xquad" / "xquad.en.json").read_text("utf-8"))
-    path = temporary / "xquad-test.json"
-    path.write_text(json.dumps({**whole, "data": whole["data"][-TEST_ARTICLES:]}), "utf-8")
-    return path
+    flow_folder.write_xquad(shared, temporary)
+    return temporary / flow_folder.XQUAD
 
 
 def _file(name: str) -> Callable[[Path, Path], Path]:

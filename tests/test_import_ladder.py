@@ -187,6 +187,7 @@ LADDER: dict[str, set[str]] = {
         "cache",
         "compare",
         "compiler",
+        "embedding_tables",
         "encoder",
         "errors",
         "evaluation",

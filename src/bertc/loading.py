@@ -112,9 +112,13 @@ def compiled(
         raise CheckpointError(f"cannot read {error.filename or source}: {error.strerror or error}") from None
 
 
-def file_of(source: str | PathLike[str], subfolder: str = "") -> Path:
+def file_of(source: str | PathLike[str], subfolder: str = "", recipe: str | None = None) -> Path:
     """Return a compiled file as it is, and for anything else the one in the cache that it is compiled to."""
-    return Path(source) if is_compiled(source) and not subfolder else compiled(source, subfolder=subfolder)
+    if not is_compiled(source) or subfolder:
+        return compiled(source, subfolder=subfolder, recipe=recipe)
+    if recipe is not None:
+        raise InputError(f"{source} is compiled already: a recipe is for a checkpoint")
+    return Path(source)
 
 
 def _discard(path: Path, error: ArtifactError) -> None:

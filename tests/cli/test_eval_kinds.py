@@ -120,3 +120,31 @@ def test_eval_beside_outputs_that_another_tool_wrote(
     comparison = run.json(*arguments)["comparison"]
     assert comparison["reference"]["metrics"]["accuracy"] == 100
     assert comparison["reference"]["counts"] == {"samples": 4}
+
+
+def test_eval_of_several_recipes_beside_one_reference(
+    run: Run, checkpoint: MakeArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "sts.csv"
+    data.write_text("score,sentence1,sentence2\n5,the cat,the cat\n1,a film,one two\n3,a dog,the dog\n")
+    arguments = ("eval", "sts", checkpoint(), "--data", data, "--reference", checkpoint())
+    several = (*arguments, "--recipe", "round-to-nearest", "--recipe", "fp32", "--examples", 2)
+    outcome = run(*several)
+    assert outcome.code == 0 and "examples" in outcome.out and "fp32: spearman is" in outcome.out
+    models = run.json(*several)["models"]
+    assert list(models) == ["round-to-nearest", "fp32"]
+    assert models["fp32"]["comparison"]["disagreements"] == 0
+    reference = models["round-to-nearest"]["comparison"]["reference"]
+    assert reference["metrics"] == models["fp32"]["metrics"]
+    alone = run.json(*arguments, "--recipe", "round-to-nearest")
+    assert {**alone, "examples": models["round-to-nearest"]["examples"]} == models["round-to-nearest"]
+    assert [(each["text"], each["expected"]) for each in models["fp32"]["examples"]] == [
+        ("the cat | the cat", "5"),
+        ("a film | one two", "1"),
+    ]
+    assert models["fp32"]["examples"][0]["answer"] == "1.0000"
+    without = run("eval", "sts", checkpoint(), "--data", data, "--recipe", "fp32", "--recipe", "bf16")
+    assert without.code == 0 and "reference" not in without.out
+    refused = run(*several, "--report", tmp_path / "page.html")
+    assert refused.code == 2 and "one --recipe" in refused.err

@@ -90,3 +90,17 @@ def test_what_load_cannot_read_is_one_line(run: Run, artifact: MakeArtifact, tmp
     ):
         outcome = run("load-test", artifact(), "-i", tmp_path / name)
         assert outcome.code == 1 and message in outcome.err and outcome.err.count("\n") == 1
+
+
+def test_a_checkpoint_is_compiled_by_its_recipe(
+    run: Run,
+    artifact: MakeArtifact,
+    checkpoint: MakeArtifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BERTC_CACHE", str(tmp_path / "cache"))
+    done = run("load-test", checkpoint(), "--recipe", "bf16", "--length", 8, "--json", *QUICK)
+    assert done.code == 0 and json.loads(done.out)["file"]["dtype"] == "bf16"
+    refused = run("load-test", artifact(), "--recipe", "bf16", *QUICK)
+    assert refused.code == 1 and "is compiled already: a recipe is for a checkpoint" in refused.err

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from bertc.cli.main import app
 from bertc.recipe import Recipe
 from bertc.recipe.presets import PRESETS
+from tests.cli.conftest import Run
 from tests.support.tiny_models import make_bert_checkpoint
 
 pytest.importorskip("yaml")
@@ -106,3 +107,37 @@ def test_compile_takes_the_source_of_the_recipe(tmp_path: Path, model: Path) -> 
     assert result.exit_code == 2 and "name a model" in result.output
     result = CliRunner().invoke(app, [*arguments, "--recipe", "fp32"])
     assert "no model: name a folder" in str(result.exception)
+
+
+VAMC = """
+frontend: {checkpoint: ner.torchscript.pt, type: pytorch, shape: {input_ids: [1, 256]}}
+dataset: {path: calib, sampler: {get_data_num: 10}}
+backend:
+  dtype: int8
+  quantize: {calibrate_mode: percentile, calibrate_range: 0.9999}
+"""
+
+
+def test_import_writes_a_recipe_and_tells_what_it_left_out(run: Run, tmp_path: Path) -> None:
+    source, output = tmp_path / "vamc.yaml", tmp_path / "recipe.yaml"
+    source.write_text(VAMC)
+    outcome = run("recipe", "import", source, "-o", output)
+    assert outcome.code == 0 and outcome.out == ""
+    assert "vamc.yaml: no meaning here: frontend.shape (input_ids): a file takes any batch" in outcome.err
+    recipe = Recipe.load(output)
+    assert recipe.source == "ner.torchscript.pt" and recipe.calibration.samples == 10
+    assert recipe.activations.observer is not None and recipe.activations.observer.percentile == 99.99
+    assert "# No meaning here: frontend.type: " in output.read_text()
+    assert Recipe.from_yaml(run("recipe", "import", source).out) == recipe
+    values = run.json("recipe", "import", source)
+    assert Recipe.from_dict(values["recipe"]) == recipe and len(values["no_meaning"]) == 2
+    again = run("recipe", "import", source, "-o", output)
+    assert again.code == 2 and "exists already" in again.err
+
+
+def test_import_names_the_lines_of_what_is_wrong(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "vamc.yaml"
+    source.write_text(VAMC.replace("quantize:", "quantise:"))
+    outcome = run("recipe", "import", source)
+    assert outcome.code == 1 and outcome.out == ""
+    assert "line 6: unknown key 'backend.quantise', did you mean 'backend.quantize'?" in outcome.err

@@ -197,3 +197,25 @@ def test_an_engine_that_cannot_rank_is_refused(tmp_path: Path) -> None:
         rerank.evaluate(Labels(), data)
     with pytest.raises(InputError, match="cannot rank"):
         rerank.evaluate(object(), data)
+
+
+def test_questions_rank_the_paragraphs_of_squad(tmp_path: Path) -> None:
+    asked = [("the cat", ["cat"]), ("a dog", ["dog"])]
+    paragraphs = [
+        {
+            "context": context,
+            "qas": [
+                {"id": context[-3:], "question": context, "answers": [{"text": each} for each in answers]}
+            ],
+        }
+        for context, answers in [*asked, ("no sea", [])]
+    ]
+    data = tmp_path / "dev.json"
+    data.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    queries = read_rankings(data)
+    assert [(query.id, query.text, query.candidates) for query in queries] == [
+        ("cat", "the cat", None),
+        ("dog", "a dog", None),
+    ]
+    assert [dict(query.gains) for query in queries] == [{"paragraph 000001": 1.0}, {"paragraph 000002": 1.0}]
+    assert list(queries[0].corpus.values()) == ["the cat", "a dog", "no sea"]

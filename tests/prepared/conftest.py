@@ -39,6 +39,7 @@ RAW = {
             ]
         }
     ),
+    "rerank": "query\tdocument\tlabel\nwho\tthe cat\t1\nwho\ta dog\t0\nwhere\tParis\t1\nwhere\tone two\t0\n",
     "text": "a text\nanother text\n",
 }
 """Kind of data -> a small file of it, with samples that are too long for one sequence."""
@@ -63,6 +64,12 @@ def model(artifact: MakeArtifact, artifacts: Artifacts) -> Callable[..., Encoder
         if kind == "qa":
             source = artifacts.derived(
                 "answers", lambda path: save_checkpoint(path, "BertForQuestionAnswering")
+            )
+            return bertc.load(artifacts.compile(source, dtype))
+        if kind == "rerank":
+            source = artifacts.derived(
+                "one-label",
+                lambda path: save_checkpoint(path, "BertForSequenceClassification", num_labels=1),
             )
             return bertc.load(artifacts.compile(source, dtype))
         return bertc.load(artifact(HEADS.get(kind, "token_classification"), dtype))

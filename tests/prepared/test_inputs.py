@@ -118,3 +118,10 @@ def test_nothing_is_left_where_the_data_is_wrong(model: Model, tmp_path: Path) -
                 kind="text" if name == "b.txt" else None,
             )
     assert not (tmp_path / "in").exists()
+
+
+def test_an_embedder_has_no_sequences_of_rankings(
+    model: Callable[..., Encoder], raw: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="an embedder is given each document once for all queries"):
+        prepare(model("sts"), raw("rerank"), tmp_path / "in", "npy", kind="rerank")

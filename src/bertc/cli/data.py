@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,6 +49,7 @@ class Kind(str, Enum):
     PAIRS = "pairs"
     NER = "ner"
     QA = "qa"
+    RERANK = "rerank"
     TEXT = "text"
 
 
@@ -76,9 +77,24 @@ def prepare(
     arrays: Annotated[
         int, typer.Option(help="For npz: 3, or 6 for compilers that want the mask four times.")
     ] = 3,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For npy: write embeddings instead of ids, by the tables that bertc compile --inputs "
+            "embeddings wrote.",
+        ),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="As of bertc eval: words and labels of ner; label and texts of others.")
     ] = None,
+    first_stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EMBEDDER", help="As of bertc eval rerank: a model that chooses what is ranked."
+        ),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many documents the first stage chooses.")] = 20,
     column: Column = "text",
     pair_column: PairColumn = None,
     threads: Threads = None,
@@ -93,9 +109,16 @@ def prepare(
     check_choice(str(arrays), ("3", "6"), "--arrays")
     sizes = _lengths(lengths)
     check_source(data)
+    embed = None if embeddings is None else _embed(embeddings)
     engine = load(model, num_threads=threads)
     of_data = kind.value if kind is not None else default_kind(engine)
-    parsed = None if columns is None else (word_columns if of_data == "ner" else text_columns)(columns)
+    options: dict[str, Any] = {}
+    if columns is not None:
+        options["columns"] = (word_columns if of_data == "ner" else text_columns)(columns)
+    if first_stage is not None:
+        if kind is not Kind.RERANK:
+            raise typer.BadParameter("it is for --as rerank", param_hint="--first-stage")
+        options |= {"first_stage": load(first_stage, num_threads=threads), "top_k": top_k}
     with one_truncation_warning(), progress(None, "prepare", enabled=True) as advance:
         counts = write_inputs(
             engine,
@@ -105,9 +128,10 @@ def prepare(
             kind=of_data,
             lengths=sizes,
             arrays=arrays,
+            embed=embed,
             command=_command(),
             advance=advance,
-            options={} if parsed is None else {"columns": parsed},
+            options=options,
             column=column,
             pair_column=pair_column,
         )
@@ -126,6 +150,13 @@ def run_data_list(load: Callable[[], Encoder], data: Path, output: Path | None, 
     with progress(None, "run", enabled=True) as advance:
         counts = run_prepared(load(), data, output, save_as, command=_command(), advance=advance)
     print_facts("outputs", {"output": str(output), **counts})
+
+
+def _embed(file: Path) -> Callable[[Any, Any], Any]:
+    from bertc.embedding_tables import EmbeddingTables
+
+    tables = EmbeddingTables.load(file)
+    return lambda ids, type_ids: tables(ids, [0, len(ids)], type_ids)
 
 
 def _command() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,7 @@ from bertc.cli.rows import check_source
 if TYPE_CHECKING:
     from bertc.encoder import Encoder
     from bertc.evaluation.result import Comparison, Result
+    from bertc.report.score_tables import Scored
 
 app = typer.Typer(help="Score a model on labeled data, alone or beside a reference.", no_args_is_help=True)
 
@@ -40,6 +41,15 @@ Reference = Annotated[
         "wrote (.npy, .npz, .bin): is the difference real?"
     ),
 ]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="How to compile a checkpoint: a recipe, or the name of a preset. Several: a row for each.",
+    ),
+]
+Examples = Annotated[int, typer.Option(min=0, help="Show so many samples with the answers to them.")]
 Report = Annotated[Path | None, typer.Option(help="Write all of it as one .html page.")]
 Seed = Annotated[int, typer.Option(help="Of the resamples behind intervals and tests.")]
 
@@ -49,6 +59,8 @@ def _run(
     model: Model,
     data: Data,
     reference: Reference = None,
+    recipes: Recipes = None,
+    examples: Examples = 0,
     report: Report = None,
     seed: Seed = 0,
     subfolder: Subfolder = "",
@@ -57,26 +69,41 @@ def _run(
 ) -> None:
     """Run one evaluation: the options that all kinds share."""
     from bertc.atomic_file import check_destination
-    from bertc.evaluation.evaluator import compare, evaluate
+    from bertc.evaluation.evaluator import compare_all, evaluate
 
     if report is not None:
         check_destination(report)
+        if len(recipes or ()) > 1:
+            raise typer.BadParameter("a page is about one model: give one --recipe", param_hint="--report")
     check_source(data)
-    engine = _load(model, threads, subfolder=subfolder)
-    comparison: Comparison | None = None
+    chosen: list[str | None] = [*recipes] if recipes else [None]
+    engines = {name or model: _load(model, threads, recipe=name, subfolder=subfolder) for name in chosen}
+    engine = next(iter(engines.values()))
+    found: Sequence[tuple[Result, Comparison | None]]
     if reference is None:
-        result = evaluate(evaluator, engine, data, seed=seed)
+        found = [(evaluate(evaluator, each, data, seed=seed), None) for each in engines.values()]
     else:
         other = _reference(reference, engine, threads)
-        result, comparison = compare(evaluator, engine, other, data, seed=seed)
+        found = compare_all(evaluator, list(engines.values()), other, data, seed=seed)
+    scored = dict(zip(engines, found, strict=True))
     if report is not None:
         facts = {"model": model, "data": str(data), "reference": reference or "none", "seed": str(seed)}
-        _write_report(report, f"{engine.info.name} on {data.name}", facts, result, comparison)
+        _write_report(report, f"{engine.info.name} on {data.name}", facts, *found[0])
     if as_json:
-        beside = {} if comparison is None else {"comparison": comparison.to_dict()}
-        print_json({**result.to_dict(), **beside})
+        print_json(_values(scored, examples, several=len(recipes or ()) > 1))
     else:
-        _show(result, comparison)
+        _show(scored, examples)
+
+
+def _values(scored: Scored, examples: int, *, several: bool) -> dict[str, Any]:
+    """Return everything as plain values: of one model its own, of several a mapping of their names to it."""
+    found = {}
+    for name, (result, comparison) in scored.items():
+        found[name] = result.to_dict() | ({} if comparison is None else {"comparison": comparison.to_dict()})
+        if examples and result.outcomes is not None:
+            pairs = zip(result.cases[:examples], result.outcomes.answers, strict=False)
+            found[name]["examples"] = [{**case._asdict(), "answer": answer} for case, answer in pairs]
+    return {"models": found} if several else next(iter(found.values()))
 
 
 def _kind(name: str) -> Callable[[Callable[..., AnEvaluator]], None]:
@@ -140,7 +167,7 @@ def _rerank(
     top_k: Annotated[int, typer.Option(min=1, help="How many documents the first stage chooses.")] = 20,
     depth: Annotated[int, typer.Option(min=1, help="The places that MRR and NDCG look at.")] = 10,
 ) -> AnEvaluator:
-    """Rankings: MAP, MRR and NDCG, on query, document, label tables, or folders of queries, corpus, qrels."""
+    """Rankings: MAP, MRR, NDCG, on tables of query, document, label, folders of a corpus, or SQuAD's JSON."""
     from bertc.evaluation.rerank import Rankings
 
     chooser = None if first_stage is None else _load(first_stage, None)
@@ -194,10 +221,16 @@ def _reference(name: str, engine: Encoder, threads: int | None) -> Any:
     return _load(name, threads, dtype=None if is_compiled(name) else "fp32")
 
 
-def _load(model: str, threads: int | None, dtype: str | None = None, subfolder: str = "") -> Encoder:
+def _load(
+    model: str,
+    threads: int | None,
+    dtype: str | None = None,
+    recipe: str | None = None,
+    subfolder: str = "",
+) -> Encoder:
     from bertc.loading import load
 
-    encoder = load(model, num_threads=threads, dtype=dtype, subfolder=subfolder)
+    encoder = load(model, num_threads=threads, dtype=dtype, recipe=recipe, subfolder=subfolder)
     encoder.show_progress_bar = True
     return encoder
 
@@ -213,10 +246,11 @@ def _write_report(
         target.write(page)
 
 
-def _show(result: Result, comparison: Comparison | None) -> None:
+def _show(scored: Scored, examples: int) -> None:
     from bertc.report import score_tables
 
-    for table in score_tables.for_terminals(result, comparison):
+    for table in score_tables.for_terminals(scored, examples):
         print_table(*table)
-    if comparison is not None:
-        print_note(comparison.summary)
+    for name, (_, comparison) in scored.items():
+        if comparison is not None:
+            print_note(comparison.summary if len(scored) == 1 else f"{name}: {comparison.summary}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertc.cli.console import AsJson, ModelFile, print_result, status
+from bertc.cli.console import AsJson, Model, print_result, status
 
 if TYPE_CHECKING:
     from bertc.bench.load.settings import LoadSettings, PreparedSequence
@@ -83,11 +83,14 @@ Loops = Annotated[int | None, _load(min=1, help="Passes over the samples, instea
 Seconds = Annotated[float, _load(min=0.001, help="For each row and scope.")]
 Seed = Annotated[int, _load(min=0, help="Of random ids, order and arrivals.")]
 Energy = Annotated[bool, _result("--energy", help="Read the processors' energy (RAPL).")]
+CompiledBy = Annotated[
+    str | None, typer.Option(help="How to compile a checkpoint: a recipe, or the name of a preset.")
+]
 Save = Annotated[Path | None, _result(help="The .json file for bertc compare.")]
 
 
 def command(
-    file: ModelFile,
+    model: Model,
     data: Data = None,
     source: Input = None,
     column: Column = "text",
@@ -106,6 +109,7 @@ def command(
     seed: Seed = 0,
     energy: Energy = False,
     save: Save = None,
+    recipe: CompiledBy = None,
     as_json: AsJson = False,
 ) -> None:
     """Put load on a file: throughput and percentiles of latency, with the score of each row."""
@@ -113,6 +117,7 @@ def command(
     from bertc.atomic_file import check_destination
     from bertc.bench.load.settings import SCOPES, LoadSettings
     from bertc.cli.load_tables import print_run
+    from bertc.loading import file_of
     from bertc.runtime.environment import default_num_threads
 
     if data is not None and source is not None:
@@ -121,6 +126,7 @@ def command(
         raise typer.BadParameter("expected a number above 0, and no --loops beside it", param_hint="--rate")
     if save is not None:
         check_destination(save)
+    file = file_of(model, recipe=recipe)
     longest = open_artifact(file).manifest.model.longest_sequence
     usual = str(min(128, longest)) if data is None and source is None else "real"
     texts, sequences = _samples(source, column)

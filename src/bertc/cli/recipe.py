@@ -58,23 +58,66 @@ def init(
         print_table("presets", ("name", "what"), [(name, each.doc) for name, each in PRESETS.items()])
         return
     check_choice(preset, PRESETS, "--preset")
+    _check_output(output)
+    recipe = Recipe.load(preset)
+    heading = f"A recipe for bertc compile, from the preset {preset}: {PRESETS[preset].doc}"
+    headings = (heading, "Any key may be left out. null stands for no value.")
+    if output is None:
+        typer.echo(to_yaml(recipe, *headings), nl=False)
+    else:
+        _write(recipe, output, *headings)
+
+
+def _check_output(output: Path | None) -> None:
     if output is not None and output.suffix not in (".yaml", ".yml", ".json"):
         raise typer.BadParameter(f"{output} ends in none of .yaml, .yml, .json", param_hint="--output")
     if output is not None and output.exists():
         raise typer.BadParameter(f"{output} exists already", param_hint="--output")
-    recipe = Recipe.load(preset)
-    if output is not None and output.suffix == ".json":
-        text = f"{recipe.to_json()}\n"
-    else:
-        heading = f"A recipe for bertc compile, from the preset {preset}: {PRESETS[preset].doc}"
-        text = to_yaml(recipe, heading, "Any key may be left out. null stands for no value.")
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        from bertc.atomic_file import check_destination, replace_atomically
 
-        with replace_atomically(check_destination(output)) as file:
-            file.write(text.encode())
+
+def _write(recipe: Recipe, output: Path, *headings: str) -> None:
+    """Write a recipe with comments that explain its keys; ``.json`` has none."""
+    from bertc.atomic_file import check_destination, replace_atomically
+    from bertc.recipe.template import to_yaml
+
+    text = f"{recipe.to_json()}\n" if output.suffix == ".json" else to_yaml(recipe, *headings)
+    with replace_atomically(check_destination(output)) as file:
+        file.write(text.encode())
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        Path, typer.Argument(metavar="VAMC.YAML", help="What vamc compile reads, .yaml or .json.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The recipe to write, .yaml or .json.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the recipe that another tool-chain's settings mean, and tell which have no meaning here."""
+    from bertc.errors import RecipeError
+    from bertc.recipe import Recipe
+    from bertc.recipe.documents import read
+    from bertc.recipe.other_tools import from_vamc
+    from bertc.recipe.template import to_yaml
+
+    _check_output(output)
+    try:
+        values, notes = from_vamc(read(source))
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from None
+    recipe = Recipe.from_dict(values)
+    headings = [f"The recipe of {source}.", *(f"No meaning here: {note}." for note in notes)]
+    if output is not None:
+        _write(recipe, output, *headings)
+    if as_json:
+        print_json({"source": str(source), "recipe": values, "no_meaning": notes})
+        return
+    if output is None:
+        typer.echo(to_yaml(recipe, *headings), nl=False)
+    for note in notes:
+        typer.echo(f"{source}: no meaning here: {note}", err=True)
 
 
 @app.command("check")

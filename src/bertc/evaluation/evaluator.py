@@ -69,7 +69,7 @@ def evaluate(
     """
     evaluator = evaluator.bound(engine)
     samples = evaluator.read(path)
-    return _scored(evaluator, evaluator.answer(engine, samples), seed)
+    return _scored(evaluator, samples, evaluator.answer(engine, samples), seed)
 
 
 def compare(
@@ -79,12 +79,42 @@ def compare(
 
     The test is McNemar's where answers are right or wrong, else the paired bootstrap. Raises ``InputError``.
     """
-    evaluator = evaluator.bound(engine)
+    return compare_all(evaluator, [engine], reference, path, seed=seed)[0]
+
+
+def compare_all(
+    evaluator: Evaluator[Any],
+    engines: Sequence[Any],
+    reference: Any,
+    path: str | PathLike[str],
+    *,
+    seed: int = 0,
+) -> list[tuple[Result, Comparison]]:
+    """Compare engines of one task with one reference, which is asked once, as :func:`compare` does it."""
+    evaluator = evaluator.bound(engines[0])
     samples = evaluator.read(path)
     if isinstance(reference, Replay):
         reference.expect([evaluator.case(sample).id for sample in samples])
-    found, expected = (evaluator.answer(each, samples) for each in (engine, reference))
-    result, other = (_scored(evaluator, each, seed) for each in (found, expected))
+    found = [evaluator.answer(engine, samples) for engine in engines]
+    expected = evaluator.answer(reference, samples)
+    other = _scored(evaluator, samples, expected, seed)
+    return [
+        (
+            _scored(evaluator, samples, each, seed),
+            _compared(evaluator, samples, each, expected, other, seed),
+        )
+        for each in found
+    ]
+
+
+def _compared(
+    evaluator: Evaluator[Any],
+    samples: Sequence[Any],
+    found: Outcomes,
+    expected: Outcomes,
+    reference: Result,
+    seed: int,
+) -> Comparison:
     differences = _differences(evaluator, found, expected, seed)
     gains = found.goodness - expected.goodness
     better, worse = int(np.sum(gains > 0)), int(np.sum(gains < 0))
@@ -94,8 +124,8 @@ def compare(
     test, p = "paired bootstrap", differences[evaluator.metric].p
     if evaluator.decides:
         test, p = "McNemar's exact test", resampling.mcnemar(better, worse)
-    return result, Comparison(
-        reference=other,
+    return Comparison(
+        reference=reference,
         metric=evaluator.metric,
         differences=differences,
         test=test,
@@ -118,7 +148,9 @@ def _cosines(found: Array | None, expected: Array | None) -> Cosines | None:
     return Cosines(len(cosines), float(cosines.mean()), float(cosines.min()))
 
 
-def _scored(evaluator: Evaluator[Any], outcomes: Outcomes, seed: int | None) -> Result:
+def _scored(
+    evaluator: Evaluator[Any], samples: Sequence[Any], outcomes: Outcomes, seed: int | None
+) -> Result:
     count = len(outcomes.answers)
     scores = evaluator.score(outcomes, np.ones((1, count)))
     drawn: Mapping[str, Array] = {}
@@ -132,6 +164,7 @@ def _scored(evaluator: Evaluator[Any], outcomes: Outcomes, seed: int | None) -> 
         confusion=outcomes.confusion,
         facts=outcomes.facts,
         outcomes=outcomes,
+        cases=[evaluator.case(sample) for sample in samples],
     )
 
 

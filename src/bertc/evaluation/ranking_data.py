@@ -6,6 +6,7 @@
   or ``.tsv`` of id and text), and ``qrels`` (TREC's ``query 0 document relevance``, or BEIR's table of
   query-id, corpus-id and score, also ``qrels/test.tsv``): each query has all documents, or those that a run
   names (``run``, TREC's ``query Q0 document rank score name``).
+* SQuAD's ``.json``: each question has all paragraphs of the file, and the one it was asked about is relevant.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertc.errors import InputError
+from bertc.evaluation import question_answering
 from bertc.files.lines import read_lines
 from bertc.files.tables import cell, check_ids, read_table, text_cell
+from bertc.files.texts import data_suffix
 
 _COLUMNS = ("query", "document", "label")
 _QRELS = ("query-id", "corpus-id", "score")
@@ -57,6 +60,8 @@ def read_rankings(path: str | PathLike[str], run: str | PathLike[str] | None = N
         found = _read_folder(folder, None if run is None else Path(run))
     elif run is not None:
         raise InputError(f"{path} is a file, which has the documents of each query: a run is for a folder")
+    elif data_suffix(path) == ".json":
+        found = _read_questions(path)
     else:
         found = _read_rows(path)
     queries = [query for query in found if query.gains]
@@ -87,6 +92,18 @@ def _read_rows(path: str | PathLike[str]) -> list[Query]:
     return [
         Query(name, rows.text, tuple(rows.gains), _relevant(rows.gains), corpus)
         for name, rows in queries.items()
+    ]
+
+
+def _read_questions(path: str | PathLike[str]) -> list[Query]:
+    """Return SQuAD's questions; one that its paragraph does not answer (2.0) has no relevant document."""
+    questions = question_answering.read(path)
+    contexts = list(dict.fromkeys(each.context for each in questions))
+    names = {context: f"paragraph {number:06d}" for number, context in enumerate(contexts, 1)}
+    corpus = {name: context for context, name in names.items()}
+    return [
+        Query(each.id, each.question, None, {names[each.context]: 1.0} if each.answers else {}, corpus)
+        for each in questions
     ]
 
 

@@ -75,7 +75,7 @@ class Rankings(Evaluator[Query]):
                 "documents": len(_documents(samples)),
                 "ranked": sum(map(len, ranked)),
                 "relevant": sum(len(query.gains) for query in samples),
-                **token_counts(engine, _inputs(engine, samples)),
+                **token_counts(engine, inputs_of(engine, samples)),
             },
             facts={} if self.first_stage is None else {"first stage": f"the best {self.top_k}"},
         )
@@ -110,7 +110,7 @@ def rankings(engine: Any, queries: Sequence[Query]) -> Iterator[list[str]]:
 
 
 def _scores_of_pairs(engine: Any, queries: Sequence[Query]) -> Iterator[Array]:
-    scores = np.asarray(engine.predict(_inputs(engine, queries)))
+    scores = np.asarray(engine.predict(inputs_of(engine, queries)))
     if scores.ndim != 1:
         raise InputError(f"the model gives a pair {scores.shape[1]} scores: a ranking is by one")
     yield from np.split(scores, np.cumsum([len(_candidates(query)) for query in queries])[:-1])
@@ -151,7 +151,7 @@ def _documents(queries: Sequence[Query]) -> dict[str, str]:
     return {name: corpus[name] for query in queries for name in query.candidates or ()}
 
 
-def _inputs(engine: Any, queries: Sequence[Query]) -> list[Any]:
+def inputs_of(engine: Any, queries: Sequence[Query]) -> list[Any]:
     """Return what the engine reads: pairs for a cross-encoder, else queries and documents."""
     if hasattr(engine, "predict"):
         return [(query.text, query.corpus[name]) for query in queries for name in _candidates(query)]

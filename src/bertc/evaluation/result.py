@@ -70,6 +70,8 @@ class Result:
     """What else a reader has to know, such as a threshold that was chosen."""
     outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
     """What the scores were made of; not a part of :meth:`to_dict`."""
+    cases: Sequence[Case] = field(default=(), compare=False, repr=False)
+    """The samples as people are shown them, in the order of the outcomes; not a part of :meth:`to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the outcomes as plain numbers, lists and dicts."""

@@ -61,6 +61,9 @@ class PreparedVectors(NamedTuple):
 
     where: str
     vectors: Array
+    name: str
+    kept: Array
+    """Both as of :class:`PreparedIds`."""
 
 
 Prepared = PreparedIds | PreparedVectors
@@ -169,7 +172,7 @@ def _samples(file: Path, arrays: Arrays) -> Iterator[Prepared]:
         place, name = (where, file.stem) if rows == 1 else (f"{where}, row {row}", f"{file.stem}_{row}")
         kept = _mask(place, named[_MASK][row]) if _MASK in named else np.ones(length, np.bool_)
         if _VECTORS in named:
-            yield PreparedVectors(where, _floats(place, named[_VECTORS][row][kept]))
+            yield PreparedVectors(where, _floats(place, named[_VECTORS][row][kept]), name, kept)
         else:
             types = _integers(place, _TYPES, named[_TYPES][row][kept]) if _TYPES in named else None
             yield PreparedIds(where, _integers(place, "ids", named[_IDS][row][kept]), types, name, kept)

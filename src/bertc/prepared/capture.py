@@ -19,6 +19,7 @@ from bertc.evaluation.evaluator import Evaluator
 from bertc.evaluation.ner import NamedEntities
 from bertc.evaluation.pairs import PairDecisions
 from bertc.evaluation.question_answering import Answers
+from bertc.evaluation.rerank import Rankings, inputs_of
 from bertc.evaluation.sts import Similarity
 from bertc.files.tables import check_ids
 from bertc.files.texts import read_texts
@@ -104,6 +105,15 @@ def _ask_about_two(engine: Any, sample: Any) -> Any:
     return engine.encode([sample.first, sample.second])
 
 
+def _ask_to_rank(engine: Any, sample: Any) -> Any:
+    if not hasattr(engine, "predict"):
+        raise InputError(
+            "an embedder is given each document once for all queries, no sequences for each: prepare "
+            "the files of queries and documents as text"
+        )
+    return engine.predict(inputs_of(engine, [sample]))
+
+
 def _ask_about_text(engine: Encoder) -> Ask:
     task = TASKS[engine.info.task]
     if task.takes == "choices":
@@ -121,6 +131,7 @@ KINDS: dict[str, tuple[Callable[..., Evaluator[Any]], Ask]] = {
     "ner": (NamedEntities, lambda engine, sample: engine.predict_tags([sample.words])),
     "qa": (Answers, lambda engine, sample: engine.answer([sample.question], [sample.context])),
     "pairs": (PairDecisions, _ask_about_two),
+    "rerank": (Rankings, _ask_to_rank),
 }
 """A kind of ``bertc eval`` -> its evaluator, which reads the data, and what it asks of each sample."""
 

@@ -2,6 +2,7 @@
 
 * ``npy``, ``bin``: a folder per input, ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``,
   with a file per sequence: int64, [1, length] in ``.npy``, without a header in ``.bin``.
+* ``npy`` with embeddings: a file per sequence in the folder itself, float32 [1, length, hidden].
 * ``npz``: a file per sequence of ``input_0`` ids, ``input_1`` mask, ``input_2`` token types, int32
   [1, length]; ``input_3`` to ``input_5``, copies of the mask, where six arrays are wanted; and
   ``npz_datalist.txt``, which lists them.
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bertc.encoder import Encoder
+from bertc.errors import InputError
 from bertc.files.result_folder import INPUTS, ResultFolder, result_folder
 from bertc.prepared.array_files import npy, npz
 from bertc.prepared.capture import TokenSequence, default_kind, sequences
@@ -28,6 +30,8 @@ from bertc.prepared.provenance import about, file_hash
 Array = np.ndarray[Any, Any]
 
 LIST = "npz_datalist.txt"
+Embed = Callable[[Array, Array], Array]
+"""Makes vectors, float32 [length, hidden], of ids and token types [length]."""
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -40,6 +44,7 @@ def prepare(
     kind: str | None = None,
     lengths: Sequence[int] = (),
     arrays: int = 3,
+    embed: Embed | None = None,
     command: str = "",
     advance: Callable[[int], None] = lambda _: None,
     **reading: Any,
@@ -47,9 +52,12 @@ def prepare(
     """Write the inputs that a model has for a file of data; return how many there are of what.
 
     ``lengths``: each sequence is padded to the least of these that holds it, and none is longer than the
-    largest; without any, nothing is padded. ``reading`` are options of
+    largest; without any, nothing is padded. ``embed`` makes vectors of ids, which are written instead, as
+    ``npy`` alone and without padding. ``reading`` are options of
     :func:`bertc.prepared.capture.sequences`. Raises ``InputError``.
     """
+    if embed is not None and (form != "npy" or lengths):
+        raise InputError("embeddings are written as npy, and without padding: no mask would say what it is")
     kind = kind or default_kind(engine)
     limit = max(lengths, default=engine.info.max_seq_length)
     facts = {
@@ -63,11 +71,30 @@ def prepare(
     found = sequences(engine, data, kind, limit=limit, **reading)
     first = next(found)  # what is wrong with the data is told before there is a folder
     with result_folder(folder, facts) as target:
-        counts = _write(
-            target, form, arrays, _padding(engine), lengths, itertools.chain((first,), found), advance
-        )
+        every = itertools.chain((first,), found)
+        if embed is not None:
+            counts = _write_embedded(target, embed, every, advance)
+        else:
+            counts = _write(target, form, arrays, _padding(engine), lengths, every, advance)
         target.facts["counts"] = counts
     return counts
+
+
+def _write_embedded(
+    folder: ResultFolder, embed: Embed, found: Iterable[TokenSequence], advance: Callable[[int], None]
+) -> dict[str, int]:
+    samples = tokens = 0
+    for number, each in enumerate(found):
+        folder.write(f"{number:06d}.npy", npy(embed(each.ids, each.type_ids)[None]))
+        folder.files[f"{number:06d}"] = _facts(each)
+        samples, tokens = samples + (each.part == 0), tokens + len(each.ids)
+        advance(1)
+    return {"samples": samples, "sequences": len(folder.files), "tokens": tokens}
+
+
+def _facts(sequence: TokenSequence) -> dict[str, Any]:
+    """What the summary says of a file."""
+    return {"id": sequence.id, "part": sequence.part, "parts": sequence.parts, "tokens": len(sequence.ids)}
 
 
 def _padding(engine: Encoder) -> int:
@@ -104,7 +131,7 @@ def _write(
                 wide = array.astype(np.int64)
                 content = wide.tobytes() if form == "bin" else npy(wide[None])
                 folder.write(f"{input_name}/{name}.{form}", content)
-        folder.files[name] = {"id": each.id, "part": each.part, "parts": each.parts, "tokens": size}
+        folder.files[name] = _facts(each)
         samples, tokens = samples + (each.part == 0), tokens + size
         advance(1)
     if form == "npz":

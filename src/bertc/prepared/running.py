@@ -1,4 +1,4 @@
-"""Runs prepared token ids through a model, and writes what it gives for each sample into a file.
+"""Runs prepared token ids or embeddings through a model, and writes a file of what it gives for each sample.
 
 An output has the shape of its input: of each token of the input where the model gives rows for tokens, zero
 where the mask is 0. Nothing of that padding is computed.
@@ -18,9 +18,9 @@ import numpy as np
 
 from bertc.encoder import Encoder
 from bertc.errors import InputError
-from bertc.files.arrays import Prepared, PreparedIds, read_arrays
+from bertc.files.arrays import Prepared, PreparedIds, PreparedVectors, read_arrays
 from bertc.files.result_folder import INPUTS, OUTPUTS, ResultFolder, read_summary, result_folder
-from bertc.ports import TOKENS, Port, takes_selection
+from bertc.ports import EMBEDDINGS, TOKENS, Port, takes_selection
 from bertc.prepared.array_files import npy, npz
 from bertc.prepared.provenance import about
 from bertc.runtime.batching import PackedBatch
@@ -65,7 +65,7 @@ def run_prepared(
     with result_folder(folder, facts) as target:
         for batch in itertools.chain((first,), batches):
             for each in batch:
-                digest.update(each.ids.tobytes())
+                digest.update(_tokens(each).tobytes())
             in_model += _run(engine, port, batch, known, target, form)
             advance(len(batch))
         seconds = time.perf_counter() - start
@@ -92,19 +92,24 @@ def _known(data: Path) -> dict[str, Any] | None:
     return read_summary(data if data.is_dir() else data.parent, INPUTS)
 
 
-def _batches(engine: Encoder, data: str | PathLike[str]) -> Iterator[list[PreparedIds]]:
+def _tokens(sample: Prepared) -> Array:
+    """The ids [length] or vectors [length, hidden] of a sample."""
+    return sample.vectors if isinstance(sample, PreparedVectors) else sample.ids
+
+
+def _batches(engine: Encoder, data: str | PathLike[str]) -> Iterator[list[Prepared]]:
     """Yield samples to run together. Raises ``InputError`` after those that come before a wrong one."""
-    batch: list[PreparedIds] = []
+    batch: list[Prepared] = []
     tokens = 0
     failure: InputError | None = None
     try:
         for each in read_arrays(data):
             sample = _checked(engine, each)
-            if batch and tokens + len(sample.ids) > BATCH_TOKENS:
+            if batch and tokens + len(_tokens(sample)) > BATCH_TOKENS:
                 yield batch
                 batch, tokens = [], 0
             batch.append(sample)
-            tokens += len(sample.ids)
+            tokens += len(_tokens(sample))
     except InputError as error:
         failure = error
     if batch:
@@ -113,21 +118,24 @@ def _batches(engine: Encoder, data: str | PathLike[str]) -> Iterator[list[Prepar
         raise failure
 
 
-def _checked(engine: Encoder, sample: Prepared) -> PreparedIds:
-    if not isinstance(sample, PreparedIds):
+def _checked(engine: Encoder, sample: Prepared) -> Prepared:
+    if engine.session.takes_embeddings:
+        _check_vectors(engine, sample)
+    elif isinstance(sample, PreparedVectors):
         raise InputError(
             f"{sample.where} holds vectors of {sample.vectors.shape[1]} numbers, but {engine.info.name} "
             "takes token ids: give it these"
         )
     limit, rows = engine.info.max_seq_length, engine.info.facts.get("vocab_size")
     where = f"{sample.where}, sample {sample.name}"
-    if not len(sample.ids):
+    tokens = _tokens(sample)
+    if not len(tokens):
         raise InputError(f"{where}: it has no token, or the mask keeps none: take it out")
-    if len(sample.ids) > limit:
+    if len(tokens) > limit:
         raise InputError(
-            f"{where}: {len(sample.ids)} tokens, but {engine.info.name} takes at most {limit}: cut it"
+            f"{where}: {len(tokens)} tokens, but {engine.info.name} takes at most {limit}: cut it"
         )
-    if isinstance(rows, int) and sample.ids.max() >= rows:
+    if isinstance(sample, PreparedIds) and isinstance(rows, int) and sample.ids.max() >= rows:
         raise InputError(
             f"{where}: the id {sample.ids.max()}, but the table of {engine.info.name} has {rows} rows: "
             "prepared for another model?"
@@ -135,23 +143,45 @@ def _checked(engine: Encoder, sample: Prepared) -> PreparedIds:
     return sample
 
 
+def _check_vectors(engine: Encoder, sample: Prepared) -> None:
+    (width,) = (port.columns for port in engine.session.inputs if port.name == EMBEDDINGS)
+    if isinstance(sample, PreparedIds):
+        raise InputError(
+            f"{sample.where} holds token ids, but {engine.info.name} takes vectors of {width} numbers: make "
+            "them with bertc data prepare --embeddings"
+        )
+    if sample.vectors.shape[1] != width:
+        raise InputError(
+            f"{sample.where} holds vectors of {sample.vectors.shape[1]} numbers, but {engine.info.name} "
+            f"takes such of {width}"
+        )
+
+
+def _packed(batch: list[Prepared], cu_seqlens: Array) -> PackedBatch:
+    """Return samples of one kind as one packed batch."""
+    rows = np.concatenate([_tokens(each) for each in batch])
+    if isinstance(batch[0], PreparedVectors):
+        return PackedBatch({EMBEDDINGS: rows}, cu_seqlens)
+    types = [
+        np.zeros(len(each.ids), np.int32) if each.type_ids is None else each.type_ids
+        for each in batch
+        if isinstance(each, PreparedIds)
+    ]
+    return PackedBatch({"input_ids": rows, "token_type_ids": np.concatenate(types)}, cu_seqlens)
+
+
 def _run(
     engine: Encoder,
     port: Port,
-    batch: list[PreparedIds],
+    batch: list[Prepared],
     known: Mapping[str, Any] | None,
     folder: ResultFolder,
     form: str,
 ) -> float:
     """Run a batch and write its outputs; return the seconds in the model."""
-    lengths = [len(each.ids) for each in batch]
-    ids = np.concatenate([each.ids for each in batch])
-    types = [
-        np.zeros(length, np.int32) if each.type_ids is None else each.type_ids
-        for each, length in zip(batch, lengths, strict=True)
-    ]
+    lengths = [len(_tokens(each)) for each in batch]
     cu_seqlens = np.cumsum([0, *lengths], dtype=np.int32)
-    packed = PackedBatch({"input_ids": ids, "token_type_ids": np.concatenate(types)}, cu_seqlens)
+    packed = _packed(batch, cu_seqlens)
     begin = time.perf_counter()
     values = engine.session.run_batch(packed, outputs=(port.name,))[port.name]
     seconds = time.perf_counter() - begin
@@ -170,7 +200,7 @@ def _run(
     return seconds
 
 
-def _identity(known: Mapping[str, Any] | None, sample: PreparedIds) -> dict[str, Any]:
+def _identity(known: Mapping[str, Any] | None, sample: Prepared) -> dict[str, Any]:
     """The id of a sample: what it was prepared from, else the name of its file."""
     if known is None:
         return {"id": sample.name, "part": 0, "parts": 1}

@@ -9,9 +9,9 @@ from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
-from bertc.errors import RecipeError
+from bertc.errors import RecipeError, warn_caller
 from bertc.precision import DTYPES, INT8, LAYER_DTYPES, PRECISIONS, TABLE_DTYPES, integers
-from bertc.recipe import documents, loading
+from bertc.recipe import documents, loading, other_tools
 from bertc.recipe.combinations import impossible
 from bertc.recipe.documents import Document
 from bertc.recipe.keys import (
@@ -129,6 +129,18 @@ class Recipe(Section):
     def from_yaml(cls, text: str) -> Recipe:
         """Return the recipe of a YAML text (extra "yaml"). An empty document is the default recipe."""
         return loading.build(cls, documents.parse_yaml(text))
+
+    @classmethod
+    def from_kwargs(cls, **names: Any) -> Recipe:
+        """Return the recipe that keyword arguments of Mobilint's ``QuantizationConfig`` mean.
+
+        Ranges are static, and nothing makes up for their errors, as there. Warns of arguments that have no
+        meaning here; an unknown one is refused, with the nearest known one. Raises ``RecipeError``.
+        """
+        values, notes = other_tools.from_quantization_config(names)
+        if notes:
+            warn_caller(f"these have no meaning here: {'; '.join(notes)}")
+        return cls.from_dict(values)
 
     @classmethod
     def load(cls, source: str | PathLike[str] | Mapping[str, Any] | Recipe | None) -> Recipe:
