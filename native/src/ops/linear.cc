@@ -16,6 +16,7 @@ class Linear final : public Op {
     const Buffer* zero_point = nullptr;  // as scale
     const Buffer* residual = nullptr;    // may be absent
     const Buffer* out = nullptr;
+    bool by_place = false;
   };
 
   Linear(const Operands& operands, GemmKernel kernel, const Gemm& constants, std::size_t blocks)
@@ -33,6 +34,7 @@ class Linear final : public Op {
     if (operands_.residual != nullptr) gemm.residual = frame.data<float>(*operands_.residual);
     gemm.out = frame.data<std::byte>(*operands_.out);
     gemm.scratch = frame.scratch;
+    if (operands_.by_place) gemm.places = places_from(frame, 0);
     kernel_(gemm, part.begin(blocks_), part.end(blocks_));
   }
 
@@ -85,15 +87,19 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
   operands.out = &out;
 
   Gemm gemm{};
+  gemm.output = output_of(binder, out, kind);
   gemm.a_stride = operands.x->padded_columns();
   gemm.b = binder.tensor("weight", kind.dtype, {blocks, groups, kBlockColumns, kind.depth}).data;
   gemm.depth_groups = groups;
   gemm.bias = binder.tensor("bias", DType::kF32, {out.padded_columns()}).as<float>();
+  gemm.biases = bind_place_vectors(binder, "bias", out.padded_columns());
+  if (gemm.output == GemmOutput::kU8)
+    gemm.offsets = bind_place_vectors(binder, "offset", out.padded_columns());
+  operands.by_place = bind_places(binder, *operands.x, {gemm.biases, gemm.offsets});
   gemm.activation = static_cast<Activation>(binder.choice(
       "activation",
       {"none", "gelu", "gelu_tanh", "relu", "tanh", "sigmoid", "silu", "quick_gelu", "mish", "log1p_relu"}));
   gemm.out_stride = out.padded_columns();
-  gemm.output = output_of(binder, out, kind);
   if (binder.has("residual")) {
     operands.residual = &binder.input("residual", DType::kF32, out.columns);
     binder.require(operands.residual->rows == out.rows, "the residual has other rows than the output");
@@ -120,9 +126,9 @@ std::unique_ptr<Op> make_linear_bf16(Binder& binder, const Kernels& kernels) {
   return make_float_linear(binder, {DType::kBf16, 2}, kernels.gemm_bf16);
 }
 
-// Inputs: x, scale?, zero_point?, weight, column_scale, column_sum, bias, residual?, static?. Without the
-// scale and zero point of each row, those of the columns hold what the rows share. With `static` the output
-// is in 8 bits.
+// Inputs: x, scale?, zero_point?, weight, column_scale, column_sum, bias, first_bias?, last_bias?, residual?,
+// static?, first_offset?, last_offset?, cu_seqlens?. Without the scale and zero point of each row, those of
+// the columns hold what the rows share. With `static` the output is in 8 bits, shifted by the offsets.
 std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
   Linear::Operands operands;
   std::size_t blocks = 0;

@@ -30,7 +30,12 @@ FEATURES = frozenset(
         "embed.first_position",
         "embed.task_type",
         "host",
+        "layer_norm_quantize.cu_seqlens",
+        "linear.cu_seqlens",
+        "linear_bf16.cu_seqlens",
+        "linear_int8.cu_seqlens",
         "pool.pooled",
+        "quantize_rows.cu_seqlens",
         "select_rows",
         "truncate_dim",
     }

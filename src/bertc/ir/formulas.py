@@ -9,6 +9,8 @@ point is an 8-bit number (Jacob et al. 2018, arXiv:1712.05877, eq. 1). The nativ
 ``quantize_rows`` computes the same, step by step, in float32.
 
 Or they have one scale and zero point for all rows, chosen by calibration.
+
+The first and the last token of each sequence are places of their own (``token_places``).
 """
 
 from __future__ import annotations
@@ -21,6 +23,19 @@ Array = np.ndarray[Any, Any]
 
 SMALLEST_RANGE = np.float32(1e-30)
 """A row whose range is below this counts as zero: 255 / range would overflow float32."""
+
+
+PLACES = ("other", "first", "last")
+"""The places of a token in its sequence. The one token of a sequence of one is its first."""
+OTHER, FIRST, LAST = range(3)
+
+
+def token_places(cu_seqlens: Array) -> Array:
+    """Return the place of each token, an index into ``PLACES``: int8 [tokens]."""
+    places = np.zeros(cu_seqlens[-1], np.int8)
+    places[cu_seqlens[1:] - 1] = LAST
+    places[cu_seqlens[:-1]] = FIRST
+    return places
 
 
 def quantize_rows(x: Array) -> tuple[Array, Array, Array]:

@@ -35,9 +35,18 @@ _ATTENDED = Operand("attended", optional=True, has_default=True)
 _DISTANCE_BIAS = Operand("distance_bias", "distances", optional=True)
 _POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
+_BY_PLACE = Operand("cu_seqlens", optional=True)
+"""Goes with vectors of the rows that are the first or the last token of their sequence."""
+_OFFSETS = tuple(Operand(name, "vector", optional=True) for name in ("first_offset", "last_offset"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
-_ROUNDING = (*_VECTORS, _STATIC)
-_EPILOGUE = (Operand("bias", "vector"), Operand("residual", optional=True))
+_CHANGE = (*_VECTORS, *_OFFSETS, _BY_PLACE)
+_ROUNDING = (*_CHANGE, _STATIC)
+_EPILOGUE = (
+    Operand("bias", "vector"),
+    Operand("residual", optional=True),
+    *(Operand(name, "vector", optional=True) for name in ("first_bias", "last_bias")),
+    _BY_PLACE,
+)
 _WEIGHT = Operand("weight", "weight")
 _SCALES = tuple(map(Operand, ("scale", "zero_point")))
 _QUANTIZED = ("q", "scale", "zero_point")
@@ -78,7 +87,7 @@ def _attention(types: Types, tokens: float) -> float:
     return attention_operations(columns, tokens)
 
 
-_PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product}
+_PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product, "features": ("cu_seqlens",)}
 
 
 def _op(name: str, stages: frozenset[str], operands: tuple[Operand, ...], **columns: Any) -> Op:
@@ -107,6 +116,7 @@ _ROWS = (
         _TYPED,
         (*_NORM, *_ROUNDING),
         attributes=_EPSILON,
+        features=("cu_seqlens",),
         outputs=("y", *_QUANTIZED),
         in_place="x",
     ),
@@ -130,7 +140,7 @@ _ROWS = (
     _op(
         "linear_int8",
         _TYPED,
-        (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
+        (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC, *_OFFSETS),
         attributes={**_ACTIVATION, "out_dtype": _STORED},
         **_PRODUCT,
     ),
@@ -145,8 +155,8 @@ _ROWS = (
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),
-    _op("channel_affine", _BEFORE_TYPES, (*_X, Operand("multiplier", "vector"), Operand("offset", "vector"))),
-    _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), outputs=_QUANTIZED),
+    _op("channel_affine", _BEFORE_TYPES, (*_X, *_CHANGE)),
+    _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), features=("cu_seqlens",), outputs=_QUANTIZED),
     _op("cast_bf16", _TYPED, _X, reference=formulas.round_to_bf16),
     _op(
         "pool",

@@ -22,6 +22,7 @@ from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.insert_layers import insert_layers, smoothed_name
 from bertc.quantize.layers import RoundedLayer, round_layer
+from bertc.quantize.smooth import ChannelAffine
 from bertc.quantize.statistics import EdgeStatistics, Statistics
 from bertc.recipe import Recipe
 
@@ -79,7 +80,11 @@ class Quantizer:
                 layers[node.name] = self._layer(node, WEIGHT_BITS[precisions[node.name]], plan)
                 advance(1)
         affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}
-        folded = {edge: affines.pop(edge) for edge in self._projections if edge in affines}
+        folded: dict[str, ChannelAffine] = {}
+        for edge in self._projections:
+            if edge in affines:
+                folded[edge], rest = affines.pop(edge).split()
+                affines.update({edge: rest} if rest is not None else {})
         for edge, affine in folded.items():
             projection = self._projections[edge]
             if projection in layers:

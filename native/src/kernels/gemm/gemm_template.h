@@ -136,6 +136,7 @@ BERTC_INLINE void store_output(const Gemm& gemm, std::size_t row, std::size_t co
   if (gemm.output == GemmOutput::kBf16) {
     V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
   } else if (gemm.output == GemmOutput::kU8) {
+    if (gemm.offset != nullptr) x = V::add(x, V::load(gemm.offset + column));
     quantize_rows::store_static<V>(static_cast<uint8_t*>(gemm.out) + at, x, gemm.out_scale);
   } else {
     V::store(static_cast<float*>(gemm.out) + at, x);
@@ -201,6 +202,41 @@ void finish_tile(const Gemm& gemm, const Sum* sums, std::size_t stride, const Ti
       return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::mish<V>(x); });
     case Activation::kLog1pRelu:
       return finish_tile_with<V>(gemm, sums, stride, area, [](F32 x) { return simd::log1p_relu<V>(x); });
+  }
+}
+
+// The product as rows at each place see it.
+struct ByPlace {
+  Gemm of[3];
+  bool last_differs;
+
+  BERTC_INLINE explicit ByPlace(const Gemm& gemm)
+      : of{gemm, gemm, gemm}, last_differs(gemm.biases.last != nullptr || gemm.offsets.last != nullptr) {
+    for (const Place place : {Place::kFirst, Place::kLast}) {
+      Gemm& own = of[static_cast<std::size_t>(place)];
+      own.bias = vector_of(place, gemm.biases, gemm.bias);
+      own.offset = vector_of(place, gemm.offsets, gemm.offset);
+    }
+  }
+};
+
+// Finishes a tile in runs of rows that are alike: rows between the first and the last of a sequence together.
+template <class V, class Sum>
+void finish_rows(const ByPlace& by_place, RowPlaces& places, const Sum* sums, std::size_t stride,
+                 const TileArea& area) {
+  for (std::size_t r = 0; r < area.rows;) {
+    const std::size_t row = area.row + r;
+    Place place = Place::kOther;
+    std::size_t count = area.rows - r;
+    if (places.ends != nullptr) {
+      place = places.of(row);
+      const auto end = static_cast<std::size_t>(*places.ends) - (by_place.last_differs ? 1 : 0);
+      const std::size_t alike = place == Place::kOther ? end - row : 1;
+      if (alike < count) count = alike;
+    }
+    finish_tile<V>(by_place.of[static_cast<std::size_t>(place)], sums + r * stride, stride,
+                   {row, count, area.column, area.columns});
+    r += count;
   }
 }
 
@@ -278,14 +314,18 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
   using Sum = typename Dot::Sum;
   constexpr std::size_t kTileColumns = Dot::kBlocks * kBlockColumns;
   alignas(64) Sum sums[Dot::kRows * kTileColumns];
+  const ByPlace by_place(gemm);
+  RowPlaces block_places = gemm.places;
 
   for (std::size_t block_row = 0; block_row < gemm.rows; block_row += kRowBlock) {
     const std::size_t block_rows = gemm.rows - block_row < kRowBlock ? gemm.rows - block_row : kRowBlock;
     Operands<Dot> rows{nullptr, 0, nullptr, loop_groups<Dot>(gemm)};
     active_rows(gemm, block_row, block_rows, rows);
+    if (block_places.ends != nullptr) block_places.of(block_row);
     for (std::size_t block = first_block; block < last_block;) {
       const std::size_t blocks = panel_blocks<Dot>(last_block - block);
       rows.b = active_panel(gemm, block, blocks, rows);
+      RowPlaces places = block_places;
       for (std::size_t row = 0; row < block_rows; row += Dot::kRows) {
         const std::size_t count = block_rows - row < Dot::kRows ? block_rows - row : Dot::kRows;
         Operands<Dot> tile = rows;
@@ -295,7 +335,7 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
           if (block + blocks < last_block) read_ahead<Dot>(gemm, block + blocks, row / Dot::kRows, tiles);
         }
         multiply(tile, count, blocks, sums, kTileColumns);
-        finish_tile<V>(gemm, sums, kTileColumns,
+        finish_rows<V>(by_place, places, sums, kTileColumns,
                        {block_row + row, count, block * kBlockColumns, blocks * kBlockColumns});
       }
       block += blocks;
