@@ -92,11 +92,21 @@ def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None
 
 
 def _row_quantization(builder: Builder) -> tuple[str, ...]:
-    """Operands of row quantization: all four mixtures of vectors and a static scale, which clips a lot."""
+    """Operands of row quantization: mixtures of vectors, a static scale, which clips a lot, and places."""
     choice, columns = builder.shape.choice, builder.shape.columns
     vectors = [builder.normal(n, columns) if choice % 2 else "" for n in ("multiplier", "offset")]
     numbers = np.array([0.01 * 2.0 ** (choice % 5), 10 * choice % 256], np.float32)
-    return (*vectors, builder.constant("static", numbers) if choice // 2 % 2 else "")
+    static = builder.constant("static", numbers) if choice // 2 % 2 else ""
+    return (*vectors, static, *_by_place(builder, "offset", columns, builder.shape.out))
+
+
+def _by_place(builder: Builder, what: str, columns: int, choice: int) -> tuple[str, str, str]:
+    """Vectors of the first tokens, the last, both or neither, and ``cu_seqlens`` with them."""
+    vectors = [
+        builder.normal(f"{place}_{what}", columns) if choice >> bit & 1 else ""
+        for bit, place in enumerate(("first", "last"))
+    ]
+    return vectors[0], vectors[1], "cu_seqlens" if any(vectors) else ""
 
 
 def _is_comparable(value: str) -> bool:
@@ -143,6 +153,7 @@ def linear(builder: Builder) -> None:
     bias, residual, activation = _linear_operands(builder)
     weight = builder.normal("weight", shape.out, shape.columns)
     inputs = [builder.activation("x", shape.columns), weight, bias, residual]
+    inputs += _by_place(builder, "bias", shape.out, shape.columns)
     builder.result(*builder.node("linear", inputs, ["y"], activation=activation))
 
 
@@ -157,6 +168,7 @@ def _bf16_product(builder: Builder, half: str) -> None:
         builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
     )
     inputs = [half, builder.constant("weight", weight, DType.BF16), bias, residual]
+    inputs += _by_place(builder, "bias", shape.out, shape.columns)
     builder.result(*builder.node("linear_bf16", inputs, ["product"], activation=activation, out_dtype="f32"))
 
 
@@ -170,13 +182,15 @@ def _int8_product(builder: Builder, quantized: list[str]) -> None:
     weight, scale = formulas.quantize_per_channel(
         builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
     )
-    inputs = [
-        *quantized,
-        builder.constant("weight", weight, DType.I8),
-        builder.constant("weight.scale", scale),
-        bias,
-        residual,
-    ]
+    first, last, cu_seqlens = _by_place(builder, "bias", shape.out, shape.columns)
+    inputs = {
+        **dict(zip(("x", "scale", "zero_point"), quantized, strict=True)),
+        "weight": builder.constant("weight", weight, DType.I8),
+        "weight_scale": builder.constant("weight.scale", scale),
+        **{"bias": bias, "residual": residual},
+        **{"first_bias": first, "last_bias": last, "cu_seqlens": cu_seqlens},
+    }
+    inputs = {operand: value for operand, value in inputs.items() if value}
     builder.result(*builder.node("linear_int8", inputs, ["product"], activation=activation, out_dtype="f32"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bertc.errors import InputError
-from bertc.ir.formulas import FIRST, LAST, OTHER, token_places
+from bertc.ir.formulas import FIRST, LAST, token_places
 from bertc.quantize.statistics import FORMAT, SAMPLE_ROWS, EdgeCollector, EdgeStatistics, Statistics
 
 Array = np.ndarray[Any, Any]
@@ -167,12 +167,6 @@ def test_merged_places_are_those_of_all_rows() -> None:
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
     np.testing.assert_allclose(merged.means, whole.means, rtol=1e-5)
     assert len(whole.first) - len(parts) < len(merged.first) <= len(whole.first)
-
-
-def test_the_one_token_of_a_sequence_is_its_first() -> None:
-    np.testing.assert_array_equal(
-        token_places(np.array([0, 1, 3, 6])), [FIRST, FIRST, LAST, FIRST, OTHER, LAST]
-    )
 
 
 def test_nothing_seen_is_an_error() -> None:

@@ -39,14 +39,9 @@ _BY_PLACE = Operand("cu_seqlens", optional=True)
 """Goes with vectors of the rows that are the first or the last token of their sequence."""
 _OFFSETS = tuple(Operand(name, "vector", optional=True) for name in ("first_offset", "last_offset"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
-_CHANGE = (*_VECTORS, *_OFFSETS, _BY_PLACE)
-_ROUNDING = (*_CHANGE, _STATIC)
-_EPILOGUE = (
-    Operand("bias", "vector"),
-    Operand("residual", optional=True),
-    *(Operand(name, "vector", optional=True) for name in ("first_bias", "last_bias")),
-    _BY_PLACE,
-)
+_ROUNDING = (*_VECTORS, _STATIC, *_OFFSETS, _BY_PLACE)
+_BIASES = tuple(Operand(name, "vector", optional=True) for name in ("first_bias", "last_bias"))
+_EPILOGUE = (Operand("bias", "vector"), Operand("residual", optional=True))
 _WEIGHT = Operand("weight", "weight")
 _SCALES = tuple(map(Operand, ("scale", "zero_point")))
 _QUANTIZED = ("q", "scale", "zero_point")
@@ -124,7 +119,7 @@ _ROWS = (
     _op(
         "linear",
         _ANY,
-        (*_X, _WEIGHT, *_EPILOGUE),
+        (*_X, _WEIGHT, *_EPILOGUE, *_BIASES, _BY_PLACE),
         attributes=_ACTIVATION,
         **_PRODUCT,
         forms={"bf16": "linear_bf16", "int8": "linear_int8"},
@@ -133,14 +128,17 @@ _ROWS = (
     _op(
         "linear_bf16",
         _TYPED,
-        (*_X, _WEIGHT, *_EPILOGUE),
+        (*_X, _WEIGHT, *_EPILOGUE, *_BIASES, _BY_PLACE),
         attributes={**_ACTIVATION, "out_dtype": _FLOATS},
         **_PRODUCT,
     ),
     _op(
         "linear_int8",
         _TYPED,
-        (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC, *_OFFSETS),
+        (
+            *(*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
+            *(*_BIASES, *_OFFSETS, _BY_PLACE),
+        ),
         attributes={**_ACTIVATION, "out_dtype": _STORED},
         **_PRODUCT,
     ),
@@ -155,7 +153,7 @@ _ROWS = (
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),
-    _op("channel_affine", _BEFORE_TYPES, (*_X, *_CHANGE)),
+    _op("channel_affine", _BEFORE_TYPES, (*_X, *_VECTORS, *_OFFSETS, _BY_PLACE)),
     _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), features=("cu_seqlens",), outputs=_QUANTIZED),
     _op("cast_bf16", _TYPED, _X, reference=formulas.round_to_bf16),
     _op(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bertc.exporters.onnx.activations import activate
 from bertc.exporters.onnx.attention import attention
 from bertc.exporters.onnx.embeddings import embed
+from bertc.exporters.onnx.places import by_place
 from bertc.exporters.onnx.pooling import pool
 from bertc.exporters.onnx.rounding import store
 from bertc.exporters.onnx.writer import Write, Writer
@@ -42,7 +43,7 @@ def linear(writer: Writer, node: Node) -> None:
 
 def finish_linear(writer: Writer, node: Node, product: str) -> str:
     """Append bias, activation and residual; return the result."""
-    out = writer.add("Add", product, writer.constant(node["bias"]))
+    out = writer.add("Add", product, by_place(writer, node, "bias"))
     out = activate(writer, str(node.attributes["activation"]), out)
     return writer.add("Add", out, writer.read(node["residual"])) if node["residual"] else out
 
