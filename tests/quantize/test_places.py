@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertc.compiler.edges import edge_ranges
 from bertc.errors import ArtifactError, GraphError
 from bertc.ir import interpreter, reference
 from bertc.ir.formulas import FIRST, LAST, OTHER, token_places
 from bertc.ir.graph import Graph
 from bertc.ir.verifier import verify
 from bertc.lowering.lower import lower
+from bertc.quantize.describe import describe
 from bertc.quantize.places import choose_places
 from bertc.quantize.smooth import Rounding, choose_affine
 from bertc.quantize.statistics import EdgeCollector, EdgeStatistics
@@ -66,15 +68,17 @@ def _statistics(x: Array, places: Array = PLACES) -> EdgeStatistics:
 def test_places_are_shifted_that_are_large_and_alike(
     x: Array, expected: tuple[int, ...], shift: bool
 ) -> None:
-    assert choose_places(_statistics(x), shift=shift) == expected
+    found = choose_places(_statistics(x), shift=shift)
+    assert tuple(found) == expected
+    assert all(gain > 10 for gain in found.values())
 
 
 def test_few_texts_rows_without_places_and_first_tokens_alone_tell_of_no_place() -> None:
     x = _tokens(first=30)
     few = BOUNDS[5]
-    assert choose_places(_statistics(x[:few], PLACES[:few]), shift=True) == ()
-    assert choose_places(_statistics(x, np.zeros_like(PLACES)), shift=True) == ()
-    assert choose_places(_statistics(x[PLACES == FIRST], PLACES[PLACES == FIRST]), shift=True) == ()
+    assert choose_places(_statistics(x[:few], PLACES[:few]), shift=True) == {}
+    assert choose_places(_statistics(x, np.zeros_like(PLACES)), shift=True) == {}
+    assert choose_places(_statistics(x[PLACES == FIRST], PLACES[PLACES == FIRST]), shift=True) == {}
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -153,6 +157,18 @@ def test_a_program_by_place_lists_the_features_that_it_needs() -> None:
     features = set(lower(sink_graphs(Recipe()).graph).program.features)
     assert {"layer_norm_quantize.cu_seqlens", "linear_int8.cu_seqlens"} <= features
     assert not lower(sink_graphs(NO_PLACES).graph).program.features
+
+
+def test_certificates_say_which_inputs_have_sinks_and_what_it_gave() -> None:
+    found = sink_graphs(Recipe())
+    ranges = {edge.name: edge for edge in edge_ranges(found.plans)}
+    assert (ranges["embeddings.LayerNorm"].first_gain_db or 0) > 10
+    assert ranges["embeddings.LayerNorm"].last_gain_db is None
+    firsts = sum(edge.first_gain_db is not None for edge in ranges.values())
+    told = describe(found, Recipe())["shift by place"]
+    assert told.startswith(f"the first token in {firsts} (its error falls by ")
+    assert told.endswith(f"of {len(ranges)} inputs of 8-bit layers")
+    assert "shift by place" not in describe(sink_graphs(NO_PLACES), NO_PLACES)
 
 
 def _with(graph: Graph, op: str, changes: dict[str, str]) -> Graph:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ class EdgePlan:
     """The scale of all rows; None where each row has a scale of its own."""
     gain_db: float = 0.0
     """The estimate of how much ``affine`` lowers the layers' error."""
+    place_gains_db: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    """How much the shift of its own lowers the error of the rows at a place; of each place that has one."""
 
     @property
     def after(self) -> EdgeStatistics:
@@ -116,7 +119,7 @@ def plan_edge(
     shift = smoothed and recipe.smoothing.channel_shift
     # Attention can write 8 bits at once, but knows no places.
     fixed = static and any(producer is not None and producer.op == "attention" for producer in producers)
-    places = choose_places(edge, shift=shift) if recipe.smoothing.place_shift and not fixed else ()
+    places = choose_places(edge, shift=shift) if recipe.smoothing.place_shift and not fixed else {}
     if smoothed or places:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
@@ -134,12 +137,13 @@ def plan_edge(
         gain = 10 * math.log10(before / left) if before and left else 0.0
         after = affine.statistics(edge)
     if not static or scheme.observer is None:
-        return EdgePlan(edge, affine, None, gain)
+        return EdgePlan(edge, affine, None, gain, places)
     if scheme.granularity == "per_channel_group":
         groups = group_channels(after, scheme, scheme.observer)
         affine = groups if affine is None else affine.then(groups)
         after = affine.statistics(edge)
-    return EdgePlan(edge, affine, static_scale(after, scheme.observer, symmetric=scheme.symmetric), gain)
+    scale = static_scale(after, scheme.observer, symmetric=scheme.symmetric)
+    return EdgePlan(edge, affine, scale, gain, places)
 
 
 def is_smoothed(producers: Sequence[Node | None], recipe: Recipe) -> bool:

@@ -12,10 +12,12 @@ a place only says which constant is subtracted.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from bertc.fidelity import LARGEST_DB
 from bertc.ir.formulas import FIRST, LAST
 from bertc.quantize.smooth import shift_by_means
 from bertc.quantize.statistics import EdgeStatistics
@@ -30,12 +32,13 @@ SMALLEST_SINK = 1.0
 """A place's error must be as large as that of an ordinary token, or it is not worth its vectors."""
 
 
-def choose_places(edge: EdgeStatistics, *, shift: bool) -> tuple[int, ...]:
-    """Return the places whose rows are to be shifted by their own means, if that pays.
+def choose_places(edge: EdgeStatistics, *, shift: bool) -> dict[int, float]:
+    """Return the places whose rows are to be shifted by their own means, where that pays.
 
-    ``shift`` says whether all other rows are shifted by theirs.
+    Each comes with the decibels by which the error of its rows in 8 bits falls. ``shift`` says whether all
+    other rows are shifted by theirs.
     """
-    chosen: list[int] = []
+    chosen: dict[int, float] = {}
     for place, rows in ((FIRST, edge.first), (LAST, edge.last)):
         if edge.counts[place] < FEWEST_ROWS or edge.counts[place] == edge.rows:
             continue
@@ -45,8 +48,8 @@ def choose_places(edge: EdgeStatistics, *, shift: bool) -> tuple[int, ...]:
         )
         before, after = _error(rows + with_others[place]), _error(rows + alone[place])
         if before * LARGEST_REST > after and before >= SMALLEST_SINK * _error(others + alone[0]):
-            chosen.append(place)
-    return tuple(chosen)
+            chosen[place] = min(10 * math.log10(before / after), LARGEST_DB) if after else LARGEST_DB
+    return chosen
 
 
 def _error(rows: Array) -> float:

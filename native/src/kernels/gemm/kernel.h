@@ -24,8 +24,8 @@
 //   portable C++             int8 0 %
 // 192 rows took 1 % less again with AVX2 on 1 MB of L2, nothing with AVX-512, and want half as much more.
 //
-// Rows at places (kernels/places.h) may have a bias of their own: one row in 14 to 128. A tile is finished in
-// runs of rows that are alike, which costs the others nothing.
+// Rows at places (kernels/quantize_rows/places.h) may have a bias of their own: one row in 14 to 128. A tile
+// is finished in runs of rows that are alike, which costs the others nothing.
 //
 // Weights of 7 bits (-63..63) have a kernel of their own, gemm_int7, where that is faster.
 #pragma once

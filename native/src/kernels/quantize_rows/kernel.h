@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/places.h"
+#include "kernels/quantize_rows/places.h"
 
 namespace bertc {
 
