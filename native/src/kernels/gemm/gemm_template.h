@@ -205,38 +205,22 @@ void finish_tile(const Gemm& gemm, const Sum* sums, std::size_t stride, const Ti
   }
 }
 
-// The product as rows at each place see it.
-struct ByPlace {
-  Gemm of[3];
-  bool last_differs;
-
-  BERTC_INLINE explicit ByPlace(const Gemm& gemm)
-      : of{gemm, gemm, gemm}, last_differs(gemm.biases.last != nullptr || gemm.offsets.last != nullptr) {
-    for (const Place place : {Place::kFirst, Place::kLast}) {
-      Gemm& own = of[static_cast<std::size_t>(place)];
-      own.bias = vector_of(place, gemm.biases, gemm.bias);
-      own.offset = vector_of(place, gemm.offsets, gemm.offset);
-    }
-  }
-};
-
-// Finishes a tile in runs of rows that are alike: rows between the first and the last of a sequence together.
+// The same of a tile that may hold rows at places: in runs of rows that are alike.
 template <class V, class Sum>
-void finish_rows(const ByPlace& by_place, RowPlaces& places, const Sum* sums, std::size_t stride,
-                 const TileArea& area) {
+[[gnu::noinline]] void finish_rows(const Gemm& gemm, RowPlaces& places, const Sum* sums, std::size_t stride,
+                                   const TileArea& area) {
+  const bool last_differs = gemm.biases.last != nullptr || gemm.offsets.last != nullptr;
   for (std::size_t r = 0; r < area.rows;) {
     const std::size_t row = area.row + r;
-    Place place = Place::kOther;
-    std::size_t count = area.rows - r;
-    if (places.ends != nullptr) {
-      place = places.of(row);
-      const auto end = static_cast<std::size_t>(*places.ends) - (by_place.last_differs ? 1 : 0);
-      const std::size_t alike = place == Place::kOther ? end - row : 1;
-      if (alike < count) count = alike;
-    }
-    finish_tile<V>(by_place.of[static_cast<std::size_t>(place)], sums + r * stride, stride,
-                   {row, count, area.column, area.columns});
-    r += count;
+    const Place place = places.of(row);
+    std::size_t end = row + 1;
+    if (place == Place::kOther) end = static_cast<std::size_t>(*places.ends) - (last_differs ? 1 : 0);
+    if (end > area.row + area.rows) end = area.row + area.rows;
+    Gemm own = gemm;
+    own.bias = vector_of(place, gemm.biases, gemm.bias);
+    own.offset = vector_of(place, gemm.offsets, gemm.offset);
+    finish_tile<V>(own, sums + r * stride, stride, {row, end - row, area.column, area.columns});
+    r += end - row;
   }
 }
 
@@ -314,7 +298,6 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
   using Sum = typename Dot::Sum;
   constexpr std::size_t kTileColumns = Dot::kBlocks * kBlockColumns;
   alignas(64) Sum sums[Dot::kRows * kTileColumns];
-  const ByPlace by_place(gemm);
   RowPlaces block_places = gemm.places;
 
   for (std::size_t block_row = 0; block_row < gemm.rows; block_row += kRowBlock) {
@@ -335,8 +318,12 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
           if (block + blocks < last_block) read_ahead<Dot>(gemm, block + blocks, row / Dot::kRows, tiles);
         }
         multiply(tile, count, blocks, sums, kTileColumns);
-        finish_rows<V>(by_place, places, sums, kTileColumns,
-                       {block_row + row, count, block * kBlockColumns, blocks * kBlockColumns});
+        const TileArea area{block_row + row, count, block * kBlockColumns, blocks * kBlockColumns};
+        if (places.ends == nullptr) {
+          finish_tile<V>(gemm, sums, kTileColumns, area);
+        } else {
+          finish_rows<V>(gemm, places, sums, kTileColumns, area);
+        }
       }
       block += blocks;
     }

@@ -50,8 +50,9 @@ void run(const LayerNorm& in) {
     }
     if (in.quantized != nullptr) {
       uint8_t* quantized = in.quantized + row * in.padded_columns;
-      const Place place = places.ends == nullptr ? Place::kOther : places.of(row);
-      quantize_rows::quantize_row<V>(y, in.padded_columns, in.quantization, place,
+      const float* offset = in.quantization.offset;
+      if (places.ends != nullptr) offset = vector_of(places.of(row), in.quantization.offsets, offset);
+      quantize_rows::quantize_row<V>(y, in.padded_columns, in.quantization, offset,
                                      {quantized, in.scale + row, in.zero_point + row});
     }
   }

@@ -92,8 +92,7 @@ void quantize_elements(const float* x, std::size_t padded_columns, const Element
 
 template <class V>
 void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& quantization,
-                  Place place, const Row& out) {
-  const float* offset = vector_of(place, quantization.offsets, quantization.offset);
+                  const float* offset, const Row& out) {
   if (offset == nullptr) {
     quantize_elements<V>(x, padded_columns, Plain<V>{}, quantization, out);
   } else if (quantization.multiplier == nullptr) {
@@ -108,8 +107,9 @@ void run(const QuantizeRows& in) {
   RowPlaces places = in.places;
   for (std::size_t row = 0; row < in.rows; ++row) {
     const std::size_t at = row * in.padded_columns;
-    const Place place = places.ends == nullptr ? Place::kOther : places.of(row);
-    quantize_row<V>(in.x + at, in.padded_columns, in.quantization, place,
+    const float* offset = in.quantization.offset;
+    if (places.ends != nullptr) offset = vector_of(places.of(row), in.quantization.offsets, offset);
+    quantize_row<V>(in.x + at, in.padded_columns, in.quantization, offset,
                     {in.quantized + at, in.scale + row, in.zero_point + row});
   }
 }
