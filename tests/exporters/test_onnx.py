@@ -241,8 +241,7 @@ def test_8_bits_equal_our_own_static_file(class_name: str, form: str, tmp_path: 
         assert np.linalg.norm(of_source[name] - of_file[name]) / np.linalg.norm(expected) < 0.02, name
 
 
-@pytest.mark.parametrize("form", ["qdq", "qoperator"])
-@pytest.mark.parametrize("opset", [13, 22])
+@pytest.mark.parametrize(("form", "opset"), [("qdq", 13), ("qoperator", 22)])
 def test_shifts_by_place_are_written(form: str, opset: int, tmp_path: Path) -> None:
     """Padded rows of a few lengths, one of one token: each has its first and last at its own place."""
     checkpoint = make_bert_checkpoint(tmp_path / "model", sink=True)

@@ -105,12 +105,19 @@ class EdgePlan:
 
 
 def plan_edge(
-    edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, producers: Sequence[Node | None]
+    edge: EdgeStatistics,
+    weight: Array,
+    bits: int,
+    recipe: Recipe,
+    producers: Sequence[Node | None],
+    *,
+    by_place: bool = False,
 ) -> EdgePlan:
     """Choose by the recipe for an edge, or for several that layers with the same weights read.
 
     ``edge`` has the statistics of their rows, ``weight`` float32 [out, in] is that of all 8-bit layers that
-    read them, ``producers`` are the nodes that make them, None for an input of the graph.
+    read them, ``producers`` are the nodes that make them, None for an input of the graph. ``by_place``: rows
+    at places may have a shift of their own.
     """
     scheme = recipe.activations
     static = all(is_static_edge(producer, recipe) for producer in producers)
@@ -119,7 +126,7 @@ def plan_edge(
     shift = smoothed and recipe.smoothing.channel_shift
     # Attention can write 8 bits at once, but knows no places.
     fixed = static and any(producer is not None and producer.op == "attention" for producer in producers)
-    places = choose_places(edge, shift=shift) if recipe.smoothing.place_shift and not fixed else {}
+    places = choose_places(edge, shift=shift) if by_place and not fixed else {}
     if smoothed or places:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import RecipeError
+from bertc.ir.formulas import FIRST
 from bertc.ir.graph import Graph, Node
 from bertc.precision import WEIGHT_BITS
 from bertc.quantize.apply import apply_precisions
@@ -109,9 +110,12 @@ class Quantizer:
             edges = dict.fromkeys(node["x"] for node in group)
             weights = {node["weight"]: self._weight_and_bias(node)[0] for node in group}
             weight = np.concatenate(list(weights.values()))
-            seen = EdgeStatistics.merged([self._statistics.of(edge, weight.shape[1]) for edge in edges])
+            found = [self._statistics.of(edge, weight.shape[1]) for edge in edges]
+            seen = EdgeStatistics.merged(found)
             producers = [self._producers.get(edge) for edge in edges]
-            self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers)
+            # One plan for rows of tokens and of something else has no places.
+            places = self._recipe.smoothing.place_shift and all(each.counts[FIRST] for each in found)
+            self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers, by_place=places)
         return self._plans[key]
 
     def _layer(self, node: Node, bits: int, plan: EdgePlan | None) -> RoundedLayer:
