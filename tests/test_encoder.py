@@ -16,8 +16,6 @@ from bertc.errors import ArtifactError, InputError
 from bertc.runtime.tokenization import TokenCounts
 from tests.conftest import MakeArtifact
 
-pytestmark = pytest.mark.native
-
 DTYPES = ("fp32", "bf16", "int8")
 TEXTS = [
     "the man plays guitar",

@@ -33,7 +33,7 @@ COMPILE_HALF = {
     "recipe",
 }
 RUN_HALF = {"_native", "encoder", "runtime", "tasks"}
-BOTH_HALVES = {"__init__", "__main__", "cli", "compiler", "loading"}
+BOTH_HALVES = {"__init__", "__main__", "cli", "compiler", "loading", "training"}
 """What may reach both halves."""
 
 LADDER: dict[str, set[str]] = {
@@ -83,6 +83,7 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"artifact", "errors", "ports", "primitives", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
+    "bulk": {"atomic_file", "encoder", "errors", "runtime", "version"},
     "evaluation": {"errors", "fidelity", "files"},
     "prepared": {
         "encoder",
@@ -153,6 +154,17 @@ LADDER: dict[str, set[str]] = {
         "task_table",
         "version",
     },
+    "training": {
+        "artifact",
+        "atomic_file",
+        "compiler",
+        "encoder",
+        "errors",
+        "evaluation",
+        "files",
+        "recipe",
+        "runtime",
+    },
     "__init__": {
         "artifact",
         "compiler",
@@ -162,6 +174,7 @@ LADDER: dict[str, set[str]] = {
         "loading",
         "recipe",
         "tasks",
+        "training",
         "version",
     },
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "home", "recipe", "runtime"},
@@ -170,6 +183,7 @@ LADDER: dict[str, set[str]] = {
         "artifact",
         "atomic_file",
         "bench",
+        "bulk",
         "cache",
         "compare",
         "compiler",
@@ -190,6 +204,7 @@ LADDER: dict[str, set[str]] = {
         "report",
         "runtime",
         "task_table",
+        "training",
         "version",
     },
 }

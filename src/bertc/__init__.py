@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bertc.tasks.replaced_token import ReplacedTokenDetector
     from bertc.tasks.sparse import SparseEmbedder
     from bertc.tasks.token_classification import Tagger
+    from bertc.training.finetune import finetune
     from bertc.version import __version__
 
 _HOMES = {
@@ -62,6 +63,7 @@ _HOMES = {
     "__version__": "version",
     "compile": "compiler",
     "export": "compiler.export",
+    "finetune": "training.finetune",
     "inspect": "compiler.inspect",
     "load": "loading",
 }
@@ -96,6 +98,7 @@ __all__ = [
     "__version__",
     "compile",
     "export",
+    "finetune",
     "inspect",
     "load",
 ]

@@ -13,8 +13,11 @@ from typing import IO
 from bertc.errors import ArtifactError
 
 
-def check_destination(path: Path) -> Path:
-    """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there."""
+def check_destination(path: Path, source: object = None) -> Path:
+    """Fail before the work rather than after it: ``path``, or ``ArtifactError`` if no file can be there.
+
+    ``source`` is what is read to make the file: if it is the path of a file, that one is not overwritten.
+    """
     target = _behind_links(path)
     try:
         if target.is_dir():
@@ -23,6 +26,10 @@ def check_destination(path: Path) -> Path:
             raise ArtifactError(f"the output {path} is no regular file: name one, which may be new")
         if not target.parent.is_dir():
             raise ArtifactError(f"the folder {target.parent} for the output does not exist: make it first")
+        if not os.access(target.parent, os.W_OK):
+            raise ArtifactError(f"the folder {target.parent} cannot be written to: name another one")
+        if isinstance(source, str | os.PathLike) and _behind_links(Path(source)) == target:
+            raise ArtifactError(f"the output {path} is the source, which it would replace: name another file")
     except OSError as error:
         raise ArtifactError(
             f"the output {path} cannot be a file ({error.strerror}): name another one"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Mapping
 
 
 class BertcError(Exception):
@@ -15,6 +16,21 @@ class BertcError(Exception):
 
 class CheckpointError(BertcError):
     """Raised for a model folder that cannot be read, or that is not what bertc supports."""
+
+
+class NodeError(CheckpointError):
+    """Raised for nodes of a source that can run nowhere: neither in the native core nor on the host."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        """``problems`` has for each node, as ``'name' (op)``, why not and what to do."""
+        told = [f"node {node}: {problem}" for node, problem in problems.items()]
+        more = [f"and {len(told) - _NAMED} nodes more"] if len(told) > _NAMED else []
+        super().__init__("; ".join([*told[:_NAMED], *more]))
+        self.problems = dict(problems)
+
+
+_NAMED = 5
+"""The most nodes that a message names."""
 
 
 class RecipeError(BertcError, ValueError):

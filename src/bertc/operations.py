@@ -21,3 +21,11 @@ def attention_operations(columns: int, tokens: Number) -> Number:
     Its scores take tokens * columns multiply-adds, and so do the mixed values.
     """
     return 2 * 2 * columns * tokens
+
+
+def seen_keys(tokens: Number, window: int) -> Number:
+    """Return the tokens that one in the middle of a sequence of ``tokens`` attends to.
+
+    They are those no farther away than ``window``, or all where it is 0.
+    """
+    return min(tokens, 2 * window + 1) if window else tokens

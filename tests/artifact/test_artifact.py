@@ -128,6 +128,23 @@ def test_a_link_into_a_folder_that_is_missing_is_refused_before_the_work(tmp_pat
         check_destination(link)
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path.resolve(), os.W_OK))
+    with pytest.raises(ArtifactError, match="cannot be written to"):
+        check_destination(tmp_path / "file")
+
+
+def test_the_source_is_not_replaced_also_behind_a_link(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    for output, source in ((path, str(path)), (link, path), (path, link)):
+        with pytest.raises(ArtifactError, match="is the source"):
+            check_destination(output, source)
+    check_destination(tmp_path / "other", path)
+
+
 def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -283,9 +300,13 @@ def test_hidden_states_must_be_buffers_of_tokens(buffer: str) -> None:
 
 
 def test_features_that_a_reader_lacks_are_named_whatever_else_they_bring() -> None:
-    program = dataclasses.replace(PROGRAM, features=("embed.first_position", "attention.window", "rotary"))
+    program = dataclasses.replace(
+        PROGRAM, features=("embed.first_position", "attention.slopes", "disentangled")
+    )
     text = dataclasses.replace(MANIFEST, program=program).to_json().replace('"rows":3', '"rows":[3]')
-    message = r"the file needs what this bertc does not know \(attention\.window, rotary\): update bertc"
+    message = (
+        r"the file needs what this bertc does not know \(attention\.slopes, disentangled\): update bertc"
+    )
     with pytest.raises(ArtifactError, match=message):
         Manifest.from_json(text)
     program = dataclasses.replace(PROGRAM, features=tuple(FEATURES))

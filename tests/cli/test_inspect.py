@@ -39,7 +39,6 @@ def test_people_get_tables(run: Run, checkpoint: MakeArtifact) -> None:
     assert "it gives the logits" in outcome.out and "Note: scales" in outcome.out
 
 
-@pytest.mark.native
 def test_times_are_measured_on_request(
     run: Run, artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,19 +101,32 @@ def test_what_cannot_be_done_is_one_line(
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize("option", ["--html", "--onnx"])
+def test_the_source_is_not_overwritten(run: Run, tmp_path: Path, option: str) -> None:
+    path = OnnxBert().save(tmp_path / "tiny.onnx")
+    before = path.read_bytes()
+    outcome = run("inspect", path, option, path)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1) and "is the source" in outcome.err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("option", [["--stage", "fused"], ["--weights"]])
 def test_options_of_the_onnx_file_need_one(run: Run, checkpoint: MakeArtifact, option: list[str]) -> None:
     outcome = run("inspect", checkpoint(), *option)
     assert outcome.code == 2 and option[0] in outcome.err
 
 
-def test_a_node_that_cannot_be_compiled_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_nodes_that_can_run_nowhere_are_rows(run: Run, tmp_path: Path) -> None:
     def drawn(bert: OnnxBert, x: str) -> dict[str, str]:
-        return {"all": bert.op("Bernoulli", x)}
+        return {"all": bert.op("Bernoulli", bert.op("Own", x, domain="my.ops"))}
 
-    outcome = run("inspect", OnnxBert(head=drawn).save(tmp_path / "tiny.onnx"))
-    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
-    assert "Bernoulli" in outcome.err
+    path = OnnxBert(head=drawn).save(tmp_path / "tiny.onnx")
+    written = ("--html", tmp_path / "page.html", "--onnx", tmp_path / "graph.onnx")
+    outcome = run("inspect", path, *written)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "my.ops.Own" in outcome.err and [*tmp_path.iterdir()] == [path]
+    for told in ("Bernoulli", "nowhere", "cannot run", "Note: "):
+        assert told in outcome.out
 
 
 @pytest.mark.filterwarnings("ignore:tiny has no tokenizer")
@@ -124,7 +136,8 @@ def test_strict_refuses_what_would_run_on_the_host(run: Run, tmp_path: Path) -> 
 
     path = OnnxBert(head=cumulated).save(tmp_path / "tiny.onnx")
     assert run("inspect", path).code == 0
-    outcome = run("inspect", path, "--strict", "--json")
+    outcome = run("inspect", path, "--strict", "--json", "--html", tmp_path / "page.html")
+    assert [*tmp_path.iterdir()] == [path]
     assert [node["place"] for node in json.loads(outcome.out)["nodes"]].count("host") == 1
     assert (outcome.code, outcome.err.count("\n")) == (1, 1)
     assert "strict refuses nodes that run on the host" in outcome.err and "CumSum" in outcome.err

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import MakeArtifact
+from tests.support.onnx_models import OnnxBert
 from tests.support.tiny_models import make_bert_checkpoint
 
 
@@ -56,3 +57,24 @@ def test_a_destination_that_cannot_be_is_found_before_the_work(
     outcome = run("statistics", "collect", checkpoint(), "-o", tmp_path / output)
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
     assert "folder" in outcome.err
+
+
+@pytest.mark.filterwarnings("ignore:.*has no tokenizer")
+def test_parts_of_onnx_files_have_statistics_too(run: Run, tmp_path: Path) -> None:
+    """Those of a file with other weights are refused: once all files without safetensors were the same."""
+    pytest.importorskip("onnx")
+    path, part = OnnxBert().save(tmp_path / "tiny.onnx"), ("--until", "encoder.layer.0.intermediate.dense")
+    statistics, output = tmp_path / "tiny.statistics", tmp_path / "tiny.bertc"
+    assert run("statistics", "collect", path, "-o", statistics, *part).code == 0
+    recipe = ("--recipe", _recipe(tmp_path, statistics))
+    assert run("compile", path, "-o", output, *part, *recipe).code == 0
+    other = OnnxBert(layers=2).save(tmp_path / "other.onnx")
+    outcome = run("compile", other, "-o", tmp_path / "other.bertc", *part, *recipe)
+    assert outcome.code == 1 and "has the statistics of tiny" in outcome.err
+
+
+def test_statistics_do_not_replace_the_model(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"")
+    outcome = run("statistics", "collect", path, "-o", path)
+    assert outcome.code == 1 and "is the source" in outcome.err

@@ -15,7 +15,7 @@ import bertc
 from bertc.artifact.certificate import BudgetOutcome, Fallback
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.writer import write_artifact
-from bertc.errors import ArtifactError, CheckpointError, InputError, RecipeError
+from bertc.errors import ArtifactError, InputError, RecipeError
 from bertc.inspection.facts import Inspection
 from tests.conftest import MakeArtifact
 from tests.support.artifacts import RECIPES, Artifacts
@@ -128,7 +128,6 @@ def test_a_fallback_of_a_budget_is_told_as_the_reason(artifact: MakeArtifact, tm
     assert found[name].dtype == "int8"  # what the program says, whatever a certificate does
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("compiled", [False, True])
 def test_times_are_those_of_what_the_task_needs(
     checkpoint: MakeArtifact, artifact: MakeArtifact, compiled: bool, monkeypatch: pytest.MonkeyPatch
@@ -156,13 +155,13 @@ def test_an_onnx_file_is_inspected_like_a_checkpoint(tmp_path: Path) -> None:
     assert any("imported from ONNX" in note for note in found.notes)
 
 
-def test_a_node_that_cannot_be_compiled_is_named(tmp_path: Path) -> None:
+def test_a_node_that_can_run_nowhere_is_the_answer(tmp_path: Path) -> None:
     def drawn(bert: OnnxBert, x: str) -> dict[str, str]:
         return {"all": bert.op("Bernoulli", x)}
 
     path = OnnxBert(head=drawn).save(tmp_path / "tiny.onnx")
-    with pytest.raises(CheckpointError, match="Bernoulli"):
-        bertc.inspect(path)
+    (node,) = bertc.inspect(path).nowhere
+    assert (node.op, node.place) == ("Bernoulli", "nowhere") and node.why.startswith("cannot run: no such")
 
 
 @pytest.mark.filterwarnings("ignore:tiny has no tokenizer")

@@ -24,7 +24,6 @@ class PromptType(str, Enum):
     document = "document"
 
 
-@pytest.mark.native
 def test_batches_are_embedded_with_the_prompts_of_their_kind(artifact: MakeArtifact) -> None:
     torch = pytest.importorskip("torch")
     model = bertc.load(artifact())
@@ -43,7 +42,6 @@ def test_batches_are_embedded_with_the_prompts_of_their_kind(artifact: MakeArtif
     assert adapter.similarity_pairwise(vectors, vectors).tolist() == pytest.approx([1, 1, 1])
 
 
-@pytest.mark.native
 def test_pairs_of_batches_are_scored(artifact: MakeArtifact) -> None:
     model = bertc.load(artifact("classification"))
     found = CrossEncoderForMteb(model, None).predict(BATCHES, BATCHES[::-1], task_metadata=None)
@@ -57,7 +55,6 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
         as_mteb_model(None)
 
 
-@pytest.mark.native
 def test_a_task_of_mteb_runs(artifact: MakeArtifact, tmp_path: Path) -> None:
     mteb: Any = pytest.importorskip("mteb")
     tasks: Any = pytest.importorskip("mteb.mocks.mock_tasks")

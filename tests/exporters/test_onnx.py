@@ -44,6 +44,7 @@ CLASSES = (
     "ElectraForPreTraining",
     "ErnieModel",
     "MPNetModel",
+    "ModernBertForTokenClassification",
 )
 
 
@@ -105,6 +106,16 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
     assert largest_difference(path, fp32_session(checkpoint)) < 1e-4
 
 
+@pytest.mark.parametrize("length", [None, 40])
+@pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
+def test_a_compiled_file_with_gates_angles_and_windows_is_written_again(
+    recipe: Any, length: int | None, tmp_path: Path
+) -> None:
+    checkpoint = save_checkpoint(tmp_path / "model", "ModernBertModel", local_attention=6)
+    source = bertc.compile(checkpoint, tmp_path / "model.bertc", recipe).path
+    assert_written_again(source, length, ("fp32",) if recipe == "fp32" else ("qdq", "qoperator"))
+
+
 @pytest.mark.parametrize("length", [None, 60])
 @pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
 def test_a_compiled_file_with_a_bias_by_distance_is_written_again(
@@ -112,16 +123,24 @@ def test_a_compiled_file_with_a_bias_by_distance_is_written_again(
 ) -> None:
     """Of a model whose farthest distances occur: 60 tokens, and a table that tells near ones apart."""
     source = bertc.compile(mpnet, tmp_path / "mpnet.bertc", recipe).path
-    session = bertc.load(source).session
-    for form in ("fp32",) if recipe == "fp32" else ("qdq", "qoperator"):
-        path = bertc.export(source, tmp_path / "mpnet.onnx", format=form, length=length)
-        model = checked(path)
+    for model in assert_written_again(
+        source, length, ("fp32",) if recipe == "fp32" else ("qdq", "qoperator")
+    ):
         assert {"Gather", "Clip"} <= {node.op_type for node in model.graph.node} or length is not None
+
+
+def assert_written_again(source: Path, length: int | None, forms: tuple[str, ...]) -> list[Any]:
+    """Export a compiled file in some forms, which compute what it does; return the models."""
+    session, models = bertc.load(source).session, []
+    for form in forms:
+        path = bertc.export(source, source.with_suffix(f".{form}.onnx"), format=form, length=length)
+        models.append(checked(path))
         packed = batch() if length is None else packed_to(length)
         expected, found = run_ours(session, packed), OnnxSession(path).run_batch(packed)
         for name, array in expected.items():
             error = np.linalg.norm(found[name].reshape(array.shape) - array) / np.linalg.norm(array)
             assert error < (1e-5 if form == "fp32" else 0.02)
+    return models
 
 
 def packed_to(length: int) -> PackedBatch:

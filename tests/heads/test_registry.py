@@ -8,6 +8,7 @@ from bertc.architectures import FAMILIES
 from bertc.errors import CheckpointError
 from bertc.frontends.model_class import find_class, supported_classes
 from bertc.heads import HEADS
+from bertc.heads.head import TRANSFORM
 from bertc.task_table import TASKS
 
 
@@ -16,7 +17,7 @@ def test_every_head_is_of_a_task_and_every_spelling_of_a_head() -> None:
     for family in FAMILIES:
         assert {*family.spellings, *family.endings} <= set(HEADS)
         for name, spelling in family.spellings.items():
-            assert set(spelling) <= {*HEADS[name].spelling, "activation"}
+            assert set(spelling) <= {*HEADS[name].spelling, *TRANSFORM}
 
 
 def test_classes_are_found_by_their_names() -> None:

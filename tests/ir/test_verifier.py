@@ -19,7 +19,7 @@ from bertc.quantize.apply import apply_precisions
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
-from tests.support.tiny_graphs import bert_graph, constant, node, small_graph
+from tests.support.tiny_graphs import IDS, bert_graph, constant, node, small_graph
 
 
 def _with_dense(graph: Graph, **changes: object) -> Graph:
@@ -60,7 +60,10 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         "input 'x' is 'z', which nothing before it produces",
     ),
     "use before definition": (lambda g: g.with_nodes(reversed(g.nodes)), "which nothing before it produces"),
-    "attribute missing": (lambda g: _with_dense(g, attributes={}), r"attributes are \(\), expected \(act"),
+    "attribute missing": (
+        lambda g: _with_dense(g, attributes={}),
+        r"attributes are \(gated\), expected \(act",
+    ),
     "attribute value": (
         lambda g: _with_dense(g, attributes={"activation": "swish"}),
         "'activation' is 'swish', expected one of none, gelu",
@@ -200,6 +203,31 @@ def test_a_bias_by_distance_has_a_row_for_each_head_and_a_middle() -> None:
     }.items():
         with pytest.raises(GraphError, match=message):
             types(*shape)
+
+
+def test_what_attention_knows_of_positions_fits_its_heads() -> None:
+    attributes = {"num_attention_heads": 2, "scale": 0.5}
+    inputs = {"query": "dense", "key": "dense", "value": "dense", "cu_seqlens": "cu_seqlens"}
+    base = Node("attention", "attention", inputs, ("attention",), attributes)
+    angles = {"rotary": "angles", "position_ids": "position_ids"}
+
+    def verified(columns: int, operands: dict[str, str], window: int = 0) -> None:
+        graph = dataclasses.replace(_with_constant(small_graph(), "angles", constant(9, columns)), inputs=IDS)
+        node = base.with_inputs(**operands).with_attributes(window=window)
+        verify(graph.with_nodes((*graph.nodes, node)))
+
+    verified(2, angles)
+    verified(2, {**angles, "places": "places"}, 7)
+    for columns, operands, window, message in (
+        (2, {"rotary": "angles"}, 0, "'rotary' and 'position_ids' go together"),
+        (2, {"position_ids": "position_ids"}, 0, "'rotary' and 'position_ids' go together"),
+        (1, angles, 0, "width of rotary is 1, expected an even number of at most 2"),
+        (4, angles, 0, "width of rotary is 4, expected an even number of at most 2"),
+        (2, {"places": "places"}, 0, "'places' goes with a window"),
+        (2, {}, -1, "'window' is -1"),
+    ):
+        with pytest.raises(GraphError, match=message):
+            verified(columns, operands, window)
 
 
 def test_what_only_front_ends_write_is_refused_once_a_graph_is_fused() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bertc.errors import ArtifactError
+from bertc.frontends.huggingface import import_model
 from bertc.ir import interpreter
 from bertc.ir.graph import Constant, DType, Graph
 from bertc.lowering.lift import lift
@@ -17,6 +19,7 @@ from bertc.quantize.apply import apply_precisions, apply_recipe
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
+from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.tiny_graphs import bert_graph, sink_graphs
 from tests.support.tiny_models import packed_inputs
 
@@ -46,6 +49,18 @@ def test_vectors_by_place_are_lifted() -> None:
     inputs = packed_inputs((17, 1, 3), vocab_size=20)
     expected, found = (interpreter.run(each, inputs) for each in (graph, lifted))
     assert any(node["first_bias"] for node in lifted.nodes)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
+def test_gates_angles_and_windows_are_lifted(dtype: str, tmp_path: Path) -> None:
+    sizes = {"local_attention": 6, "intermediate_size": 40, "hidden_size": 24}
+    folder = save_checkpoint(tmp_path / "model", "ModernBertModel", **sizes)
+    graph = apply_recipe(fuse(import_model(folder).graph), Recipe(dtype=dtype))
+    lifted = lift(lower(graph))
+    inputs = packed_inputs((17, 3), vocab_size=20)
+    expected, found = (interpreter.run(each, inputs) for each in (graph, lifted))
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
 

@@ -55,8 +55,8 @@ def test_a_scale_and_zero_point_that_rows_share_are_in_those_of_the_columns() ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inputs": {"window": "x"}}, "no input 'window': the file may need a newer bertc"),
-        ({"attributes": {"window": 7}}, "no attribute 'window': the file may need a newer bertc"),
+        ({"inputs": {"slopes": "x"}}, "no input 'slopes': the file may need a newer bertc"),
+        ({"attributes": {"slopes": 7}}, "no attribute 'slopes': the file may need a newer bertc"),
         ({"outputs": ("more",)}, "has 1 outputs, the step 2: the file may need a newer bertc"),
     ],
 )

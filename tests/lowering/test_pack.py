@@ -81,3 +81,18 @@ def test_one_large_weight_takes_the_eighth_bit(value: int, bits: int) -> None:
 def test_column_sums_are_exact_for_the_largest_weights(value: int) -> None:
     weight = Constant(DType.I8, np.full((5, 4096), value, np.int8))
     np.testing.assert_array_equal(pack.column_sums(weight).array[:5], value * 4096)
+
+
+def test_a_block_of_values_follows_its_gates() -> None:
+    """20 gates and 20 values fill two blocks each, the second ones up with zeros."""
+    weight = np.arange(1, 40 * 3 + 1, dtype=np.float32).reshape(40, 3)
+    vector = np.arange(1, 41, dtype=np.float32)
+    blocks = pack.pack_gated_vector(Constant(DType.F32, vector)).array.reshape(2, 2, 16)
+    np.testing.assert_array_equal(blocks[0], [vector[:16], vector[20:36]])
+    np.testing.assert_array_equal(blocks[1, :, :4], [vector[16:20], vector[36:]])
+    assert not blocks[1, :, 4:].any()
+    packed = pack.pack_gated_weight(Constant(DType.F32, weight)).array
+    assert packed.shape == (4, 3, 16, 1)
+    np.testing.assert_array_equal(packed[1, :, :, 0].T, weight[20:36])
+    sums = pack.gated_column_sums(Constant(DType.I8, weight.astype(np.int8))).array
+    np.testing.assert_array_equal(sums[16:32], weight.astype(np.int8)[20:36].sum(axis=1))

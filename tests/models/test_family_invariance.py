@@ -20,6 +20,7 @@ CLASSES = {
     "ElectraModel": {"embedding_size": 20},
     "MegatronBertModel": {},
     "RobertaPreLayerNormModel": {},
+    "ModernBertModel": {"local_attention": 8, "num_hidden_layers": 3},
 }
 
 

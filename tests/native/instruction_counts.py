@@ -43,7 +43,7 @@ OUTPUTS = {
     "layer_norm": "y",
     "layer_norm_quantize": "q",
     "quantize_rows": "q",
-    "linear": "y",
+    "linear": "product",
     "linear_bf16": "product",
     "linear_int8": "product",
     SEVEN_BITS: "product",

@@ -114,11 +114,35 @@ def _is_comparable(value: str) -> bool:
     return value not in ("scale", "zero_point", "half")
 
 
-def _linear_operands(builder: Builder) -> tuple[str, str, str]:
+_FORMS = ("", "gated.")
+"""What stands before the names of a layer's constants, by whether it is gated."""
+
+
+def _linear_operands(builder: Builder, gated: int) -> tuple[dict[str, str], dict[str, Attribute]]:
+    """Bias and residual by operand, and attributes; a gated layer has twice the rows and no residual."""
     shape = builder.shape
     turn, index = divmod(shape.choice, len(ACTIVATIONS))
-    residual = builder.activation("residual", shape.out) if (turn + index) % 2 else ""
-    return builder.normal("bias", shape.out), residual, ACTIVATIONS[index]
+    operands = {"bias": builder.normal(f"{_FORMS[gated]}bias", (1 + gated) * shape.out)}
+    if (turn + index) % 2 and not gated:
+        operands["residual"] = builder.activation("residual", shape.out)
+    names = ("first_bias", "last_bias", "cu_seqlens")
+    own = _by_place(builder, f"{_FORMS[gated]}bias", (1 + gated) * shape.out, shape.columns)
+    operands.update({name: value for name, value in zip(names, own, strict=True) if value})
+    return operands, {"activation": ACTIVATIONS[index], "gated": gated}
+
+
+def _results(builder: Builder, op: str, operands: dict[str, str], attributes: dict[str, Attribute]) -> None:
+    """The layer's result; of a gated one the factors, too, by which its errors are multiplied."""
+    if not attributes["gated"]:
+        builder.result(*builder.node(op, operands, ["product"], **attributes))
+        return
+    plain = {**attributes, "gated": 0, "activation": "none"}
+    copies = {}  # a tensor is packed for a gated layer or for another
+    for operand in operands.keys() & {"weight", "bias", "weight_scale", "first_bias", "last_bias"}:
+        copies[operand] = f"factors.{operand}"
+        builder.constants[copies[operand]] = builder.constants[operands[operand]]
+    builder.result(*builder.node(op, {**operands, **copies}, ["factors"], **plain))
+    builder.result(*builder.node(op, operands, ["gated"], **attributes))
 
 
 def layer_norm(builder: Builder) -> None:
@@ -149,12 +173,14 @@ def cast_bf16(builder: Builder) -> None:
 
 
 def linear(builder: Builder) -> None:
-    shape = builder.shape
-    bias, residual, activation = _linear_operands(builder)
-    weight = builder.normal("weight", shape.out, shape.columns)
-    inputs = [builder.activation("x", shape.columns), weight, bias, residual]
-    inputs += _by_place(builder, "bias", shape.out, shape.columns)
-    builder.result(*builder.node("linear", inputs, ["y"], activation=activation))
+    x = builder.activation("x", builder.shape.columns)
+    for gated in (0, 1):
+        operands, attributes = _linear_operands(builder, gated)
+        weight = builder.normal(
+            f"{_FORMS[gated]}weight", (1 + gated) * builder.shape.out, builder.shape.columns
+        )
+        named = {"x": x, "weight": weight, **operands}
+        _results(builder, "linear", named, attributes)
 
 
 def linear_bf16(builder: Builder) -> None:
@@ -163,13 +189,17 @@ def linear_bf16(builder: Builder) -> None:
 
 def _bf16_product(builder: Builder, half: str) -> None:
     shape = builder.shape
-    bias, residual, activation = _linear_operands(builder)
-    weight = formulas.round_to_bf16(
-        builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
-    )
-    inputs = [half, builder.constant("weight", weight, DType.BF16), bias, residual]
-    inputs += _by_place(builder, "bias", shape.out, shape.columns)
-    builder.result(*builder.node("linear_bf16", inputs, ["product"], activation=activation, out_dtype="f32"))
+    for gated in (0, 1):
+        operands, attributes = _linear_operands(builder, gated)
+        weight = formulas.round_to_bf16(
+            builder.rng.standard_normal(((1 + gated) * shape.out, shape.columns)).astype(np.float32)
+        )
+        named = {
+            "x": half,
+            "weight": builder.constant(f"{_FORMS[gated]}weight", weight, DType.BF16),
+            **operands,
+        }
+        _results(builder, "linear_bf16", named, {**attributes, "out_dtype": "f32"})
 
 
 def linear_int8(builder: Builder) -> None:
@@ -178,20 +208,19 @@ def linear_int8(builder: Builder) -> None:
 
 def _int8_product(builder: Builder, quantized: list[str]) -> None:
     shape = builder.shape
-    bias, residual, activation = _linear_operands(builder)
-    weight, scale = formulas.quantize_per_channel(
-        builder.rng.standard_normal((shape.out, shape.columns)).astype(np.float32)
-    )
-    first, last, cu_seqlens = _by_place(builder, "bias", shape.out, shape.columns)
-    inputs = {
-        **dict(zip(("x", "scale", "zero_point"), quantized, strict=True)),
-        "weight": builder.constant("weight", weight, DType.I8),
-        "weight_scale": builder.constant("weight.scale", scale),
-        **{"bias": bias, "residual": residual},
-        **{"first_bias": first, "last_bias": last, "cu_seqlens": cu_seqlens},
-    }
-    inputs = {operand: value for operand, value in inputs.items() if value}
-    builder.result(*builder.node("linear_int8", inputs, ["product"], activation=activation, out_dtype="f32"))
+    for gated in (0, 1):
+        operands, attributes = _linear_operands(builder, gated)
+        weight, scale = formulas.quantize_per_channel(
+            builder.rng.standard_normal(((1 + gated) * shape.out, shape.columns)).astype(np.float32),
+            7 + shape.choice % 2,
+        )
+        named = {
+            **dict(zip(("x", "scale", "zero_point"), quantized, strict=True)),
+            "weight": builder.constant(f"{_FORMS[gated]}weight", weight, DType.I8),
+            "weight_scale": builder.constant(f"{_FORMS[gated]}weight.scale", scale),
+            **operands,
+        }
+        _results(builder, "linear_int8", named, {**attributes, "out_dtype": "f32"})
 
 
 def attention(builder: Builder) -> None:
@@ -202,10 +231,19 @@ def attention(builder: Builder) -> None:
         inputs["attended"] = "attended"
     if choice % 5 > 2:
         inputs["distance_bias"] = builder.normal("distance_bias", heads, 2 * choice + 1)
+    if choice % 3 == 2:
+        angles = builder.rng.uniform(-4, 4, (512, 16 + head_size // 48 * 16))
+        table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        if table.shape[1] <= head_size:
+            inputs |= {"rotary": builder.constant("rotary", table), "position_ids": "position_ids"}
+    window: dict[str, Attribute] = {"window": choice // 2 + 1} if choice % 4 > 1 else {}
+    if window:
+        inputs["places"] = "places"
     builder.node(
         "attention",
         inputs,
         ["y"],
+        **window,
         num_attention_heads=heads,
         scale=head_size**-0.5,
         compute_dtype=("f32", "bf16", "int8")[choice // 4 % 3],

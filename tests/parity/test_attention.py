@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bertc.artifact.executable import Executable, Tensor
-from bertc.errors import ArtifactError
+from bertc.errors import ArtifactError, InputError
 from bertc.ir import reference
 from bertc.lowering.lower import lower
 from tests.parity.op_cases import Builder, Shape
@@ -32,16 +33,21 @@ def _attend(
     compute_dtype: str,
     scale: float,
     bias: Array | None = None,
-    attended: Array | None = None,
+    rotary: Array | None = None,
+    window: int = 0,
+    **inputs: Array | None,
 ) -> Array:
+    """``inputs`` are those of the graph beside ids: ``attended``, ``position_ids``, ``places``."""
     tokens, columns = rows.shape
     builder = Builder(Shape(lengths, columns, columns, HEADS, 0), np.random.default_rng(0))
     operands = {"qkv": builder.activation("qkv", columns), "cu_seqlens": "cu_seqlens"}
     builder.constant("qkv.rows", rows.astype(np.float32))
     if bias is not None:
         operands["distance_bias"] = builder.constant("bias", bias.astype(np.float32))
-    if attended is not None:
-        operands["attended"] = "attended"
+    if rotary is not None:
+        operands |= {"rotary": builder.constant("rotary", rotary), "position_ids": "position_ids"}
+    given = {name: array for name, array in inputs.items() if array is not None}
+    operands |= {name: name for name in given}
     builder.node(
         "attention",
         operands,
@@ -49,30 +55,32 @@ def _attend(
         num_attention_heads=HEADS,
         scale=scale,
         compute_dtype=compute_dtype,
+        window=window,
     )
     builder.result("y")
-    inputs = {
-        "input_ids": np.arange(tokens, dtype=np.int32),
-        "position_ids": np.zeros(tokens, np.int32),
-        "cu_seqlens": _bounds(lengths),
-        **({} if attended is None else {"attended": attended}),
-    }
-    return run_native(builder.graph(), inputs, isa)["y"]
+    batch = {"input_ids": np.arange(tokens, dtype=np.int32), "cu_seqlens": _bounds(lengths), **given}
+    return run_native(builder.graph(), batch, isa)["y"]
 
 
 def _expected(
-    rows: Array, lengths: tuple[int, ...], scale: float, bias: Array | None = None, **operands: Array
+    rows: Array,
+    lengths: tuple[int, ...],
+    scale: float,
+    bias: Array | None = None,
+    window: int = 0,
+    **operands: Array | None,
 ) -> Array:
     if bias is not None:
         operands["distance_bias"] = bias.astype(np.float32)
     return reference.attention(
         _bounds(lengths),
         qkv=rows,
-        **operands,
+        **{name: array for name, array in operands.items() if array is not None},
         num_attention_heads=HEADS,
         scale=scale,
         compute_dtype="f32",
         out_dtype="f32",
+        window=window,
     )
 
 
@@ -138,7 +146,7 @@ def test_a_bias_by_distance_agrees_with_numpy(
     flags = [np.arange(length) < count for length, count in zip(lengths, counts, strict=True)]
     for attended in (None, np.concatenate(flags).astype(np.int32)):
         operands = {} if attended is None else {"attended": attended}
-        found = _attend(rows, lengths, isa, compute_dtype, head_size**-0.5, bias, attended)
+        found = _attend(rows, lengths, isa, compute_dtype, head_size**-0.5, bias, attended=attended)
         error = np.abs(found - _expected(rows, lengths, head_size**-0.5, bias, **operands)).max()
         assert error <= TOLERANCE[compute_dtype] * np.abs(rows).max()
 
@@ -169,6 +177,105 @@ def test_a_bias_treats_a_sequence_alike_in_every_batch(compute_dtype: str, isa: 
         np.testing.assert_array_equal(
             together[one], _attend(rows[one], (length,), isa, compute_dtype, 0.2, bias)
         )
+
+
+def _angles(rng: np.random.Generator, pairs: int, positions: int = 700) -> Array:
+    angles = rng.uniform(-4, 4, (positions, pairs))
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+@pytest.mark.parametrize(("head_size", "window"), [(16, 1), (32, 5), (64, 16), (48, 33), (32, 64), (16, 128)])
+def test_a_window_hides_what_is_farther(head_size: int, window: int, compute_dtype: str, isa: str) -> None:
+    """With and without a bias, and keys that end early: beyond them, queries see the last key."""
+    rng = np.random.default_rng(window)
+    lengths = (*LENGTHS, 700, *rng.integers(1, 700, 3))
+    rows = rng.standard_normal((sum(lengths), 3 * HEADS * head_size))
+    scale, bias = head_size**-0.5, rng.standard_normal((HEADS, 2 * 40 + 1))
+    flags = [np.arange(length) < rng.integers(0, length + 1) for length in lengths]
+    gaps = np.cumsum(rng.integers(1, 4, len(rows))).astype(np.int32)
+    cases: list[dict[str, Any]] = [{}, {"bias": bias}, {"attended": np.concatenate(flags).astype(np.int32)}]
+    for operands in (*cases, {"places": gaps}, {"places": gaps, **cases[2]}):
+        found = _attend(rows, lengths, isa, compute_dtype, scale, window=window, **operands)
+        expected = _expected(rows, lengths, scale, window=window, **operands)
+        assert np.abs(found - expected).max() <= TOLERANCE[compute_dtype] * np.abs(rows).max()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_hidden_keys_count_for_nothing(compute_dtype: str, isa: str) -> None:
+    """Each key beyond the window of 3 scores far above all others, and has another value."""
+    rows = np.random.default_rng(0).standard_normal((300, 3 * HEADS * 16))
+    rows[:, : HEADS * 16] = 1
+    rows[140:160, HEADS * 16 : 2 * HEADS * 16] = 60
+    rows[140:160, 2 * HEADS * 16 :] = 1000
+    near = slice(137, 163)
+    found = np.delete(_attend(rows, (300,), isa, compute_dtype, 0.25, window=3), near, axis=0)
+    assert np.abs(found).max() < 10
+    np.testing.assert_allclose(
+        found, np.delete(_expected(rows, (300,), 0.25, window=3), near, axis=0), atol=0.05, rtol=0.02
+    )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_a_window_as_long_as_the_text_hides_nothing(compute_dtype: str, isa: str) -> None:
+    rows = np.random.default_rng(0).standard_normal((sum(LENGTHS), 3 * HEADS * 32))
+    wide, none = (_attend(rows, LENGTHS, isa, compute_dtype, 0.2, window=window) for window in (256, 0))
+    np.testing.assert_array_equal(wide, none)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+@pytest.mark.parametrize(("head_size", "pairs"), [(32, 16), (64, 32), (64, 16), (48, 16), (128, 48)])
+def test_queries_and_keys_turn_by_their_positions(
+    head_size: int, pairs: int, compute_dtype: str, isa: str
+) -> None:
+    rng = np.random.default_rng(pairs)
+    rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * head_size))
+    rotary = _angles(rng, pairs)
+    for positions in (None, rng.integers(0, 700, len(rows)).astype(np.int32)):
+        for window in (0, 20):
+            operands: dict[str, Any] = {"rotary": rotary, "position_ids": positions, "window": window}
+            found = _attend(rows, LENGTHS, isa, compute_dtype, head_size**-0.5, **operands)
+            expected = _expected(rows, LENGTHS, head_size**-0.5, **operands)
+            assert np.abs(found - expected).max() <= TOLERANCE[compute_dtype] * np.abs(rows).max()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_windows_and_turns_treat_a_sequence_alike_in_every_batch(compute_dtype: str, isa: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
+    operands: dict[str, Any] = {"rotary": _angles(rng, 16), "window": 20}
+    together = _attend(rows, LENGTHS, isa, compute_dtype, 0.2, **operands)
+    for length, start in zip(LENGTHS, _bounds(LENGTHS), strict=False):
+        one = slice(start, start + length)
+        alone = _attend(rows[one], (length,), isa, compute_dtype, 0.2, **operands)
+        np.testing.assert_array_equal(together[one], alone)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_positions_beyond_the_table_are_refused(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((20, 3 * HEADS * 32))
+    attend = functools.partial(_attend, rows, (8, 12), isa, "f32", 0.2, rotary=_angles(rng, 16, 12))
+    attend()
+    with pytest.raises(InputError, match="sequence 1 has 12 tokens, but the model has positions for 11"):
+        attend(rotary=_angles(rng, 16, 11))
+    with pytest.raises(InputError, match=r"position_ids\[19\] is 12, but the model's table has rows 0 to 11"):
+        attend(position_ids=np.arange(-7, 13).clip(0).astype(np.int32))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_places_in_any_order_do_no_harm(isa: str) -> None:
+    """They ought to increase: what comes of others is of no use, but it comes out."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((700, 3 * HEADS * 16))
+    for places in (rng.integers(0, 2**31 - 1, 700), np.zeros(700), np.arange(700)[::-1]):
+        found = _attend(rows, (300, 400), isa, "int8", 0.2, window=16, places=places.astype(np.int32))
+        assert np.isfinite(found).all()
 
 
 def _lowered(shape: tuple[int, int], dtype: str = "f32") -> Executable:

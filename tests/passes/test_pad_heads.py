@@ -8,7 +8,7 @@ import pytest
 from bertc.ir.graph import Graph
 from bertc.passes.fuse_qkv import fuse_qkv
 from bertc.passes.pad_heads import pad_heads
-from tests.support.tiny_graphs import assert_same_results, bert_graph, with_distance_bias
+from tests.support.tiny_graphs import assert_same_results, bert_graph, with_distance_bias, with_rotary
 from tests.support.tiny_models import packed_inputs
 
 QKV = "encoder.layer.0.attention.self.qkv"
@@ -39,6 +39,19 @@ def test_a_bias_by_distance_is_that_of_the_padded_heads() -> None:
     assert after.constants[f"{QKV}.bias"].array.shape == (3 * 2 * 32,)
     assert after.constants["distance_bias"] is graph.constants["distance_bias"]
     assert_same_results(graph, after, packed_inputs([1, 11]), atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "heads", "pairs", "padded"),
+    [(24, 2, 6, 32), (32, 2, 8, 32), (36, 2, 5, 48), (160, 2, 40, 96), (64, 1, 16, 64)],
+)
+def test_pairs_that_positions_turn_stay_pairs(hidden: int, heads: int, pairs: int, padded: int) -> None:
+    graph = with_rotary(_graph(hidden, heads), pairs, window=4)
+    after = pad_heads(graph)
+    assert_same_results(graph, after, packed_inputs([1, 11]), atol=5e-6)
+    assert after.constants[f"{QKV}.weight"].array.shape == (3 * heads * padded, hidden)
+    assert after.constants[f"{DENSE}.weight"].array.shape == (hidden, heads * padded)
+    assert after.constants["rotary"].array.shape == (64, 2 * (pairs + -pairs % 16))
 
 
 def test_every_added_number_is_zero() -> None:

@@ -19,10 +19,7 @@ from bertc.prepared.capture import KINDS
 from bertc.prepared.inputs import prepare
 from bertc.prepared.running import FORMS, run_prepared
 
-pytestmark = [
-    pytest.mark.native,
-    pytest.mark.filterwarnings("ignore::bertc.TruncationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 
 Model = Callable[..., Encoder]
 Raw = Callable[[str], Path]

@@ -6,11 +6,14 @@ import pytest
 from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.passes import fuse
+from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.layers import RoundedLayer
+from bertc.quantize.quantize import Quantizer
 from bertc.quantize.smooth import ChannelAffine
-from tests.support.tiny_graphs import assert_same_results, bert_graph
+from bertc.recipe import Recipe
+from tests.support.tiny_graphs import assert_same_results, bert_graph, gated_graph, small_inputs
 from tests.support.tiny_models import packed_inputs
 
 INPUTS = packed_inputs([1, 5, 30])
@@ -76,3 +79,32 @@ def _reading(graph: Graph, name: str, operand: str, value: str) -> Graph:
 def test_what_something_else_reads_too_is_left_alone(name: str, operand: str, value: str) -> None:
     graph = _reading(fuse(bert_graph(num_hidden_layers=2)), name, operand, value)
     assert ATTENTION not in find_value_projections(graph)
+
+
+def test_gated_values_are_scaled_by_their_weights() -> None:
+    graph = fuse(gated_graph())
+    assert find_value_projections(graph) == {"ffn.multiply": "ffn.gated"}
+    affine = ChannelAffine(_affine(20).multiplier, np.zeros(20, np.float32), 0.5)
+    folded = fold_values(graph, {"ffn.multiply": affine})
+    assert_same_results(graph, folded, small_inputs(), atol=2e-5)
+    before, after = (
+        interpreter.run(each.with_nodes(each.nodes, outputs={"y": "ffn.multiply"}), small_inputs())["y"]
+        for each in (graph, folded)
+    )
+    np.testing.assert_allclose(after, before * affine.multiplier, atol=1e-5)
+
+
+def test_gated_values_are_scaled_and_never_shifted() -> None:
+    graph = fuse(gated_graph())
+    rows = np.random.default_rng(0).integers(0, 10, 60).astype(np.int32)
+    batch = {"input_ids": rows, "cu_seqlens": np.array([0, 60], np.int32)}
+    recipe = Recipe(dtype="int8")
+    precisions = dict.fromkeys(("ffn.gated", "out"), "int8") | {"x": "fp32"}
+    statistics = calibrate(graph, [batch], interpreter.run, quantized_edges(graph, precisions))
+    quantized = Quantizer(graph, recipe, statistics)(precisions)
+    affine = quantized.plans["ffn.multiply"].affine
+    assert affine is not None and affine.alpha is not None and not affine.offset.any()
+    assert [node.op for node in quantized.graph.nodes].count("quantize_rows") == 2
+    assert all(node["multiplier"] == "" for node in quantized.graph.nodes if node["x"] == "ffn.multiply")
+    found, expected = (interpreter.run(each, batch)["y"] for each in (quantized.graph, graph))
+    assert np.abs(found - expected).max() <= 0.05 * np.abs(expected).max()

@@ -46,6 +46,10 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 """Sizes that no kernel likes, and options that change a head."""
 
 
+SPECIAL_TOKENS = dict(zip(("pad_token_id", "cls_token_id", "sep_token_id"), (0, 2, 3), strict=True))
+"""Ids within the small vocabulary, for a class whose own are beyond it."""
+
+
 def save_checkpoint(
     path: Path, class_name: str, *, tokenizer: NativeTokenizer | None = None, **config: Any
 ) -> Path:
@@ -58,7 +62,8 @@ def save_checkpoint(
     torch.manual_seed(0)
     model_class = getattr(transformers, class_name)
     keys = next(each.family.config_keys for each in supported_classes() if each.name == class_name)
-    given = {keys.get(key, key): value for key, value in {**SMALL, **config}.items()}
+    tokens = SPECIAL_TOKENS if class_name.startswith("ModernBert") else {}
+    given = {keys.get(key, key): value for key, value in {**SMALL, **tokens, **config}.items()}
     settings = model_class.config_class(**given)
     model = model_class(settings)
     for name, tensor in model.named_parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ def square(bert: OnnxBert, name: str, x: str, out: int) -> str:
 
 
 def gate(bert: OnnxBert, name: str, x: str, out: int) -> str:
-    """One linear layer times the sigmoid of another."""
+    """The tanh of one linear layer times the sigmoid of another: an op has one activation."""
     product = parts.matmul_add(bert, name, x, out)
     if not name.endswith("inner"):
         return product
-    return str(bert.op("Mul", product, bert.op("Sigmoid", parts.matmul_add(bert, f"{name}.gate", x, out))))
+    other = bert.op("Sigmoid", parts.matmul_add(bert, f"{name}.gate", x, out))
+    return str(bert.op("Mul", bert.op("Tanh", product), other))
 
 
 def sine(bert: OnnxBert, x: str) -> str:
@@ -43,8 +45,11 @@ def causal(bert: OnnxBert) -> str:
     return str(bert.op("Mul", upper, bert.constant(LOWEST)))
 
 
-def rotary(bert: OnnxBert, name: str, x: str, mask: str) -> str:
-    """Attention whose queries and keys are turned by their positions (RoFormer, arXiv:2104.09864, eq. 34)."""
+def rotary(bert: OnnxBert, name: str, x: str, mask: str, *, values: bool = False) -> str:
+    """Attention whose queries and keys are turned by their positions (RoFormer, arXiv:2104.09864, eq. 34).
+
+    There is an op for that, but none for the variant that turns the ``values`` too (``rotary_value``).
+    """
     query, key, value = (
         parts.split_heads(bert, bert.linear_part(bert, f"{name}.{part}", x, HIDDEN), 0, 2, 1, 3)
         for part in ("query", "key", "value")
@@ -67,7 +72,8 @@ def rotary(bert: OnnxBert, name: str, x: str, mask: str) -> str:
     across = bert.op("Transpose", turned(key), perm=[0, 1, 3, 2])
     scores = bert.op("Div", bert.op("MatMul", turned(query), across), bert.constant(size**0.5))
     weights = bert.op("Softmax", bert.masked_part(bert, scores, mask), axis=-1)
-    mixed = bert.op("Transpose", bert.op("MatMul", weights, value), perm=[0, 2, 1, 3])
+    mixed = bert.op("MatMul", weights, turned(value) if values else value)
+    mixed = bert.op("Transpose", mixed, perm=[0, 2, 1, 3])
     return str(bert.op("Reshape", mixed, bert.constant([0, 0, HIDDEN])))
 
 
@@ -123,7 +129,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "sine": ({"gelu": sine}, ("Sin",)),
     "rms_norm": ({"norm": rms_norm}, ("ReduceMean",)),
     "causal": ({"mask": causal}, ("Trilu", "Softmax", "MatMul")),
-    "rotary": ({"attention": rotary}, ("Slice", "Neg", "Softmax", "MatMul")),
+    "rotary values": ({"attention": partial(rotary, values=True)}, ("Slice", "Neg", "Softmax", "MatMul")),
     "convolution": ({"head": convolved}, ("Conv", "Transpose", "Relu")),
     "depthwise": ({"head": convolved_apart}, ("Conv",)),
     "least": ({"head": least}, ("Where", "ReduceMin")),

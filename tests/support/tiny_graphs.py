@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 FLAGS = ("attended", "pooled")
 IDS = (
-    *(Port(name, "i32", TOKENS) for name in (*TABLES.values(), *FLAGS)),
+    *(Port(name, "i32", TOKENS) for name in (*TABLES.values(), *FLAGS, "places")),
     Port("selected", "i32", SELECTED),
 )
 """All ids and flags that ops may take."""
@@ -136,6 +136,19 @@ def with_distance_bias(graph: Graph, reach: int = 3) -> Graph:
     return graph.with_nodes(nodes, constants={**graph.constants, "distance_bias": bias})
 
 
+def with_rotary(graph: Graph, pairs: int, window: int = 0) -> Graph:
+    """The graph with angles by position, which turn queries and keys of all its attention layers."""
+    angles = np.random.default_rng(5).uniform(-4, 4, (64, pairs))
+    table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    nodes = [
+        node.with_inputs(rotary="rotary", position_ids="position_ids").with_attributes(window=window)
+        if node.op == "attention"
+        else node
+        for node in graph.nodes
+    ]
+    return graph.with_nodes(nodes, constants={**graph.constants, "rotary": Constant(DType.F32, table)})
+
+
 class _Loaded:
     """A stored tensor that is in memory already."""
 
@@ -157,3 +170,19 @@ def assert_same_results(before: Graph, after: Graph, inputs: Mapping[str, Array]
     assert list(found) == list(expected)
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=atol, err_msg=name)
+
+
+def gated_graph(width: int = 20) -> Graph:
+    """A gated layer of ``width`` columns, and a linear layer that reads it, imported."""
+    constants = {"table": constant(10, 8), **linear_constants("out", 8, width, seed=7)}
+    for seed, name in enumerate(("ffn.gate", "ffn.value")):
+        constants |= linear_constants(name, width, 8, seed=seed)
+    nodes = (
+        embed("x", word="table"),
+        node("linear", "ffn.gate", "x"),
+        node("linear", "ffn.value", "x"),
+        node("gelu", "ffn.activation", "ffn.gate"),
+        node("multiply", "ffn.multiply", "ffn.activation", "ffn.value"),
+        node("linear", "out", "ffn.multiply"),
+    )
+    return Graph(IDS[:1], constants, nodes, {"y": "out"})

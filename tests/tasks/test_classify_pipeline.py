@@ -12,8 +12,6 @@ from tests.support.artifacts import Artifacts
 from tests.support.multilingual import TEXTS
 from tests.support.pipelines import FAMILIES, assert_close, pipeline_and_model, quiet_on_one_thread
 
-pytestmark = pytest.mark.native
-
 KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "three labels": (("neg", "pos", "other"), {}),
     "independent": (("a", "b", "c"), {"problem_type": "multi_label_classification"}),

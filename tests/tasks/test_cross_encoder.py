@@ -20,7 +20,7 @@ from tests.support.multilingual import SENTENCES, TEXTS
 from tests.support.pipelines import quiet_on_one_thread
 from tests.support.tiny_models import write_json
 
-pytestmark = [pytest.mark.native, pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::bertc.TruncationWarning")
 
 torch = pytest.importorskip("torch")
 sentence_transformers = pytest.importorskip("sentence_transformers")

@@ -60,7 +60,6 @@ def assert_same(found: Any, expected: Any) -> None:
     assert [list(each) for each in found] == [list(each) for each in expected]
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("count", [1, 5])
 def test_masks_are_filled_as_by_the_pipeline(models: Any, count: int) -> None:
     ours, pipeline = models
@@ -71,7 +70,6 @@ def test_masks_are_filled_as_by_the_pipeline(models: Any, count: int) -> None:
         assert_same(found, expected)
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("targets", [["dog", "cat", "e", "the"], "a"], ids=str)
 def test_targets_limit_the_choice_as_in_the_pipeline(models: Any, targets: Any) -> None:
     ours, pipeline = models
@@ -83,7 +81,6 @@ def test_targets_limit_the_choice_as_in_the_pipeline(models: Any, targets: Any) 
         assert_same(each, expected)
 
 
-@pytest.mark.native
 def test_one_text_has_the_same_bits_alone_and_in_a_batch(artifacts: Artifacts) -> None:
     path = artifacts.derived("masked-lm", lambda path: save_checkpoint(path, "BertForMaskedLM"))
     for dtype in ("fp32", "int8"):

@@ -23,7 +23,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return (ours, *load_transformers(path, "BertForMaskedLM"))
 
 
-@pytest.mark.native
 def test_every_token_alone_is_as_probable_as_in_transformers(models: Any) -> None:
     torch = pytest.importorskip("torch")
     ours, model, tokenizer = models
@@ -40,7 +39,6 @@ def test_every_token_alone_is_as_probable_as_in_transformers(models: Any) -> Non
             assert found["predicted"][place - 1] == int(logits.argmax())
 
 
-@pytest.mark.native
 def test_a_share_is_chosen_by_seed_and_text_alone(models: Any) -> None:
     ours = models[0]
     alone = [ours.score_masked(text, share=0.3) for text in TEXTS]
@@ -54,7 +52,6 @@ def test_a_share_is_chosen_by_seed_and_text_alone(models: Any) -> None:
     assert any(tokens != seeds[0] for tokens in seeds)
 
 
-@pytest.mark.native
 def test_masks_at_once_see_none_of_each_other(models: Any) -> None:
     ours = models[0]
     found = ours.score_masked("a cat", share=1)
@@ -62,7 +59,6 @@ def test_masks_at_once_see_none_of_each_other(models: Any) -> None:
     assert found["predicted"].tolist() == other["predicted"].tolist()
 
 
-@pytest.mark.native
 def test_a_mask_in_the_text_is_no_token_to_find(models: Any) -> None:
     ours = models[0]
     mask = ours.info.facts["mask_token"]

@@ -32,7 +32,6 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return ours, *load_transformers(path, name)
 
 
-@pytest.mark.native
 def test_choices_are_those_of_transformers(models: Any) -> None:
     torch = pytest.importorskip("torch")
     ours, model, theirs = models

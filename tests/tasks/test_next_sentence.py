@@ -20,7 +20,6 @@ PAIRS = list(zip(SENTENCES, (*SENTENCES[1:], SENTENCES[0]), strict=True))
 OUTPUTS = {"BertForNextSentencePrediction": "logits", "BertForPreTraining": "seq_relationship_logits"}
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("class_name", OUTPUTS)
 def test_relationships_are_those_of_transformers(class_name: str, tmp_path: Any) -> None:
     torch = pytest.importorskip("torch")
@@ -38,7 +37,6 @@ def test_relationships_are_those_of_transformers(class_name: str, tmp_path: Any)
     assert [ours.next_sentence(*pair) for pair in PAIRS[::5]] == found[::5]
 
 
-@pytest.mark.native
 def test_a_pretrained_model_answers_both(artifacts: Artifacts) -> None:
     path = artifacts.derived("pretraining", lambda path: save_checkpoint(path, "BertForPreTraining"))
     for dtype in ("fp32", "int8"):

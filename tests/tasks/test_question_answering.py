@@ -127,7 +127,6 @@ def assert_same(found: Any, expected: list[dict[str, Any]]) -> None:
     assert [each["score"] for each in answers] == pytest.approx([e["score"] for e in expected], abs=1e-4)
 
 
-@pytest.mark.native
 @pytest.mark.parametrize(
     "options",
     [
@@ -149,7 +148,6 @@ def test_answers_are_those_of_the_pipeline(
         assert_same(answer, reference.answer(each, context, **options))
 
 
-@pytest.mark.native
 def test_windows_share_the_stride_that_is_asked_for(models: Any) -> None:
     ours, reference = models
     for stride in (0, 5):
@@ -161,7 +159,6 @@ def test_windows_share_the_stride_that_is_asked_for(models: Any) -> None:
     reference.max_seq_len = ours.info.max_seq_length
 
 
-@pytest.mark.native
 def test_one_question_has_the_same_bits_alone_and_in_a_batch(models: Any) -> None:
     ours = models[0]
     together = ours.answer(*map(list, zip(*PAIRS, strict=True)), top_k=3)

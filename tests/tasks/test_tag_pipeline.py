@@ -11,8 +11,6 @@ from tests.support.artifacts import Artifacts
 from tests.support.multilingual import TEXTS
 from tests.support.pipelines import FAMILIES, assert_close, pipeline_and_model, quiet_on_one_thread
 
-pytestmark = pytest.mark.native
-
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 

@@ -1,7 +1,8 @@
 // attention: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
 // cu_seqlens, static?, with which the output is in 8 bits, attended?, flags: the tokens of a sequence before
 // the first one without are its keys (all, where its first token has none), distance_bias?, what is added
-// to scores by head and distance.
+// to scores by head and distance, rotary?, cosines and sines by position, position_ids?, which says where
+// positions do not count from 0, and places?, by which a window is measured where tokens are not one apart.
 #include <algorithm>
 
 #include "ops/binder.h"
@@ -26,6 +27,41 @@ DistanceBias bind_distance_bias(Binder& binder, std::size_t heads) {
   return {tensor.as<float>(), tensor.shape[1] / 2};
 }
 
+// A step with a table has a place for ids, given or not, so that their limits hold for every sequence.
+struct Rotary {
+  const float* table;
+  std::size_t rows;
+  std::size_t half;
+  std::size_t positions;  // the place of the ids among the inputs, or kNoFlags
+};
+
+Rotary bind_rotary(Binder& binder, std::size_t head_dim) {
+  const std::size_t positions = binder.flags("position_ids");
+  binder.require(binder.has("rotary") == (positions != kNoFlags), "rotary and position_ids go together");
+  if (positions == kNoFlags) return {nullptr, 0, 0, kNoFlags};
+  const Tensor& table = binder.tensor_any("rotary");
+  binder.require(table.dtype == DType::kF32 && table.shape.size() == 2 && table.shape[1] > 0 &&
+                     table.shape[1] % (2 * kLanes) == 0 && table.shape[1] <= head_dim,
+                 "tensor '" + table.name + "' must be f32, its rows a multiple of 32, at most a head wide");
+  const auto rows = binder.integer("rotary_rows", 1, static_cast<int64_t>(table.shape[0]));
+  return {table.as<float>(), static_cast<std::size_t>(rows), table.shape[1] / 2, positions};
+}
+
+// How far a query sees; 0: everything.
+struct Reach {
+  std::size_t window;
+  std::size_t places;  // as Rotary::positions
+};
+
+Reach bind_reach(Binder& binder) {
+  const std::size_t places = binder.flags("places");
+  if (binder.has_attribute("window")) {
+    return {static_cast<std::size_t>(binder.integer("window", 1, INT32_MAX)), places};
+  }
+  binder.require(places == kNoFlags, "places go with a window, and only with it");
+  return {0, kNoFlags};
+}
+
 class AttentionOp final : public Op {
  public:
   struct Constants {
@@ -34,6 +70,8 @@ class AttentionOp final : public Op {
     StaticScale out_scale;
     std::size_t attended;
     DistanceBias bias;
+    Rotary rotary;
+    Reach reach;
   };
 
   AttentionOp(const Buffer& qkv, const Buffer& out, const Constants& constants, AttentionKernel kernel)
@@ -55,9 +93,22 @@ class AttentionOp final : public Op {
     return attention_scratch_bytes(max_seqlen, head_dim_);
   }
 
-  void limit_ids(InputLimits& limits) const override { limit_flags(limits, constants_.attended); }
+  void limit_ids(InputLimits& limits) const override {
+    limit_flags(limits, constants_.attended);
+    const Rotary& rotary = constants_.rotary;
+    if (rotary.positions == kNoFlags) return;
+    IdLimits& ids = limits[rotary.positions];
+    ids.rows = std::min(ids.rows, rotary.rows);
+    ids.length = std::min(ids.length, rotary.rows);
+  }
 
  private:
+  // The ids of an input from a token on, null if there are none.
+  static const int32_t* ids_from(const Frame& frame, std::size_t input, std::size_t token) {
+    const int32_t* ids = flags_of(frame, input);
+    return ids == nullptr ? nullptr : ids + token;
+  }
+
   void run_head(const Frame& frame, std::size_t sequence, std::size_t head) const {
     const auto first = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence]);
     const std::size_t size = dtype_size(qkv_.dtype);
@@ -87,6 +138,11 @@ class AttentionOp final : public Op {
       attention.distance_bias = constants_.bias.rows + 2 * constants_.bias.reach * head;
       attention.reach = constants_.bias.reach;
     }
+    attention.rotary = constants_.rotary.table;
+    attention.half = constants_.rotary.half;
+    attention.positions = ids_from(frame, constants_.rotary.positions, first);
+    attention.window = constants_.reach.window;
+    attention.places = ids_from(frame, constants_.reach.places, first);
     attention.scratch = frame.scratch;
     attention.ticks = frame.attention_ticks;
     kernel_(attention);
@@ -124,7 +180,8 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   return std::make_unique<AttentionOp>(
       qkv, out,
       AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out),
-                             binder.flags("attended"), bind_distance_bias(binder, heads)},
+                             binder.flags("attended"), bind_distance_bias(binder, heads),
+                             bind_rotary(binder, out.columns / heads), bind_reach(binder)},
       by_precision[wanted]);
 }
 

@@ -35,7 +35,8 @@ class Linear final : public Op {
     gemm.out = frame.data<std::byte>(*operands_.out);
     gemm.scratch = frame.scratch;
     if (operands_.by_place) gemm.places = places_from(frame, 0);
-    kernel_(gemm, part.begin(blocks_), part.end(blocks_));
+    const std::size_t each = gemm.gated ? 2 : 1;  // gate and value
+    kernel_(gemm, each * part.begin(blocks_), each * part.end(blocks_));
   }
 
   std::size_t scratch_bytes(std::size_t) const override {
@@ -76,6 +77,15 @@ GemmOutput output_of(const Binder& binder, const Buffer& out, const WeightKind& 
   return out.dtype == DType::kBf16 ? GemmOutput::kBf16 : GemmOutput::kF32;
 }
 
+bool bind_gated(Binder& binder) {
+  return binder.has_attribute("gated") && binder.integer("gated", 1, 1) == 1;
+}
+
+// The columns of the product, of which there are two for one of a gated output.
+std::size_t product_columns(const Gemm& gemm, const Buffer& out) {
+  return out.padded_columns() * (gemm.gated ? 2 : 1);
+}
+
 // Checks and fills in all but the kind's own operands.
 Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& operands, std::size_t& blocks) {
   const std::size_t depth = operands.x->columns;
@@ -88,11 +98,14 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
 
   Gemm gemm{};
   gemm.output = output_of(binder, out, kind);
+  gemm.gated = bind_gated(binder);
+  const std::size_t columns = product_columns(gemm, out);
   gemm.a_stride = operands.x->padded_columns();
-  gemm.b = binder.tensor("weight", kind.dtype, {blocks, groups, kBlockColumns, kind.depth}).data;
+  gemm.b =
+      binder.tensor("weight", kind.dtype, {columns / kBlockColumns, groups, kBlockColumns, kind.depth}).data;
   gemm.depth_groups = groups;
-  gemm.bias = binder.tensor("bias", DType::kF32, {out.padded_columns()}).as<float>();
-  gemm.biases = bind_place_vectors(binder, "bias", out.padded_columns());
+  gemm.bias = binder.tensor("bias", DType::kF32, {columns}).as<float>();
+  gemm.biases = bind_place_vectors(binder, "bias", columns);
   if (gemm.output == GemmOutput::kU8)
     gemm.offsets = bind_place_vectors(binder, "offset", out.padded_columns());
   operands.by_place = bind_places(binder, *operands.x, {gemm.biases, gemm.offsets});
@@ -100,6 +113,8 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
       "activation",
       {"none", "gelu", "gelu_tanh", "relu", "tanh", "sigmoid", "silu", "quick_gelu", "mish", "log1p_relu"}));
   gemm.out_stride = out.padded_columns();
+  binder.require(!gemm.gated || (gemm.output != GemmOutput::kI32 && !binder.has("residual")),
+                 "a gated layer has no residual, and no sums as its output");
   if (binder.has("residual")) {
     operands.residual = &binder.input("residual", DType::kF32, out.columns);
     binder.require(operands.residual->rows == out.rows, "the residual has other rows than the output");
@@ -143,7 +158,7 @@ std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
                    "scale and zero point must have a row for each row of x");
   }
   Gemm gemm = bind_common(binder, {DType::kI8, 4}, operands, blocks);
-  const std::vector<std::size_t> columns = {operands.out->padded_columns()};
+  const std::vector<std::size_t> columns = {product_columns(gemm, *operands.out)};
   gemm.column_scale = binder.tensor("column_scale", DType::kF32, columns).as<float>();
   gemm.column_sum = binder.tensor("column_sum", DType::kI32, columns).as<int32_t>();
   gemm.out_scale = bind_output_scale(binder, *operands.out);

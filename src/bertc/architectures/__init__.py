@@ -12,6 +12,7 @@ from bertc.architectures import (
     electra,
     ernie,
     megatron_bert,
+    modernbert,
     mpnet,
     rembert,
     roberta,
@@ -34,6 +35,7 @@ FAMILIES: tuple[Family[Any], ...] = (
     xlm_roberta_xl.FAMILY,
     rembert.FAMILY,
     bert_generation.FAMILY,
+    modernbert.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

@@ -6,7 +6,7 @@ from bertc.architectures.family import ConfigReader, EncoderConfig, Family, Mode
 from bertc.architectures.layers import embeddings, post_norm_layers
 from bertc.architectures.model_builder import ModelBuilder
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",
     "gelu_new": "gelu_tanh",
@@ -34,7 +34,7 @@ def read_config(reader: ConfigReader) -> EncoderConfig:
         max_position_embeddings=reader.size("max_position_embeddings", 512),
         type_vocab_size=reader.size("type_vocab_size", 2, smallest=0),
         layer_norm_eps=reader.number("layer_norm_eps", 1e-12),
-        activation=reader.choice("hidden_act", _ACTIVATIONS, "gelu"),
+        activation=reader.choice("hidden_act", ACTIVATIONS, "gelu"),
     )
     reader.choice("position_embedding_type", {"absolute": "absolute"}, "absolute")
     reader.absent("is_decoder", "only encoders are supported")

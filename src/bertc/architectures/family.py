@@ -35,6 +35,16 @@ class EncoderConfig:
     """The row of the position table that a sequence's first token takes."""
     task_type_vocab_size: int = 0
     """The number of ERNIE's task types, 0 for a model without."""
+    norm_bias: bool = True
+    """Whether layer norms have one."""
+    head_bias: bool = True
+    """Whether the first dense layer of a head has one."""
+    decoder_bias: bool = True
+    """Whether the matrix of a masked LM's words has one."""
+    head_activation: str = ""
+    """The op after that layer, where the config says it; else the head has one, or the encoder's."""
+    classifier_pooling: str = "cls"
+    """The mode of ``pool`` that makes one row of a sequence for a head."""
 
     @property
     def longest_sequence(self) -> int:
@@ -48,7 +58,11 @@ class EncoderConfig:
 
     def facts(self) -> dict[str, int | float | str]:
         """Plain values by name, for the artifact."""
-        return dataclasses.asdict(self)
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_HEADS}
+
+
+_OF_HEADS = ("norm_bias", "head_bias", "decoder_bias", "head_activation", "classifier_pooling")
+"""What the graph alone needs to know."""
 
 
 Config = TypeVar("Config", bound=EncoderConfig)
@@ -142,12 +156,16 @@ class ConfigReader:
         if self._config.get(key):
             self.problems.append(f"{key} is set: {reason}")
 
-    def flag(self, key: str) -> bool:
-        """Return a value that is true or false, and false where it is not there."""
-        value = self._config.get(key, False)
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Return a value that is true or false, and ``default`` where it is not there."""
+        value = self._config.get(key, default)
         if not isinstance(value, bool):
             self.problems.append(f"{key} is {value!r}, expected true or false")
         return value is True
+
+    def value(self, key: str) -> Any:
+        """Return what the config says, whatever it is, None where it says nothing."""
+        return self._get(key)[1]
 
     def require(self, holds: bool, problem: str) -> None:
         """Add a problem unless a condition holds, which is for sizes that must fit each other."""

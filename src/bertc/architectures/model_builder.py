@@ -24,6 +24,17 @@ MAX_TENSORS = 100_000
 """Far beyond any encoder: a config that asks for more is wrong, and building it would never end."""
 
 
+class _Rows:
+    """Rows of a stored tensor, which is read whenever they are."""
+
+    def __init__(self, whole: StoredTensor, rows: slice) -> None:
+        self.shape = (rows.stop - rows.start, *whole.shape[1:])
+        self._whole, self._rows = whole, rows
+
+    def read(self) -> Array:
+        return np.ascontiguousarray(self._whole.read()[self._rows])
+
+
 class ModelBuilder:
     """Collects nodes in execution order, and the tensors that they need.
 
@@ -38,6 +49,7 @@ class ModelBuilder:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._stored: dict[str, str] = {}
         self._constants: dict[str, Constant] = {}
+        self._parts: dict[str, tuple[str, slice]] = {}
         self._derived: dict[str, tuple[str, Callable[[Array], Array]]] = {}
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
@@ -111,9 +123,9 @@ class ModelBuilder:
         self._derived[name] = (self._tensor(tensor, *shape), derive)
         return name
 
-    def constant(self, name: str, array: Array) -> str:
+    def constant(self, name: str, source: Array | StoredTensor) -> str:
         """A float32 constant that the checkpoint does not have."""
-        self._constants[name] = Constant(DType.F32, array)
+        self._constants[name] = Constant(DType.F32, source)
         return name
 
     def linear(
@@ -124,32 +136,49 @@ class ModelBuilder:
         *,
         module: str | None = None,
         bias: bool = True,
+        part: tuple[int, int] = (0, 1),
         tied_weight: str = "",
         tied_bias: str = "",
     ) -> str:
         """A dense layer: ``module.weight`` [out_features, columns of x] and, if it has one, ``module.bias``.
 
-        ``tied_weight`` and ``tied_bias`` are tensors that stand for them where the checkpoint has no others.
+        ``part`` is its number, from 0, among how many layers whose rows the tensors of the module hold one
+        after the other. ``tied_weight`` and ``tied_bias`` are tensors that stand for them where the
+        checkpoint has no others.
         """
         module = name if module is None else module
-        operands = {
-            "x": x,
-            "weight": self._tensor(f"{module}.weight", out_features, self._columns[x], tied=tied_weight),
-            "bias": self._tensor(f"{module}.bias", out_features, tied=tied_bias)
-            if bias
-            else self.constant(f"{module}.bias", np.zeros(out_features, np.float32)),
-        }
+        index, count = part
+        shape = (count * out_features, self._columns[x])
+        operands = {"x": x, "weight": self._tensor(f"{module}.weight", *shape, tied=tied_weight)}
+        if bias:
+            operands["bias"] = self._tensor(f"{module}.bias", count * out_features, tied=tied_bias)
+        if count > 1:
+            rows = slice(index * out_features, (index + 1) * out_features)
+            operands |= {
+                operand: self._part(f"{name}.{operand}", value, rows)
+                for operand, value in operands.items()
+                if operand != "x"
+            }
+        if not bias:
+            operands["bias"] = self._zeros(f"{module}.bias" if count == 1 else f"{name}.bias", out_features)
         return self.op("linear", name, operands, activation="none", columns=out_features)
 
-    def layer_norm(self, name: str, x: str, epsilon: float, *, module: str | None = None) -> str:
-        """A layer norm: ``module.weight`` and ``module.bias``, as many numbers as x has columns."""
+    def layer_norm(
+        self, name: str, x: str, epsilon: float, *, module: str | None = None, bias: bool = True
+    ) -> str:
+        """A layer norm: ``module.weight`` and, if it has one, ``module.bias``, a number per column of x."""
         module = name if module is None else module
-        gamma, beta = (self._tensor(f"{module}.{part}", self._columns[x]) for part in ("weight", "bias"))
+        gamma = self._tensor(f"{module}.weight", self._columns[x])
+        beta = (self._tensor if bias else self._zeros)(f"{module}.bias", self._columns[x])
         return self.op("layer_norm", name, {"x": x, "gamma": gamma, "beta": beta}, epsilon=epsilon)
 
     def add(self, name: str, a: str, b: str) -> str:
         """The sum of two values."""
         return self.op("add", name, {"a": a, "b": b})
+
+    def multiply(self, name: str, a: str, b: str) -> str:
+        """The product of two values, element by element."""
+        return self.op("multiply", name, {"a": a, "b": b})
 
     def concat(self, name: str, a: str, b: str) -> str:
         """The columns of two values side by side."""
@@ -165,19 +194,19 @@ class ModelBuilder:
         operands = {
             "x": x,
             "cu_seqlens": CU_SEQLENS,
-            **({"pooled": self._flags("pooled")} if partial else {}),
+            **({"pooled": self.token_input("pooled")} if partial else {}),
         }
         return self.op("pool", name, operands, mode=mode)
 
     def flag_attention(self) -> None:
         """Let callers flag the tokens that are attended to, in all layers so far."""
-        flags = self._flags("attended")
+        flags = self.token_input("attended")
         self._nodes = [
             node.with_inputs(attended=flags) if node.op == "attention" else node for node in self._nodes
         ]
 
-    def _flags(self, name: str) -> str:
-        """Ask for an input with a 0 or 1 for each token."""
+    def token_input(self, name: str) -> str:
+        """Ask for an input with an integer for each token. Returns its name."""
         self._inputs[name] = Port(name, "i32", TOKENS)
         return name
 
@@ -206,12 +235,17 @@ class ModelBuilder:
         self._check_tensors()
         for name in self._shapes:
             self._find(name).read()  # to find what cannot be read before any work is done
-        stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes}
+        divided = {whole for whole, _ in self._parts.values()}
+        stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes if name not in divided}
+        parts = {
+            name: Constant(DType.F32, _Rows(self._find(whole), rows))
+            for name, (whole, rows) in self._parts.items()
+        }
         derived = {
             name: Constant(DType.F32, derive(stored[tensor].array))
             for name, (tensor, derive) in self._derived.items()
         }
-        constants = {**stored, **self._constants, **derived}
+        constants = {**stored, **parts, **self._constants, **derived}
         return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)
 
     def _tensor(self, name: str, *shape: int, tied: str = "") -> str:
@@ -225,6 +259,14 @@ class ModelBuilder:
         if tied and name not in self._tensors:
             self._stored[name] = tied
         return name
+
+    def _part(self, name: str, whole: str, rows: slice) -> str:
+        """Make a constant of some rows of a tensor that was asked for."""
+        self._parts[name] = (whole, rows)
+        return name
+
+    def _zeros(self, name: str, length: int) -> str:
+        return self.constant(name, np.zeros(length, np.float32))
 
     def _find(self, name: str) -> StoredTensor:
         return self._tensors[self._stored.get(name, name)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bertc.artifact.executable import Executable
 from bertc.artifact.schema import Program, Step
-from bertc.operations import attention_operations, product_operations
+from bertc.operations import attention_operations, product_operations, seen_keys
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
 from bertc.precision import BF16, FP32, INT7, INT8, WEIGHT_BITS
 
@@ -53,9 +53,11 @@ class Workload:
         out = self._buffers[step.outputs[0]]
         if step.op in LINEAR_DTYPES:
             depth = self._buffers[step.inputs["x"]].columns
-            return self._rows[out.rows] * product_operations(depth, out.columns)
+            columns = out.columns * (2 if step.attributes.get("gated") else 1)
+            return self._rows[out.rows] * product_operations(depth, columns)
         if step.op == "attention":
-            return self._rows[TOKENS] * attention_operations(out.columns, self._length)
+            keys = seen_keys(self._length, int(step.attributes.get("window", 0)))
+            return self._rows[TOKENS] * attention_operations(out.columns, keys)
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bertc.cli.bulk import (
+    IdColumn,
+    Instances,
+    NullPolicy,
+    OnNull,
+    Resume,
+    is_folder,
+    refuse_options,
+    run_bulk,
+)
 from bertc.cli.console import Model, Subfolder, Threads
 from bertc.cli.data import run_data_list
 from bertc.cli.rows import (
@@ -45,12 +55,27 @@ def classify(
         list[str] | None,
         typer.Option("--label", help="A candidate label, for a model of natural language inference."),
     ] = None,
+    id_column: IdColumn = None,
+    on_null: NullPolicy = OnNull.NULL,
+    resume: Resume = False,
+    instances: Instances = 1,
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Classify texts or pairs of texts."""
     if labels and top_k != 1:
         raise typer.BadParameter("every label has a score: leave --top-k out", param_hint="--label")
+    job = (id_column, on_null, resume, instances)
+    if output is not None and is_folder(output):
+        from bertc.bulk.results import Question
+
+        if labels:
+            raise typer.BadParameter("a folder has the model's own labels", param_hint="--label")
+        columns = (column,) if pair_column is None else (column, pair_column)
+        question = Question("classify", {"top_k": top_k})
+        run_bulk(_load(model, subfolder, threads), question, source, output, columns, job)
+        return
+    refuse_options(job)
     records = records_of(texts, source, input_format, column, pair_column)
     encoder = _load(model, subfolder, threads)
     method = encoder.classify  # fails here for a model of another task
@@ -68,10 +93,22 @@ def tag(
     aggregation_strategy: Annotated[
         str, typer.Option(help="How tokens are joined: none, simple, first, average or max.")
     ] = "simple",
+    id_column: IdColumn = None,
+    on_null: NullPolicy = OnNull.NULL,
+    resume: Resume = False,
+    instances: Instances = 1,
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Find named entities, or whatever else a model labels tokens by."""
+    job = (id_column, on_null, resume, instances)
+    if output is not None and is_folder(output):
+        from bertc.bulk.results import Question
+
+        question = Question("tag", {"aggregation_strategy": aggregation_strategy})
+        run_bulk(_load(model, subfolder, threads), question, source, output, (column,), job)
+        return
+    refuse_options(job)
     records = records_of(texts, source, input_format, column)
     encoder = _load(model, subfolder, threads)
     method = encoder.tag

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +14,14 @@ from bertc.cli.console import (
     AllowTorchscript,
     AsJson,
     DTypeName,
+    Inputs,
+    InputsName,
     OutputName,
     Subfolder,
+    TablesFile,
     Task,
     TokenizerFolder,
+    Until,
     check_choice,
     print_facts,
     print_json,
@@ -29,13 +32,6 @@ if TYPE_CHECKING:
 
 
 SHORTEST_STEP = 0.05
-
-
-class InputsName(str, Enum):
-    """What a compiled file may take."""
-
-    IDS = "ids"
-    EMBEDDINGS = "embeddings"
 
 
 def command(
@@ -85,22 +81,9 @@ def command(
         bool,
         typer.Option("--strict", help="Refuse what no native op computes: it would run on the host."),
     ] = False,
-    inputs: Annotated[
-        InputsName,
-        typer.Option(help="What the file takes: ids, or the output of the model's embeddings, as floats."),
-    ] = InputsName.IDS,
-    until: Annotated[
-        str | None,
-        typer.Option(metavar="NODE", help="The node or module to end at: its value becomes the output."),
-    ] = None,
-    embeddings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where the tables go that make embeddings: .safetensors.",
-            show_default="NAME.embeddings.safetensors beside the output",
-        ),
-    ] = None,
+    inputs: Inputs = InputsName.IDS,
+    until: Until = None,
+    embeddings: TablesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Compile a BERT model, a Hugging Face checkpoint or an ONNX or TorchScript file, to one .bertc file."""

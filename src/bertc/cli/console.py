@@ -50,6 +50,31 @@ AllowTorchscript = Annotated[
     bool,
     typer.Option("--allow-torchscript", help="Load TorchScript (.pt), which runs the code in the file."),
 ]
+
+
+class InputsName(str, Enum):
+    """What a compiled or exported model may take."""
+
+    IDS = "ids"
+    EMBEDDINGS = "embeddings"
+
+
+Inputs = Annotated[
+    InputsName,
+    typer.Option(help="What the file takes: ids, or the output of the model's embeddings, as floats."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="NODE", help="The node or module to end at: its value becomes the output."),
+]
+TablesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where the tables go that make embeddings: .safetensors.",
+        show_default="NAME.embeddings.safetensors beside the output",
+    ),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: what this process may use.")]
 WordColumns = Annotated[str, typer.Option(help="Where words and labels are, from 1; -1 is the last.")]
 TextColumns = Annotated[

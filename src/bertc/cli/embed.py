@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bertc.cli.bulk import (
+    IdColumn,
+    Instances,
+    NullPolicy,
+    OnNull,
+    Resume,
+    is_folder,
+    refuse_options,
+    run_bulk,
+)
 from bertc.cli.console import AsJson, Model, Subfolder, Threads, print_json
 from bertc.cli.rows import Column, InputFormat, Source, Texts, answer_all, items_of, records_of
 
@@ -37,7 +47,8 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="A .npy, .jsonl or .parquet file; sparse and token vectors: .jsonl. Default: JSON lines.",
+            help="A .npy, .jsonl or .parquet file; sparse and token vectors: .jsonl; a folder for many rows. "
+            "Default: JSON lines.",
         ),
     ] = None,
     column: Column = "text",
@@ -47,8 +58,13 @@ def command(
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to length 1.")] = False,
     truncate_dim: Annotated[int | None, typer.Option(min=1, help="Keep only the first components.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32 (the default), int8, uint8, binary or ubinary.")
+        str | None,
+        typer.Option(help="float32 (the default), int8, uint8, binary or ubinary; in a folder float16, too."),
     ] = None,
+    id_column: IdColumn = None,
+    on_null: NullPolicy = OnNull.NULL,
+    resume: Resume = False,
+    instances: Instances = 1,
     subfolder: Subfolder = "",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -56,10 +72,6 @@ def command(
     """Embed texts: those given, or those of a file."""
     from bertc.loading import load
 
-    records = records_of(texts, source, input_format, column)
-    if as_json and output is None:
-        raise typer.BadParameter("--json prints a summary, so the vectors need a file: add --output")
-    check_output(output)
     options = {
         "prompt": prompt,
         "prompt_name": prompt_name,
@@ -67,9 +79,23 @@ def command(
         "truncate_dim": truncate_dim,
         "precision": precision,
     }
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    job = (id_column, on_null, resume, instances)
+    if output is not None and is_folder(output):
+        from bertc.bulk.results import Question
+
+        method = "encode" if kind is None else f"encode_{kind.value}"
+        question = Question(method, given, str(given.pop("precision", "float32")))
+        encoder = load(model, subfolder=subfolder, num_threads=threads)
+        run_bulk(encoder, question, source, output, (column,), job, as_json=as_json)
+        return
+    refuse_options(job)
+    records = records_of(texts, source, input_format, column)
+    if as_json and output is None:
+        raise typer.BadParameter("--json prints a summary, so the vectors need a file: add --output")
+    check_output(output)
     encoder = load(model, subfolder=subfolder, num_threads=threads)
     start = time.perf_counter()
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
     counts = embed_all(encoder, records, output, given, kind, show_progress=source is not None)
     if as_json:
         print_json({"output": str(output), **counts, "seconds": time.perf_counter() - start})

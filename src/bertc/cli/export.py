@@ -10,11 +10,16 @@ from typing import Annotated
 import typer
 
 from bertc.cli.console import (
+    AllowTorchscript,
     AsJson,
+    Inputs,
+    InputsName,
     OutputName,
     Subfolder,
+    TablesFile,
     Task,
     TokenizerFolder,
+    Until,
     check_choice,
     print_facts,
     print_json,
@@ -41,8 +46,8 @@ def onnx(
     model: Annotated[
         str,
         typer.Argument(
-            help="A .bertc file (in fp32, or in int8 with static ranges), or a checkpoint: a folder, a hub"
-            " id, an .onnx file."
+            help="A .bertc file (in fp32, or in int8 with static ranges), or a model as compile takes"
+            " it: a folder, a hub id, an .onnx or a TorchScript file."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
@@ -64,10 +69,15 @@ def onnx(
     subfolder: Subfolder = "",
     tokenizer: TokenizerFolder = None,
     output_name: OutputName = None,
+    allow_torchscript: AllowTorchscript = False,
+    inputs: Inputs = InputsName.IDS,
+    until: Until = None,
+    embeddings: TablesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as ONNX: standard operators, padded batches with a mask, in fp32 or in 8 bits."""
     from bertc.compiler.export import export
+    from bertc.compiler.parts import tables_path
     from bertc.task_table import TASKS
 
     if task is not None:
@@ -85,10 +95,16 @@ def onnx(
         subfolder=subfolder,
         tokenizer=tokenizer,
         output_name=output_name,
+        allow_torchscript=allow_torchscript,
+        inputs=inputs.value,
+        until=until,
+        embeddings=embeddings,
         show_progress=True,
     )
+    tables = tables_path(path, inputs.value, embeddings)
     facts = {
         "output": str(path),
+        **({"embeddings": str(tables)} if tables is not None else {}),
         "format": form.value,
         "opset": opset,
         "bytes": path.stat().st_size,

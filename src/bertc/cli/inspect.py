@@ -76,7 +76,7 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Show modules, shapes, sizes, FLOP, and where and in what each node runs; or what cannot be compiled."""
-    from bertc.atomic_file import check_destination
+    from bertc.atomic_file import check_destination, replace_atomically
     from bertc.compiler.inspect import inspect
     from bertc.task_table import TASKS
 
@@ -85,7 +85,7 @@ def command(
     if onnx is None and (stage is not None or weights):
         raise typer.BadParameter("it is for --onnx", param_hint="--stage" if stage else "--weights")
     for path in filter(None, (onnx, html)):
-        check_destination(path)
+        check_destination(path, source)
     with status("reading"):
         found = inspect(
             source,
@@ -101,31 +101,32 @@ def command(
             time=time,
             num_threads=threads,
         )
-    if onnx is not None:
-        _write_onnx(found, onnx, (stage or StageName.TYPED).value, weights)
-    if html is not None:
+    files: dict[Path, bytes] = {}
+    if onnx is not None and not found.nowhere:
+        files[onnx] = _onnx(found, (stage or StageName.TYPED).value, weights)
+    if html is not None and not found.nowhere:
         from bertc.inspection.page import render
 
-        _write(html, render(found).encode())
-    print_result(found.to_json_value(), as_json, lambda _: _print(found))
+        files[html] = render(found).encode()
+    shown = _print_refused if found.nowhere else _print
+    print_result(found.to_json_value(), as_json, lambda _: shown(found))
+    if found.nowhere:
+        _refuse_nowhere(found)
     if strict:
         _refuse_host(found)
+    for path, data in files.items():
+        with replace_atomically(path) as file:
+            file.write(data)
 
 
-def _write_onnx(found: Inspection, path: Path, stage: Any, weights: bool) -> None:
+def _onnx(found: Inspection, stage: Any, weights: bool) -> bytes:
     from bertc.errors import InputError
     from bertc.inspection.netron import make_model
 
     if stage not in found.graphs:
         raise InputError(f"{found.source} is compiled: of its stages only typed is left")
-    _write(path, make_model(found.graphs[stage], name=found.model, weights=weights).SerializeToString())
-
-
-def _write(path: Path, data: bytes) -> None:
-    from bertc.atomic_file import replace_atomically
-
-    with replace_atomically(path) as file:
-        file.write(data)
+    model = make_model(found.graphs[stage], name=found.model, weights=weights)
+    return bytes(model.SerializeToString())
 
 
 def _print(found: Inspection) -> None:
@@ -151,6 +152,22 @@ def _print(found: Inspection) -> None:
     print_table(*tabulate(found))
     for note in found.notes:
         print_note(f"Note: {note}.")
+
+
+def _print_refused(found: Inspection) -> None:
+    rows = [(node.name, node.op, node.place, node.why) for node in found.nowhere]
+    print_table(f"{found.source} cannot be compiled", ("node", "op", "runs", "why"), rows)
+    for note in found.notes:
+        print_note(f"Note: {note}.")
+
+
+def _refuse_nowhere(found: Inspection) -> None:
+    from bertc.errors import CheckpointError
+
+    raise CheckpointError(
+        f"{found.source} has nodes that can run nowhere: {len(found.nowhere)}, the first is"
+        f" {found.nowhere[0].name!r} ({found.nowhere[0].op}); nothing was written"
+    )
 
 
 def _refuse_host(found: Inspection) -> None:

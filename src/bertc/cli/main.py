@@ -21,6 +21,7 @@ from bertc.cli import (
     embed,
     evaluate,
     export,
+    finetune,
     load,
     models,
     recipe,
@@ -52,6 +53,7 @@ for form in (answers.classify, answers.tag, answers.answer, answers.rerank, answ
     app.command()(form)
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(finetune.app, name="finetune")
 app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)

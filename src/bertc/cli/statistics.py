@@ -7,27 +7,63 @@ from typing import Annotated
 
 import typer
 
-from bertc.cli.console import AsJson, print_facts, print_json, print_rows
+from bertc.cli.console import (
+    AllowTorchscript,
+    AsJson,
+    Inputs,
+    InputsName,
+    OutputName,
+    Subfolder,
+    Task,
+    TokenizerFolder,
+    Until,
+    check_choice,
+    print_facts,
+    print_json,
+    print_rows,
+)
 
 app = typer.Typer(help="Collect and show calibration statistics.", no_args_is_help=True)
 
 
 @app.command("collect")
 def collect(
-    model: Annotated[str, typer.Argument(help="A Hugging Face model folder, or a hub id.")],
+    model: Annotated[str, typer.Argument(help="A model folder, a hub id, an .onnx or a TorchScript file.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write: calibration.statistics of a recipe.")
     ],
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, for its calibration data and its 8-bit layers.")
     ] = None,
+    task: Task = None,
+    subfolder: Subfolder = "",
+    tokenizer: TokenizerFolder = None,
+    output_name: OutputName = None,
+    allow_torchscript: AllowTorchscript = False,
+    inputs: Inputs = InputsName.IDS,
+    until: Until = None,
 ) -> None:
     """Run calibration data through a model and write the statistics of what its 8-bit layers read."""
     from bertc.atomic_file import check_destination
     from bertc.compiler.calibration import collect_from_model
+    from bertc.runtime.items import subfolder_path
+    from bertc.task_table import TASKS
 
-    check_destination(output)
-    statistics = collect_from_model(model, recipe, show_progress=True)
+    if task is not None:
+        check_choice(task, TASKS, "--task")
+    check_destination(output, model)
+    statistics = collect_from_model(
+        model,
+        recipe,
+        task=task,
+        subfolder=subfolder_path(subfolder),
+        tokenizer=tokenizer,
+        output=output_name,
+        allow_torchscript=allow_torchscript,
+        inputs=inputs.value,
+        until=until,
+        show_progress=True,
+    )
     statistics.save(output)
     facts = {"output": str(output), "inputs": len(statistics.edges), **statistics.provenance}
     print_facts("collected", facts)

@@ -14,9 +14,10 @@ from bertc.artifact.json_form import from_json_value, to_json_value
 from bertc.compiler.calibration_data import FEW, CalibrationData, read_calibration_data
 from bertc.compiler.cpu_target import CpuTarget
 from bertc.compiler.edges import edge_ranges
+from bertc.compiler.parts import IDS, choose_part
 from bertc.errors import ArtifactError, InputError, RecipeError
-from bertc.frontends.huggingface import import_model
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.source import import_source
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.edges import EdgePlan
 from bertc.quantize.precisions import choose_precisions
@@ -24,20 +25,30 @@ from bertc.quantize.statistics import Statistics
 from bertc.recipe import Recipe
 from bertc.runtime.progress import progress
 
+_NO_WEIGHTS = (".json", ".txt", ".model")
+"""How the names of the files end that a front end reads besides weights: configs, tokenizers."""
+
 
 def collect_from_model(
-    source: str | Path, recipe: str | Path | Recipe | None = None, *, show_progress: bool = False
+    source: Any,
+    recipe: str | Path | Recipe | None = None,
+    *,
+    inputs: str = IDS,
+    until: str | None = None,
+    show_progress: bool = False,
+    **options: Any,
 ) -> Statistics:
-    """Return statistics of a checkpoint, for ``calibration.statistics`` of later recipes.
+    """Return statistics of a source, or of a part of it, for ``calibration.statistics`` of later recipes.
 
-    Raises ``RecipeError`` if the recipe reads none, and what reading the model and the data may raise.
+    ``options`` are those of :func:`import_source`. Raises ``RecipeError`` if the recipe reads none, and what
+    reading the model and the data may raise.
     """
     chosen = Recipe.load(recipe)
     chosen = dataclasses.replace(chosen, calibration=dataclasses.replace(chosen.calibration, statistics=None))
-    model = import_model(source)
-    model = dataclasses.replace(model, graph=passes.fuse(model.graph))
+    part = choose_part(import_source(source, **options), inputs, until)
+    model = dataclasses.replace(part.model, graph=passes.fuse(part.model.graph))
     precisions = choose_precisions(model.graph, chosen)
-    data = read_calibration_data(chosen.calibration, model, show_progress=show_progress)
+    data = part.enter(read_calibration_data(chosen.calibration, part.whole, show_progress=show_progress))
     statistics = collect_statistics(chosen, model, precisions, data, show_progress=show_progress)
     if statistics is None:
         raise RecipeError("this recipe reads no statistics: it has no 8-bit layer, or no calibrated method")
@@ -100,7 +111,7 @@ def _load(path: Path, model: ImportedModel) -> Statistics:
         raise InputError(
             f"{path} does not say what was calibrated on: collect the statistics again"
         ) from None
-    if statistics.provenance.get("weights_sha256") != _identity(model)["weights_sha256"]:
+    if statistics.provenance.get("weights_sha256") != (_identity(model)["weights_sha256"] or None):
         # Those of a model of the same shape would fit everywhere, and make it worse without a word.
         raise InputError(
             f"{path} has the statistics of {statistics.provenance.get('model', 'another model')}, not of the"
@@ -110,10 +121,11 @@ def _load(path: Path, model: ImportedModel) -> Statistics:
 
 
 def _identity(model: ImportedModel) -> dict[str, str]:
-    """Return the model's name, and one hash for all its files of weights, as provenance of statistics."""
+    """Return the model's name, and one hash for all its files of weights, "" for a module in memory."""
     files = model.source["files"]
-    hashes = "".join(files[name] for name in sorted(files) if name.endswith(".safetensors"))
-    return {"model": model.info.name, "weights_sha256": hashlib.sha256(hashes.encode()).hexdigest()}
+    hashes = "".join(files[name] for name in sorted(files) if not name.endswith(_NO_WEIGHTS))
+    digest = hashlib.sha256(hashes.encode()).hexdigest() if hashes else ""
+    return {"model": model.info.name, "weights_sha256": digest}
 
 
 def _data_facts(statistics: Statistics) -> DataFacts:

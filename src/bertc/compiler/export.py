@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ from bertc.artifact.schema import ModelInfo
 from bertc.atomic_file import check_destination, replace_atomically
 from bertc.compiler.calibration import collect_statistics
 from bertc.compiler.calibration_data import read_calibration_data
+from bertc.compiler.parts import IDS, Part, choose_part, is_compiled, tables_path
+from bertc.compiler.pipeline import choose_recipe
 from bertc.compiler.recipe_checks import find_misfits
 from bertc.errors import InputError, RecipeError
 from bertc.exporters.onnx import FP32, Options, import_onnx, make_model
-from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.source import import_source
+from bertc.home import expand_home
 from bertc.ir.graph import Graph
 from bertc.lowering.lift import lift
 from bertc.precision import PRECISIONS
+from bertc.primitives.host_steps import find_host_steps, tell_host_steps
 from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantizer
 from bertc.recipe import ActivationScheme, Recipe
@@ -32,7 +35,7 @@ from bertc.task_table import TASKS
 
 
 def export(
-    source: str | PathLike[str],
+    source: Any,
     output: str | PathLike[str],
     *,
     format: str = Options.format,  # noqa: A002
@@ -44,12 +47,18 @@ def export(
     subfolder: str = "",
     tokenizer: str | PathLike[str] | None = None,
     output_name: str | None = None,
+    example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
+    allow_torchscript: bool = False,
+    inputs: str = IDS,
+    until: str | None = None,
+    embeddings: str | PathLike[str] | None = None,
     show_progress: bool = False,
 ) -> Path:
     """Write a model as an ONNX file of standard operators. Return its path.
 
-    ``source`` is a checkpoint as :func:`bertc.compile` takes it, with the same ``recipe``, ``task``,
-    ``subfolder``, ``tokenizer`` and ``output_name``, or a ``.bertc`` file, which is written as it is.
+    ``source`` is what :func:`bertc.compile` takes, with the same ``recipe``, ``task``, ``subfolder``,
+    ``tokenizer``, ``output_name``, ``example_inputs``, ``allow_torchscript``, ``inputs``, ``until`` and
+    ``embeddings``; or a ``.bertc`` file, which is written as it is.
     ``format`` is "fp32", "qdq" (8 bits, with ``QuantizeLinear`` and ``DequantizeLinear``) or "qoperator"
     (8 bits, with ``MatMulInteger``). In 8 bits all activations have one scale per tensor, from calibration:
     of a recipe with ranges per token, all else is kept. ``opset`` is the version of ONNX's operators.
@@ -61,29 +70,43 @@ def export(
     """
     options = Options(format, opset, batch, length)
     import_onnx()
-    path = check_destination(Path(path_text(output, "output")))
-    name = path_text(source, "source", "the path of a file or a folder, or a hub id")
-    suffix = Path(name).suffix.lower()
-    if suffix == ".bertc" or (Path(name).is_file() and suffix != ".onnx"):
-        given = {"recipe": recipe, "task": task, "tokenizer": tokenizer, "output_name": output_name}
-        graph, info = _of_file(Path(name), [key for key, value in given.items() if value is not None])
+    path = check_destination(Path(path_text(output, "output")), source)
+    tables, part = tables_path(path, inputs, embeddings, source), None
+    if is_compiled(source):
+        given = {
+            "recipe": recipe,
+            "task": task,
+            "tokenizer": tokenizer,
+            "output_name": output_name,
+            "until": until,
+            "inputs": None if inputs == IDS else inputs,
+        }
+        graph, info = _of_file(
+            expand_home(source), [key for key, value in given.items() if value is not None]
+        )
     else:
+        chosen = choose_recipe(recipe, task=task)
         model = import_source(
-            name if isinstance(source, str) else Path(name),
-            task=task,
+            source,
+            task=chosen.task,
             subfolder=subfolder_path(subfolder),
             tokenizer=tokenizer,
             output=output_name,
+            example_inputs=example_inputs,
+            allow_torchscript=allow_torchscript,
         )
-        model = dataclasses.replace(model, graph=passes.fuse(model.graph))
-        graph, info = model.graph, model.info
-        if format != FP32:
-            graph = _quantized(model, Recipe.load(recipe), show_progress=show_progress)
+        part = choose_part(model, inputs, until)
+        asked = chosen if until is None else dataclasses.replace(chosen, task=None)  # of the whole model
+        graph = _of_part(part, asked if format != FP32 else None, show_progress=show_progress)
+        info = part.model.info
     facts = TASKS[info.task]
     proto = make_model(graph, options, name=info.name, columns=(facts.output, facts.columns))
     data = proto.SerializeToString()
     with replace_atomically(path) as file:
         file.write(data)
+        file.flush()
+        if tables is not None and part is not None:
+            part.tables.save(tables)  # before the file takes its place: neither is there without the other
     return path
 
 
@@ -92,11 +115,25 @@ def _of_file(path: Path, given: list[str]) -> tuple[Graph, ModelInfo]:
         raise InputError(f"{given[0]} is for a checkpoint, {path} is compiled already: leave it out")
     artifact = open_artifact(path)
     Session(artifact.executable, num_threads=1)  # the native core checks what the program says
-    return lift(artifact.executable), artifact.manifest.model
+    graph = lift(artifact.executable)
+    _refuse_host(graph)
+    return graph, artifact.manifest.model
 
 
-def _quantized(model: ImportedModel, recipe: Recipe, *, show_progress: bool) -> Graph:
-    """Return the typed graph of a fused model, with static ranges."""
+def _of_part(part: Part, recipe: Recipe | None, *, show_progress: bool) -> Graph:
+    """Return the graph of a part: fused, or by a recipe typed with layers in 8 bits."""
+    fused = passes.fuse(part.model.graph)
+    _refuse_host(fused)
+    return fused if recipe is None else _quantized(part, fused, recipe, show_progress=show_progress)
+
+
+def _refuse_host(graph: Graph) -> None:
+    if on_host := find_host_steps(graph.nodes):
+        raise InputError(f"an export cannot hold {tell_host_steps(on_host)}: change the model, or compile it")
+
+
+def _quantized(part: Part, fused: Graph, recipe: Recipe, *, show_progress: bool) -> Graph:
+    """Return the typed graph of a part, whose fused graph is given, with static ranges."""
     if PRECISIONS[recipe.dtype].weight_bits is None:
         raise RecipeError(
             f"the recipe has dtype {recipe.dtype}, 8 bits need int8: use it, or the format fp32"
@@ -107,8 +144,9 @@ def _quantized(model: ImportedModel, recipe: Recipe, *, show_progress: bool) -> 
             " and the budget, and export that file"
         )
     recipe = dataclasses.replace(recipe, activations=_static(recipe.activations))
-    raise_problems(list(find_misfits(recipe, model, model.graph)))
-    data = read_calibration_data(recipe.calibration, model, show_progress=show_progress)
+    model = dataclasses.replace(part.model, graph=fused)
+    raise_problems(list(find_misfits(recipe, model, fused)))
+    data = part.enter(read_calibration_data(recipe.calibration, part.whole, show_progress=show_progress))
     precisions = choose_precisions(model.graph, recipe)
     statistics = collect_statistics(recipe, model, precisions, data, show_progress=show_progress)
     return Quantizer(model.graph, recipe, statistics)(precisions).graph

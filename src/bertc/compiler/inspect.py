@@ -11,15 +11,16 @@ from bertc import passes
 from bertc.artifact.reader import Artifact, open_artifact
 from bertc.artifact.schema import ModelInfo
 from bertc.compiler.cpu_target import CpuTarget
+from bertc.compiler.parts import is_compiled
 from bertc.compiler.pipeline import choose_recipe, choose_source
 from bertc.compiler.recipe_checks import find_misfits
-from bertc.errors import InputError
+from bertc.errors import InputError, NodeError
 from bertc.frontends.source import import_source
 from bertc.frontends.torch import is_module
-from bertc.frontends.torchscript import SUFFIXES
 from bertc.home import expand_home
 from bertc.inspection.facts import Inspection, Measured
 from bertc.inspection.nodes import Choice, describe_nodes, sizes_of, value_of
+from bertc.inspection.refused import describe_refused
 from bertc.inspection.tree import fold
 from bertc.ir.graph import Graph, Stage, TensorType
 from bertc.ir.verifier import verify
@@ -29,7 +30,7 @@ from bertc.quantize.draft import draft
 from bertc.quantize.precisions import explain_precisions
 from bertc.recipe import Recipe
 from bertc.recipe.keys import raise_problems
-from bertc.runtime.items import path_text, subfolder_path
+from bertc.runtime.items import subfolder_path
 from bertc.runtime.session import Session
 from bertc.runtime.step_times import measure_steps, random_batch
 from bertc.task_table import TASKS
@@ -64,10 +65,11 @@ def inspect(
     Operations, and with ``time`` the times of nodes on this machine, are for ``batch`` sequences of
     ``length`` tokens, by default 128, or the longest that texts are cut to.
 
-    Raises what compiling raises for a source that cannot be compiled, so that it is also a check;
+    Of a source with nodes that can run nowhere, these are the answer: each with why not and what to do, as
+    ``nowhere``. Raises what compiling raises for one that cannot be compiled for other reasons;
     ``ArtifactError`` for a file that is damaged, ``InputError`` for a batch or length that does not fit.
     """
-    if not is_module(source) and source is not None and _is_compiled(source):
+    if source is not None and is_compiled(source):
         given = {
             "recipe": recipe,
             "dtype": dtype,
@@ -78,15 +80,26 @@ def inspect(
         found = _of_file(expand_home(source), [name for name, value in given.items() if value is not None])
     else:
         chosen = choose_recipe(recipe, dtype, task)
-        found = _of_source(
-            choose_source(source, chosen),
-            chosen,
-            subfolder=subfolder_path(subfolder),
-            tokenizer=tokenizer,
-            output=output_name,
-            example_inputs=example_inputs,
-            allow_torchscript=allow_torchscript,
-        )
+        source = choose_source(source, chosen)
+        try:
+            found = _of_source(
+                source,
+                chosen,
+                subfolder=subfolder_path(subfolder),
+                tokenizer=tokenizer,
+                output=output_name,
+                example_inputs=example_inputs,
+                allow_torchscript=allow_torchscript,
+            )
+        except NodeError as error:
+            return describe_refused(
+                error,
+                source=_name(source),
+                task=chosen.task or "",
+                dtype=chosen.dtype,
+                batch=batch,
+                length=length or USUAL_LENGTH,
+            )
     return _inspect(found, batch, _length(found.info, batch, length), time=time, num_threads=num_threads)
 
 
@@ -100,14 +113,6 @@ class _Found(NamedTuple):
     choices: Mapping[str, Choice]
     notes: tuple[str, ...]
     artifact: Artifact | None = None
-
-
-def _is_compiled(source: Any) -> bool:
-    path = expand_home(
-        path_text(source, "source", "the path of a file or a folder, a hub id, or an nn.Module")
-    )
-    suffix = path.suffix.lower()
-    return suffix == ".bertc" or (path.is_file() and suffix not in (".onnx", *SUFFIXES))
 
 
 def _of_file(path: Path, given: list[str]) -> _Found:
@@ -139,9 +144,14 @@ def _of_source(source: Any, recipe: Recipe, **options: Any) -> _Found:
         name: Choice(choice.precision, "" if choice.reason in _PLAIN_REASONS else choice.reason)
         for name, choice in chosen.items()
     }
-    name = type(source).__name__ if is_module(source) else str(source)
     graphs: dict[Stage, Graph] = {"imported": model.graph, "fused": fused, "typed": typed}
-    return _Found(name, model.info, recipe.dtype, graphs, choices, (*model.notes, *_open_questions(recipe)))
+    return _Found(
+        _name(source), model.info, recipe.dtype, graphs, choices, (*model.notes, *_open_questions(recipe))
+    )
+
+
+def _name(source: Any) -> str:
+    return type(source).__name__ if is_module(source) else str(source)
 
 
 def _open_questions(recipe: Recipe) -> list[str]:

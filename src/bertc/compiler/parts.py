@@ -21,6 +21,9 @@ from bertc.compiler.samples import Batch, Samples
 from bertc.embedding_tables import EmbeddingTables
 from bertc.errors import CheckpointError, InputError
 from bertc.frontends.imported_model import ImportedModel
+from bertc.frontends.torch import is_module
+from bertc.frontends.torchscript import SUFFIXES
+from bertc.home import expand_home
 from bertc.ir.graph import Graph, Node
 from bertc.ir.reference import TABLES
 from bertc.ir.verifier import output_ports
@@ -135,6 +138,17 @@ class Part:
             yield Problem(("budget", "eval_data"), "it holds texts, a model that takes embeddings reads none")
 
 
+def is_compiled(source: Any) -> bool:
+    """Return whether a source is a compiled file, not one to compile. Raises ``InputError``."""
+    if is_module(source):
+        return False
+    path = expand_home(
+        path_text(source, "source", "the path of a file or a folder, a hub id, or an nn.Module")
+    )
+    suffix = path.suffix.lower()
+    return suffix == ".bertc" or (path.is_file() and suffix not in (".onnx", *SUFFIXES))
+
+
 def choose_part(model: ImportedModel, inputs: str, until: str | None) -> Part:
     """Return the part of a model from its ``INPUTS`` up to a node. Raises ``InputError``."""
     if inputs not in INPUTS:
@@ -143,18 +157,20 @@ def choose_part(model: ImportedModel, inputs: str, until: str | None) -> Part:
     return Part(whole, whole) if inputs == IDS else begin_at_embeddings(whole)
 
 
-def tables_path(output: Path, inputs: str, embeddings: str | PathLike[str] | None) -> Path | None:
+def tables_path(
+    output: Path, inputs: str, embeddings: str | PathLike[str] | None, source: object = None
+) -> Path | None:
     """Return where the embedding tables go. Raises ``InputError``, ``ArtifactError`` if they cannot."""
     if inputs != EMBEDDINGS:
         if embeddings is not None:
             raise InputError('embeddings is the file of the tables for inputs="embeddings": leave it out')
         return None
     if embeddings is None:
-        return check_destination(output.with_name(f"{output.stem}.embeddings.safetensors"))
+        return check_destination(output.with_name(f"{output.stem}.embeddings.safetensors"), source)
     path = Path(path_text(embeddings, "embeddings"))
     if path.resolve() == output.resolve():
         raise InputError(f"embeddings and the output are one file, {output}: name another one")
-    return check_destination(path)
+    return check_destination(path, source)
 
 
 def begin_at_embeddings(model: ImportedModel) -> Part:

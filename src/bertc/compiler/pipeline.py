@@ -146,9 +146,9 @@ def run_pipeline(
     what a step makes of them (packed weights, statistics) ends with the step.
     """
     step = _Steps(on_step)
-    path = step("check the destination", lambda: check_destination(Path(path_text(output, "output"))))
     found, below = choose_source(source, recipe), subfolder_path(subfolder)
-    tables = tables_path(path, inputs, embeddings)
+    path = step("check the destination", lambda: check_destination(Path(path_text(output, "output")), found))
+    tables = tables_path(path, inputs, embeddings, found)
     model = step(
         "import the checkpoint",
         lambda: import_source(

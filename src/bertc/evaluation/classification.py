@@ -194,7 +194,7 @@ def _rows(path: str | PathLike[str], columns: tuple[str, ...]) -> Iterator[Label
         label, *texts = columns
         found = [text_cell(row, text) for text in texts]
         text = found[0] if len(found) == 1 else (found[0], found[1])
-        name = str(cell(row, label)).strip().casefold()
+        name = str(cell(row, label)).strip()
         yield LabeledRow(f"{row.where}, column {label}", row_id(path, row), text, name)
 
 
@@ -234,10 +234,11 @@ def _order(labels: Sequence[str], path: str | PathLike[str]) -> list[int]:
 
 
 def _class(row: LabeledRow, known: Mapping[str, int], labels: Sequence[str]) -> int:
-    if row.label not in known:
+    number = known.get(row.label.casefold())
+    if number is None:
         names = ", ".join(f"{number} ({name})" for number, name in enumerate(labels))
         raise InputError(f"{row.where}: the label {row.label!r} is none of the model's: {names}")
-    return known[row.label]
+    return number
 
 
 def class_scores(labels: Sequence[str], totals: Array) -> dict[str, dict[str, float]]:

@@ -119,7 +119,7 @@ class PairDecisions(Evaluator[LabeledPair]):
                 f"{row.where.rpartition(', column')[0]}: one text, expected two such as sentence1 and "
                 "sentence2"
             )
-        label = _WORDS.get(row.label)
+        label = _WORDS.get(row.label.casefold())
         if self.positive_from is not None:
             label = int(_number(row) >= self.positive_from)
         if label is None:

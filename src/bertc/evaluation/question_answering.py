@@ -118,11 +118,19 @@ def read(path: str | PathLike[str]) -> list[Question]:
 
     Warns of answers that are not in their contexts, since no span of these is right.
     """
+    return [question for question, _ in read_with_starts(path)]
+
+
+def read_with_starts(path: str | PathLike[str]) -> list[tuple[Question, tuple[Any, ...]]]:
+    """Return all questions of a file as :func:`read` does, each with where its answers begin in the context.
+
+    These places are as the file has them: unchecked, None or missing where it does not say.
+    """
     found = list(_rows(path) if has_named_columns(path) else _questions(_load(path), f"{path}: "))
     if not found:
         raise InputError(f"{path}: no questions")
-    check_ids((question.id, where) for question, where in found)
-    for question, where in found:
+    check_ids((question.id, where) for question, where, _ in found)
+    for question, where, _ in found:
         if len(question.context) > LONGEST_CONTEXT:
             raise InputError(
                 f"{where}: the context has {len(question.context):,} characters, which are read at once, and "
@@ -134,7 +142,7 @@ def read(path: str | PathLike[str]) -> list[Question]:
             f"{lost[0][1]}: an answer is not in the context, so that none that the model can give is right; "
             f"so it is with {len(lost)} of {len(found)} questions: correct them, or take them out"
         )
-    return [question for question, _ in found]
+    return [(question, starts) for question, _, starts in found]
 
 
 def _load(path: str | PathLike[str]) -> Any:
@@ -151,29 +159,34 @@ def _load(path: str | PathLike[str]) -> Any:
         raise InputError(f"{path} is no JSON: {error}") from None
 
 
-def _rows(path: str | PathLike[str]) -> Iterator[tuple[Question, str]]:
-    """Yield the question of each row, and its place; ``answers`` are as data sets of the hub have them."""
+def _rows(path: str | PathLike[str]) -> Iterator[tuple[Question, str, tuple[Any, ...]]]:
+    """Yield the question of each row, its place, and where its answers begin.
+
+    ``answers`` are as data sets of the hub have them.
+    """
     for row in read_table(path):
         given = cell(row, "answers")
         texts = given.get("text") if isinstance(given, dict) else given
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise InputError(f"{row.where}, column answers: expected a list of texts, found {given!r:.60}")
+        starts = given.get("answer_start") if isinstance(given, dict) else None
         question, context = (text_cell(row, name) for name in ("question", "context"))
-        yield Question(question, context, tuple(texts), row_id(path, row)), row.where
+        found = Question(question, context, tuple(texts), row_id(path, row))
+        yield found, row.where, tuple(starts) if isinstance(starts, list) else ()
 
 
-def _questions(data: Any, where: str) -> Iterator[tuple[Question, str]]:
-    """Yield each question, and its place."""
+def _questions(data: Any, where: str) -> Iterator[tuple[Question, str, tuple[Any, ...]]]:
+    """Yield each question, its place, and where its answers begin."""
     for article, in_article in _items(data, "data", where):
         for paragraph, in_paragraph in _items(article, "paragraphs", in_article):
             context = _text(paragraph, "context", in_paragraph)
             for entry, here in _items(paragraph, "qas", in_paragraph):
-                answers = tuple(
-                    _text(answer, "text", there) for answer, there in _items(entry, "answers", here)
-                )
+                given = list(_items(entry, "answers", here))
+                answers = tuple(_text(answer, "text", there) for answer, there in given)
+                starts = tuple(answer.get("answer_start") for answer, _ in given)
                 place = here.removesuffix(".")
                 name = str(entry.get("id", place.removeprefix(where)))
-                yield Question(_text(entry, "question", here), context, answers, name), place
+                yield Question(_text(entry, "question", here), context, answers, name), place, starts
 
 
 def _items(parent: Any, key: str, where: str) -> Iterator[tuple[Any, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from bertc.ir.graph import Graph, Node
@@ -62,8 +62,12 @@ def rename(graph: Graph, task: str) -> tuple[Graph, tuple[str, ...]]:
     outputs = {public: values[value] for public, value in graph.outputs.items()}
     found = {node.name for node in nodes}
     layers = sum(node.op == "attention" for node in nodes)
-    hidden = ("embeddings.LayerNorm", *(f"encoder.layer.{i}.output.LayerNorm" for i in range(layers)))
     renamed = dataclasses.replace(graph, nodes=tuple(nodes), constants=constants, outputs=outputs)
+    consumers = renamed.consumers()
+    # With norms before the parts of a layer, it gives the sum that its next reader's norm is of.
+    ends = [f"encoder.layer.{i}.output" for i in range(layers)]
+    parts = ["add" if len(consumers.get(f"{end}.add", ())) > 1 else "LayerNorm" for end in ends]
+    hidden = ("embeddings.LayerNorm", *(f"{end}.{part}" for end, part in zip(ends, parts, strict=True)))
     return renamed, hidden if found.issuperset(hidden) else ()
 
 
@@ -104,6 +108,12 @@ def _encoder(graph: Graph) -> Iterator[tuple[Node, str]]:
             ]
             # The host may stand for an op, or for several; what follows it has the names of old.
             hosts = [node for node in consumers.get(last.outputs[0], []) if node.op == HOST]
+            if not readers and (gate := _gated(consumers.get(last.outputs[0], []))) is not None:
+                named.add(gate.name)
+                yield gate, f"{layer}.intermediate.multiply"
+                value = next(each for each in gate.inputs.values() if each != last.outputs[0])
+                yield producers[value], f"{layer}.intermediate.value"
+                readers = [each for each in consumers.get(gate.outputs[0], []) if _kind(each) == op]
             if not readers and last.op == HOST:
                 continue
             if not readers and not hosts:
@@ -111,6 +121,11 @@ def _encoder(graph: Graph) -> Iterator[tuple[Node, str]]:
             last = (readers or hosts)[0]
             named.add(last.name)
             yield last, f"{layer}.{name}"
+
+
+def _gated(readers: Sequence[Node]) -> Node | None:
+    """Return what multiplies a gate with its value, if nothing else reads the gate."""
+    return readers[0] if len(readers) == 1 and readers[0].op == "multiply" else None
 
 
 def _kind(node: Node) -> str:

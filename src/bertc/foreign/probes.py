@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from bertc.errors import CheckpointError
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph, array_of
-from bertc.foreign.interpreter import run
+from bertc.foreign.interpreter import needed_nodes, run
 from bertc.primitives.dim import Dim, Shape, shape_at
 
 Array = np.ndarray[Any, Any]
@@ -159,11 +160,8 @@ class Probes:
         and the last are for all that are farther away, too. What it adds to padding does not matter. Returns
         None for what depends on anything else, or is the same at all distances.
         """
-        long = make_probe(self._graph, (longest,), longest, pad=padding_id(self._graph))
-        value = run(self._graph, long.inputs, [name])[name]
-        found = [(long, value), *((probe, self.value(i, name)) for i, probe in enumerate(self.batches))]
         bias: Array | None = None
-        for probe, each in found:
+        for probe, each in self._with_long(name, shape, longest):
             spread = _spread(probe, each, shape, atoms)
             if spread is None:
                 return None
@@ -172,8 +170,77 @@ class Probes:
                 bias = np.concatenate([scores[0, :, -1], scores[0, :, 0, 1:]], axis=1)
             if not _depends_on_distance(bias, scores, probe.mask):
                 return None
-        assert bias is not None
-        return _trimmed(bias)
+        return None if bias is None else _trimmed(bias)
+
+    def by_place(self, name: str, shape: Shape, atoms: Sequence[str], longest: int) -> Array | None:
+        """Return what a value is at each place of a sequence, the same in all: [longest, columns] or None.
+
+        ``atoms`` says what its axes count: "batch", "length", "column" for heads and last for columns.
+        """
+        if atoms.count("batch") > 1 or atoms.count("length") != 1 or atoms[-1] != "column":
+            return None
+        found: Array | None = None
+        for probe, value in self._with_long(name, shape, longest):
+            try:
+                whole = np.broadcast_to(value, shape_at(shape, probe.sizes))
+            except ValueError:
+                return None
+            rows = np.moveaxis(whole, atoms.index("length"), -2)
+            if found is None:
+                found = rows[(0,) * (rows.ndim - 2)]
+            counts = _along(probe.mask, atoms, "length")
+            counts = np.moveaxis(counts, atoms.index("length"), -2)
+            if not ((rows == found[: rows.shape[-2]]) | ~counts).all():
+                return None
+        return found
+
+    def window(
+        self, name: str, shape: Shape, atoms: Sequence[str], sees: Callable[[Array], Array], longest: int
+    ) -> int | None:
+        """Return how far queries see keys by a mask; 0 for everything, None if that is not all it says.
+
+        ``sees`` tells from the mask's elements which keys are seen.
+        """
+        window: int | None = None
+        for probe, value in self._with_long(name, shape, longest):
+            spread = _spread(probe, value, shape, atoms)
+            if spread is None:
+                return None
+            # What is the same for all sequences, heads or queries is looked at once.
+            scores = _by_head(spread, atoms)
+            scores = scores[tuple(slice(None if stride else 1) for stride in scores.strides[:3])]
+            seen = sees(scores)
+            if window is None:
+                window = int(seen[0, 0, 0].sum()) - 1
+                window = 0 if window + 1 == probe.mask.shape[1] else window
+            if window < 0 or not _is_band(seen, probe.mask, window):
+                return None
+        return window
+
+    def _with_long(self, name: str, shape: Shape, longest: int) -> Iterator[tuple[Probe, Array]]:
+        """Yield a value on one sequence of so many tokens, or of what its tables have, and on the batches.
+
+        Yields nothing for what cannot be computed for so many.
+        """
+        for length in self._lengths(name, longest):
+            long = make_probe(self._graph, (length,), length, pad=padding_id(self._graph))
+            try:
+                value = run(self._graph, long.inputs, [name])[name]
+                np.broadcast_to(value, shape_at(shape, long.sizes))
+            except (CheckpointError, ValueError):
+                continue
+            yield long, value
+            yield from ((probe, self.value(index, name)) for index, probe in enumerate(self.batches))
+            return
+
+    def _lengths(self, name: str, longest: int) -> list[int]:
+        """Return how many tokens to try, the most first: the sizes of constants that a value depends on."""
+        constants = self._graph.constants
+        names = {each for node in needed_nodes(self._graph.nodes, [name]) for each in node.inputs}
+        sizes = {size for each in names & constants.keys() for size in constants[each].shape}
+        least = self.batches[0].mask.shape[1]
+        tables = {size for size in sizes if isinstance(size, int) and least < size < longest}
+        return [longest, *sorted(tables, reverse=True)]
 
     def is_count(self, name: str, shape: Shape, power: float) -> bool:
         """Return whether a value is the number of tokens of each sequence to a power."""
@@ -229,6 +296,16 @@ def _depends_on_distance(bias: Array, scores: Array, mask: Array) -> bool:
     counts = mask[:, None, :, None] & mask[:, None, None, :]
     same = (expected > LOW) & (expected < -LOW) & (np.abs(scores - expected) <= _TINY)
     return bool((same | ~counts).all())
+
+
+def _is_band(seen: Array, mask: Array, window: int) -> bool:
+    """Return whether tokens that count see just those no farther than the window, and padding all or none."""
+    places = np.arange(mask.shape[1])
+    near = np.abs(places[:, None] - places[None, :]) <= (window or len(places))
+    queries, keys = mask[:, None, :, None], mask[:, None, None, :]
+    padding = near & queries & ~keys
+    inside = bool(((seen == near) | ~(queries & keys)).all())
+    return inside and (bool((seen | ~padding).all()) or not (seen & padding).any())
 
 
 def _trimmed(bias: Array) -> Array | None:

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from bertc.errors import CheckpointError, InputError
+from bertc.errors import CheckpointError, InputError, NodeError
 from bertc.foreign.graph import ForeignGraph, ForeignNode
 from bertc.foreign.interpreter import run
 from bertc.foreign.probes import Probe, make_probe, padding_id
 from bertc.foreign.raising.meanings import View
 from bertc.foreign.raising.raiser import Raiser
 from bertc.ir import interpreter
-from bertc.ir.graph import Graph
+from bertc.ir.graph import Graph, Node
 from bertc.ports import SELECTED
+from bertc.primitives.host_steps import find_host_steps
 
 Array = np.ndarray[Any, Any]
 
@@ -41,8 +42,10 @@ def prove(raiser: Raiser, graph: Graph) -> None:
         found = interpreter.run(graph.with_nodes(graph.nodes, outputs=every), _packed(probe))
     except InputError as error:
         raise CheckpointError(f"{error}: export the model with sizes that are not fixed") from None
+    producers = graph.producers()
     for node, value in pairs:
-        _compare(node, _unpadded(expected[node.output], probe, found[value]), found[value])
+        wanted_rows = _unpadded(expected[node.output], probe, found[value])
+        _compare(node, wanted_rows, found[value], _advice(producers[value]))
 
 
 def _pairs(raiser: Raiser, graph: Graph) -> Iterator[tuple[ForeignNode, str]]:
@@ -92,12 +95,27 @@ def _unpadded(value: Array, probe: Probe, like: Array) -> Array:
     return whole.reshape(batch, length, -1)[probe.mask]
 
 
-def _compare(node: ForeignNode, expected: Array, found: Array) -> None:
+def _advice(node: Node) -> str:
+    """Return what may be the cause of a difference, and what to do."""
+    regions = find_host_steps([node]).values()
+    if any(call.op == "conv1d" for region in regions for call in region.calls):
+        return (
+            "Its convolution reads hidden states of padding, so that the last tokens of a text depend on the"
+            " batch around it; bertc has no padding. Multiply what it reads by attention_mask, or export the"
+            " model without attention_mask, whose texts then run each at its own length"
+        )
+    return (
+        "If the model counts padding on purpose, it cannot be compiled; else this is a bug of bertc: report"
+        " it with the file"
+    )
+
+
+def _compare(node: ForeignNode, expected: Array, found: Array, advice: str) -> None:
     largest = float(np.abs(expected).max(initial=0.0))
     difference = float(np.abs(expected - found).max(initial=0.0))
     if not difference <= TOLERANCE * max(largest, TOLERANCE):
-        raise CheckpointError(
-            f"node {node}: what it was compiled to differs by {difference:.2g} (its largest number is "
-            f"{largest:.2g}) on a batch of random tokens with padding. If the model counts padding on "
-            "purpose, it cannot be compiled; else this is a bug of bertc: report it with the file"
+        problem = (
+            f"what it was compiled to differs by {difference:.2g} (its largest number is {largest:.2g}) on a"
+            f" batch of random tokens with padding. {advice}"
         )
+        raise NodeError({str(node): problem})

@@ -155,7 +155,10 @@ def locate(source: str | Path, subfolder: str = "", *, offline: bool = False) ->
         path /= subfolder
         return CheckpointFolder(path, model_name(path), snapshot_revision(path))
     if found:
-        raise CheckpointError(f"{path} is a file, expected a model folder with config.json")
+        raise CheckpointError(
+            f"{path} is a file, expected a model folder with config.json (that of weights is {path.parent}),"
+            " or an .onnx, .pt or .bertc file"
+        )
     if isinstance(source, Path) or not hub.is_hub_id(source):
         raise CheckpointError(f"there is no folder {str(path)!r}, and it is not a hub id (owner/name)")
     return hub.download(source, subfolder, offline=offline)

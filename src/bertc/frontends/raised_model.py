@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bertc.architectures.rotary import MAX_POSITIONS
 from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.foreign.graph import ForeignGraph
 from bertc.foreign.names import rename
 from bertc.foreign.prove import prove
-from bertc.foreign.raising.raise_graph import raise_graph
+from bertc.foreign.raising.raise_graph import POSITIONS, raise_graph
 from bertc.foreign.share import share_weights
 from bertc.foreign.simplify import simplify
 from bertc.frontends.embedding_facts import EmbeddingConfig
@@ -168,7 +169,10 @@ def _raise(
     foreign: ForeignGraph, beside: Beside, output: str | None, task: str | None
 ) -> tuple[Graph, tuple[str, ...], Outputs, int]:
     """Return the graph that a foreign graph was raised to, hidden states, outputs, the longest sequence."""
-    raiser = raise_graph(simplify(foreign))
+    positions = beside.config.get("max_position_embeddings")
+    if not isinstance(positions, int) or not 0 < positions <= MAX_POSITIONS:
+        positions = POSITIONS
+    raiser = raise_graph(simplify(foreign), positions)
     modules = None if beside.modules is None else beside.modules.modules
     if beside.modules is not None:
         raiser.tensors.update(beside.modules.tensors)
@@ -202,13 +206,16 @@ def _facts(graph: Graph) -> dict[str, Attribute]:
         for table, fact in sizes.items():
             if table in node.inputs:
                 facts[fact] = int(graph.constants[node[table]].source.shape[0])
+        if "rotary" in node.inputs:
+            rows = int(graph.constants[node["rotary"]].source.shape[0])
+            facts["max_position_embeddings"] = min(int(facts["max_position_embeddings"]), rows)
         if "position" in node.inputs:
             facts["first_position"] = node.attributes["first_position"]
         if node.op == "attention":
             facts["num_attention_heads"] = node.attributes["num_attention_heads"]
-        if node.name == "encoder.layer.0.attention.output.dense":
+        if node.name == "encoder.layer.0.attention.output.dense" and node.op == "linear":
             facts["hidden_size"] = int(graph.constants[node["weight"]].source.shape[0])
-        if node.name == "encoder.layer.0.intermediate.dense":
+        if node.name == "encoder.layer.0.intermediate.dense" and node.op == "linear":
             facts["intermediate_size"] = int(graph.constants[node["weight"]].source.shape[0])
         if node.name.startswith("encoder.layer.0.") and node.op in ACTIVATIONS:
             facts["activation"] = node.op

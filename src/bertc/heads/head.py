@@ -83,16 +83,41 @@ class Head:
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
+TRANSFORM = ("dense", "activation", "layer_norm")
+"""The words of :func:`transform`: a family may spell them for any head that is made with it."""
+
+
+def transform(context: HeadContext, x: str, out_features: int) -> str:
+    """Append a dense layer, its activation, and a layer norm where the head is spelled with one."""
+    builder, spelling, config = context.builder, context.spelling, context.config
+    dense = builder.linear(spelling["dense"], x, out_features, bias=config.head_bias)
+    activation = config.head_activation or spelling.get("activation", config.activation)
+    dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
+    if "layer_norm" not in spelling:
+        return dense
+    return builder.layer_norm(spelling["layer_norm"], dense, config.layer_norm_eps, bias=config.norm_bias)
+
+
 def first_token(builder: ModelBuilder, hidden: str) -> str:
     """The hidden state of each sequence's first token: [sequences, hidden_size]."""
     return builder.pool("pooler.first_token", hidden, "cls")
 
 
 def pooled_linear(context: HeadContext, out_features: int, output: str = "output") -> str:
-    """Append two dense layers on the first token, an activation between them: [sequences, out_features]."""
-    builder, spelling = context.builder, context.spelling
-    dense = builder.linear(
-        spelling["dense"], first_token(builder, context.hidden), context.config.hidden_size
-    )
-    dense = builder.activation(spelling["activation"], f"{spelling['dense']}.activation", dense)
-    return builder.linear(spelling[output], dense, out_features)
+    """Append two dense layers on a sequence's one row, its first unless the config says otherwise.
+
+    Between them are an activation and perhaps a norm. Returns [sequences, out_features].
+    """
+    mode = context.config.classifier_pooling
+    name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
+    pooled = context.builder.pool(name, context.hidden, mode)
+    dense = transform(context, pooled, context.config.hidden_size)
+    return context.builder.linear(context.spelling[output], dense, out_features)
+
+
+def token_linear(context: HeadContext, out_features: int) -> str:
+    """Append a dense layer on each token, behind another where the head is spelled with one."""
+    x = context.hidden
+    if "dense" in context.spelling:
+        x = transform(context, x, context.config.hidden_size)
+    return context.builder.linear(context.spelling["output"], x, out_features)

@@ -5,28 +5,26 @@ Only the rows that a caller selects, those of masks, go through that matrix.
 
 from __future__ import annotations
 
-from bertc.heads.head import Head, HeadContext
+from bertc.heads.head import Head, HeadContext, transform
 
 SPELLING = {
     "dense": "cls.predictions.transform.dense",
     "layer_norm": "cls.predictions.transform.LayerNorm",
     "decoder": "cls.predictions.decoder",
     "bias": "cls.predictions.bias",
+    "words": "embeddings.word_embeddings",
 }
 
 
 def predictions(context: HeadContext, x: str) -> str:
     """Append the head to rows of hidden states; return a logit for each entry of the vocabulary."""
-    builder, spelling, config = context.builder, context.spelling, context.config
-    dense = builder.linear(spelling["dense"], x, config.prediction_size)
-    activation = spelling.get("activation", config.activation)
-    dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
-    normed = builder.layer_norm(spelling["layer_norm"], dense, config.layer_norm_eps)
-    return builder.linear(
+    spelling, config = context.spelling, context.config
+    return context.builder.linear(
         spelling["decoder"],
-        normed,
+        transform(context, x, config.prediction_size),
         config.vocab_size,
-        tied_weight="embeddings.word_embeddings.weight" if context.options.tie_word_embeddings else "",
+        bias=config.decoder_bias,
+        tied_weight=f"{spelling['words']}.weight" if context.options.tie_word_embeddings else "",
         tied_bias=spelling["bias"],
     )
 

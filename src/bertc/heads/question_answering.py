@@ -1,12 +1,12 @@
-"""Where an answer starts and ends: two numbers for each token, by one dense layer."""
+"""Where an answer starts and ends: two numbers for each token, by one dense layer, or two."""
 
 from __future__ import annotations
 
-from bertc.heads.head import Head, HeadContext
+from bertc.heads.head import Head, HeadContext, token_linear
 
 
 def _outputs(context: HeadContext) -> dict[str, str]:
-    return {"logits": context.builder.linear(context.spelling["output"], context.hidden, 2)}
+    return {"logits": token_linear(context, 2)}
 
 
 HEAD = Head(

@@ -1,13 +1,12 @@
-"""A label for each token: one dense layer."""
+"""A label for each token: one dense layer, or two."""
 
 from __future__ import annotations
 
-from bertc.heads.head import Head, HeadContext
+from bertc.heads.head import Head, HeadContext, token_linear
 
 
 def _outputs(context: HeadContext) -> dict[str, str]:
-    spelling, options = context.spelling, context.options
-    return {"logits": context.builder.linear(spelling["output"], context.hidden, options.num_labels)}
+    return {"logits": token_linear(context, context.options.num_labels)}
 
 
 HEAD = Head(

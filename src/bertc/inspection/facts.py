@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bertc.artifact.json_form import to_json_value
+from bertc.inspection.place import NOWHERE
 from bertc.ir.graph import Attribute, Dimension, Graph, Stage
 from bertc.ports import HOST
 
@@ -33,7 +34,7 @@ class NodeFacts:
     name: str
     op: str
     place: str
-    """Where it runs: "native", in the compiled core, or "host", with NumPy."""
+    """Where it runs: "native", in the compiled core; "host", with NumPy; or "nowhere"."""
     dtype: str
     """What it computes in; for an embedding, what its table is stored in: ``fp32``, ``int8``, ..."""
     why: str
@@ -132,6 +133,11 @@ class Inspection:
     def on_host(self) -> tuple[NodeFacts, ...]:
         """The nodes that no native op computes."""
         return tuple(node for node in self.nodes if node.place == HOST)
+
+    @property
+    def nowhere(self) -> tuple[NodeFacts, ...]:
+        """The nodes that can run nowhere: then the source cannot be compiled, and nothing else is known."""
+        return tuple(node for node in self.nodes if node.place == NOWHERE)
 
     def to_json_value(self) -> dict[str, Any]:
         """Return all but the graphs as dicts, lists and plain values, by the names of the fields."""

@@ -62,7 +62,7 @@ def describe_nodes(
     rows = {TOKENS: batch * length, SEQUENCES: batch, SELECTED: batch}
 
     def describe(node: Node) -> NodeFacts:
-        work, place = OPS[node.op].work, place_of(node)
+        op, place = OPS[node.op], place_of(node)
         choice = choices.get(node.name, Choice())
         operands = {operand: types[value] for operand, value in node.inputs.items()}
         read = [sizes[value] for value in dict.fromkeys(node.inputs.values()) if value in sizes]
@@ -78,8 +78,11 @@ def describe_nodes(
             attributes=node.attributes,
             parameters=sum(size.parameters for size in read),
             bytes=sum(size.bytes for size in read),
-            operations=round(rows[str(types[node.outputs[0]].shape[0])] * work(operands, length))
-            if work
+            operations=round(
+                rows[str(types[node.outputs[0]].shape[0])]
+                * op.work(operands, op.complete(node.attributes), length)
+            )
+            if op.work
             else 0,
             milliseconds=milliseconds,
             share=None if milliseconds is None else milliseconds / times[""],

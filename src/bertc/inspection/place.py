@@ -9,6 +9,7 @@ from bertc.ports import HOST
 from bertc.primitives.region import Region
 
 NATIVE = "native"
+NOWHERE = "nowhere"
 
 
 class Place(NamedTuple):

@@ -12,9 +12,9 @@ Types = Mapping[str, TensorType]
 """The type of each operand's value, by operand; absent operands are not in it."""
 Rule = Callable[[Types, Mapping[str, Attribute]], tuple[TensorType, ...]]
 """From operand types and attributes to output types. Raises ``GraphError`` if they do not fit the op."""
-Work = Callable[[Types, float], float]
-"""From operand types and tokens per sequence to the operations for one row of the first output."""
-Packing = Literal["vector", "table", "weight", "distances"]
+Work = Callable[[Types, Mapping[str, Attribute], float], float]
+"""From operand types, attributes and tokens per sequence to the operations for a row of the first output."""
+Packing = Literal["vector", "table", "weight", "distances", "angles"]
 """A layout of constants (``lowering/pack.py``)."""
 
 

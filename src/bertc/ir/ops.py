@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertc.ir import formulas, reference, rules
-from bertc.ir.graph import TensorType
+from bertc.ir.graph import Attribute, TensorType
 from bertc.ir.op import Op, Operand, Types
-from bertc.operations import attention_operations, product_operations
+from bertc.operations import attention_operations, product_operations, seen_keys
 from bertc.ports import SEQUENCES, TOKENS
 from bertc.primitives.region import IDS, NUMBERS, ROWS
 
@@ -33,6 +33,10 @@ _CU_SEQLENS = Operand("cu_seqlens")
 _STATIC = Operand("static", "vector", optional=True)
 _ATTENDED = Operand("attended", optional=True, has_default=True)
 _DISTANCE_BIAS = Operand("distance_bias", "distances", optional=True)
+_POSITIONS = (
+    Operand("rotary", "angles", optional=True),
+    *(Operand(name, optional=True, has_default=True) for name in ("position_ids", "places")),
+)
 _POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _BY_PLACE = Operand("cu_seqlens", optional=True)
@@ -58,12 +62,13 @@ _TABLES = (
 _FLOATS = ("f32", "bf16")
 _STORED = (*_FLOATS, "u8")
 _EPSILON = {"epsilon": float}
-_ACTIVATION = {"activation": ACTIVATIONS}
+_LINEAR: Mapping[str, type | tuple[str, ...]] = {"activation": ACTIVATIONS, "gated": int}
 _ATTENTION: dict[str, type | tuple[str, ...]] = {
     "num_attention_heads": int,
     "scale": float,
     "compute_dtype": (*_FLOATS, "int8"),
     "out_dtype": _STORED,
+    "window": int,
 }
 
 
@@ -71,18 +76,23 @@ def _columns(value: TensorType) -> int:
     return int(value.shape[-1])
 
 
-def _product(types: Types, _: float) -> float:
+def _product(types: Types, _: Mapping[str, Attribute], tokens: float) -> float:  # noqa: ARG001
     """Return the operations of a linear layer for one row."""
     return float(product_operations(_columns(types["x"]), int(types["weight"].shape[0])))
 
 
-def _attention(types: Types, tokens: float) -> float:
+def _attention(types: Types, attributes: Mapping[str, Attribute], tokens: float) -> float:
     """Return the operations of attention for one token."""
     columns = _columns(types["qkv"]) // 3 if "qkv" in types else _columns(types["query"])
-    return attention_operations(columns, tokens)
+    return attention_operations(columns, seen_keys(tokens, int(attributes["window"])))
 
 
-_PRODUCT: Mapping[str, Any] = {"in_place": "residual", "work": _product, "features": ("cu_seqlens",)}
+_PRODUCT: Mapping[str, Any] = {
+    "in_place": "residual",
+    "work": _product,
+    "defaults": {"gated": 0},
+    "features": ("gated", "cu_seqlens"),
+}
 
 
 def _op(name: str, stages: frozenset[str], operands: tuple[Operand, ...], **columns: Any) -> Op:
@@ -93,7 +103,7 @@ def _op(name: str, stages: frozenset[str], operands: tuple[Operand, ...], **colu
 
 
 _ROWS = (
-    _op("add", _IMPORTED, (Operand("a"), Operand("b"))),
+    *(_op(name, _IMPORTED, (Operand("a"), Operand("b"))) for name in ("add", "multiply")),
     *(_op(name, _IMPORTED, _X, rule=rules.elementwise) for name in reference.ACTIVATIONS),
     _op(
         "embed",
@@ -120,7 +130,7 @@ _ROWS = (
         "linear",
         _ANY,
         (*_X, _WEIGHT, *_EPILOGUE, *_BIASES, _BY_PLACE),
-        attributes=_ACTIVATION,
+        attributes=_LINEAR,
         **_PRODUCT,
         forms={"bf16": "linear_bf16", "int8": "linear_int8"},
         compared=True,
@@ -129,7 +139,7 @@ _ROWS = (
         "linear_bf16",
         _TYPED,
         (*_X, _WEIGHT, *_EPILOGUE, *_BIASES, _BY_PLACE),
-        attributes={**_ACTIVATION, "out_dtype": _FLOATS},
+        attributes={**_LINEAR, "out_dtype": _FLOATS},
         **_PRODUCT,
     ),
     _op(
@@ -139,16 +149,24 @@ _ROWS = (
             *(*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
             *(*_BIASES, *_OFFSETS, _BY_PLACE),
         ),
-        attributes={**_ACTIVATION, "out_dtype": _STORED},
+        attributes={**_LINEAR, "out_dtype": _STORED},
         **_PRODUCT,
     ),
     _op(
         "attention",
         _ANY,
-        (*_APART, _CU_SEQLENS, Operand("qkv", optional=True), _STATIC, _ATTENDED, _DISTANCE_BIAS),
+        (
+            *_APART,
+            _CU_SEQLENS,
+            Operand("qkv", optional=True),
+            _STATIC,
+            _ATTENDED,
+            _DISTANCE_BIAS,
+            *_POSITIONS,
+        ),
         attributes=_ATTENTION,
-        defaults={"compute_dtype": "f32", "out_dtype": "f32"},
-        features=("attended", "distance_bias"),
+        defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0},
+        features=("attended", "distance_bias", "rotary", "window"),
         work=_attention,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,

@@ -97,11 +97,14 @@ def _by_place(vector: Array, first: Array | None, last: Array | None, cu_seqlens
     return np.asarray(of_place[formulas.token_places(cu_seqlens)])
 
 
-def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str) -> Array:
+def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str, gated: int) -> Array:
     """Finish a product; ``bias`` is [columns], or [rows, columns] where rows have their own."""
     out = out + bias
+    out, value = np.split(out, 2, axis=1) if gated else (out, None)
     if activation != "none":
         out = ACTIVATIONS[activation](out.astype(np.float32))
+    if value is not None:
+        out = out * value
     if residual is not None:
         out = out + residual
     return out.astype(np.float32)
@@ -117,6 +120,11 @@ def _stored(out: Array, static: Array | None, out_dtype: str) -> Array:
 def add(a: Array, b: Array) -> Array:
     """Add two arrays, element by element."""
     return (a + b).astype(np.float32)
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """Multiply two arrays, element by element."""
+    return (a * b).astype(np.float32)
 
 
 TABLES = {
@@ -213,13 +221,16 @@ def linear(
     cu_seqlens: Array | None = None,
     *,
     activation: str,
+    gated: int = 0,
 ) -> Array:
     """Compute ``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in].
 
     ``first_bias`` takes the place of ``bias`` in the first token of each sequence, ``last_bias`` in the last.
+    Gated, the first half of the product's columns is the gate, which is activated, and then multiplied by the
+    other half (Shazeer 2020, arXiv:2002.05202, eq. 6).
     """
     bias = _by_place(bias, first_bias, last_bias, cu_seqlens)
-    return _epilogue(x @ weight.T, bias, residual, activation)
+    return _epilogue(x @ weight.T, bias, residual, activation, gated)
 
 
 def linear_bf16(x: Array, weight: Array, bias: Array, *, out_dtype: str, **operands: Any) -> Array:
@@ -250,6 +261,7 @@ def linear_int8(
     *,
     activation: str,
     out_dtype: str,
+    gated: int = 0,
 ) -> Array:
     """Compute :func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights.
 
@@ -258,7 +270,7 @@ def linear_int8(
     """
     sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
     bias = _by_place(bias, first_bias, last_bias, cu_seqlens)
-    out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation)
+    out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation, gated)
     if first_offset is not None or last_offset is not None:
         out = channel_affine(out, first_offset=first_offset, last_offset=last_offset, cu_seqlens=cu_seqlens)
     return _stored(out, static, out_dtype)
@@ -273,11 +285,15 @@ def attention(
     static: Array | None = None,
     attended: Array | None = None,
     distance_bias: Array | None = None,
+    rotary: Array | None = None,
+    position_ids: Array | None = None,
+    places: Array | None = None,
     *,
     num_attention_heads: int,
     scale: float,
     compute_dtype: str,  # noqa: ARG001
     out_dtype: str,
+    window: int = 0,
 ) -> Array:
     """Compute softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
 
@@ -293,6 +309,11 @@ def attention(
     ``distance_bias`` [heads, 2 * reach + 1] is added to the scores: that of the key d tokens after the query
     is in column reach + d, that of keys farther away than the reach in the first or the last (Raffel et al.
     2020, arXiv:1910.10683, sec. 2.1).
+
+    ``rotary`` [positions, 2 pairs] has the cosines, then the sines by which :func:`rotate` turns queries and
+    keys; positions count from 0 in each sequence unless ``position_ids`` says otherwise. With a ``window`` a
+    query attends to the keys no farther than that, counted in tokens or by ``places``, which increase in
+    each sequence; one that sees none attends to the last key.
     """
     parts = (query, key, value) if qkv is None else np.split(qkv.astype(np.float32), 3, axis=1)
     queries, keys, values = (np.asarray(part) for part in parts)
@@ -305,14 +326,39 @@ def attention(
             each[rows].reshape(shape).transpose(1, 0, 2)
             for each, rows in zip((queries, keys, values), bounds, strict=True)
         )
+        if rotary is not None:
+            at = np.arange(stop - start) if position_ids is None else position_ids[start:stop]
+            q, k = rotate(q, rotary[at]), rotate(k, rotary[at[: end - start]])
         scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
         if distance_bias is not None:
             scores += _by_distance(distance_bias, stop - start)[:, :, : end - start]
+        if window:
+            at = np.arange(stop - start) if places is None else places[start:stop].astype(np.int64)
+            scores[:, ~_within(at, end - start, window)] = -np.inf
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = weights.astype(np.float32) @ v
         out[start:stop] = mixed.transpose(1, 0, 2).reshape(stop - start, -1)
     return _stored(out, static, out_dtype)
+
+
+def rotate(x: Array, angles: Array) -> Array:
+    """Turn pairs of columns by an angle (Su et al. 2021, arXiv:2104.09864, eq. 34): [..., tokens, head_dim].
+
+    ``angles`` [tokens, 2 pairs] has the cosines, then the sines. Column i goes with column pairs + i;
+    columns from 2 pairs on stay as they are.
+    """
+    cosine, sine = np.split(angles, 2, axis=-1)
+    left, right, others = np.split(x, (cosine.shape[-1], 2 * cosine.shape[-1]), axis=-1)
+    turned = (left * cosine - right * sine, right * cosine + left * sine, others)
+    return np.concatenate(turned, axis=-1).astype(np.float32)
+
+
+def _within(places: Array, keys: int, window: int) -> Array:
+    """Return which of the first ``keys`` tokens each token sees: bool [tokens, keys], one at least."""
+    sees = np.asarray(np.abs(places[:, None] - places[None, :keys]) <= window)
+    sees[~sees.any(axis=1), -1] = True
+    return sees
 
 
 def _by_distance(bias: Array, length: int) -> Array:

@@ -81,6 +81,9 @@ def add(types: Types, _: Attributes) -> Result:
     return (a,)
 
 
+multiply = add
+
+
 def concat(types: Types, _: Attributes) -> Result:
     """Return the rows of ``a`` and ``b``, with the columns of both."""
     a, b = _rows(types, "a", DType.F32), _rows(types, "b", DType.F32)
@@ -157,14 +160,21 @@ def cast_bf16(types: Types, _: Attributes) -> Result:
     return (TensorType(DType.BF16, _rows(types, "x").shape),)
 
 
-def _product(types: Types, dtype: DType, weight_dtype: DType, *vectors: str) -> TensorType:
-    """Return float32 [rows, out] for a linear layer with ``x`` and ``weight`` of these dtypes."""
+def _product(
+    types: Types, attributes: Attributes, dtype: DType, weight_dtype: DType, *vectors: str
+) -> TensorType:
+    """Return float32 [rows, out] for a linear layer with ``x`` and ``weight`` of these dtypes.
+
+    ``weight`` is [out, in], or of a gated layer [2 out, in].
+    """
     x, weight = _rows(types, "x", dtype), _typed(types, "weight", 2, weight_dtype)
     _same(weight.shape[1], x.shape[1], "input width of weight")
     _vector(types, "bias", weight.shape[0])
     _by_place(types, x.shape[0], weight.shape[0], "first_bias", "last_bias", *vectors)
-    out = TensorType(DType.F32, (x.shape[0], weight.shape[0]))
-    _width(out)
+    rows, gated = int(weight.shape[0]), int(attributes["gated"])
+    if gated not in (0, 1) or (gated and (rows % 2 or "residual" in types)):
+        _fail(f"attribute 'gated' is {gated}: it is 0, or 1 for an even number of rows without a residual")
+    out = TensorType(DType.F32, (x.shape[0], rows // 2 if gated else rows))
     if types.get("residual", out) != out:
         _fail(f"input 'residual' is {types['residual']}, expected {out}")
     return out
@@ -179,27 +189,27 @@ def _stored(out: TensorType, types: Types, attributes: Attributes) -> Result:
     return (TensorType(dtype, out.shape),)
 
 
-def linear(types: Types, _: Attributes) -> Result:
+def linear(types: Types, attributes: Attributes) -> Result:
     """Return float32 [rows, out]."""
-    return (_product(types, DType.F32, DType.F32),)
+    return (_product(types, attributes, DType.F32, DType.F32),)
 
 
 def linear_bf16(types: Types, attributes: Attributes) -> Result:
     """Return [rows, out] in ``out_dtype``."""
-    out = _product(types, DType.BF16, DType.BF16)
+    out = _product(types, attributes, DType.BF16, DType.BF16)
     return (TensorType(DType(attributes["out_dtype"]), out.shape),)
 
 
 def linear_int8(types: Types, attributes: Attributes) -> Result:
     """Return [rows, out] in ``out_dtype``; ``scale`` and ``zero_point`` are of each row, or one for all."""
     shifts = "first_offset", "last_offset"
-    out = _product(types, DType.U8, DType.I8, *shifts)
+    out = _product(types, attributes, DType.U8, DType.I8, *shifts)
     if "static" not in types and any(name in types for name in shifts):
         _fail("'first_offset' and 'last_offset' are of an output in 8 bits")
     length = _typed(types, "scale", 1).shape[0]
     _same(length, 1 if length == 1 else out.shape[0], "length of scale")
     _vector(types, "zero_point", length, DType.I32)
-    _vector(types, "weight_scale", out.shape[1])
+    _vector(types, "weight_scale", types["weight"].shape[0])
     return _stored(out, types, attributes)
 
 
@@ -228,7 +238,22 @@ def attention(types: Types, attributes: Attributes) -> Result:
         _same(bias.shape[0], heads, "rows of distance_bias")
         if _width(bias) % 2 == 0:
             _fail(f"width of distance_bias is {_width(bias)}, expected an odd number: 0 is in the middle")
+    _positions(types, width // heads, int(attributes["window"]))
     return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
+
+
+def _positions(types: Types, head_size: int, window: int) -> None:
+    """Check what attention knows of where tokens are."""
+    for name in ("position_ids", "places"):
+        _vector(types, name, TOKENS, DType.I32)
+    if ("rotary" in types) != ("position_ids" in types):
+        _fail("inputs 'rotary' and 'position_ids' go together")
+    if "rotary" in types and (_width(_typed(types, "rotary", 2)) not in range(2, head_size + 1, 2)):
+        _fail(f"width of rotary is {_width(types['rotary'])}, expected an even number of at most {head_size}")
+    if window < 0:
+        _fail(f"attribute 'window' is {window}, expected 0 for none or a number of tokens")
+    if "places" in types and not window:
+        _fail("input 'places' goes with a window, and only with it")
 
 
 def select_rows(types: Types, _: Attributes) -> Result:

@@ -52,8 +52,8 @@ class _Lifter:
         op, inputs = OPS[step.op], dict(step.inputs)
         for operand in op.operands:
             if operand.packing is not None and operand.name in inputs:
-                shape = self._shape(step, operand.name)
-                self._unpack(inputs[operand.name], shape, operand.packing)
+                shape, gated = self._shape(step, operand.name), _is_gated(step) and operand.name != "static"
+                self._unpack(inputs[operand.name], shape, operand.packing, gated=gated)
         if "static" in inputs:
             self._static.update(dict.fromkeys(step.outputs, inputs["static"]))
         if step.op == "linear_int8":
@@ -68,7 +68,7 @@ class _Lifter:
 
     def _shape(self, step: Step, operand: str) -> tuple[int, ...]:
         """Return the shape of a constant before it was padded."""
-        columns, name = self._buffers[step.outputs[0]].columns, step.inputs[operand]
+        columns, name = self._product_columns(step), step.inputs[operand]
         if operand == "static":
             return (2,)
         if step.op == HOST:  # how many there were is in the region, which reads as many
@@ -77,17 +77,23 @@ class _Lifter:
             return int(step.attributes["num_attention_heads"]), 2 * _reach(self._tensors[name].array) + 1
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
+        if operand == "rotary":
+            return int(step.attributes["rotary_rows"]), self._tensors[name].array.shape[1]
         if f"{operand}_rows" in step.attributes:
             return int(step.attributes[f"{operand}_rows"]), columns
         if operand == "weight":
             return columns, self._buffers[step.inputs["x"]].columns
         return (columns,)
 
+    def _product_columns(self, step: Step) -> int:
+        """Return the columns of a step's output, of a gated layer those of gate and value."""
+        return self._buffers[step.outputs[0]].columns * (2 if _is_gated(step) else 1)
+
     def _restore_scales(self, step: Step, inputs: dict[str, str]) -> None:
         """Put back the operands of a product of 8 bits that were multiplied together."""
-        name, columns = inputs.pop("column_scale"), self._buffers[step.outputs[0]].columns
+        name = inputs.pop("column_scale")
         del inputs["column_sum"]
-        self._unpack(name, (columns,), "vector")
+        self._unpack(name, (self._product_columns(step),), "vector", gated=_is_gated(step))
         inputs["weight_scale"] = name
         static = self._static.get(step.inputs["x"])
         if "scale" in inputs or static is None:
@@ -101,20 +107,23 @@ class _Lifter:
         self.constants[inputs["scale"]] = Constant(DType.F32, np.array([scale], np.float32))
         self.constants[inputs["zero_point"]] = Constant(DType.I32, np.array([zero_point], np.int32))
 
-    def _unpack(self, name: str, shape: tuple[int, ...], packing: str) -> None:
+    def _unpack(self, name: str, shape: tuple[int, ...], packing: str, *, gated: bool = False) -> None:
         tensor = self._tensors[name]
         dtype, has = DType(tensor.dtype), tensor.array.shape
         if packing == "weight" and len(has) == 4 and has[2:] == (LANES, GROUP[dtype]):
             has = has[0] * LANES, has[1] * GROUP[dtype]
         elif packing == "distances" and len(has) == 2 and has[1] % 2 == 0:
             has = has[0], has[1] - 1
-        elif packing not in ("vector", "table"):
+        elif packing not in ("vector", "table", "angles"):
             raise ArtifactError(
                 f"tensor {name!r} has a layout that this bertc cannot undo: export the checkpoint"
             )
         if len(has) != len(shape) or any(size < wanted for size, wanted in zip(has, shape, strict=True)):
             raise ArtifactError(f"tensor {name!r} is {has}, expected {shape}: compile the model again")
-        self.constants[name] = Constant(dtype, _Unpacked(shape, lambda: _unpack(tensor, packing, shape)))
+        if gated and has[0] % (2 * LANES):
+            raise ArtifactError(f"tensor {name!r} is {has}, of no gated layer: compile the model again")
+        make = _unpack_gated if gated else _unpack
+        self.constants[name] = Constant(dtype, _Unpacked(shape, lambda: make(tensor, packing, shape)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +147,18 @@ def _unpack(tensor: Tensor, packing: str, shape: tuple[int, ...]) -> Array:
     if packing == "distances":
         array = array[:, array.shape[1] // 2 - shape[1] // 2 :]
     return array[tuple(map(slice, shape))]
+
+
+def _unpack_gated(tensor: Tensor, packing: str, shape: tuple[int, ...]) -> Array:
+    """Return gates and then values, of which blocks take turns."""
+    rows = tensor.array.shape[0] * (LANES if packing == "weight" else 1)
+    blocks = _unpack(tensor, packing, (rows, *shape[1:])).reshape(-1, 2, LANES, *shape[1:])
+    halves = blocks.swapaxes(0, 1).reshape(2, rows // 2, *shape[1:])
+    return halves[:, : shape[0] // 2].reshape(shape)
+
+
+def _is_gated(step: Step) -> bool:
+    return bool(step.attributes.get("gated"))
 
 
 def _reach(packed: Array) -> int:

@@ -16,7 +16,10 @@ from bertc.ir.verifier import verify
 from bertc.lowering.pack import (
     LANES,
     column_sums,
+    gated_column_sums,
     pack_distances,
+    pack_gated_vector,
+    pack_gated_weight,
     pack_table,
     pack_vector,
     pack_weight,
@@ -34,7 +37,14 @@ _PACKERS: Mapping[Packing, Packer] = {
     "table": pack_table,
     "weight": pack_weight,
     "distances": pack_distances,
+    "angles": pack_table,
 }
+_GATED: Mapping[Packer, Packer] = {
+    pack_vector: pack_gated_vector,
+    pack_weight: pack_gated_weight,
+    column_sums: gated_column_sums,
+}
+"""The packers of a gated layer's operands, by those of others."""
 
 
 def lower(graph: Graph, pack: Pack = lambda packer, constant: packer(constant)) -> Executable:
@@ -72,6 +82,7 @@ def _features(steps: Sequence[Step]) -> tuple[str, ...]:
 
 def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack) -> Step:
     op, inputs = OPS[node.op], dict(node.inputs)
+    gated = bool(node.attributes.get("gated"))
     # A buffer has a dtype of its own: the program need not say it twice.
     attributes = {k: v for k, v in node.attributes.items() if k != "out_dtype" and op.defaults.get(k) != v}
     for operand in op.operands:
@@ -82,8 +93,10 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
             raise GraphError(f"node {node.name!r}: input {operand.name!r} ({value!r}) must be a constant")
         # Nodes may share a constant.
         if value not in tensors:
-            tensors[value] = pack(_PACKERS[operand.packing], graph.constants[value])
-        if operand.packing == "table":
+            packer = _PACKERS[operand.packing]
+            packer = _GATED[packer] if gated and operand.name != "static" else packer
+            tensors[value] = pack(packer, graph.constants[value])
+        if operand.packing in ("table", "angles"):
             # Packing adds rows that no id may name.
             attributes[f"{operand.name}_rows"] = graph.constants[value].source.shape[0]
     if node.op == "linear_int8":
@@ -91,7 +104,7 @@ def _lower_node(node: Node, graph: Graph, tensors: dict[str, Tensor], pack: Pack
         for name, (value, packer, constant) in _columns_of_int8(node, graph).items():
             inputs[name] = value
             if value not in tensors:
-                tensors[value] = pack(packer, constant)
+                tensors[value] = pack(_GATED[packer] if gated else packer, constant)
         if node["scale"] in graph.constants:
             del inputs["scale"], inputs["zero_point"]
         attributes["weight_bits"] = weight_bits(graph.constants[node["weight"]])

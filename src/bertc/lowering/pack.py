@@ -79,6 +79,31 @@ def pack_weight(constant: Constant) -> Tensor:
     return _packed(constant, blocks.transpose(0, 2, 1, 3))
 
 
+def pack_gated_vector(constant: Constant) -> Tensor:
+    """Lay out [2 n] as :func:`pack_gated_weight` lays out its rows."""
+    return pack_vector(_by_blocks(constant))
+
+
+def pack_gated_weight(constant: Constant) -> Tensor:
+    """Lay out [2 out, in], gates and then values, as [out / 16][2][in / group][16][group]."""
+    return pack_weight(_by_blocks(constant))
+
+
+def _by_blocks(constant: Constant) -> Constant:
+    """Put a block of 16 rows of the second half after each one of the first, both filled up with zeros."""
+    array = constant.array
+    halves = array.reshape(2, len(array) // 2, *array.shape[1:])
+    rows = round_up(halves.shape[1], LANES)
+    halves = _pad(halves, (2, rows, *array.shape[1:]))
+    blocks = halves.reshape(2, rows // LANES, LANES, *array.shape[1:]).swapaxes(0, 1)
+    return Constant(constant.dtype, blocks.reshape(2 * rows, *array.shape[1:]))
+
+
+def gated_column_sums(constant: Constant) -> Tensor:
+    """Return the :func:`column_sums` of a gated layer's weights."""
+    return column_sums(_by_blocks(constant))
+
+
 def column_sums(constant: Constant) -> Tensor:
     """Sum each output channel's 8-bit weights, int32: the zero point's share of a product."""
     sums = constant.array.astype(np.int64).sum(axis=1).astype(np.int32)

@@ -9,6 +9,7 @@ from bertc.ir.graph import Graph
 from bertc.ir.verifier import verify
 from bertc.passes.eliminate_dead_nodes import eliminate_dead_nodes
 from bertc.passes.fuse_embeddings import fuse_embeddings
+from bertc.passes.fuse_gates import fuse_gates
 from bertc.passes.fuse_linear_activation import fuse_linear_activation
 from bertc.passes.fuse_linear_residual import fuse_linear_residual
 from bertc.passes.fuse_qkv import fuse_qkv
@@ -23,12 +24,14 @@ PASSES: tuple[Pass, ...] = (
     fuse_embeddings,
     fuse_qkv,
     fuse_linear_activation,
+    fuse_gates,
     fuse_linear_residual,
     pad_heads,
     move_to_host,
     eliminate_dead_nodes,
 )
-"""The order matters: QKV before activations and residuals, which hide a plain linear layer."""
+"""The order matters: QKV before activations and residuals, which hide a plain linear layer; gates after
+activations, which they have."""
 
 
 def fuse(graph: Graph) -> Graph:

@@ -20,7 +20,7 @@ def fuse_linear_residual(graph: Graph) -> Graph:
             linear = producers.get(value)
             if linear is None or not OPS[linear.op].takes("residual"):
                 continue
-            if linear["residual"] or uses[value] > 1:
+            if linear["residual"] or linear.attributes.get("gated") or uses[value] > 1:
                 continue
             # At the place of the sum: the residual may be computed after the linear layer. The sum keeps
             # its name, which may be that of a hidden state.

@@ -1,4 +1,7 @@
-"""Attention heads are widened with zeros to a multiple of 16, so that kernels have no tails."""
+"""Attention heads are widened with zeros to a multiple of 16, so that kernels have no tails.
+
+Pairs of columns that rotary positions turn stay pairs: either half of them is widened by itself.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,18 @@ class _Padded(NamedTuple):
     name: str
     axis: int
     heads: int
+    half: int = 0
+    """The columns of a head that are the left ones of pairs."""
+    turned: int = 0
+    """How many of the heads, the first ones, have pairs: queries and keys, not values."""
 
 
 def pad_heads(graph: Graph) -> Graph:
     """Make the head size a multiple of 16. Exact: every added term is a product with zero.
 
     Queries, keys and values get zero columns (zero rows in the projection's weight and bias), the
-    output projection zero columns that meet the zeros; the scale stays that of the original size.
+    output projection zero columns that meet the zeros; the scale stays that of the original size. Of queries
+    and keys that are turned by their positions, and of the angles, each half of the pairs gets its zeros.
     Constants that layers share are padded once, if all nodes that read them can take them so.
     """
     uses = count_uses(graph)
@@ -46,14 +54,24 @@ def pad_heads(graph: Graph) -> Graph:
 
 
 def _pad(constant: Constant, padded: _Padded) -> Constant:
-    """Return the constant with zeros after each head's part of the axis."""
+    """Return the constant with zeros after each head's part of the axis, or after each half of its pairs."""
     size = constant.source.shape[padded.axis] // padded.heads
-    if size % LANES == 0:
+    places = np.arange(size)
+    turned = places + -padded.half % LANES * np.minimum(places // max(padded.half, 1), 2)
+    wide = _round_up(2 * _round_up(padded.half) + size - 2 * padded.half)
+    if wide == size:
         return constant
     array = np.moveaxis(constant.array, padded.axis, 0)
-    wide = np.pad(array.reshape(padded.heads, size, -1), ((0, 0), (0, -size % LANES), (0, 0)))
-    moved = np.moveaxis(wide.reshape(-1, *array.shape[1:]), 0, padded.axis)
+    heads = array.reshape(padded.heads, size, -1)
+    out = np.zeros((padded.heads, wide, heads.shape[2]), array.dtype)
+    out[: padded.turned, turned] = heads[: padded.turned]
+    out[padded.turned :, places] = heads[padded.turned :]
+    moved = np.moveaxis(out.reshape(-1, *array.shape[1:]), 0, padded.axis)
     return dataclasses.replace(constant, source=np.ascontiguousarray(moved))
+
+
+def _round_up(size: int) -> int:
+    return size + -size % LANES
 
 
 def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]]:
@@ -65,10 +83,13 @@ def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]
         qkv, readers = producers.get(node["qkv"]), consumers.get(node.outputs[0], [])
         if qkv is not None and _match(qkv, node, readers, uses):
             heads = int(node.attributes["num_attention_heads"])
+            rotary = node["rotary"]
+            half = int(graph.constants[rotary].source.shape[1]) // 2 if rotary else 0
             yield (
-                _Padded(qkv["weight"], 0, 3 * heads),
-                _Padded(qkv["bias"], 0, 3 * heads),
-                _Padded(readers[0]["weight"], 1, heads),
+                _Padded(qkv["weight"], 0, 3 * heads, half, 2 * heads if half else 0),
+                _Padded(qkv["bias"], 0, 3 * heads, half, 2 * heads if half else 0),
+                _Padded(readers[0]["weight"], 1, heads, half),
+                *((_Padded(rotary, 1, 1, half, 1),) if half else ()),
             )
 
 

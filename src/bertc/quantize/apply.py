@@ -166,8 +166,9 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
-        if bias := node["distance_bias"]:
-            self.constants.f32(bias)
+        for operand in ("distance_bias", "rotary"):
+            if node[operand]:
+                self.constants.f32(node[operand])
         self._append_result(node.with_attributes(compute_dtype=PRECISIONS[precision].form), node.op)
 
     def _embed(self, node: Node) -> None:

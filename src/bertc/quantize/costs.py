@@ -67,7 +67,7 @@ def _work(graph: Graph, tokens_per_text: float) -> Iterator[tuple[str, float]]:
         if work is not None:
             operands = {operand: types[value] for operand, value in node.inputs.items()}
             rows = 1 / tokens_per_text if types[node.outputs[0]].shape[0] == SEQUENCES else 1.0
-            yield node.name, rows * work(operands, tokens_per_text)
+            yield node.name, rows * work(operands, OPS[node.op].complete(node.attributes), tokens_per_text)
 
 
 def _elements(graph: Graph) -> Iterator[tuple[str, int]]:

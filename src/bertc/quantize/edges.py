@@ -123,9 +123,8 @@ def plan_edge(
     static = all(is_static_edge(producer, recipe) for producer in producers)
     after, affine, gain = edge, None, 0.0
     smoothed = is_smoothed(producers, recipe) and edge.rows >= FEWEST_ROWS
-    shift = smoothed and recipe.smoothing.channel_shift
-    # Attention can write 8 bits at once, but knows no places.
-    fixed = static and any(producer is not None and producer.op == "attention" for producer in producers)
+    shift = smoothed and _is_shifted(producers, recipe)
+    fixed = static and any(map(_knows_no_places, producers))
     places = choose_places(edge, shift=shift) if by_place and not fixed else {}
     if smoothed or places:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
@@ -155,7 +154,7 @@ def plan_edge(
 
 def is_smoothed(producers: Sequence[Node | None], recipe: Recipe) -> bool:
     """Return whether what these nodes give is scaled or shifted before it is quantized, if that gains."""
-    smooths = recipe.smoothing.migration is not None or recipe.smoothing.channel_shift
+    smooths = recipe.smoothing.migration is not None or _is_shifted(producers, recipe)
     return smooths and not any(map(_is_quiet, producers))
 
 
@@ -173,4 +172,24 @@ def _is_quiet(producer: Node | None) -> bool:
     take the bits of all others when they speak: on MiniLM the error on text unlike that of calibration rises
     by up to 8 %.
     """
-    return producer is not None and producer.op == "linear" and producer.attributes["activation"] != "none"
+    activated = (
+        producer is not None and producer.op == "linear" and producer.attributes["activation"] != "none"
+    )
+    return activated and not _is_gated(producer)
+
+
+def _is_shifted(producers: Sequence[Node | None], recipe: Recipe) -> bool:
+    """Return whether what these nodes give may be shifted.
+
+    The layer that makes a gated value can scale it for nothing, by its values' weights, but not shift it.
+    """
+    return recipe.smoothing.channel_shift and not any(map(_is_gated, producers))
+
+
+def _knows_no_places(producer: Node | None) -> bool:
+    """Tell whether a node can write 8 bits by a static scale, but shift no rows before: attention, a gate."""
+    return producer is not None and (producer.op == "attention" or _is_gated(producer))
+
+
+def _is_gated(producer: Node | None) -> bool:
+    return producer is not None and bool(producer.attributes.get("gated"))

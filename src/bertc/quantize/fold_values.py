@@ -1,8 +1,10 @@
-"""Folds scale and shift of attention's output into the value projection, so that they cost no time.
+"""Folds changes of attention's output and of gated values into the layers that make them: they cost no time.
 
 Attention's output is a mean of value rows, with weights that sum to one. So a channel of it is scaled and
 shifted by scaling and shifting that channel of all values: by rows of the value projection and its bias
 (as in Outlier Suppression+, arXiv:2304.09145, sec. 4.1).
+
+A gated layer's output is a gate times a value: it is scaled, not shifted, by the values' rows and biases.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 
 def find_value_projections(graph: Graph) -> dict[str, str]:
-    """Return the outputs of attentions, each with the name of the linear node that makes its values.
+    """Return the outputs of attentions and gated layers, each with the linear node that makes its values.
 
     Only where one linear node reads the output, nothing else the projection, and no other node the
     constants of either.
@@ -32,26 +34,36 @@ def find_value_projections(graph: Graph) -> dict[str, str]:
     found = {}
     for node in graph.nodes:
         readers = consumers.get(node.outputs[0], [])
-        if node.op != "attention" or len(readers) != 1 or readers[0].op != "linear":
+        projection = _projection(node, producers)
+        if projection is None or len(readers) != 1 or readers[0].op != "linear":
             continue
-        projection, reader = producers[node["qkv"]], readers[0]
-        if projection.op != "linear" or projection.attributes["activation"] != "none":
-            continue
-        own = (node.outputs[0], node["qkv"], *_weight_and_bias(projection), *_weight_and_bias(reader))
+        reader = readers[0]
+        made = {node.outputs[0], projection.outputs[0]}
+        own = (*made, *_weight_and_bias(projection), *_weight_and_bias(reader))
         if not projection["residual"] and all(uses[value] == 1 for value in own):
             found[node.outputs[0]] = projection.name
     return found
 
 
+def _projection(node: Node, producers: Mapping[str, Node]) -> Node | None:
+    """Return the linear node whose last rows make the values of attention or of a gated layer."""
+    if node.attributes.get("gated"):
+        return node
+    made = producers[node["qkv"]] if node.op == "attention" else None
+    return made if made and made.op == "linear" and made.attributes["activation"] == "none" else None
+
+
 def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
-    """Return the same function, with some outputs of attention (by value name) changed by an affine.
+    """Return the same function, with some outputs (by value name) changed by an affine.
 
     They are some that :func:`find_value_projections` finds.
     """
     producers, consumers = graph.producers(), graph.consumers()
     constants = dict(graph.constants)
     for value, affine in affines.items():
-        projection, (reader,) = producers[producers[value]["qkv"]], consumers[value]
+        projection, (reader,) = _projection(producers[value], producers), consumers[value]
+        if projection is None:
+            raise ValueError(f"{value} is made by no projection of values")
         weight, bias = (graph.constants[name].array for name in _weight_and_bias(projection))
         multiplier, offset = _of_all_rows(len(bias), affine)
         changed = weight * multiplier[:, None], bias * multiplier + offset
@@ -71,7 +83,7 @@ def fold_into_rounded(projection: RoundedLayer, affine: ChannelAffine) -> Rounde
 
 
 def _of_all_rows(rows: int, affine: ChannelAffine) -> tuple[Array, Array]:
-    """Return the change of all rows: of queries and keys, which stay, and of values."""
+    """Return the change of all rows: of queries and keys, or gates, which stay, and of values."""
     others = rows - len(affine.multiplier)
     ones, zeros = np.ones(others, np.float32), np.zeros(others, np.float32)
     return np.concatenate([ones, affine.multiplier]), np.concatenate([zeros, affine.offset])

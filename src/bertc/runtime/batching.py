@@ -132,8 +132,9 @@ def unpad(
     Without ``position_ids`` each token keeps its own column as its position, so left padding and
     holes mean what they mean in ``transformers``; with ``padding_idx``, which is for RoBERTa and its kin,
     positions count from the number after it over all tokens that are not padding. ``position_ids`` may also
-    be [1, seq] or [seq]. ``embeddings`` [batch, seq, hidden] stand for all ids. Raises ``InputError`` that
-    names the array that does not fit.
+    be [1, seq] or [seq]. ``embeddings`` [batch, seq, hidden] stand for all ids. Where a mask leaves holes,
+    ``places`` says so to attention that sees near tokens alone. Raises ``InputError`` that names the array
+    that does not fit.
     """
     if embeddings is not None:
         others = (input_ids, token_type_ids, position_ids, task_type_ids)
@@ -173,12 +174,21 @@ def _unpad_rows(embeddings: NDArray[Any], attention_mask: ArrayLike | None) -> P
 
 
 def _layout(packed: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> PaddedLayout:
+    cells, shape = np.flatnonzero(mask), (mask.shape[0], mask.shape[1])
+    if _has_holes(cells, shape[1]):
+        packed = {**packed, "places": (cells % shape[1]).astype(np.int32)}
     lengths = mask.sum(axis=1)
     rows = np.flatnonzero(lengths)
     cu_seqlens = np.zeros(len(rows) + 1, np.int32)
     np.cumsum(lengths[rows], out=cu_seqlens[1:])
-    shape = (mask.shape[0], mask.shape[1])
-    return PaddedLayout(PackedBatch(packed, cu_seqlens), shape, rows, np.flatnonzero(mask))
+    return PaddedLayout(PackedBatch(packed, cu_seqlens), shape, rows, cells)
+
+
+def _has_holes(cells: NDArray[np.intp], columns: int) -> bool:
+    """Return whether two neighbors in a row of the packed form, ``cells``, are none in the padded form."""
+    follows = np.diff(cells) == 1
+    same_row = cells[1:] // columns == cells[:-1] // columns if columns else follows
+    return bool((same_row & ~follows).any())
 
 
 def _mask(

@@ -22,8 +22,8 @@ Array = np.ndarray[Any, Any]
 ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 """The parts of attention that its time is divided by; packing also writes what comes out."""
 
-_IGNORED = ("token_type_ids", "position_ids")
-"""Inputs that tokenizers and callers pass to any model."""
+_IGNORED = ("token_type_ids", "position_ids", "places")
+"""Inputs that tokenizers, callers and the padded call pass to any model."""
 
 _OF_DISTANCES = {"attention.distance_bias", HOST}
 """The features of programs that depend, or may, on the distance from token to token."""

@@ -42,7 +42,6 @@ def test_sequences_are_filled_up_by_others_behind_them() -> None:
     assert fill_up(batch, 2).cu_seqlens.tolist() == [0, 2, 5]
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("head", ["embedding", "classification", "token_classification"])
 def test_filling_up_changes_no_bit_of_an_answer(artifact: MakeArtifact, head: str) -> None:
     encoder, session = loaded(artifact(head))

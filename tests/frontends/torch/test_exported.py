@@ -33,6 +33,7 @@ OTHERS = (
     "ElectraForPreTraining",
     "ErnieModel",
     "MegatronBertForNextSentencePrediction",
+    "ModernBertForMaskedLM",
     "MPNetModel",
     "RemBertForMaskedLM",
     "RobertaPreLayerNormForSequenceClassification",

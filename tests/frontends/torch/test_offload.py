@@ -114,7 +114,6 @@ def expected_of(module: Any, ids: Any, mask: Any) -> Any:
     return (found if found.ndim == 2 else found * mask.unsqueeze(-1)).numpy()
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("name", FORWARDS)
 def test_a_module_is_computed_as_pytorch_does(name: str, encoder: Any, tmp_path: Path) -> None:
     forward, op = FORWARDS[name]
@@ -127,7 +126,6 @@ def test_a_module_is_computed_as_pytorch_does(name: str, encoder: Any, tmp_path:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("name", FORWARDS)
 def test_so_is_its_trace(name: str, encoder: Any, tmp_path: Path) -> None:
     module, (ids, mask) = module_of(encoder, FORWARDS[name][0]), batch()

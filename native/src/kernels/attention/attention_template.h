@@ -6,6 +6,7 @@
 #include "kernels/attention/pack.h"
 #include "kernels/attention/product.h"
 #include "kernels/attention/softmax.h"
+#include "kernels/attention/window.h"
 #include "kernels/quantize_rows/quantize_rows_template.h"
 
 namespace bertc::attention {
@@ -56,6 +57,7 @@ struct Scratch {
   Element* weights;
   Element* words;    // 16 rows that are quantized, before
   uint8_t* queries;  // and after
+  Element* turned;   // 16 rows of queries or keys
   Element* converted;
   float* bias;  // of all distances, from 1 - queries on: at most 2 * columns
 
@@ -68,7 +70,8 @@ struct Scratch {
     weights = values + columns * in.head_dim;
     words = weights + rows * columns;
     queries = reinterpret_cast<uint8_t*>(words + 16 * in.head_dim);
-    converted = reinterpret_cast<Element*>(queries + 16 * in.head_dim);
+    turned = reinterpret_cast<Element*>(queries + 16 * in.head_dim);
+    converted = turned + 16 * in.head_dim;
     bias = reinterpret_cast<float*>(converted + 3 * in.queries * in.head_dim);
   }
 };
@@ -86,12 +89,12 @@ void spread_bias(const Attention& in, float factor, float* to) {
   }
 }
 
-// multiply_scores(first, count, tile_rows) writes the scores of these rows and returns their scales.
-template <class V, class Dot, class MultiplyScores>
-BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active>& scratch, Laps<V>& laps,
-                         MultiplyScores multiply_scores) {
-  const std::size_t columns = attention_columns(in.keys);
-  const std::size_t groups = (in.keys + Dot::kDepth - 1) / Dot::kDepth;
+// multiply_scores(first, count, tile_rows, span) writes the scores of these rows and returns their scales.
+template <bool kWindowed, class V, class Dot, class MultiplyScores>
+BERTC_INLINE void attend_keys(const Attention& in, const Scratch<typename Dot::Active>& scratch,
+                              Laps<V>& laps, MultiplyScores multiply_scores) {
+  Span span{0, in.keys};
+  Window<V> window(in);
   if (in.distance_bias != nullptr) {
     spread_bias<V>(in, Exponential<V, typename Dot::Active>::kFactor, scratch.bias);
     laps.lap(kPacking);
@@ -99,24 +102,39 @@ BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active
   const Blocking blocking(in.queries, attention_queries(in.keys), kTileRows<Dot>);
   for (std::size_t first = 0, block = 0; first < in.queries; ++block) {
     const std::size_t count = blocking.rows + (block < blocking.longer ? 1 : 0);
-    const float* scales = multiply_scores(first, count, blocking.tile_rows);
+    if constexpr (kWindowed) span = window.next(first, count);
+    const std::size_t columns = span.columns(), groups = (span.length + Dot::kDepth - 1) / Dot::kDepth;
+    const float* scales = multiply_scores(first, count, blocking.tile_rows, span);
+    if constexpr (kWindowed) window.hide(scratch.scores, columns, count);
     laps.lap(kScores);
     float inverse_sums[kMostQueries];
     if (in.distance_bias == nullptr) {
-      softmax<V, false>(scratch.scores, columns, count, in.keys, scales, nullptr, scratch.weights,
+      softmax<V, false>(scratch.scores, columns, count, span.length, scales, nullptr, scratch.weights,
                         inverse_sums);
     } else {
-      softmax<V, true>(scratch.scores, columns, count, in.keys, scales,
-                       scratch.bias + (in.queries - 1 - first), scratch.weights, inverse_sums);
+      softmax<V, true>(scratch.scores, columns, count, span.length, scales,
+                       scratch.bias + (in.queries - 1 - first + span.begin), scratch.weights, inverse_sums);
     }
     laps.lap(kSoftmax);
-    multiply<Dot>({scratch.weights, columns, scratch.values, groups}, count, blocking.tile_rows,
-                  in.head_dim / 16, scratch.mixed, in.head_dim);
+    const Operands<Dot> mixing{scratch.weights, columns, scratch.values + 16 * span.begin, groups};
+    if constexpr (kWindowed) {
+      const Apart apart{block_stride<Dot>((in.keys + Dot::kDepth - 1) / Dot::kDepth)};
+      multiply<Dot>(mixing, count, blocking.tile_rows, in.head_dim / 16, scratch.mixed, in.head_dim, apart);
+    } else {
+      multiply<Dot>(mixing, count, blocking.tile_rows, in.head_dim / 16, scratch.mixed, in.head_dim);
+    }
     laps.lap(kMixing);
     write_rows<V>(in, first, count, scratch.mixed, inverse_sums);
     laps.lap(kPacking);
     first += count;
   }
+}
+
+template <class V, class Dot, class MultiplyScores>
+BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active>& scratch, Laps<V>& laps,
+                         MultiplyScores multiply_scores) {
+  if (in.window == 0) return attend_keys<false, V, Dot>(in, scratch, laps, multiply_scores);
+  attend_keys<true, V, Dot>(in, scratch, laps, multiply_scores);
 }
 
 // Dot must not convert its rows: Active is what head_of and softmax write.
@@ -126,17 +144,23 @@ void run(const Attention& in) {
   Laps<V> laps(in.ticks);
   const Scratch<typename Dot::Active> scratch(in);
   const Head<typename Dot::Active> head = head_of<V>(in, scratch.converted);
-  pack_keys<V>(head, in.keys, in.head_dim, scratch.keys);
+  pack_keys<V>(in, head, scratch.turned, scratch.keys);
   pack_values<V>(head, in.keys, in.head_dim, scratch.values);
   laps.lap(kPacking);
   float scales[kMostQueries];
   for (float& scale : scales) scale = in.scale;
-  const std::size_t columns = attention_columns(in.keys), blocks = (in.keys + 15) / 16;
-  attend<V, Dot>(in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows) {
-    multiply<Dot>({head.query + first * head.stride, head.stride, scratch.keys, in.head_dim / Dot::kDepth},
-                  count, tile_rows, blocks, scratch.scores, columns);
-    return scales;
-  });
+  const std::size_t groups = in.head_dim / Dot::kDepth;
+  attend<V, Dot>(in, scratch, laps,
+                 [&](std::size_t first, std::size_t count, std::size_t tile_rows, const Span& span) {
+                   Operands<Dot> rows{head.query + first * head.stride, head.stride,
+                                      scratch.keys + span.begin * in.head_dim, groups};
+                   if (in.rotary != nullptr) {
+                     rows.a = rotate<V>(in, head.query, head.stride, first, count, scratch.turned);
+                     rows.a_stride = in.head_dim;
+                   }
+                   multiply<Dot>(rows, count, tile_rows, span.blocks(), scratch.scores, span.columns());
+                   return scales;
+                 });
 }
 
 // The first product in 8 bits, the second by Dot. Sixteen queries are quantized when the first of them
@@ -150,25 +174,27 @@ void run_int8(const Attention& in) {
   const Scratch<typename Dot::Active> scratch(in);
   const Head<typename Dot::Active> head = head_of<V>(in, scratch.converted);
   auto* keys = reinterpret_cast<int8_t*>(scratch.keys);
-  pack_int8_keys<V>(head, in.keys, in.head_dim, scratch.words, keys);
+  pack_int8_keys<V>(in, head, scratch.turned, scratch.words, keys);
   pack_values<V>(head, in.keys, in.head_dim, scratch.values);
   laps.lap(kPacking);
-  const std::size_t columns = attention_columns(in.keys), blocks = (in.keys + 15) / 16;
+  const std::size_t groups = in.head_dim / 4, block_bytes = block_stride<Int8>(groups);
   float scales[16];
   std::size_t begin = 0, end = 0;
-  attend<V, Dot>(in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows) {
-    if (first + count > end) {
-      begin = first;
-      end = first + 16;
-      quantize<V>(SixteenRows(head.query, head.stride, first, in.queries), in.head_dim, kFlip, scratch.words,
-                  scratch.queries, scales);
-      for (float& scale : scales) scale *= in.scale;
-      laps.lap(kPacking);
-    }
-    multiply<Int8>({scratch.queries + 4 * (first - begin), 4, keys, in.head_dim / 4}, count, tile_rows,
-                   blocks, scratch.scores, columns);
-    return scales + (first - begin);
-  });
+  attend<V, Dot>(
+      in, scratch, laps, [&](std::size_t first, std::size_t count, std::size_t tile_rows, const Span& span) {
+        if (first + count > end) {
+          begin = first;
+          end = first + 16;
+          quantize<V>(sixteen<V>(in, head.query, head.stride, first, in.queries, scratch.turned), in.head_dim,
+                      kFlip, scratch.words, scratch.queries, scales);
+          for (float& scale : scales) scale *= in.scale;
+          laps.lap(kPacking);
+        }
+        multiply<Int8>(
+            {scratch.queries + 4 * (first - begin), 4, keys + span.begin / 16 * block_bytes, groups}, count,
+            tile_rows, span.blocks(), scratch.scores, span.columns());
+        return scales + (first - begin);
+      });
 }
 
 }  // namespace bertc::attention

@@ -1,5 +1,6 @@
 // Softmax attention of one head inside one sequence: out = softmax(scale Q K^T + B) V, where B, if there is
-// one, depends on the distance from query to key alone.
+// one, depends on the distance from query to key alone. With rotary positions, queries and keys are first
+// turned by an angle for each pair of columns and position; with a window, a query sees the keys near it.
 //
 // Q, K and V are rows of the fused [tokens, 3 * heads * head_dim] array. K and V are packed once per
 // head into the layout of weights (keys are the columns of the first product, depth of the second).
@@ -32,9 +33,18 @@ struct Attention {
   // Null, or what is added to scores: [2 * reach], that at reach + d for the key d tokens after the query.
   // Farther keys get the first or the last number, 16 of which are alike at either end.
   const float* distance_bias;
-  std::size_t reach;   // 16 or more
-  std::byte* scratch;  // attention_scratch_bytes(queries, head_dim), 64-byte aligned
-  uint64_t* ticks;     // null, or [kAttentionParts]: what each part takes is added (laps.h)
+  std::size_t reach;  // 16 or more
+  // Null, or [positions][2 * half]: the cosines of a position's angles, then their sines. Columns d and
+  // half + d of queries and keys, d < half, are a pair; columns from 2 * half on stay as they are.
+  const float* rotary;
+  std::size_t half;          // a multiple of 16
+  const int32_t* positions;  // of the sequence's tokens, rows of `rotary`; null: 0, 1, ...
+  // 0, or how far a query sees: it attends to keys whose places are no farther from its own. Where there are
+  // none, to the last key.
+  std::size_t window;
+  const int32_t* places;  // of the sequence's tokens, increasing; null: 0, 1, ...
+  std::byte* scratch;     // attention_scratch_bytes(queries, head_dim), 64-byte aligned
+  uint64_t* ticks;        // null, or [kAttentionParts]: what each part takes is added (laps.h)
 };
 
 // What a head's time goes to: packing also writes what comes out.
@@ -66,6 +76,7 @@ constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t he
                              + 2 * scores               // and weights
                              + kMostQueries * head_dim  // out
                              + 2 * 16 * head_dim        // 16 rows of Q that are quantized
+                             + 16 * head_dim            // 16 rows of Q or K that are turned
                              + 3 * length * head_dim;   // Q, K and V in another type
   return floats * sizeof(float);
 }

@@ -54,6 +54,37 @@ Head<Element> head_of(const Attention& in, Element* scratch) {
           static_cast<const Element*>(in.value), in.in_stride};
 }
 
+// Turns the rows [first, first + count) of queries or keys: y = x cos + (pair of x, one of them negative) sin
+// (Su et al. 2021, arXiv:2104.09864, eq. 34), in float32, rounded once. Returns `to`, [count][head_dim].
+template <class V, class Element>
+const Element* rotate(const Attention& in, const Element* rows, std::size_t stride, std::size_t first,
+                      std::size_t count, Element* to) {
+  const auto load = [](const Element* from) {
+    if constexpr (sizeof(Element) == 2) return V::load_bf16(from);
+    if constexpr (sizeof(Element) == 4) return V::load(from);
+  };
+  const auto store = [](Element* place, typename V::F32 x) {
+    if constexpr (sizeof(Element) == 2) V::store_bf16(place, x);
+    if constexpr (sizeof(Element) == 4) V::store(place, x);
+  };
+  const std::size_t half = in.half;
+  for (std::size_t r = 0; r < count; ++r) {
+    const std::size_t at = first + r;
+    const Element* x = rows + at * stride;
+    Element* y = to + r * in.head_dim;
+    const auto position = in.positions == nullptr ? at : static_cast<std::size_t>(in.positions[at]);
+    const float* angles = in.rotary + position * 2 * half;
+    for (std::size_t d = 0; d < half; d += 16) {
+      const auto cosine = V::load(angles + d), sine = V::load(angles + half + d);
+      const auto left = load(x + d), right = load(x + half + d);
+      store(y + d, V::sub(V::mul(left, cosine), V::mul(right, sine)));
+      store(y + half + d, V::add(V::mul(right, cosine), V::mul(left, sine)));
+    }
+    for (std::size_t d = 2 * half; d < in.head_dim; d += 16) store(y + d, load(x + d));
+  }
+  return to;
+}
+
 // Sixteen rows from `first` on; the last row once more where there are no more.
 template <class Element>
 struct SixteenRows {
@@ -76,12 +107,21 @@ struct SixteenRows {
   }
 };
 
+// The same of queries or keys, turned by their positions if they have some: `turned` holds 16 such rows.
+template <class V, class Element>
+BERTC_INLINE SixteenRows<Element> sixteen(const Attention& in, const Element* rows, std::size_t stride,
+                                          std::size_t first, std::size_t length, Element* turned) {
+  if (in.rotary == nullptr) return {rows, stride, first, length};
+  const std::size_t count = length - first < 16 ? length - first : 16;
+  return {rotate<V>(in, rows, stride, first, count, turned), in.head_dim, 0, count};
+}
+
 // Keys become columns. The last block is filled up with the last key: the softmax leaves those
 // columns out.
 template <class V, class Element>
-void pack_keys(const Head<Element>& head, std::size_t length, std::size_t head_dim, Element* packed) {
-  for (std::size_t key = 0; key < length; key += 16, packed += 16 * head_dim) {
-    SixteenRows(head.key, head.stride, key, length).template transpose<V>(head_dim, packed);
+void pack_keys(const Attention& in, const Head<Element>& head, Element* turned, Element* packed) {
+  for (std::size_t key = 0; key < in.keys; key += 16, packed += 16 * in.head_dim) {
+    sixteen<V>(in, head.key, head.stride, key, in.keys, turned).template transpose<V>(in.head_dim, packed);
   }
 }
 
@@ -114,12 +154,13 @@ BERTC_INLINE void quantize(const SixteenRows<Element>& rows, std::size_t head_di
 // Keys in 8 bits, signed: a block is preceded by what its sums start from, which takes back the 128 that
 // unsigned queries have too much, and by its scales (product.h).
 template <class V, class Element>
-void pack_int8_keys(const Head<Element>& head, std::size_t length, std::size_t head_dim, Element* words,
+void pack_int8_keys(const Attention& in, const Head<Element>& head, Element* turned, Element* words,
                     int8_t* packed) {
   using Dot = typename V::DotInt8;
-  for (std::size_t key = 0; key < length; key += 16, packed += kBlockHeader + 16 * head_dim) {
+  const std::size_t head_dim = in.head_dim;
+  for (std::size_t key = 0; key < in.keys; key += 16, packed += kBlockHeader + 16 * head_dim) {
     int8_t* block = packed + kBlockHeader;
-    quantize<V>(SixteenRows(head.key, head.stride, key, length), head_dim, 0, words, block,
+    quantize<V>(sixteen<V>(in, head.key, head.stride, key, in.keys, turned), head_dim, 0, words, block,
                 reinterpret_cast<float*>(packed + 64));
     typename Dot::Register sums = Dot::zero();
     for (std::size_t d = 0; d < head_dim; d += 4) {

@@ -34,6 +34,16 @@ constexpr std::size_t block_stride(std::size_t groups) {
   return groups * kBlockColumns * Dot::kDepth + (kIsInt8<Dot> ? kBlockHeader : 0);
 }
 
+// Blocks that are parts of longer ones lie `elements` apart, others as far as they are long.
+struct Apart {
+  std::size_t elements;
+};
+
+template <class Dot>
+constexpr std::size_t block_stride(std::size_t, Apart apart) {
+  return apart.elements;
+}
+
 template <class Dot>
 struct Operands {
   const typename Dot::Active* a;
@@ -44,13 +54,13 @@ struct Operands {
 
 // All sums in registers. The operands are six numbers so that they are passed in registers, too: what
 // is read back from the stack as a whole structure waits for all stores before it, the last tile's.
-template <class Dot, std::size_t kRows, std::size_t kBlocks>
+template <class Dot, std::size_t kRows, std::size_t kBlocks, class... Stride>
 void multiply_tile(const typename Dot::Active* a, std::size_t a_stride, const typename Dot::Weight* b,
-                   std::size_t groups, float* out, std::size_t out_stride) {
+                   std::size_t groups, float* out, std::size_t out_stride, Stride... apart) {
   constexpr std::size_t kParts = Dot::kParts;
   constexpr std::size_t kRegisters = kBlocks * kParts;
   constexpr std::size_t kGroup = kBlockColumns * Dot::kDepth;
-  const std::size_t stride = block_stride<Dot>(groups);
+  const std::size_t stride = block_stride<Dot>(groups, apart...);
   typename Dot::Register sums[kRows][kRegisters];
   const typename Dot::Weight* const header = b;
   if constexpr (kIsInt8<Dot>) {
@@ -87,32 +97,32 @@ void multiply_tile(const typename Dot::Active* a, std::size_t a_stride, const ty
   });
 }
 
-template <class Dot, std::size_t kBlocks, std::size_t... kRow>
+template <class Dot, std::size_t kBlocks, std::size_t... kRow, class... Stride>
 BERTC_INLINE void multiply_panel(const Operands<Dot>& in, std::size_t rows, std::size_t tile_rows, float* out,
-                                 std::size_t out_stride, std::index_sequence<kRow...>) {
+                                 std::size_t out_stride, std::index_sequence<kRow...>, Stride... apart) {
   using Tile = void (*)(const typename Dot::Active*, std::size_t, const typename Dot::Weight*, std::size_t,
-                        float*, std::size_t);
-  static constexpr Tile kTiles[] = {multiply_tile<Dot, kRow + 1, kBlocks>...};
+                        float*, std::size_t, Stride...);
+  static constexpr Tile kTiles[] = {multiply_tile<Dot, kRow + 1, kBlocks, Stride...>...};
   for (std::size_t row = 0; row < rows; row += tile_rows) {
     const std::size_t count = rows - row < tile_rows ? rows - row : tile_rows;
     kTiles[count - 1](in.a + row * in.a_stride, in.a_stride, in.b, in.groups, out + row * out_stride,
-                      out_stride);
+                      out_stride, apart...);
   }
 }
 
 // Any number of rows, in tiles of tile_rows, times any number of blocks.
-template <class Dot>
+template <class Dot, class... Stride>
 BERTC_INLINE void multiply(Operands<Dot> in, std::size_t rows, std::size_t tile_rows, std::size_t blocks,
-                           float* out, std::size_t out_stride) {
+                           float* out, std::size_t out_stride, Stride... apart) {
   constexpr std::size_t kMost = kTileBlocks<Dot>;
   constexpr auto kRows = std::make_index_sequence<kTileRows<Dot>>{};
   for (; blocks >= kMost; blocks -= kMost) {
-    multiply_panel<Dot, kMost>(in, rows, tile_rows, out, out_stride, kRows);
-    in.b += kMost * block_stride<Dot>(in.groups);
+    multiply_panel<Dot, kMost>(in, rows, tile_rows, out, out_stride, kRows, apart...);
+    in.b += kMost * block_stride<Dot>(in.groups, apart...);
     out += kMost * kBlockColumns;
   }
   if constexpr (kMost > 1) {
-    if (blocks == 1) multiply_panel<Dot, 1>(in, rows, tile_rows, out, out_stride, kRows);
+    if (blocks == 1) multiply_panel<Dot, 1>(in, rows, tile_rows, out, out_stride, kRows, apart...);
   }
 }
 

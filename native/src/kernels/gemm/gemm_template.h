@@ -78,12 +78,23 @@ constexpr std::size_t panel_blocks(std::size_t remaining) {
   return Dot::kBlocks > 2 && remaining >= 2 ? 2 : 1;
 }
 
+// Gate and value stay together: their sums meet in one tile.
+template <class Dot>
+inline constexpr std::size_t kMostBlocks = Dot::kBlocks > 1 ? Dot::kBlocks : 2;
+
 // Sums of `rows` (at most Dot::kRows) rows and a panel of `blocks` blocks.
 template <class Dot>
 void multiply(const Operands<Dot>& in, std::size_t rows, std::size_t blocks, typename Dot::Sum* out,
               std::size_t out_stride) {
   constexpr auto kRowCounts = std::make_index_sequence<Dot::kRows>{};
   Tile<Dot> tile = choose_tile<Dot, 1>(rows, kRowCounts);
+  if constexpr (Dot::kBlocks == 1) {
+    if (blocks == 2) {
+      Operands<Dot> second = in;
+      second.b += in.block_stride();
+      tile(second, out + kBlockColumns, out_stride);
+    }
+  }
   if (blocks == Dot::kBlocks) {
     tile = choose_tile<Dot, Dot::kBlocks>(rows, kRowCounts);
   } else if constexpr (Dot::kBlocks > 2) {
@@ -144,8 +155,24 @@ BERTC_INLINE void store_output(const Gemm& gemm, std::size_t row, std::size_t co
 }
 
 template <class V, class Sum, class Activate>
+void finish_pairs_with(const Gemm& gemm, const Sum* sums, std::size_t stride, const TileArea& area,
+                       Activate activate) {
+  for (std::size_t c = 0; c < area.columns; c += 2 * kBlockColumns) {
+    const std::size_t column = area.column + c, value = c + kBlockColumns;
+    const ColumnScale<V, Sum> gates(gemm, column), values(gemm, area.column + value);
+    for (std::size_t r = 0; r < area.rows; ++r) {
+      const std::size_t row = area.row + r;
+      const typename V::F32 gate = activate(gates.apply(gemm, sums + r * stride + c, row));
+      const typename V::F32 x = V::mul(gate, values.apply(gemm, sums + r * stride + value, row));
+      store_output<V>(gemm, row, column / 2, x);
+    }
+  }
+}
+
+template <class V, class Sum, class Activate>
 void finish_tile_with(const Gemm& gemm, const Sum* sums, std::size_t stride, const TileArea& area,
                       Activate activate) {
+  if (gemm.gated) return finish_pairs_with<V>(gemm, sums, stride, area, activate);
   for (std::size_t c = 0; c < area.columns; c += kBlockColumns) {
     const std::size_t column = area.column + c;
     const ColumnScale<V, Sum> scale(gemm, column);
@@ -267,7 +294,7 @@ const typename Dot::Weight* active_panel(const Gemm& gemm, std::size_t block, st
   if constexpr (PreparesWeights<Dot>) {
     using Weight = typename Dot::Weight;
     constexpr std::size_t kRowBytes = kRowBlock * sizeof(typename Dot::Active);
-    static_assert(kRowBytes + Dot::kBlocks * kBlockColumns * sizeof(Weight) <= gemm_scratch_bytes(1));
+    static_assert(kRowBytes + kMostBlocks<Dot> * kBlockColumns * sizeof(Weight) <= gemm_scratch_bytes(1));
     constexpr std::size_t kGroup = kBlockColumns * Dot::kPackedDepth;
     auto* panel = reinterpret_cast<Weight*>(gemm.scratch + kRowBytes * prepared_depth(in));
     const auto* packed =
@@ -296,7 +323,8 @@ void read_ahead(const Gemm& gemm, std::size_t block, std::size_t tile, std::size
 template <class V, class Dot>
 void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
   using Sum = typename Dot::Sum;
-  constexpr std::size_t kTileColumns = Dot::kBlocks * kBlockColumns;
+  constexpr std::size_t kTileColumns = kMostBlocks<Dot> * kBlockColumns;
+  const std::size_t fewest = gemm.gated ? 2 : 1;
   alignas(64) Sum sums[Dot::kRows * kTileColumns];
   RowPlaces block_places = gemm.places;
 
@@ -306,7 +334,8 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
     active_rows(gemm, block_row, block_rows, rows);
     if (block_places.ends != nullptr) block_places.of(block_row);
     for (std::size_t block = first_block; block < last_block;) {
-      const std::size_t blocks = panel_blocks<Dot>(last_block - block);
+      const std::size_t panel = panel_blocks<Dot>(last_block - block);
+      const std::size_t blocks = panel < fewest ? fewest : panel;
       rows.b = active_panel(gemm, block, blocks, rows);
       RowPlaces places = block_places;
       for (std::size_t row = 0; row < block_rows; row += Dot::kRows) {
@@ -315,7 +344,9 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
         tile.a += row * rows.a_stride;
         if constexpr (PreparesWeights<Dot>) {
           const std::size_t tiles = (block_rows + Dot::kRows - 1) / Dot::kRows;
-          if (block + blocks < last_block) read_ahead<Dot>(gemm, block + blocks, row / Dot::kRows, tiles);
+          for (std::size_t next = block + blocks; next < block + 2 * blocks && next < last_block; ++next) {
+            read_ahead<Dot>(gemm, next, row / Dot::kRows, tiles);
+          }
         }
         multiply(tile, count, blocks, sums, kTileColumns);
         const TileArea area{block_row + row, count, block * kBlockColumns, blocks * kBlockColumns};

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bertc.exporters.onnx.writer import Writer
+from bertc.errors import InputError
+from bertc.exporters.onnx.writer import MASKED, Writer
 from bertc.ir.graph import Node
 
 Array = np.ndarray[Any, Any]
@@ -17,17 +18,78 @@ def attention(writer: Writer, node: Node) -> str:
     heads, qkv = int(node.attributes["num_attention_heads"]), writer.read(node["qkv"])
     width = writer.columns(node["qkv"]) // 3
     parts = writer.add_all("Split", 3, qkv, writer.integers(width, width, width), axis=-1)
+    shape = writer.shape(heads, width // heads)
     query, key, value = (
-        writer.add("Transpose", writer.add("Reshape", part, writer.shape(heads, width // heads)), perm=axes)
-        for part, axes in zip(parts, ((0, 2, 1, 3), (0, 2, 3, 1), (0, 2, 1, 3)), strict=True)
+        writer.add("Transpose", writer.add("Reshape", part, shape), perm=(0, 2, 1, 3)) for part in parts
     )
-    scores = writer.add("MatMul", query, key)
+    if node["rotary"]:
+        query, key = (_turned(writer, node["rotary"], each, width // heads) for each in (query, key))
+    scores = writer.add("MatMul", query, writer.add("Transpose", key, perm=(0, 1, 3, 2)))
     scores = writer.add("Mul", scores, writer.number(float(node.attributes["scale"])))
     if node["distance_bias"]:
         scores = writer.add("Add", scores, _distance_bias(writer, node["distance_bias"]))
+    if node.attributes.get("window"):
+        scores = writer.add("Add", scores, _window(writer, int(node.attributes["window"])))
     scores = writer.add("Add", scores, writer.attention_bias())
     mixed = writer.add("MatMul", writer.add("Softmax", scores, axis=-1), value)
     return writer.add("Reshape", writer.add("Transpose", mixed, perm=(0, 2, 1, 3)), writer.shape(width))
+
+
+def _turned(writer: Writer, rotary: str, x: str, size: int) -> str:
+    """Return heads [batch, heads, length, size] whose pairs of columns are turned by their positions."""
+    table = writer.graph.constants[rotary]
+    pairs, length = table.source.shape[1] // 2, writer.options.length
+    if length is not None and length > table.source.shape[0]:
+        raise InputError(
+            f"length is {length}, the model has positions for {table.source.shape[0]} tokens: choose fewer"
+        )
+    cosine, sine = (_angles(writer, rotary, slice(first, first + pairs)) for first in (0, pairs))
+    sizes = [pairs, pairs, *([size - 2 * pairs] if size > 2 * pairs else [])]
+    left, right, *others = writer.add_all("Split", len(sizes), x, writer.integers(*sizes), axis=-1)
+    turned = [
+        writer.add(op, writer.add("Mul", a, cosine), writer.add("Mul", b, sine))
+        for op, a, b in (("Sub", left, right), ("Add", right, left))
+    ]
+    return writer.add("Concat", *turned, *others, axis=-1)
+
+
+def _angles(writer: Writer, rotary: str, columns: slice) -> str:
+    """Return some columns of the table of angles: float32 [length, pairs]."""
+    table, length = writer.graph.constants[rotary], writer.options.length
+    name = f"{rotary}.{columns.start}"
+    whole = writer.make(name, lambda: table.array[:length, columns].astype(np.float32))
+    if length is not None:
+        return whole
+    zero = writer.integers(0)
+    return writer.once(f"{name}.rows", lambda: writer.add("Slice", whole, zero, writer.length(), zero))
+
+
+def _window(writer: Writer, window: int) -> str:
+    """Return what is added to scores by a window: 0, or what is for padding; float32 [length, length]."""
+    length, name = writer.options.length, f"window.{window}"
+
+    def make() -> Array:
+        places = np.arange(length or 0)
+        far = np.abs(places[None, :] - places[:, None]) > window
+        return np.where(far, np.float32(MASKED), np.float32(0))
+
+    def write() -> str:
+        far = writer.add("Greater", writer.add("Abs", _distances(writer)), writer.integer(window))
+        return writer.add("Where", far, writer.number(MASKED), writer.number(0.0))
+
+    return writer.make(name, make) if length is not None else writer.once(name, write)
+
+
+def _distances(writer: Writer) -> str:
+    """Return how many tokens each key is after each query: int64 [length, length]."""
+
+    def write() -> str:
+        end = writer.add("Squeeze", writer.length(), writer.integers(0))
+        places = writer.add("Range", writer.integer(0), end, writer.integer(1))
+        keys, queries = (writer.add("Unsqueeze", places, writer.integers(axis)) for axis in (0, 1))
+        return writer.add("Sub", keys, queries)
+
+    return writer.once("distances", write)
 
 
 def _distance_bias(writer: Writer, name: str) -> str:
@@ -44,11 +106,7 @@ def _distance_bias(writer: Writer, name: str) -> str:
         return np.asarray(writer.graph.constants[name].array[:, distances + reach], np.float32)
 
     def write() -> str:
-        end = writer.add("Squeeze", writer.length(), writer.integers(0))
-        places = writer.add("Range", writer.integer(0), end, writer.integer(1))
-        keys, queries = (writer.add("Unsqueeze", places, writer.integers(axis)) for axis in (0, 1))
-        distances = writer.add("Sub", keys, queries)
-        distances = writer.add("Clip", distances, writer.integer(-reach), writer.integer(reach))
+        distances = writer.add("Clip", _distances(writer), writer.integer(-reach), writer.integer(reach))
         columns = writer.add("Add", distances, writer.integer(reach))
         return writer.add("Gather", writer.constant(name), columns, axis=1)
 

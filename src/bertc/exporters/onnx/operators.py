@@ -42,9 +42,13 @@ def linear(writer: Writer, node: Node) -> None:
 
 
 def finish_linear(writer: Writer, node: Node, product: str) -> str:
-    """Append bias, activation and residual; return the result."""
-    out = writer.add("Add", product, by_place(writer, node, "bias"))
+    """Append bias, activation, what a gate is multiplied by, and residual; return the result."""
+    out, value = writer.add("Add", product, by_place(writer, node, "bias")), ""
+    if node.attributes.get("gated"):
+        width = writer.columns(node.outputs[0])
+        out, value = writer.add_all("Split", 2, out, writer.integers(width, width), axis=-1)
     out = activate(writer, str(node.attributes["activation"]), out)
+    out = writer.add("Mul", out, value) if value else out
     return writer.add("Add", out, writer.read(node["residual"])) if node["residual"] else out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,11 @@ def _mask(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
     if not isinstance(mask, Known | Control):
         return None
     name = node.inputs[0 if flipped else 1]
-    kind = raiser.probes.mask_kind(name, *_places(scores))
-    wanted = {"add": ("add", "none"), "sub": ("subtract", "none")}.get(node.op, ("keep", "all"))
-    if kind in wanted and node.op != "max" and (node.op != "mul" or scores.normalized):
-        return scores
+    if node.op != "max" and (node.op != "mul" or scores.normalized):
+        wanted = {"add": ("add", "none"), "sub": ("subtract", "none")}.get(node.op, ("keep", "all"))
+        masked = _masked(raiser, scores, name, wanted)
+        if masked is not None:
+            return masked
     bias = raiser.distance_bias(name, *_places(scores)) if added else None
     if bias is None:
         raise raiser.no_op("what is added to the scores is no mask of padding, and no bias by distance")
@@ -124,9 +125,35 @@ def _replaced(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meanin
     number = other.scalar
     low = number is not None and (number == 0 if scores.normalized else number <= LOW)
     wanted = ("keep", "all") if scores is yes else ("drop", "none")
-    if not low or raiser.probes.mask_kind(condition.name, *_places(scores)) not in wanted:
-        raise raiser.no_op("what the scores are replaced by is no mask of padding")
-    return scores
+    masked = _masked(raiser, scores, condition.name, wanted) if low else None
+    if masked is None:
+        raise raiser.no_op("what the scores are replaced by is no mask of padding, and no window")
+    return masked
+
+
+_SEES: Mapping[str, Callable[[Array], Array]] = {
+    "add": lambda mask: mask > LOW,
+    "subtract": lambda mask: mask < -LOW,
+    "keep": lambda mask: mask != 0,
+    "drop": lambda mask: mask == 0,
+}
+"""Which keys are seen, by a mask of a kind."""
+
+
+def _masked(raiser: Raiser, scores: Scores, mask: str, kinds: Sequence[str]) -> Scores | None:
+    """Return scores with the window that a mask of one of the kinds leaves them; None for other masks.
+
+    A window may be wider than the batches that tell what masks are, so each is looked at for long texts too.
+    """
+    spread = raiser.probes.mask_kind(mask, *_places(scores))
+    window = raiser.window(mask, *_places(scores), _SEES[kinds[0]])
+    if window is None or (spread not in kinds and not window):
+        return None
+    if scores.window and window and scores.window != window:
+        return None
+    if window and scores.normalized and not scores.window:
+        return None
+    return dataclasses.replace(scores, window=scores.window or window)
 
 
 def _places(scores: Scores) -> tuple[Shape, list[str]]:
@@ -161,6 +188,8 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
     parts = [(query, query.layout[-1]), (key, key.layout[-2]), (value, value.layout[-1])]
     rows: list[Rows] = []
     scale, heads = scores.scale, Atom("column", 1)
+    if value.rotary is not None or not _same_rotary(query, key):
+        return None
     for view, last in parts:
         found = split_heads(view.layout[:-2])
         if found is None or any(atom.kind != "column" for atom in last):
@@ -169,7 +198,7 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
             return None
         heads = found[1]
         # The factors of queries and keys are in the scale of their scores.
-        own = view if view is value else dataclasses.replace(view, factor=1.0)
+        own = view if view is value else dataclasses.replace(view, factor=1.0, rotary=None)
         part = raiser.part(own, (heads, *last))
         if part is None:
             return None
@@ -186,7 +215,12 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
     operands_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
     operands_of["cu_seqlens"] = CU_SEQLENS
     if scores.bias is not None:
-        operands_of["distance_bias"] = raiser.write_bias(scores.bias)
+        operands_of["distance_bias"] = raiser.write_constant("distance_bias", scores.bias)
+    if query.rotary is not None:
+        operands_of["rotary"] = raiser.write_constant("rotary", query.rotary)
+        operands_of["position_ids"] = raiser.builder.token_input("position_ids")
+    if scores.window:
+        operands_of["places"] = raiser.builder.token_input("places")
     name = raiser.builder.op(
         "attention",
         raiser.name("attention"),
@@ -194,6 +228,7 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         num_attention_heads=int(heads.size),
         # What single precision made of it, in whichever steps, is no other scale.
         scale=usual if math.isclose(scale, usual, rel_tol=_ROUNDING) else scale,
+        **({"window": scores.window} if scores.window else {}),
     )
     width = rows[0].width
     size = width // heads.size
@@ -202,6 +237,13 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         for axis in query.layout[:-2]
     )
     return View(Written(name, width, True), (*leading, raiser.length, (Atom("column", size, 1),)))
+
+
+def _same_rotary(query: View, key: View) -> bool:
+    """Return whether queries and keys are turned by the same angles, or neither is."""
+    if query.rotary is None or key.rotary is None:
+        return query.rotary is key.rotary
+    return np.array_equal(query.rotary, key.rotary)
 
 
 RULES: tuple[Rule, ...] = (_scores, _scale, _mask, _replaced, _softmax, _guard, _mix)

@@ -123,6 +123,27 @@ class View:
     layout: Layout
     offset: int = 0
     factor: float = 1.0
+    rotary: Array | None = None
+    """The angles [positions, 2 pairs] by which positions turn the columns of each head, cosines first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """Chosen columns, times numbers by place."""
+
+    columns: Array
+    """The column of the rows that each column is, [columns]."""
+    numbers: Array
+    """What each is multiplied by at each place of a sequence, [places or 1, columns]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A sum of terms of the same rows: rotary positions half way."""
+
+    view: View
+    """The rows, in the layout of the sum."""
+    terms: tuple[Term, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +165,8 @@ class Scores:
     normalized: bool = False
     bias: Array | None = None
     """What is added to the scaled scores by the distance from query to key, [heads, 2 * reach + 1]."""
+    window: int = 0
+    """How far a query sees; 0: everything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,4 +183,4 @@ class Hosted:
     reason: str
 
 
-Meaning = Known | Control | View | Masked | Scores | Guard | Hosted
+Meaning = Known | Control | View | Turned | Masked | Scores | Guard | Hosted

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from bertc.foreign.graph import ForeignNode
-from bertc.foreign.raising.layout import Layout, regroup, shape_of
-from bertc.foreign.raising.meanings import Control, Known, Masked, Meaning, Scores, View, Written
+from bertc.foreign.raising.layout import Layout, columns, regroup, shape_of
+from bertc.foreign.raising.meanings import Control, Known, Masked, Meaning, Product, Scores, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.primitives.movement import slice_bounds
 
@@ -82,7 +82,7 @@ def _same(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
 def _columns(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Choose a range of columns, of heads, or of queries, keys and values in one product."""
     x = operands[0]
-    if not isinstance(x, View) or not all(isinstance(each, Known) for each in operands[1:]):
+    if not _has_columns(x) or not all(isinstance(each, Known) for each in operands[1:]):
         return None
     layout, offset = [*x.layout], x.offset
     axes, steps = node.attributes["axes"], node.attributes["steps"]
@@ -98,7 +98,7 @@ def _columns(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Mean
             return None
         offset += begin * atoms[0].stride
         layout[place] = (dataclasses.replace(atoms[0], size=end - begin),)
-    return dataclasses.replace(x, layout=tuple(layout), offset=offset)
+    return _part(raiser, dataclasses.replace(x, layout=tuple(layout), offset=offset))
 
 
 @rule("chunk")
@@ -106,20 +106,37 @@ def _chunk(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meanin
     """Choose one of equal parts of the columns."""
     (x,) = operands
     place = node.attributes["axis"] % len(raiser.shape(node.output))
-    if not isinstance(x, View) or len(x.layout[place]) != 1 or x.layout[place][0].kind != "column":
+    if not _has_columns(x) or len(x.layout[place]) != 1 or x.layout[place][0].kind != "column":
         return None
     (atom,) = x.layout[place]
     size = raiser.shape(node.output)[place]
     start = node.attributes["index"] * -(-atom.size // node.attributes["count"])
     axis = (dataclasses.replace(atom, size=size),)
     layout = (*x.layout[:place], axis, *x.layout[place + 1 :])
-    return dataclasses.replace(x, layout=layout, offset=x.offset + start * atom.stride)
+    return _part(raiser, dataclasses.replace(x, layout=layout, offset=x.offset + start * atom.stride))
+
+
+def _has_columns(x: Any) -> TypeGuard[View]:
+    """Return whether columns may be chosen: not of heads whose columns are turned in pairs."""
+    return isinstance(x, View) and x.rotary is None
+
+
+def _part(raiser: Raiser, view: View) -> View:
+    """Return a part of a linear layer's columns as the layer that it is, before any are those of heads.
+
+    One column alone stays a part: a head's layer gives several such answers, as of starts and ends.
+    """
+    last = view.layout[-1]
+    rows = raiser.rows_of(view) if len(last) == 1 else None
+    if not isinstance(rows, Product) or rows is view.rows or rows.width == 1:
+        return view
+    return View(rows, (*view.layout[:-1], columns(rows.width)))
 
 
 @rule("gather")
 def _one_column(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     x, index = operands
-    if not isinstance(x, View) or not isinstance(index, Known) or index.scalar is None:
+    if not _has_columns(x) or not isinstance(index, Known) or index.scalar is None:
         return None
     place = node.attributes["axis"] % len(x.layout)
     atoms = x.layout[place]

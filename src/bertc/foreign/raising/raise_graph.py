@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bertc.foreign.graph import ForeignGraph, ForeignNode
-from bertc.foreign.raising import attention, elementwise, embeddings, movement, pooling
+from bertc.foreign.raising import attention, elementwise, embeddings, gates, movement, pooling, rotary
 from bertc.foreign.raising.layout import shape_of
 from bertc.foreign.raising.meanings import (
     Control,
@@ -18,6 +18,7 @@ from bertc.foreign.raising.meanings import (
     Masked,
     Meaning,
     Scores,
+    Turned,
     View,
 )
 from bertc.foreign.raising.offload import on_host, write_on_host
@@ -25,9 +26,11 @@ from bertc.foreign.raising.raiser import NoOpError, Raiser, Rule
 
 RULES: tuple[Rule, ...] = (
     *embeddings.RULES,
+    *rotary.RULES,
     *movement.RULES,
     *attention.RULES,
     *pooling.RULES,
+    *gates.RULES,
     *elementwise.RULES,
 )
 """The groups in order: what is special before what takes any rows."""
@@ -36,6 +39,7 @@ _WHAT = {
     Known: "a constant",
     Control: "ids, a mask or sizes",
     View: "hidden states",
+    Turned: "hidden states and positions",
     Masked: "masked hidden states",
     Scores: "attention scores",
     Guard: "attention scores",
@@ -43,13 +47,18 @@ _WHAT = {
 }
 
 
-def raise_graph(graph: ForeignGraph) -> Raiser:
+POSITIONS = 8192
+"""How many positions are turned by angles that a graph computes, where no config says it."""
+
+
+def raise_graph(graph: ForeignGraph, positions: int = POSITIONS) -> Raiser:
     """Return a raiser that knows the meaning of each output of a simplified graph.
 
+    ``positions`` is how many tokens a sequence may have, where the graph has an angle for any position.
     What the outputs need is written when they are. A node that no rule takes is for the host. Raises
     ``CheckpointError`` that names a node which the host cannot run either.
     """
-    raiser = Raiser(graph, write_on_host)
+    raiser = Raiser(graph, write_on_host, positions)
     meanings = raiser.meanings
     meanings.update({name: Known(constant) for name, constant in graph.constants.items()})
     meanings.update({role: Control(role) for role in graph.inputs})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertc.architectures.model_builder import ModelBuilder
-from bertc.errors import CheckpointError
+from bertc.errors import NodeError
 from bertc.foreign.graph import ForeignGraph, ForeignNode, Tensor
 from bertc.foreign.probes import Probes
 from bertc.foreign.raising.layout import Atom, Layout, columns
@@ -43,7 +43,7 @@ Array = np.ndarray[Any, Any]
 
 
 _LONGEST = 2048
-"""The tokens up to which a bias by distance is read, which takes memory by their square."""
+"""The tokens up to which a bias by distance, or a window, is read, which takes memory by their square."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def rule(*ops: str) -> Callable[[Callable[[Raiser, ForeignNode, Sequence[Any]], 
     return lambda function: Rule(frozenset(ops), function)
 
 
-class NoOpError(CheckpointError):
+class NoOpError(NodeError):
     """Raised for a node that bertc has no op for: the host may compute it."""
 
     def __init__(self, node: ForeignNode | None, problem: str) -> None:
-        super().__init__(f"node {node}: {problem}")
+        super().__init__({str(node): problem})
         self.problem = problem
 
 
@@ -75,9 +75,10 @@ OnHost = Callable[["Raiser", str, Rows, str], str]
 class Raiser:
     """One graph on its way."""
 
-    def __init__(self, graph: ForeignGraph, on_host: OnHost) -> None:
-        """``on_host`` writes what no native op computes."""
+    def __init__(self, graph: ForeignGraph, on_host: OnHost, positions: int) -> None:
+        """``on_host`` writes what no native op computes; a sequence may have so many ``positions``."""
         self.graph = graph
+        self.positions = positions
         self.on_host = on_host
         self.probes = Probes(graph)
         self.tensors: dict[str, StoredTensor] = {}
@@ -88,7 +89,9 @@ class Raiser:
         self.longest: int | None = None
         """The tokens that a sequence may have at most, where the source fixes that beside its positions."""
         self._biases: dict[Any, Array | None] = {}
-        self._written_biases: dict[bytes, str] = {}
+        self._places: dict[Any, Array | None] = {}
+        self._windows: dict[Any, int | None] = {}
+        self._shared: dict[str, dict[bytes, str]] = {}
         self._parts: dict[Any, tuple[Rows, Rows | None]] = {}
         self._numbers = itertools.count()
         self._node: ForeignNode | None = None
@@ -102,9 +105,9 @@ class Raiser:
         """Say which node is raised now, for messages and names."""
         self._node = node
 
-    def error(self, problem: str) -> CheckpointError:
+    def error(self, problem: str) -> NodeError:
         """Return an error that names the node which is raised now."""
-        return CheckpointError(f"node {self._node}: {problem}")
+        return NodeError({str(self._node): problem})
 
     def no_op(self, problem: str) -> NoOpError:
         """Return an error for the node that is raised now, which the host may compute instead."""
@@ -236,14 +239,32 @@ class Raiser:
                 self.longest = longest
         return self._biases[key]
 
-    def write_bias(self, bias: Array) -> str:
-        """Return the constant of the IR that a bias by distance is: the same for all layers that have it."""
-        array = np.asarray(bias, np.float32)
-        key, others = array.tobytes(), len(self._written_biases)
-        if key not in self._written_biases:
-            name = f"distance_bias.{others}" if others else "distance_bias"
-            self._written_biases[key] = self.builder.constant(name, array)
-        return self._written_biases[key]
+    def by_place(self, value: str, shape: Shape, atoms: Sequence[str]) -> Array | None:
+        """Return what a value is at each place of a sequence, [places, columns], if it depends on no more."""
+        key = (value, shape, *atoms)
+        if key not in self._places:
+            length = self.graph.length if isinstance(self.graph.length, int) else self.positions
+            self._places[key] = self.probes.by_place(value, shape, atoms, length)
+        return self._places[key]
+
+    def window(
+        self, value: str, shape: Shape, atoms: Sequence[str], sees: Callable[[Array], Array]
+    ) -> int | None:
+        """Return how far queries see by a mask, as :meth:`Probes.window` does."""
+        key = (value, shape, *atoms, sees)
+        if key not in self._windows:
+            length = self.graph.length if isinstance(self.graph.length, int) else _LONGEST
+            self._windows[key] = self.probes.window(value, shape, atoms, sees, min(length, _LONGEST))
+        return self._windows[key]
+
+    def write_constant(self, kind: str, array: Array) -> str:
+        """Return the constant of the IR that an array is: the same for all layers that have it."""
+        array = np.asarray(array, np.float32)
+        names = self._shared.setdefault(kind, {})
+        key = array.tobytes()
+        if key not in names:
+            names[key] = self.builder.constant(f"{kind}.{len(names)}" if names else kind, array)
+        return names[key]
 
     def rows_of(self, meaning: Any) -> Rows | None:
         """Return the rows of a view that holds all of their columns, in order, along its last axis.
@@ -251,6 +272,8 @@ class Raiser:
         Of a part of a linear layer's columns, that is the layer of this part.
         """
         if not isinstance(meaning, View) or not meaning.layout or not _ends_in_columns(meaning.layout):
+            return None
+        if meaning.rotary is not None:
             return None
         atoms = [atom for atom in meaning.layout[-1] if atom.kind == "column"]
         return self.part(meaning, atoms)
@@ -266,6 +289,8 @@ class Raiser:
     def whole(self, meaning: Any) -> Rows | None:
         """Return the rows of a view that holds them all as they are, or a number for each row."""
         if not isinstance(meaning, View) or meaning.factor != 1.0 or meaning.offset:
+            return None
+        if meaning.rotary is not None:
             return None
         atoms = [atom for axis in meaning.layout for atom in axis if atom.kind == "column"]
         if meaning.rows.width == 1 and not atoms:

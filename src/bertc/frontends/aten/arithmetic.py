@@ -211,13 +211,15 @@ def _attention(call: Call) -> str:
     number = 1.0 / math.sqrt(call.shape(query)[-1]) if scale is None else call.number(scale, "scale")
     scores = builder.op("matmul", query, builder.swap_last(call["key"]))
     scores = builder.op("mul", scores, builder.constant(float(number)))
-    if call.get("attn_mask") is not None:
-        mask = call["attn_mask"]
-        if call.kind(mask) == "b":
-            scores = builder.op("where", mask, scores, builder.constant(DROPPED))
-        else:
-            scores = builder.op("add", scores, mask)
-    return builder.op("matmul", builder.op("softmax", scores, axis=-1), call["value"])
+    keeps = call["attn_mask"] if call.get("attn_mask") is not None else ""
+    if keeps and call.kind(keeps) != "b":
+        scores, keeps = builder.op("add", scores, keeps), ""
+    if keeps:
+        scores = builder.op("where", keeps, scores, builder.constant(DROPPED))
+    weights = builder.op("softmax", scores, axis=-1)
+    if keeps:  # a token of padding that no other is in the window of attends to none
+        weights = builder.op("where", keeps, weights, builder.constant(0.0))
+    return builder.op("matmul", weights, call["value"])
 
 
 def _reduce(primitive: str) -> Import:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.errors import CheckpointError
+from bertc.errors import NodeError
 from bertc.foreign.typed_builder import TypedBuilder
 from bertc.primitives.dim import Dim, Shape, of_sizes
 
@@ -112,9 +112,9 @@ class Call:
             value if self.kind(value) in "fO" else self.builder.cast(value, "float32") for value in values
         )
 
-    def error(self, problem: str) -> CheckpointError:
+    def error(self, problem: str) -> NodeError:
         """Return an error that names the call."""
-        return CheckpointError(f"node {self.where}: {problem}")
+        return NodeError({self.where: problem})
 
 
 _CODES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "half", 6: "float", 7: "double"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.errors import CheckpointError
+from bertc.errors import NodeError
 from bertc.foreign.builder import ForeignBuilder
 
 Array = np.ndarray[Any, Any]
@@ -52,9 +52,9 @@ class Call:
             raise self.error(f"its {what} must be a constant, here it depends on the input")
         return array
 
-    def error(self, problem: str) -> CheckpointError:
+    def error(self, problem: str) -> NodeError:
         """Return an error that names the node."""
-        return CheckpointError(f"node {self.where}: {problem}")
+        return NodeError({self.where: problem})
 
     def axes(self, since: int, default: Any = None) -> tuple[int, ...] | None:
         """Return axes, which became an operand in a version."""

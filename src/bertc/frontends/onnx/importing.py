@@ -7,7 +7,7 @@ import graphlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bertc.errors import CheckpointError
+from bertc.errors import CheckpointError, NodeError
 from bertc.foreign.builder import ForeignBuilder
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.frontends.onnx import fused, hosted, quantized, standard
@@ -48,9 +48,10 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
     builder, notes, rounded = ForeignBuilder(), set[str](), dict[str, str]()
     builder.constants.update(model.constants)
     nodes = _needed(model, _ordered(model), wanted)
+    rows = _rows(model, nodes)
     roles = _roles(model, nodes)
     values = {**{name: name for name in model.constants}, **_inputs(model, builder, roles)}
-    for node in nodes:
+    for node, row in zip(nodes, rows, strict=True):
         builder.begin(node.name, f"{node.domain}.{node.op}".lstrip("."))
         version = model.versions.get(node.domain, 1)
         missing = next((name for name in node.inputs if name and name not in values), None)
@@ -60,7 +61,7 @@ def to_foreign(model: OnnxModel, wanted: Sequence[str]) -> tuple[ForeignGraph, t
             )
         operands = tuple(values[name] if name else "" for name in node.inputs)
         call = Call(builder, operands, node.attributes, len(node.outputs), version, rounded, notes, str(node))
-        results = _import(_row(node, version), call)
+        results = _import(row, call)
         if node.op in _MOVES and operands[0] in rounded:
             rounded.update(dict.fromkeys(results, rounded[operands[0]]))
         for name, value in zip(node.outputs, results, strict=False):
@@ -102,12 +103,21 @@ def _check_versions(model: OnnxModel) -> None:
         )
 
 
-def _row(node: OnnxNode, version: int) -> Row:
-    """Return the row of a node. Raises ``CheckpointError`` that names the node and what it might mean."""
+def _rows(model: OnnxModel, nodes: Sequence[OnnxNode]) -> list[Row]:
+    """Return the row of each node. Raises ``NodeError`` that names all nodes without one."""
+    found = [_row(node, model.versions.get(node.domain, 1)) for node in nodes]
+    problems = {str(node): row for node, row in zip(nodes, found, strict=True) if isinstance(row, str)}
+    if problems:
+        raise NodeError(problems)
+    return [row for row in found if isinstance(row, Row)]
+
+
+def _row(node: OnnxNode, version: int) -> Row | str:
+    """Return the row of a node, or why it has none and what to do."""
     rows = TABLES.get(node.domain)
     if rows is None:
-        raise CheckpointError(
-            f"node {node}: its operator is of the domain {node.domain!r}, known are ONNX's own and "
+        return (
+            f"its operator is of the domain {node.domain!r}, known are ONNX's own and "
             f"{', '.join(filter(None, TABLES))}: export the model without that package's operators"
         )
     fitting = [
@@ -119,7 +129,7 @@ def _row(node: OnnxNode, version: int) -> Row:
         return fitting[0]
     close = difflib.get_close_matches(node.op, [row.name for row in rows], 1)
     hint = f"; the nearest is {close[0]}" if close else ""
-    raise CheckpointError(f"node {node}: no such operator is supported in version {version}{hint}")
+    return f"no such operator is supported in version {version}{hint}"
 
 
 def _ordered(model: OnnxModel) -> list[OnnxNode]:

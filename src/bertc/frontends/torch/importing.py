@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bertc.errors import CheckpointError
+from bertc.errors import NodeError
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.foreign.typed_builder import TypedBuilder
 from bertc.frontends.aten import Value, Values
@@ -71,7 +71,9 @@ def _attribute(builder: TypedBuilder, module: Any, node: Any) -> Value:
     for part in node.target.split("."):
         module = getattr(module, part)
     if not isinstance(module, torch.Tensor):
-        raise CheckpointError(f"node {node.name!r}: control flow on values is not supported: use torch.where")
+        raise NodeError(
+            {f"{node.name!r} ({node.op})": "control flow on values is not supported: use torch.where"}
+        )
     return constant(builder, module)
 
 
@@ -87,9 +89,7 @@ def _call(values: Values, node: Any) -> Any:
             return operands[0][operands[1]]
         return values.call(name, dict(zip(("self", "other"), operands, strict=False)), where, node.name)
     if target.namespace not in ("aten", "prim"):
-        raise CheckpointError(
-            f"node {where}: ops of {target.namespace!r} are not supported, only PyTorch's own"
-        )
+        raise NodeError({where: f"ops of {target.namespace!r} are not supported, only PyTorch's own"})
     schema = target._schema.arguments
     arguments = {each.name: each.default_value for each in schema if each.has_default_value()}
     arguments.update({each.name: operand for each, operand in zip(schema, operands, strict=False)})

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.errors import CheckpointError
+from bertc.errors import CheckpointError, NodeError
 from bertc.foreign.graph import BATCH, LENGTH, ForeignGraph
 from bertc.foreign.typed_builder import TypedBuilder
 from bertc.frontends.aten import Value, Values
@@ -22,6 +22,8 @@ _UNPACKING = ("prim::ListUnpack", "prim::TupleUnpack")
 _BRANCHES = ("prim::If", "prim::Loop")
 _LARGEST = 4096
 """No trace has more sequences or tokens than this."""
+_MOST_TOKENS = 8192
+"""The largest batch, padding included, that a trace is tried on: widths of layers are among the numbers."""
 
 
 def to_foreign(program: Program) -> ForeignGraph:
@@ -32,10 +34,8 @@ def to_foreign(program: Program) -> ForeignGraph:
     """
     branch = next((node for node in program.graph.nodes() if node.kind() in _BRANCHES), None)
     if branch is not None:
-        raise CheckpointError(
-            f"node {_where(branch)}: branches and loops are not supported: use torch.jit.trace, not "
-            "torch.jit.script"
-        )
+        problem = "branches and loops are not supported: use torch.jit.trace, not torch.jit.script"
+        raise NodeError({_where(branch): problem})
     try:
         return _confirmed(program, Dim.symbol(BATCH), Dim.symbol(LENGTH))
     except CheckpointError as error:
@@ -76,7 +76,10 @@ def _fixed_sizes(program: Program) -> Iterator[tuple[Any, Any]]:
     )
     batches: list[Any] = [Dim.symbol(BATCH), *numbers]
     for batch, length in itertools.product(batches, numbers):
-        ids = np.full((2 if isinstance(batch, Dim) else batch, length), 1, np.int64)
+        count = 2 if isinstance(batch, Dim) else batch
+        if count * length > _MOST_TOKENS:
+            continue
+        ids = np.full((count, length), 1, np.int64)
         try:
             program.run(dict.fromkeys(program.roles.values(), ids))
         except (RuntimeError, IndexError):

@@ -1,0 +1,244 @@
+"""A whole job: planned, resumed, divided among processes, and watched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from bertc.bulk.columnar import pyarrow
+from bertc.bulk.output import Finished, OutputFolder
+from bertc.bulk.results import Question
+from bertc.bulk.shards import SHARD_ROWS, Shard, have_column, plan_shards
+from bertc.bulk.work import NULL, Advance, Work, Worker
+from bertc.encoder import Encoder, load
+from bertc.errors import BertcError
+from bertc.runtime.environment import default_num_threads
+from bertc.runtime.progress import progress
+from bertc.version import __version__
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What a job reads and writes, and how."""
+
+    source: str
+    """A file, a folder, a glob, or a URL of fsspec."""
+    folder: Path
+    question: Question
+    columns: tuple[str, ...] = ("text",)
+    id_column: str | None = None
+    """By default the column ``id``, if all files have one."""
+    on_null: str = NULL
+    resume: bool = False
+    instances: int = 1
+    """The number of processes; they share the threads."""
+    shard_rows: int = SHARD_ROWS
+
+
+def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = False) -> dict[str, Any]:
+    """Answer all rows of a source, and write a folder of parquet files; return the counts, as plain JSON.
+
+    A shard is finished whole or not at all, whatever happens; with ``resume``, a job that was stopped goes on
+    with what is left, and gives the same files. Raises ``InputError`` for files, columns or options that do
+    not fit, before any work, and for a file that is damaged or changes meanwhile: finished shards are kept.
+    """
+    pyarrow("writing a folder of parquet files")
+    start = time.perf_counter()
+    facts = _job_facts(encoder, settings)
+    shards = plan_shards(settings.source, settings.columns, settings.id_column, settings.shard_rows)
+    id_column = settings.id_column or ("id" if have_column(shards, "id") else None)
+    facts["id_column"] = id_column
+    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    work = Work(settings.folder, identity, settings.question, settings.columns, id_column, settings.on_null)
+    with OutputFolder(settings.folder, {"bertc": __version__, **facts}, resume=settings.resume) as output:
+        left = _check_planned(shards, output, identity)
+        done_before = len(shards) - len(left)
+        new = list(_run(encoder, work, left, output, settings.instances, show_progress))
+        output.succeed()
+        everything = output.finished.values()
+    return {
+        "output": str(settings.folder),
+        "shards": len(shards),
+        "resumed_shards": done_before,
+        "rows": sum(each.rows for each in everything),
+        "rejected": sum(each.rejected for each in everything),
+        "truncated": sum(each.truncated for each in everything),
+        "tokens": sum(each.tokens for each in new),
+        "bytes": sum(each.bytes for each in everything),
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _job_facts(encoder: Encoder, settings: JobSettings) -> dict[str, Any]:
+    """Return all that the results depend on but the rows themselves."""
+    artifact = encoder.artifact
+    return {
+        "model": {
+            "name": encoder.info.name,
+            "header_sha256": artifact.header_sha256,
+            "weights_sha256": artifact.weights_sha256,
+        },
+        "method": settings.question.method,
+        "options": dict(settings.question.options),
+        "precision": settings.question.precision,
+        "columns": list(settings.columns),
+        "on_null": settings.on_null,
+        "shard_rows": settings.shard_rows,
+    }
+
+
+def _check_planned(shards: Sequence[Shard], output: OutputFolder, identity: str) -> list[Shard]:
+    """Return the shards that are not finished. Raises ``InputError`` if the rows of one have changed."""
+    planned = {shard.id(identity): shard for shard in shards}
+    output.check_known(planned)
+    return [shard for name, shard in planned.items() if name not in output.finished]
+
+
+def _run(
+    encoder: Encoder,
+    work: Work,
+    shards: Sequence[Shard],
+    output: OutputFolder,
+    instances: int,
+    show_progress: bool,
+) -> Iterator[Finished]:
+    """Run shards, and yield each when the manifest has it."""
+    total, watch = sum(shard.rows for shard in shards), _Watch()
+    what = f"{work.question.method}, {len(shards)} shards"
+    with progress(total, what, enabled=show_progress, note=watch.note) as advance:
+
+        def count(rows: int, tokens: int) -> None:
+            watch.tokens += tokens
+            watch.rows += rows
+            advance(rows)
+
+        try:
+            results = (
+                _in_this_process(encoder, work, shards, count)
+                if instances == 1 or len(shards) < 2
+                else _in_processes(encoder, work, shards, min(instances, len(shards)), count)
+            )
+            for finished in results:
+                output.add(finished)
+                yield finished
+        except BertcError as error:
+            kept = f"{len(output.finished)} finished shards are kept in {work.folder}"
+            raise type(error)(f"{error}. {kept}: go on with --resume") from None
+
+
+class _Watch:
+    """The speed of a job so far."""
+
+    def __init__(self) -> None:
+        self.rows = self.tokens = 0
+        self._start = time.monotonic()
+
+    def note(self) -> str:
+        seconds = max(time.monotonic() - self._start, 1e-3)
+        return f"{self.rows / seconds:,.0f} rows/s, {self.tokens / seconds:,.0f} tokens/s"
+
+
+def _in_this_process(
+    encoder: Encoder, work: Work, shards: Sequence[Shard], advance: Advance
+) -> Iterator[Finished]:
+    worker = Worker(encoder, work)
+    for shard in shards:
+        yield worker.run(shard, advance)
+
+
+def _in_processes(
+    encoder: Encoder, work: Work, shards: Sequence[Shard], instances: int, advance: Advance
+) -> Iterator[Finished]:
+    """Give each process a shard, and another when it is done."""
+    context = multiprocessing.get_context("spawn")
+    counters = context.Value("q", 0), context.Value("q", 0)
+    threads = max(1, (encoder.session.num_threads or default_num_threads()) // instances)
+    stop = context.Event()
+    arguments = (str(encoder.artifact.path.absolute()), threads, work, os.getpid(), stop, *counters)
+    pool = ProcessPoolExecutor(instances, mp_context=context, initializer=_start_worker, initargs=arguments)
+    seen = [0, 0]
+
+    def tell() -> None:
+        now = [counter.value for counter in counters]
+        advance(now[0] - seen[0], now[1] - seen[1])
+        seen[:] = now
+
+    try:
+        left = iter(shards)
+        running: set[Future[Finished]] = set()
+        while True:
+            # One more than there are processes waits, so that none has to wait for this one.
+            running |= {
+                pool.submit(_run_shard, shard) for shard in islice(left, instances + 1 - len(running))
+            }
+            if not running:
+                return
+            done, running = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
+            tell()
+            for each in done:
+                yield each.result()
+    except BrokenProcessPool:
+        raise BertcError("a process of the job died, perhaps for want of memory") from None
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+# What follows runs in the processes of a job.
+
+_workers: list[tuple[Worker, Advance]] = []
+
+
+class _StoppedError(BertcError):
+    """Raised in the middle of a shard whose job has ended."""
+
+
+def _start_worker(
+    path: str,
+    threads: int,
+    work: Work,
+    parent: int,
+    stop: Event,
+    rows: Synchronized[int],
+    tokens: Synchronized[int],
+) -> None:
+    """Load the model. An interrupt from the keyboard goes to all processes: the first one decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+    def advance(more_rows: int, more_tokens: int) -> None:
+        for counter, more in ((rows, more_rows), (tokens, more_tokens)):
+            with counter.get_lock():
+                counter.value += more
+        if stop.is_set():
+            raise _StoppedError("the job has ended")
+
+    _workers.append((Worker(load(path, num_threads=threads), work), advance))
+
+
+def _run_shard(shard: Shard) -> Finished:
+    worker, advance = _workers[0]
+    return worker.run(shard, advance)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone: it would wait for more work for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,94 @@
+"""Jobs of ``embed``, ``classify`` and ``tag`` whose output is a folder."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertc.cli.console import print_json
+
+if TYPE_CHECKING:
+    from bertc.bulk.results import Question
+    from bertc.encoder import Encoder
+
+
+class OnNull(str, Enum):
+    """What becomes of rows without a text."""
+
+    NULL = "null"
+    SKIP = "skip"
+    ERROR = "error"
+
+
+IdColumn = Annotated[
+    str | None,
+    typer.Option("--id", help="Of a folder as output: the column of ids. Default: id, else file and row."),
+]
+NullPolicy = Annotated[
+    OnNull, typer.Option("--on-null", help="Of a folder: a row without text gives null, no row, or an error.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a folder where it stopped.")]
+Instances = Annotated[
+    int, typer.Option("--instances", min=1, help="Of a folder: processes, which share the threads.")
+]
+
+JobOptions = tuple[str | None, OnNull, bool, int]
+"""The column of ids, the policy for nulls, whether to resume, the instances."""
+
+
+def is_folder(output: Path | None) -> bool:
+    """Tell whether an output is a folder of files: it is one, or its name has no suffix."""
+    return output is not None and (output.is_dir() or not output.suffix)
+
+
+def refuse_options(options: JobOptions) -> None:
+    """Raise a usage error for options that only a folder as output has."""
+    id_column, on_null, resume, instances = options
+    given = {
+        "--id": id_column,
+        "--on-null": on_null != OnNull.NULL,
+        "--resume": resume,
+        "--instances": instances > 1,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise typer.BadParameter("is for a folder as output: name one with --output", param_hint=name)
+
+
+def run_bulk(
+    encoder: Encoder,
+    question: Question,
+    source: str | None,
+    output: Path,
+    columns: tuple[str, ...],
+    options: JobOptions,
+    *,
+    as_json: bool = False,
+) -> None:
+    """Run a job and tell its counts."""
+    from bertc.bulk.job import JobSettings, run_job
+
+    if source is None:
+        raise typer.BadParameter("a folder as output needs files with --input", param_hint="--output")
+    id_column, on_null, resume, instances = options
+    settings = JobSettings(
+        source, output, question, columns, id_column, on_null.value, resume=resume, instances=instances
+    )
+    counts = run_job(encoder, settings, show_progress=True)
+    if as_json:
+        print_json(counts)
+    else:
+        sys.stderr.write(_tell(counts))
+
+
+def _tell(counts: dict[str, Any]) -> str:
+    seconds = counts["seconds"]
+    parts = [f"{counts['rows']:,} rows in {counts['shards']} shards, {seconds:.1f} s"]
+    if counts["resumed_shards"]:
+        parts.append(f"{counts['resumed_shards']} shards were there before")
+    parts += [f"{counts[name]:,} {name}" for name in ("truncated", "rejected") if counts[name]]
+    return f"{counts['output']}: {'; '.join(parts)}\n"

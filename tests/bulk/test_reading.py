@@ -1,0 +1,139 @@
+"""Rows of files that are cut into shards, and rows that are wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow as arrow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+import bertc
+from bertc.bulk import text_files
+from bertc.bulk.columnar import cut
+from bertc.bulk.formats import FORMATS
+from bertc.bulk.shards import plan_shards
+from tests.bulk.conftest import TEXTS, RunJob, read_rows, write_rows
+
+CELLS = st.text(st.sampled_from('ab",\n\r é'), max_size=6)
+
+
+def read_all(path: Path, shard_rows: int) -> list[tuple[str | None, ...]]:
+    """Return the rows of a file with columns a and b, shard by shard."""
+    rows: list[tuple[str | None, ...]] = []
+    for shard in plan_shards(str(path), ("a", "b"), shard_rows=shard_rows):
+        assert shard.first_row == len(rows)
+        read = FORMATS[path.suffix].read
+        for part in read(shard.file, shard.begin, shard.end, shard.first_row, ("a", "b"), None):
+            assert not part.rejected and part.rows == list(range(len(rows), len(rows) + len(part.rows)))
+            rows += part.texts
+        assert len(rows) == shard.first_row + shard.rows
+    return rows
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 9))
+def test_tables_are_cut_between_records_wherever_quotes_are(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], shard_rows: int, block: int
+) -> None:
+    path = tmp_path_factory.mktemp("table") / "rows.csv"
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("a", "b"), *rows])
+    path.write_bytes(text.getvalue().encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_files, "_BLOCK", block)
+        assert read_all(path, shard_rows) == rows
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 20))
+def test_row_groups_are_joined_and_cut(groups: list[int], shard_rows: int) -> None:
+    cuts = list(cut(groups, shard_rows))
+    assert all(end - begin == rows and 0 < rows <= shard_rows for begin, end, rows in cuts)
+    bounds = [0, *(end for _, end, _ in cuts)]
+    assert [begin for begin, _, _ in cuts] == bounds[:-1] and bounds[-1] == sum(groups)
+
+
+def test_rows_that_are_wrong_go_to_a_side_file(job: RunJob, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"id": "a", "text": "the cat"}),
+        "{no json",
+        "",
+        json.dumps({"id": "b", "words": "a"}),
+        json.dumps({"id": 5, "text": 7}),
+        "[" * 100_000,
+        json.dumps({"id": "c", "text": None}),
+        json.dumps({"id": "d", "text": "dog"}),
+    ]
+    (tmp_path / "rows.jsonl").write_bytes("\n".join(lines).encode() + b'\n{"id": "e", "text": "\xff"}\n')
+    counts = job(tmp_path / "rows.jsonl", id_column="id")
+    assert counts["rows"] == 3 and counts["rejected"] == 5
+    assert [*read_rows(tmp_path / "out")] == ["a", "c", "d"]
+    (side,) = (tmp_path / "out" / "_rejected").iterdir()
+    reasons = {row["row"]: row["reason"] for row in map(json.loads, side.read_text().splitlines())}
+    assert [*reasons] == [1, 3, 4, 5, 8]
+    assert "not JSON" in reasons[1] and reasons[3] == "no 'text'"
+    assert "'text' is int" in reasons[4] and "nested" in reasons[5] and "not JSON" in reasons[8]
+
+
+def test_tables_reject_records_of_another_width(job: RunJob, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"id,text\n1,the cat\n2\n3,a,b\n4,\xff\n5,dog\n")
+    assert job(tmp_path / "rows.csv")["rejected"] == 3
+    assert [*read_rows(tmp_path / "out")] == ["1", "5"]
+
+
+def test_text_that_is_not_utf8_is_rejected_from_parquet(job: RunJob, tmp_path: Path) -> None:
+    data = arrow.array([b"the cat", b"\xff\xfe", b"dog"], arrow.binary())
+    text = arrow.Array.from_buffers(arrow.string(), 3, data.buffers())
+    parquet.write_table(arrow.table({"id": ["x", "y", "z"], "text": text}), tmp_path / "rows.parquet")
+    assert job(tmp_path / "rows.parquet")["rejected"] == 1
+    assert [*read_rows(tmp_path / "out")] == ["x", "z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.csv", b'id,text\n1,"never closed\n', "a quote is never closed"),
+        ("rows.csv", b"", "the first line is empty"),
+        ("rows.csv", b"id,words\n1,a\n", "no column 'text', it has id, words"),
+        ("rows.parquet", b"PAR1 no", "the file cannot be read"),
+        ("rows.arrow", b"ARROW1 no", "the file cannot be read"),
+        ("rows.txt", b"a\n", "cannot read .txt in parts"),
+    ],
+)
+def test_files_that_are_wrong_are_refused_before_any_work(
+    job: RunJob, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(bertc.InputError, match=message):
+        job(tmp_path / name)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_one_of_many_files_lacks_is_found_first(job: RunJob, tmp_path: Path) -> None:
+    for number in range(6):
+        write_rows(tmp_path / "in" / f"{number}.parquet", TEXTS[:10])
+    parquet.write_table(arrow.table({"body": TEXTS[:10]}), tmp_path / "in" / "6.parquet")
+    with pytest.raises(bertc.InputError, match=r"6\.parquet: no column 'text', it has body"):
+        job(tmp_path / "in")
+    parquet.write_table(arrow.table({"text": [1, 2]}), tmp_path / "in" / "6.parquet")
+    with pytest.raises(bertc.InputError, match=r"6\.parquet: the column 'text' is int64, expected strings"):
+        job(tmp_path / "in")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sources_that_have_no_files_say_so(job: RunJob, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(bertc.InputError, match="no files that end in"):
+        job(tmp_path / "empty")
+    with pytest.raises(bertc.InputError, match="No such file"):
+        job(tmp_path / "absent.parquet")
+    with pytest.raises(bertc.InputError, match="no files that end in"):
+        job(tmp_path / "*.parquet")
+    with pytest.raises(bertc.InputError, match="nowhere://"):
+        job("nowhere://rows.parquet")
