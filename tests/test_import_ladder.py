@@ -58,7 +58,7 @@ LADDER: dict[str, set[str]] = {
     "embedding_tables": {"atomic_file", "errors", "ir"},
     "recipe": {"errors", "home", "precision", "task_table"},
     "passes": {"errors", "ir", "ports", "primitives"},
-    "quantize": {"errors", "ir", "passes", "ports", "precision", "recipe"},
+    "quantize": {"errors", "fidelity", "ir", "passes", "ports", "precision", "recipe"},
     "architectures": {"errors", "ir", "ports"},
     "heads": {"architectures"},
     # Graphs of other systems, and how they become the IR's: no front end knows more than its own format.

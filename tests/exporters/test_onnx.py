@@ -260,6 +260,19 @@ def test_8_bits_equal_our_own_static_file(class_name: str, form: str, tmp_path: 
         assert np.linalg.norm(of_source[name] - of_file[name]) / np.linalg.norm(expected) < 0.02, name
 
 
+@pytest.mark.parametrize(("form", "opset"), [("qdq", 13), ("qoperator", 22)])
+def test_shifts_by_place_are_written(form: str, opset: int, tmp_path: Path) -> None:
+    """Padded rows of a few lengths, one of one token: each has its first and last at its own place."""
+    checkpoint = make_bert_checkpoint(tmp_path / "model", sink=True)
+    file = bertc.compile(checkpoint, tmp_path / "static.bertc", STATIC).path
+    path = bertc.export(file, tmp_path / "m.onnx", format=form, opset=opset)
+    assert "Where" in {node.op_type for node in checked(path).graph.node}
+    packed = batch()
+    ours, found = run_ours(bertc.load(file).session, packed), OnnxSession(path).run_batch(packed)
+    for name, expected in ours.items():
+        assert np.linalg.norm(found[name] - expected) / np.linalg.norm(expected) < 0.05, name
+
+
 def test_a_recipe_with_ranges_per_token_gets_them_from_calibration(classifier: Path, tmp_path: Path) -> None:
     models = [
         bertc.export(classifier, tmp_path / "m.onnx", format="qdq", recipe=recipe).read_bytes()

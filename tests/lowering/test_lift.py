@@ -20,7 +20,7 @@ from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
 from bertc.recipe import Recipe
 from tests.support.hf_checkpoints import save_checkpoint
-from tests.support.tiny_graphs import bert_graph
+from tests.support.tiny_graphs import bert_graph, sink_graphs
 from tests.support.tiny_models import packed_inputs
 
 
@@ -41,6 +41,16 @@ def test_a_lifted_program_computes_what_was_lowered(dtype: str) -> None:
         # Only static scales were multiplied and are divided again.
         atol = 1e-4 if dtype == "static" else 0
         np.testing.assert_allclose(found[name], array, atol=atol, rtol=0)
+
+
+def test_vectors_by_place_are_lifted() -> None:
+    graph = sink_graphs(Recipe()).graph
+    lifted = lift(lower(graph))
+    inputs = packed_inputs((17, 1, 3), vocab_size=20)
+    expected, found = (interpreter.run(each, inputs) for each in (graph, lifted))
+    assert any(node["first_bias"] for node in lifted.nodes)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])

@@ -92,11 +92,21 @@ def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None
 
 
 def _row_quantization(builder: Builder) -> tuple[str, ...]:
-    """Operands of row quantization: all four mixtures of vectors and a static scale, which clips a lot."""
+    """Operands of row quantization: mixtures of vectors, a static scale, which clips a lot, and places."""
     choice, columns = builder.shape.choice, builder.shape.columns
     vectors = [builder.normal(n, columns) if choice % 2 else "" for n in ("multiplier", "offset")]
     numbers = np.array([0.01 * 2.0 ** (choice % 5), 10 * choice % 256], np.float32)
-    return (*vectors, builder.constant("static", numbers) if choice // 2 % 2 else "")
+    static = builder.constant("static", numbers) if choice // 2 % 2 else ""
+    return (*vectors, static, *_by_place(builder, "offset", columns, builder.shape.out))
+
+
+def _by_place(builder: Builder, what: str, columns: int, choice: int) -> tuple[str, str, str]:
+    """Vectors of the first tokens, the last, both or neither, and ``cu_seqlens`` with them."""
+    vectors = [
+        builder.normal(f"{place}_{what}", columns) if choice >> bit & 1 else ""
+        for bit, place in enumerate(("first", "last"))
+    ]
+    return vectors[0], vectors[1], "cu_seqlens" if any(vectors) else ""
 
 
 def _is_comparable(value: str) -> bool:
@@ -115,6 +125,9 @@ def _linear_operands(builder: Builder, gated: int) -> tuple[dict[str, str], dict
     operands = {"bias": builder.normal(f"{_FORMS[gated]}bias", (1 + gated) * shape.out)}
     if (turn + index) % 2 and not gated:
         operands["residual"] = builder.activation("residual", shape.out)
+    names = ("first_bias", "last_bias", "cu_seqlens")
+    own = _by_place(builder, f"{_FORMS[gated]}bias", (1 + gated) * shape.out, shape.columns)
+    operands.update({name: value for name, value in zip(names, own, strict=True) if value})
     return operands, {"activation": ACTIVATIONS[index], "gated": gated}
 
 
@@ -125,7 +138,7 @@ def _results(builder: Builder, op: str, operands: dict[str, str], attributes: di
         return
     plain = {**attributes, "gated": 0, "activation": "none"}
     copies = {}  # a tensor is packed for a gated layer or for another
-    for operand in operands.keys() & {"weight", "bias", "weight_scale"}:
+    for operand in operands.keys() & {"weight", "bias", "weight_scale", "first_bias", "last_bias"}:
         copies[operand] = f"factors.{operand}"
         builder.constants[copies[operand]] = builder.constants[operands[operand]]
     builder.result(*builder.node(op, {**operands, **copies}, ["factors"], **plain))

@@ -64,6 +64,41 @@ def _integers(lowered: Executable, value: str) -> Executable:
     return dataclasses.replace(lowered, program=dataclasses.replace(lowered.program, buffers=buffers))
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("places", [("first",), ("last",), ("first", "last")])
+@pytest.mark.parametrize("activation", ["none", "gelu"])
+def test_tokens_at_places_are_shifted_before_a_result_is_stored_in_8_bits(
+    activation: str, places: tuple[str, ...], isa: str
+) -> None:
+    """Sequences of one, of two, and longer than a tile of rows; the bias of the place as well."""
+    lengths = (1, 2, 40, 1, 3, 17)
+    builder = Builder(Shape(lengths, 70, 50, 1, 0), np.random.default_rng(1))
+    x = builder.activation("x", 70, spread=0.5)
+    quantized = builder.node("quantize_rows", [x], ["x.q", "x.scale", "x.zero_point"])
+    _product(builder, quantized, "y", activation=activation)
+    node = builder.nodes[-1].with_inputs(
+        cu_seqlens="cu_seqlens", **{f"{place}_bias": builder.normal(f"bias.{place}", 50) for place in places}
+    )
+    builder.nodes[-1] = node
+    builder.result("y")
+    static = np.array([0.5, 100], np.float32)
+    rounded = dataclasses.replace(node, name="rounded", outputs=("rounded",)).with_attributes(out_dtype="u8")
+    offsets = {place: 9 * builder.rng.standard_normal(50).astype(np.float32) for place in places}
+    builder.nodes.append(
+        rounded.with_inputs(
+            static=builder.constant("static", static),
+            **{f"{p}_offset": builder.constant(f"offset.{p}", array) for p, array in offsets.items()},
+        )
+    )
+    builder.result("rounded")
+    inputs = _inputs(*lengths)
+    found = run_native(builder.graph(), inputs, isa)
+    names = {f"{place}_offset": array for place, array in offsets.items()}
+    shifted = reference.channel_affine(found["y"], **names, cu_seqlens=inputs["cu_seqlens"])
+    expected, *_ = formulas.quantize_static(shifted, float(static[0]), int(static[1]))
+    np.testing.assert_array_equal(found["rounded"], expected)
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     tokens=st.integers(1, 60),

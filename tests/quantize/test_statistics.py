@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bertc.errors import InputError
+from bertc.ir.formulas import FIRST, LAST, token_places
 from bertc.quantize.statistics import FORMAT, SAMPLE_ROWS, EdgeCollector, EdgeStatistics, Statistics
 
 Array = np.ndarray[Any, Any]
@@ -20,11 +21,24 @@ def _rows(count: int = 1000, channels: int = 6, *, center: float = 0.0, seed: in
     return (center + rng.standard_normal((count, channels)) * np.arange(1, channels + 1)).astype(np.float32)
 
 
-def _collect(x: Array, batch: int = 100, seed: int = 0) -> EdgeStatistics:
+def _collect(x: Array, batch: int = 100, seed: int = 0, places: Array | None = None) -> EdgeStatistics:
     collector = EdgeCollector(x.shape[1], seed)
     for start in range(0, len(x), batch):
-        collector.add(x[start : start + batch])
+        rows = slice(start, start + batch)
+        collector.add(x[rows], None if places is None else places[rows])
     return collector.finish()
+
+
+def _places(lengths: tuple[int, ...] = (1, 9, 20, 70) * 10) -> Array:
+    return token_places(np.cumsum([0, *lengths]))
+
+
+def _sinks(seed: int = 0) -> tuple[Array, Array]:
+    """Rows whose first tokens are a large constant, the last a smaller one, and the places of all."""
+    x, places = _rows(seed=seed), _places()
+    for place, constant in ((FIRST, 300), (LAST, -40)):
+        x[places == place] = x[places == place] / 10 + constant
+    return x, places
 
 
 def _assert_of(found: EdgeStatistics, x: Array, rtol: float = 1e-5) -> None:
@@ -101,6 +115,60 @@ def test_channels_that_are_always_zero_are_no_measure_of_outliers() -> None:
     assert _collect(np.zeros((4, 2), np.float32)).largest_outlier() == 0
 
 
+@pytest.mark.parametrize("batch", [7, 1000])
+def test_places_are_told_apart_and_the_whole_is_that_of_all_rows(batch: int) -> None:
+    x, places = _sinks()
+    found = _collect(x, batch, places=places)
+    _assert_same_whole(found, x)
+    for place in range(3):
+        rows = x[places == place].astype(np.float64)
+        assert found.counts[place] == len(rows)
+        np.testing.assert_array_equal(found.lows[place], rows.min(axis=0).astype(np.float32))
+        np.testing.assert_array_equal(found.highs[place], rows.max(axis=0).astype(np.float32))
+        np.testing.assert_allclose(found.means[place], rows.mean(axis=0), rtol=1e-6, atol=1e-6)
+        assert {tuple(row) for row in found.sample[found.sample_places == place]} <= {tuple(r) for r in x}
+    assert len(found.first) == 40
+    assert len(found.last) == 30
+    np.testing.assert_array_equal(found.first, x[places == FIRST])
+
+
+def _assert_same_whole(found: EdgeStatistics, x: Array) -> None:
+    wide = x.astype(np.float64)
+    moment = wide.T @ wide / len(x)
+    assert found.rows == len(x)
+    np.testing.assert_allclose(found.mean, wide.mean(axis=0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.variance(), wide.var(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found.second_moment(), moment, rtol=1e-5, atol=1e-5 * np.abs(moment).max())
+    np.testing.assert_array_equal(found.low, x.min(axis=0))
+    np.testing.assert_array_equal(found.high, x.max(axis=0))
+
+
+def test_offsets_by_place_give_the_statistics_of_changed_rows_to_full_accuracy() -> None:
+    """What is left of a constant of 300 is 0.1: nothing of it may drown in the constant."""
+    x, places = _sinks()
+    edge = _collect(x, places=places)
+    multiplier = np.array([1, 2, 0.5, 0.1, 10, 3], np.float32)
+    offsets = (-edge.means * multiplier).astype(np.float32)
+    changed, rows = edge.affine(multiplier, offsets), x * multiplier + offsets[places]
+    again = _collect(rows, places=places)
+    np.testing.assert_allclose(changed.variance(), rows.astype(np.float64).var(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(changed.covariance, again.covariance, rtol=1e-3, atol=1e-3)
+    for name in ("sample", "first", "last", "lows", "highs"):
+        np.testing.assert_allclose(getattr(changed, name), getattr(again, name), rtol=1e-5, atol=1e-4)
+
+
+def test_merged_places_are_those_of_all_rows() -> None:
+    parts = [_sinks(seed) for seed in range(3)]
+    x, places = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    merged = EdgeStatistics.merged([_collect(*part[:1], places=part[1]) for part in parts])
+    _assert_same_whole(merged, x)
+    whole = _collect(x, places=places)
+    for name in ("counts", "lows", "highs"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
+    np.testing.assert_allclose(merged.means, whole.means, rtol=1e-5)
+    assert len(whole.first) - len(parts) < len(merged.first) <= len(whole.first)
+
+
 def test_nothing_seen_is_an_error() -> None:
     with pytest.raises(InputError, match="calibration saw no rows"):
         EdgeCollector(4, 0).finish()
@@ -108,13 +176,13 @@ def test_nothing_seen_is_an_error() -> None:
 
 def test_saved_statistics_load_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "statistics.safetensors"
-    edge = _collect(_rows())
+    edge = _collect(_rows(), places=_places())
     Statistics({"a.b": edge}, {"name": "texts", "samples": 3}).save(path)
     loaded = Statistics.load(path)
     assert dict(loaded.provenance) == {"name": "texts", "samples": 3}
     found = loaded.edges["a.b"]
     assert found.rows == edge.rows
-    for name in ("low", "high", "mean", "covariance", "sample"):
+    for name in (each.name for each in dataclasses.fields(EdgeStatistics)):
         np.testing.assert_array_equal(getattr(found, name), getattr(edge, name))
 
 
@@ -131,16 +199,20 @@ def test_any_other_file_is_refused_by_name(tmp_path: Path, content: bytes) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": 0}, "a.b: rows is 0"),
-        ({"rows": 2.5}, "a.b: rows is 2.5"),
-        ({"rows": 30}, r"a.b: sample has shape \(50, 6\), expected \(30, 6\)"),
-        ({"low": np.zeros(5, np.float32)}, r"a.b: high has shape \(6,\), expected \(5,\)"),
-        ({"mean": np.zeros((6, 1))}, r"a.b: mean has shape \(6, 1\)"),
-        ({"mean": np.zeros(6, np.float32)}, "a.b: mean is float32"),
+        ({"counts": np.zeros(3, np.int64)}, r"a.b: counts is \[0, 0, 0\]"),
+        ({"counts": np.array([60, -10, 0])}, r"a.b: counts is \[60, -10, 0\]"),
+        ({"counts": np.array([50, 0])}, r"a.b: counts is \[50, 0\]"),
+        ({"counts": np.full(3, 2.5)}, "a.b: counts is float64"),
+        ({"counts": np.array([30, 0, 0])}, r"a.b: sample has shape \(50, 6\), expected \(30, 6\)"),
+        ({"counts": np.array([40, 10, 0])}, r"a.b: first has shape \(0, 6\), expected \(10, 6\)"),
+        ({"lows": np.zeros((3, 5), np.float32)}, r"a.b: highs has shape \(3, 6\), expected \(3, 5\)"),
+        ({"means": np.zeros((6, 1))}, r"a.b: means has shape \(6, 1\)"),
+        ({"means": np.zeros((3, 6), np.float32)}, "a.b: means is float32"),
+        ({"sample_places": np.full(50, 3, np.int8)}, "a.b: sample_places names places that do not exist"),
         ({"covariance": np.zeros((6, 6), np.float32)}, r"covariance has shape \(6, 6\), expected \(21,\)"),
         ({"covariance": np.full(21, -1, np.float32)}, "a.b: .* a variance below 0"),
         ({"sample": np.full((50, 6), np.nan, np.float32)}, "a.b: sample holds NaN"),
-        ({"high": np.full(6, -99, np.float32)}, "a.b: low is above high"),
+        ({"highs": np.full((3, 6), -99, np.float32)}, "a.b: lows is above highs"),
     ],
 )
 def test_statistics_of_wrong_shapes_are_refused_with_the_edge(
@@ -155,7 +227,7 @@ def test_statistics_of_wrong_shapes_are_refused_with_the_edge(
 
 
 @pytest.mark.parametrize(
-    "facts", [{}, {"rows": {}}, {"rows": [], "provenance": {}}, {"rows": {}, "provenance": 3}]
+    "facts", [{}, {"edges": []}, {"edges": 3, "provenance": {}}, {"edges": [], "provenance": 3}]
 )
 def test_statistics_without_their_facts_are_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
     path = tmp_path / "statistics.safetensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +15,14 @@ from bertc.ir import interpreter
 from bertc.ir.graph import Attribute, Constant, DType, Graph, Node
 from bertc.ir.ops import OPS
 from bertc.ir.reference import TABLES
+from bertc.passes import fuse
 from bertc.ports import SELECTED, TOKENS, Port
-from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors
+from bertc.quantize.calibrate import calibrate, quantized_edges
+from bertc.quantize.precisions import choose_precisions
+from bertc.quantize.quantize import Quantized, Quantizer
+from bertc.quantize.statistics import Statistics
+from bertc.recipe import Recipe
+from tests.support.tiny_models import DEFAULT_CONFIG, LABELS, bert_tensors, packed_inputs
 
 Array = np.ndarray[Any, Any]
 
@@ -85,18 +92,37 @@ def bert_graph(
     seed: int = 0,
     pooling: str = "mean",
     tensors: Mapping[str, Array] | None = None,
+    sink: bool = False,
     **config: Any,
 ) -> Graph:
-    """Return the imported graph of a tiny BERT, without files; of ``tensors``, if they are given."""
+    """Return the imported graph of a tiny BERT, without files; of ``tensors``, if they are given.
+
+    ``sink`` makes the first token large and nearly the same in all texts.
+    """
     full = {**DEFAULT_CONFIG, "id2label": dict(enumerate(LABELS.get(head, ()))), **config}
     if tensors is None:
-        tensors = bert_tensors(full, head, seed=seed, prefix="")
+        tensors = bert_tensors(full, head, seed=seed, prefix="", sink=sink)
     builder = ModelBuilder({name: _Loaded(array) for name, array in tensors.items()})
     settings = bert.read_config(ConfigReader(full))
     hidden = bert.encoder(builder, settings)
     options = HeadOptions(len(full["id2label"]), (SentenceModule("pooling", (pooling,)),))
     context = HeadContext(builder, hidden, settings, HEADS[head].spelling, options)
     return builder.graph(HEADS[head].outputs(context))
+
+
+@functools.cache
+def sink_graph() -> tuple[Graph, Statistics]:
+    """Return the fused graph of a tiny BERT whose first tokens are alike, and its calibration."""
+    graph = fuse(bert_graph(sink=True))
+    edges = quantized_edges(graph, choose_precisions(graph, Recipe()))
+    batches = [packed_inputs([20, 9, 30, 1], seed=seed) for seed in range(6)]
+    return graph, calibrate(graph, batches, interpreter.run, edges)
+
+
+def sink_graphs(recipe: Recipe) -> Quantized:
+    """Return :func:`sink_graph` in 8 bits."""
+    graph, statistics = sink_graph()
+    return Quantizer(graph, recipe, statistics)(choose_precisions(graph, recipe))
 
 
 def with_distance_bias(graph: Graph, reach: int = 3) -> Graph:

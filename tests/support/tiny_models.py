@@ -69,6 +69,7 @@ def make_bert_checkpoint(
     pooling: str | None = None,
     normalize: bool = False,
     max_seq_length: int | None = None,
+    sink: bool = False,
     **config: Any,
 ) -> Path:
     """Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json into ``path``.
@@ -77,7 +78,8 @@ def make_bert_checkpoint(
     BF16; ``shards`` > 1 writes a sharded checkpoint; ``prefix`` overrides "bert." (with a head) or
     "" (without); ``old_names`` calls layer norm's vectors gamma and beta. ``pooling`` ("cls", "mean"
     or "max") makes it a sentence-transformers folder, with ``normalize`` and ``max_seq_length``.
-    Further keywords go into config.json. Returns ``path``.
+    ``sink`` makes the first token large and nearly the same in all texts. Further keywords go into
+    config.json. Returns ``path``.
     """
     path.mkdir(parents=True, exist_ok=True)
     full = {**DEFAULT_CONFIG, "architectures": [CLASSES[head]], **config}
@@ -85,7 +87,7 @@ def make_bert_checkpoint(
     if labels:
         full.setdefault("id2label", {str(i): label for i, label in enumerate(labels)})
         full["label2id"] = {label: int(i) for i, label in full["id2label"].items()}
-    tensors = bert_tensors(full, head, seed=seed, pooler=pooler, prefix=prefix)
+    tensors = bert_tensors(full, head, seed=seed, pooler=pooler, prefix=prefix, sink=sink)
     if old_names:
         tensors = {_old_name(name): array for name, array in tensors.items()}
     write_json(path / "config.json", full)
@@ -106,7 +108,13 @@ def make_bert_checkpoint(
 
 
 def bert_tensors(
-    config: Mapping[str, Any], head: str, *, seed: int = 0, pooler: bool = True, prefix: str | None = None
+    config: Mapping[str, Any],
+    head: str,
+    *,
+    seed: int = 0,
+    pooler: bool = True,
+    prefix: str | None = None,
+    sink: bool = False,
 ) -> dict[str, Array]:
     """Return the checkpoint's tensors, float32, by their Hugging Face names."""
     rng = np.random.default_rng(seed)
@@ -124,6 +132,8 @@ def bert_tensors(
     sizes = {"word": "vocab_size", "position": "max_position_embeddings", "token_type": "type_vocab_size"}
     for kind, key in sizes.items():
         tensors[f"embeddings.{kind}_embeddings.weight"] = rng.normal(0, 0.5, (config[key], hidden))
+    if sink:
+        tensors["embeddings.position_embeddings.weight"][0, 3] = 40
     norm("embeddings.LayerNorm")
     for i in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{i}"

@@ -15,6 +15,7 @@ class LayerNormOp final : public Op {
     const Buffer* quantized = nullptr;
     const Buffer* scale = nullptr;
     const Buffer* zero_point = nullptr;
+    bool by_place = false;
   };
 
   LayerNormOp(const Operands& operands, LayerNormKernel kernel, const LayerNorm& constants)
@@ -33,6 +34,7 @@ class LayerNormOp final : public Op {
       in.quantized = frame.data<uint8_t>(*operands_.quantized) + at;
       in.scale = frame.data<float>(*operands_.scale) + first;
       in.zero_point = frame.data<int32_t>(*operands_.zero_point) + first;
+      if (operands_.by_place) in.places = places_from(frame, first);
     }
     kernel_(in);
   }
@@ -72,6 +74,7 @@ std::unique_ptr<Op> make_layer_norm_quantize(Binder& binder, const Kernels& kern
   operands.scale = &binder.output(2, DType::kF32, 0, rows);
   operands.zero_point = &binder.output(3, DType::kI32, 0, rows);
   in.quantization = bind_row_quantization(binder, in.padded_columns);
+  operands.by_place = bind_places(binder, *operands.x, {in.quantization.offsets});
   return std::make_unique<LayerNormOp>(operands, kernels.layer_norm, in);
 }
 

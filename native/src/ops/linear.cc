@@ -17,6 +17,7 @@ class Linear final : public Op {
     const Buffer* zero_point = nullptr;  // as scale
     const Buffer* residual = nullptr;    // may be absent
     const Buffer* out = nullptr;
+    bool by_place = false;
   };
 
   Linear(const Operands& operands, GemmKernel kernel, const Gemm& constants, std::size_t blocks)
@@ -34,6 +35,7 @@ class Linear final : public Op {
     if (operands_.residual != nullptr) gemm.residual = frame.data<float>(*operands_.residual);
     gemm.out = frame.data<std::byte>(*operands_.out);
     gemm.scratch = frame.scratch;
+    if (operands_.by_place) gemm.places = places_from(frame, 0);
     const std::size_t each = gemm.gated ? 2 : 1;  // gate and value
     kernel_(gemm, each * part.begin(blocks_), each * part.end(blocks_));
   }
@@ -96,6 +98,7 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
   operands.out = &out;
 
   Gemm gemm{};
+  gemm.output = output_of(binder, out, kind);
   gemm.gated = bind_gated(binder);
   const std::size_t columns = product_columns(gemm, out);
   gemm.a_stride = operands.x->padded_columns();
@@ -103,11 +106,14 @@ Gemm bind_common(Binder& binder, const WeightKind& kind, Linear::Operands& opera
       binder.tensor("weight", kind.dtype, {columns / kBlockColumns, groups, kBlockColumns, kind.depth}).data;
   gemm.depth_groups = groups;
   gemm.bias = binder.tensor("bias", DType::kF32, {columns}).as<float>();
+  gemm.biases = bind_place_vectors(binder, "bias", columns);
+  if (gemm.output == GemmOutput::kU8)
+    gemm.offsets = bind_place_vectors(binder, "offset", out.padded_columns());
+  operands.by_place = bind_places(binder, *operands.x, {gemm.biases, gemm.offsets});
   gemm.activation = static_cast<Activation>(binder.choice(
       "activation",
       {"none", "gelu", "gelu_tanh", "relu", "tanh", "sigmoid", "silu", "quick_gelu", "mish", "log1p_relu"}));
   gemm.out_stride = out.padded_columns();
-  gemm.output = output_of(binder, out, kind);
   binder.require(!gemm.gated || (gemm.output != GemmOutput::kI32 && !binder.has("residual")),
                  "a gated layer has no residual, and no sums as its output");
   if (binder.has("residual")) {
@@ -152,9 +158,9 @@ std::unique_ptr<Op> make_linear_bf16(Binder& binder, const Kernels& kernels) {
   return make_float_linear(binder, {DType::kBf16, 2}, kernels.gemm_bf16);
 }
 
-// Inputs: x, scale?, zero_point?, weight, column_scale, column_sum, bias, residual?, static?. Without the
-// scale and zero point of each row, those of the columns hold what the rows share. With `static` the output
-// is in 8 bits.
+// Inputs: x, scale?, zero_point?, weight, column_scale, column_sum, bias, first_bias?, last_bias?, residual?,
+// static?, first_offset?, last_offset?, cu_seqlens?. Without the scale and zero point of each row, those of
+// the columns hold what the rows share. With `static` the output is in 8 bits, shifted by the offsets.
 std::unique_ptr<Op> make_linear_int8(Binder& binder, const Kernels& kernels) {
   Linear::Operands operands;
   std::size_t blocks = 0;

@@ -14,12 +14,14 @@ class QuantizeRowsOp final : public Op {
         quantized_(binder.output(0, DType::kU8, x_.columns, x_.rows)),
         scale_(binder.output(1, DType::kF32, 0, x_.rows)),
         zero_point_(binder.output(2, DType::kI32, 0, x_.rows)),
-        quantization_(bind_row_quantization(binder, x_.padded_columns())) {}
+        quantization_(bind_row_quantization(binder, x_.padded_columns())),
+        by_place_(bind_places(binder, x_, {quantization_.offsets})) {}
 
   void run(const Frame& frame, Part part) const override {
     const std::size_t first = part.begin(frame.rows(x_));
     const std::size_t columns = x_.padded_columns();
     kernel_({.x = frame.data<float>(x_) + first * columns,
+             .places = by_place_ ? places_from(frame, first) : RowPlaces{},
              .rows = part.end(frame.rows(x_)) - first,
              .padded_columns = columns,
              .quantization = quantization_,
@@ -35,6 +37,7 @@ class QuantizeRowsOp final : public Op {
   const Buffer& scale_;
   const Buffer& zero_point_;
   RowQuantization quantization_;
+  bool by_place_;
 };
 
 class CastBf16Op final : public Op {

@@ -1,10 +1,15 @@
-// Operands of the ops that write rows in 8 bits: static, or multiplier?, offset?, static?.
+// Operands of the ops that write rows in 8 bits: static, or multiplier?, offset?, first_offset?,
+// last_offset?, cu_seqlens?, static?.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <string>
 
 #include "kernels/quantize_rows/kernel.h"
 #include "ops/binder.h"
+#include "ops/op.h"
 
 namespace bertc {
 
@@ -24,6 +29,33 @@ inline StaticScale bind_output_scale(Binder& binder, const Buffer& out) {
   return is_static ? bind_static_scale(binder) : StaticScale{};
 }
 
+// The vectors of rows at places, operands of which either may be absent.
+inline PlaceVectors bind_place_vectors(Binder& binder, const std::string& what, std::size_t columns) {
+  const auto bind = [&](const std::string& operand) {
+    return binder.has(operand) ? binder.tensor(operand, DType::kF32, {columns}).as<float>() : nullptr;
+  };
+  return {.first = bind("first_" + what), .last = bind("last_" + what)};
+}
+
+// Whether the rows of x, one for each token, have vectors by place: some of the operands that were bound to
+// `vectors`.
+inline bool bind_places(Binder& binder, const Buffer& x, std::initializer_list<PlaceVectors> vectors) {
+  bool any = false;
+  for (const PlaceVectors& each : vectors) any = any || each.first != nullptr || each.last != nullptr;
+  binder.require(any == binder.has("cu_seqlens"), "cu_seqlens goes with vectors of the first or last token");
+  if (!any) return false;
+  binder.cu_seqlens();
+  binder.require(x.rows == Rows::kTokens, "only rows of tokens can be the first or the last of a sequence");
+  return true;
+}
+
+// Where the rows from `first` on stand.
+inline RowPlaces places_from(const Frame& frame, std::size_t first) {
+  const int32_t* begin = frame.batch.cu_seqlens + 1;
+  const int32_t* end = begin + frame.batch.sequences;
+  return {.ends = std::upper_bound(begin, end, static_cast<int32_t>(first)), .first_row = first};
+}
+
 // Any of the operands may be absent.
 inline RowQuantization bind_row_quantization(Binder& binder, std::size_t columns) {
   RowQuantization quantization{};
@@ -33,6 +65,7 @@ inline RowQuantization bind_row_quantization(Binder& binder, std::size_t columns
     quantization.multiplier = binder.tensor("multiplier", DType::kF32, {columns}).as<float>();
     quantization.offset = binder.tensor("offset", DType::kF32, {columns}).as<float>();
   }
+  quantization.offsets = bind_place_vectors(binder, "offset", columns);
   if (binder.has("static")) quantization.static_scale = bind_static_scale(binder);
   return quantization;
 }

@@ -127,6 +127,10 @@ class EdgeRange:
     """The largest shift of a channel, in the value's own unit."""
     gain_db: float = 0.0
     """The estimate of how much scaling and shifting lower the layers' error, in decibels."""
+    first_gain_db: float | None = None
+    """How much a shift of its own lowers the error of a text's first token, in decibels; None without one."""
+    last_gain_db: float | None = None
+    """The same of a text's last token."""
     clip_low: float | None = None
     """With ``clip_high``: the range of a static scale; None where each token has its own scale."""
     clip_high: float | None = None

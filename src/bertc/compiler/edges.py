@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bertc.artifact.certificate import EdgeRange
+from bertc.ir.formulas import FIRST, LAST
 from bertc.quantize.edges import EdgePlan
 from bertc.quantize.static_scales import covered_range
 from bertc.quantize.statistics import EdgeStatistics
@@ -36,10 +37,17 @@ def _edge_range(name: str, plan: EdgePlan) -> EdgeRange:
         migration=None if affine is None else affine.alpha,
         largest_shift=0.0 if affine is None else _short(np.abs(affine.offset / affine.multiplier).max()),
         gain_db=_short(plan.gain_db),
+        first_gain_db=_gain(plan, FIRST),
+        last_gain_db=_gain(plan, LAST),
         clip_low=clip[0],
         clip_high=clip[1],
         counts=tuple(int(count) for count in counts),
     )
+
+
+def _gain(plan: EdgePlan, place: int) -> float | None:
+    gain = plan.place_gains_db.get(place)
+    return None if gain is None else _short(gain)
 
 
 def _ends(edge: EdgeStatistics) -> tuple[float, float]:

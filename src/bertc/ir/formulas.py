@@ -11,6 +11,7 @@ point is an 8-bit number (Jacob et al. 2018, arXiv:1712.05877, eq. 1). The nativ
 Or they have one scale and zero point for all rows, chosen by calibration.
 
 Weights may be bounded in groups, so that sums of a group's products fit 16 bits (``BOUNDS``).
+The first and the last token of each sequence are places of their own (``token_places``).
 """
 
 from __future__ import annotations
@@ -34,6 +35,18 @@ one 16-bit sum of AVX2's ``vpmaddubsw``, or of two of them. What is bounded in f
 GROUP_LIMIT = 128
 """The most that the positive numbers of a group may add up to, and the negative ones below zero: the sum of
 their products with 0..255 lies within 255 * 128 = 32640 < 2^15. Numbers of opposite sign never add up."""
+
+PLACES = ("other", "first", "last")
+"""The places of a token in its sequence. The one token of a sequence of one is its first."""
+OTHER, FIRST, LAST = range(3)
+
+
+def token_places(cu_seqlens: Array) -> Array:
+    """Return the place of each token, an index into ``PLACES``: int8 [tokens]."""
+    places = np.zeros(cu_seqlens[-1], np.int8)
+    places[cu_seqlens[1:] - 1] = LAST
+    places[cu_seqlens[:-1]] = FIRST
+    return places
 
 
 def quantize_rows(x: Array) -> tuple[Array, Array, Array]:

@@ -39,8 +39,12 @@ _POSITIONS = (
 )
 _POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
+_BY_PLACE = Operand("cu_seqlens", optional=True)
+"""Goes with vectors of the rows that are the first or the last token of their sequence."""
+_OFFSETS = tuple(Operand(name, "vector", optional=True) for name in ("first_offset", "last_offset"))
 _VECTORS = tuple(Operand(name, "vector", optional=True) for name in ("multiplier", "offset"))
-_ROUNDING = (*_VECTORS, _STATIC)
+_ROUNDING = (*_VECTORS, _STATIC, *_OFFSETS, _BY_PLACE)
+_BIASES = tuple(Operand(name, "vector", optional=True) for name in ("first_bias", "last_bias"))
 _EPILOGUE = (Operand("bias", "vector"), Operand("residual", optional=True))
 _WEIGHT = Operand("weight", "weight")
 _SCALES = tuple(map(Operand, ("scale", "zero_point")))
@@ -87,7 +91,7 @@ _PRODUCT: Mapping[str, Any] = {
     "in_place": "residual",
     "work": _product,
     "defaults": {"gated": 0},
-    "features": ("gated",),
+    "features": ("gated", "cu_seqlens"),
 }
 
 
@@ -117,6 +121,7 @@ _ROWS = (
         _TYPED,
         (*_NORM, *_ROUNDING),
         attributes=_EPSILON,
+        features=("cu_seqlens",),
         outputs=("y", *_QUANTIZED),
         in_place="x",
     ),
@@ -124,7 +129,7 @@ _ROWS = (
     _op(
         "linear",
         _ANY,
-        (*_X, _WEIGHT, *_EPILOGUE),
+        (*_X, _WEIGHT, *_EPILOGUE, *_BIASES, _BY_PLACE),
         attributes=_LINEAR,
         **_PRODUCT,
         forms={"bf16": "linear_bf16", "int8": "linear_int8"},
@@ -133,14 +138,17 @@ _ROWS = (
     _op(
         "linear_bf16",
         _TYPED,
-        (*_X, _WEIGHT, *_EPILOGUE),
+        (*_X, _WEIGHT, *_EPILOGUE, *_BIASES, _BY_PLACE),
         attributes={**_LINEAR, "out_dtype": _FLOATS},
         **_PRODUCT,
     ),
     _op(
         "linear_int8",
         _TYPED,
-        (*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
+        (
+            *(*_X, *_SCALES, _WEIGHT, Operand("weight_scale"), *_EPILOGUE, _STATIC),
+            *(*_BIASES, *_OFFSETS, _BY_PLACE),
+        ),
         attributes={**_LINEAR, "out_dtype": _STORED},
         **{**_PRODUCT, "features": ("gated", "weight_bound")},
     ),
@@ -163,8 +171,8 @@ _ROWS = (
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),
-    _op("channel_affine", _BEFORE_TYPES, (*_X, Operand("multiplier", "vector"), Operand("offset", "vector"))),
-    _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), outputs=_QUANTIZED),
+    _op("channel_affine", _BEFORE_TYPES, (*_X, *_VECTORS, *_OFFSETS, _BY_PLACE)),
+    _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), features=("cu_seqlens",), outputs=_QUANTIZED),
     _op("cast_bf16", _TYPED, _X, reference=formulas.round_to_bf16),
     _op(
         "pool",

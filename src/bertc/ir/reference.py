@@ -86,7 +86,19 @@ ACTIVATIONS = {
 }
 
 
+def _by_place(vector: Array, first: Array | None, last: Array | None, cu_seqlens: Array | None) -> Array:
+    """Return ``vector`` [columns], or for each token that of its place: [tokens, columns].
+
+    ``first`` and ``last`` are those of places that have their own.
+    """
+    if cu_seqlens is None:
+        return vector
+    of_place = np.stack([vector if own is None else own for own in (vector, first, last)])
+    return np.asarray(of_place[formulas.token_places(cu_seqlens)])
+
+
 def _epilogue(out: Array, bias: Array, residual: Array | None, activation: str, gated: int) -> Array:
+    """Finish a product; ``bias`` is [columns], or [rows, columns] where rows have their own."""
     out = out + bias
     out, value = np.split(out, 2, axis=1) if gated else (out, None)
     if activation != "none":
@@ -153,20 +165,33 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:
     return np.asarray(centered / np.sqrt(variance + epsilon) * gamma + beta, np.float32)
 
 
-def channel_affine(x: Array, multiplier: Array, offset: Array) -> Array:
-    """Compute ``x * multiplier + offset``, a number of each per column."""
-    return (x * multiplier + offset).astype(np.float32)
+def channel_affine(
+    x: Array,
+    multiplier: Array | None = None,
+    offset: Array | None = None,
+    first_offset: Array | None = None,
+    last_offset: Array | None = None,
+    cu_seqlens: Array | None = None,
+) -> Array:
+    """Compute ``x * multiplier + offset``, a number of each per column: by default 1 and 0.
+
+    ``first_offset`` takes the place of ``offset`` in the first token of each sequence of ``cu_seqlens``, and
+    ``last_offset`` in the last. The one token of a sequence of one is its first.
+    """
+    if multiplier is not None:
+        x = x * multiplier
+    if offset is not None or cu_seqlens is not None:
+        zeros = np.zeros(x.shape[1], np.float32)
+        x = x + _by_place(zeros if offset is None else offset, first_offset, last_offset, cu_seqlens)
+    return x.astype(np.float32)
 
 
-def quantize_rows(
-    x: Array, multiplier: Array | None = None, offset: Array | None = None, static: Array | None = None
-) -> tuple[Array, ...]:
-    """Quantize the rows of ``x`` to 8 bits, or with two vectors those of :func:`channel_affine` of it.
+def quantize_rows(x: Array, static: Array | None = None, **change: Array) -> tuple[Array, ...]:
+    """Quantize the rows of ``x`` to 8 bits, or with vectors those of :func:`channel_affine` of it.
 
     ``static`` is a scale and its zero point, for all rows; else each row gets those of its range.
     """
-    if multiplier is not None and offset is not None:
-        x = channel_affine(x, multiplier, offset)
+    x = channel_affine(x, **change)
     if static is not None:
         return formulas.quantize_static(x, float(static[0]), int(static[1]))
     return formulas.quantize_rows(x)
@@ -187,28 +212,30 @@ def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> t
 
 
 def linear(
-    x: Array, weight: Array, bias: Array, residual: Array | None = None, *, activation: str, gated: int = 0
-) -> Array:
-    """Compute ``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in].
-
-    Gated, the first half of the product's columns is the gate, which is activated, and then multiplied by the
-    other half (Shazeer 2020, arXiv:2002.05202, eq. 6).
-    """
-    return _epilogue(x @ weight.T, bias, residual, activation, gated)
-
-
-def linear_bf16(
     x: Array,
     weight: Array,
     bias: Array,
     residual: Array | None = None,
+    first_bias: Array | None = None,
+    last_bias: Array | None = None,
+    cu_seqlens: Array | None = None,
     *,
     activation: str,
-    out_dtype: str,
     gated: int = 0,
 ) -> Array:
+    """Compute ``activation(x @ weight.T + bias) + residual`` with ``weight`` [out, in].
+
+    ``first_bias`` takes the place of ``bias`` in the first token of each sequence, ``last_bias`` in the last.
+    Gated, the first half of the product's columns is the gate, which is activated, and then multiplied by the
+    other half (Shazeer 2020, arXiv:2002.05202, eq. 6).
+    """
+    bias = _by_place(bias, first_bias, last_bias, cu_seqlens)
+    return _epilogue(x @ weight.T, bias, residual, activation, gated)
+
+
+def linear_bf16(x: Array, weight: Array, bias: Array, *, out_dtype: str, **operands: Any) -> Array:
     """Compute :func:`linear` on bf16 operands, accumulated in float32."""
-    return _stored(_epilogue(x @ weight.T, bias, residual, activation, gated), None, out_dtype)
+    return _stored(linear(x, weight, bias, **operands), None, out_dtype)
 
 
 def linear_int8_accumulate(x: Array, zero_point: Array, weight: Array) -> Array:
@@ -226,6 +253,11 @@ def linear_int8(
     bias: Array,
     residual: Array | None = None,
     static: Array | None = None,
+    first_bias: Array | None = None,
+    last_bias: Array | None = None,
+    first_offset: Array | None = None,
+    last_offset: Array | None = None,
+    cu_seqlens: Array | None = None,
     *,
     activation: str,
     out_dtype: str,
@@ -233,10 +265,14 @@ def linear_int8(
 ) -> Array:
     """Compute :func:`linear` on 8-bit operands: uint8 rows with scale and zero point, int8 weights.
 
-    ``scale`` and ``zero_point`` have an element for each row, or one for all of them.
+    ``scale`` and ``zero_point`` have an element for each row, or one for all of them. A result in 8 bits is
+    that of :func:`quantize_rows` with the offsets.
     """
     sums = linear_int8_accumulate(x, zero_point, weight).astype(np.float32)
+    bias = _by_place(bias, first_bias, last_bias, cu_seqlens)
     out = _epilogue(sums * (scale[:, None] * weight_scale[None, :]), bias, residual, activation, gated)
+    if first_offset is not None or last_offset is not None:
+        out = channel_affine(out, first_offset=first_offset, last_offset=last_offset, cu_seqlens=cu_seqlens)
     return _stored(out, static, out_dtype)
 
 

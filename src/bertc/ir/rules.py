@@ -49,6 +49,18 @@ def _vector(types: Types, name: str, length: Dimension, dtype: DType = DType.F32
         _same(_typed(types, name, 1, dtype).shape[0], length, f"length of {name}")
 
 
+def _by_place(types: Types, rows: Dimension, width: Dimension, *vectors: str) -> None:
+    """Check vectors of rows that are the first or the last token of their sequence, and what tells those."""
+    found = [name for name in vectors if name in types]
+    for name in found:
+        _vector(types, name, width)
+    if bool(found) != ("cu_seqlens" in types):
+        _fail(f"input 'cu_seqlens' goes with {' and '.join(map(repr, vectors))}, and only with them")
+    if found:
+        _same(rows, TOKENS, "rows of x")
+        _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
+
+
 def _width(value: TensorType) -> int:
     width = value.shape[-1]
     if not isinstance(width, int):
@@ -116,14 +128,16 @@ def layer_norm(types: Types, _: Attributes) -> Result:
 
 
 def channel_affine(types: Types, _: Attributes) -> Result:
-    """Return the type of ``x``; ``multiplier`` and ``offset`` have a number for each of its columns."""
-    return _per_column(types, "multiplier", "offset")
+    """Return the type of ``x``; its vectors have a number for each of its columns."""
+    if ("multiplier" in types) != ("offset" in types):
+        _fail("inputs 'multiplier' and 'offset' go together")
+    (x,) = _per_column(types, "multiplier", "offset")
+    _by_place(types, x.shape[0], x.shape[1], "first_offset", "last_offset")
+    return (x,)
 
 
 def quantize_rows(types: Types, attributes: Attributes) -> Result:
     """Return the types of ``x`` in 8 bits, and of a scale and a zero point for each row."""
-    if ("multiplier" in types) != ("offset" in types):
-        _fail("inputs 'multiplier' and 'offset' go together")
     (x,) = channel_affine(types, attributes)
     _vector(types, "static", 2)
     rows = x.shape[:1]
@@ -146,7 +160,9 @@ def cast_bf16(types: Types, _: Attributes) -> Result:
     return (TensorType(DType.BF16, _rows(types, "x").shape),)
 
 
-def _product(types: Types, attributes: Attributes, dtype: DType, weight_dtype: DType) -> TensorType:
+def _product(
+    types: Types, attributes: Attributes, dtype: DType, weight_dtype: DType, *vectors: str
+) -> TensorType:
     """Return float32 [rows, out] for a linear layer with ``x`` and ``weight`` of these dtypes.
 
     ``weight`` is [out, in], or of a gated layer [2 out, in].
@@ -154,6 +170,7 @@ def _product(types: Types, attributes: Attributes, dtype: DType, weight_dtype: D
     x, weight = _rows(types, "x", dtype), _typed(types, "weight", 2, weight_dtype)
     _same(weight.shape[1], x.shape[1], "input width of weight")
     _vector(types, "bias", weight.shape[0])
+    _by_place(types, x.shape[0], weight.shape[0], "first_bias", "last_bias", *vectors)
     rows, gated = int(weight.shape[0]), int(attributes["gated"])
     if gated not in (0, 1) or (gated and (rows % 2 or "residual" in types)):
         _fail(f"attribute 'gated' is {gated}: it is 0, or 1 for an even number of rows without a residual")
@@ -185,7 +202,10 @@ def linear_bf16(types: Types, attributes: Attributes) -> Result:
 
 def linear_int8(types: Types, attributes: Attributes) -> Result:
     """Return [rows, out] in ``out_dtype``; ``scale`` and ``zero_point`` are of each row, or one for all."""
-    out = _product(types, attributes, DType.U8, DType.I8)
+    shifts = "first_offset", "last_offset"
+    out = _product(types, attributes, DType.U8, DType.I8, *shifts)
+    if "static" not in types and any(name in types for name in shifts):
+        _fail("'first_offset' and 'last_offset' are of an output in 8 bits")
     length = _typed(types, "scale", 1).shape[0]
     _same(length, 1 if length == 1 else out.shape[0], "length of scale")
     _vector(types, "zero_point", length, DType.I32)

@@ -16,6 +16,7 @@ from bertc.ir.graph import Graph, Node
 from bertc.ir.ops import OPS
 from bertc.ir.reference import TABLES
 from bertc.ir.verifier import verify
+from bertc.ports import CU_SEQLENS
 from bertc.precision import BF16, FP32, INT8, PRECISIONS, WEIGHT_BITS
 from bertc.quantize.constants import RoundedWeight, StaticScale, TypedConstants
 from bertc.quantize.precisions import choose_precisions
@@ -155,7 +156,9 @@ class _Typer:
             operands = dict(zip(("x", "scale", "zero_point"), self._quantized[node["x"]], strict=True))
             weight, scale = self.constants.int8(node["weight"], WEIGHT_BITS[precision])
             operands.update(weight=weight, weight_scale=scale)
-        self.constants.f32(node["bias"])
+        for bias in ("bias", "first_bias", "last_bias"):
+            if node[bias]:
+                self.constants.f32(node[bias])
         self._append_result(node.with_inputs(**operands), OPS[node.op].forms[PRECISIONS[precision].form])
 
     def _attention(self, node: Node) -> None:
@@ -190,13 +193,23 @@ class _Typer:
         if wanted and wanted <= {BF16, _BF16_OR_FP32}:
             self._bf16[value] = value
             out_dtype = "bf16"
-        elif wanted == {INT8} and value in self._static and OPS[op].stores("u8"):
-            numbers, scale, zero_point = self._int8_form(value)
-            self.constants.for_all_rows(scale, zero_point, self._static[value])
-            node = node.with_inputs(static=self.constants.static(value, self._static[value]))
+        elif (stored := self._stored(value, wanted)) is not None and OPS[op].stores("u8"):
+            stored_value, affine = stored
+            numbers, scale, zero_point = self._int8_form(stored_value)
+            self.constants.for_all_rows(scale, zero_point, self._static[stored_value])
+            node = node.with_inputs(**self._rounding(stored_value, affine))
             node = dataclasses.replace(node, outputs=(numbers,))
             out_dtype = "u8"
         self.nodes.append(dataclasses.replace(node, op=op).with_attributes(out_dtype=out_dtype))
+
+    def _stored(self, value: str, wanted: set[str]) -> tuple[str, Node | None] | None:
+        """Return what is stored of a value in 8 bits alone by a static scale: it, or a shift by place."""
+        readers = self._consumers.get(value, ())
+        if len(readers) == 1 and readers[0].op == "channel_affine" and value not in self._outputs:
+            (affine,) = readers
+            shifts = not affine["multiplier"] and affine.outputs[0] in self._static
+            return (affine.outputs[0], affine) if shifts else None
+        return (value, None) if wanted == {INT8} and value in self._static else None
 
     def _bf16_form(self, value: str) -> str:
         self._bf16[value] = f"{value}.bf16"
@@ -208,9 +221,11 @@ class _Typer:
 
     def _rounding(self, value: str, affine: Node | None) -> dict[str, str]:
         """Return the operands that say how ``value`` is written in 8 bits; ``affine`` makes it, if given."""
-        operands = {}
-        if affine is not None:
-            operands = {name: self.constants.f32(affine[name]) for name in ("multiplier", "offset")}
+        operands = dict(affine.inputs) if affine is not None else {}
+        operands.pop("x", None)
+        for vector in operands.values():
+            if vector != CU_SEQLENS:
+                self.constants.f32(vector)
         if value in self._static:
             operands["static"] = self.constants.static(value, self._static[value])
         return operands

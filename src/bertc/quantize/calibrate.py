@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import InputError
+from bertc.ir.formulas import token_places
 from bertc.ir.graph import Graph
-from bertc.ports import CU_SEQLENS
+from bertc.ir.verifier import verify
+from bertc.ports import CU_SEQLENS, TOKENS
 from bertc.precision import WEIGHT_BITS
 from bertc.quantize.statistics import EdgeCollector, Statistics
 
@@ -48,16 +50,17 @@ def calibrate(
     if not edges:
         return Statistics(MappingProxyType({}), MappingProxyType(dict(provenance or {})))
     observed = graph.with_nodes(graph.nodes, outputs={edge: edge for edge in edges})
-    collectors: dict[str, EdgeCollector] = {}
+    types, collectors = verify(graph), dict[str, EdgeCollector]()
     for inputs in batches:
         found = dict(run(observed, inputs))
+        places = token_places(inputs[CU_SEQLENS])
         for edge in edges:
             x = found.pop(edge)
             if edge not in collectors:
                 # By name: whether another edge is watched must not change this one's sample.
                 collectors[edge] = EdgeCollector(x.shape[1], seed ^ zlib.crc32(edge.encode()))
             _check_range(edge, x)
-            collectors[edge].add(x)
+            collectors[edge].add(x, places if types[edge].shape[0] == TOKENS else None)
         if on_batch is not None:
             on_batch(int(inputs[CU_SEQLENS][-1]))
     if not collectors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bertc.ir.formulas import FIRST, LAST
 from bertc.quantize.quantize import Quantized
 from bertc.recipe import ActivationScheme, Recipe
 
@@ -23,6 +24,8 @@ def describe(quantized: Quantized, recipe: Recipe) -> dict[str, Any]:
         "activations": _describe_activations(activations),
         "bias_correction": recipe.bias_correction,
     }
+    if recipe.smoothing.place_shift:
+        methods["shift by place"] = _describe_places(quantized)
     affines = [plan.affine for plan in quantized.plans.values() if plan.affine is not None]
     if affines:
         alphas = sorted(affine.alpha for affine in affines if affine.alpha is not None)
@@ -32,6 +35,16 @@ def describe(quantized: Quantized, recipe: Recipe) -> dict[str, Any]:
             f"{_describe_alphas(alphas)}, {shifted} shift their channels"
         )
     return methods
+
+
+def _describe_places(quantized: Quantized) -> str:
+    """Say at how many inputs of 8-bit layers a token has a shift of its own, and what that gives it."""
+    words = []
+    for place, name in ((FIRST, "first"), (LAST, "last")):
+        gains = [p.place_gains_db[place] for p in quantized.plans.values() if place in p.place_gains_db]
+        median = f" (its error falls by {sorted(gains)[len(gains) // 2]:.0f} dB, the median)" if gains else ""
+        words.append(f"the {name} token in {len(gains)}{median}")
+    return f"{', '.join(words)} of {len(quantized.plans)} inputs of 8-bit layers"
 
 
 def notes(quantized: Quantized) -> Iterator[str]:

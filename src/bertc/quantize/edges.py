@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from bertc.ir import formulas
+from bertc.ir.formulas import FIRST, OTHER, PLACES
 from bertc.ir.graph import Node
 from bertc.ir.ops import OPS
 from bertc.quantize.constants import StaticScale
+from bertc.quantize.places import choose_places
 from bertc.quantize.smooth import ChannelAffine, Rounding, choose_affine, estimate_error, no_change
 from bertc.quantize.static_scales import covered_range, group_channels, static_scale
 from bertc.quantize.statistics import EdgeStatistics
@@ -42,6 +45,8 @@ class EdgePlan:
     """The scale of all rows; None where each row has a scale of its own."""
     gain_db: float = 0.0
     """The estimate of how much ``affine`` lowers the layers' error."""
+    place_gains_db: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    """How much the shift of its own lowers the error of the rows at a place; of each place that has one."""
 
     @property
     def after(self) -> EdgeStatistics:
@@ -53,21 +58,44 @@ class EdgePlan:
         """Return whether enough was seen of the value to round weights and correct biases by it."""
         return self.before.rows >= FEWEST_ROWS
 
-    def mean_after_rounding(self) -> Array:
-        """Return the mean of the rounded numbers that the layer multiplies, float64 [channels].
+    def mean(self, place: int = OTHER) -> Array:
+        """Return the mean of the rows with the shift of a place, float64 [channels].
+
+        Those at ``OTHER`` are all that have no shift of their own.
+        """
+        return self._mean(self.before, place)
+
+    def _mean(self, edge: EdgeStatistics, place: int) -> Array:
+        return edge.mean_of([place] if place in self._places else self._others)
+
+    @property
+    def _places(self) -> Collection[int]:
+        """The places whose rows have a shift of their own."""
+        return () if self.affine is None else self.affine.places
+
+    @property
+    def _others(self) -> list[int]:
+        return [place for place in range(len(PLACES)) if place not in self._places]
+
+    def mean_after_rounding(self, place: int = OTHER) -> Array:
+        """Return the mean of the rounded numbers that the layer multiplies, of the rows of :meth:`mean`.
 
         What a static scale clips counts as if it were kept. That error is large in few tokens and absent in
         the others: taken off a bias, its mean would be an error in all of them (MiniLM, whose GELU has such
         tokens, falls from a cosine of 0.994 to 0.04 with percentile 99.99).
         """
         after = self.after
-        kept = sample = after.sample
+        if place in self._places:
+            sample = after.first if place == FIRST else after.last
+        else:
+            sample = after.sample[np.isin(after.sample_places, self._others)]
+        kept = sample
         if self.static is not None:
             (low, high), half = covered_range(self.static), self.static.scale / 2
             kept = np.clip(sample, low - half, high + half)
         # Of the sample only the error: the mean itself is known from all rows.
         error = self.round(sample) - kept
-        return np.asarray(after.mean + error.mean(axis=0, dtype=np.float64))
+        return np.asarray(self._mean(after, place) + error.sum(axis=0, dtype=np.float64) / max(1, len(error)))
 
     def round(self, rows: Array) -> Array:
         """Return what is left of rows of the changed value after 8 bits."""
@@ -77,25 +105,37 @@ class EdgePlan:
 
 
 def plan_edge(
-    edge: EdgeStatistics, weight: Array, bits: int, recipe: Recipe, producers: Sequence[Node | None]
+    edge: EdgeStatistics,
+    weight: Array,
+    bits: int,
+    recipe: Recipe,
+    producers: Sequence[Node | None],
+    *,
+    by_place: bool = False,
 ) -> EdgePlan:
     """Choose by the recipe for an edge, or for several that layers with the same weights read.
 
     ``edge`` has the statistics of their rows, ``weight`` float32 [out, in] is that of all 8-bit layers that
-    read them, ``producers`` are the nodes that make them, None for an input of the graph.
+    read them, ``producers`` are the nodes that make them, None for an input of the graph. ``by_place``: rows
+    at places may have a shift of their own.
     """
     scheme = recipe.activations
     static = all(is_static_edge(producer, recipe) for producer in producers)
     after, affine, gain = edge, None, 0.0
-    if is_smoothed(producers, recipe) and edge.rows >= FEWEST_ROWS:
+    smoothed = is_smoothed(producers, recipe) and edge.rows >= FEWEST_ROWS
+    shift = smoothed and _is_shifted(producers, recipe)
+    fixed = static and any(map(_knows_no_places, producers))
+    places = choose_places(edge, shift=shift) if by_place and not fixed else {}
+    if smoothed or places:
         share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
         rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
         affine = choose_affine(
             edge,
             weight,
             rounding,
-            migration=recipe.smoothing.migration,
-            shift=_is_shifted(producers, recipe),
+            migration=recipe.smoothing.migration if smoothed else None,
+            shift=shift,
+            places=places,
         )
         before, left = (
             estimate_error(edge, weight, each, rounding) for each in (no_change(weight.shape[1]), affine)
@@ -103,12 +143,13 @@ def plan_edge(
         gain = 10 * math.log10(before / left) if before and left else 0.0
         after = affine.statistics(edge)
     if not static or scheme.observer is None:
-        return EdgePlan(edge, affine, None, gain)
+        return EdgePlan(edge, affine, None, gain, places)
     if scheme.granularity == "per_channel_group":
         groups = group_channels(after, scheme, scheme.observer)
         affine = groups if affine is None else affine.then(groups)
         after = affine.statistics(edge)
-    return EdgePlan(edge, affine, static_scale(after, scheme.observer, symmetric=scheme.symmetric), gain)
+    scale = static_scale(after, scheme.observer, symmetric=scheme.symmetric)
+    return EdgePlan(edge, affine, scale, gain, places)
 
 
 def is_smoothed(producers: Sequence[Node | None], recipe: Recipe) -> bool:
@@ -143,6 +184,11 @@ def _is_shifted(producers: Sequence[Node | None], recipe: Recipe) -> bool:
     The layer that makes a gated value can scale it for nothing, by its values' weights, but not shift it.
     """
     return recipe.smoothing.channel_shift and not any(map(_is_gated, producers))
+
+
+def _knows_no_places(producer: Node | None) -> bool:
+    """Tell whether a node can write 8 bits by a static scale, but shift no rows before: attention, a gate."""
+    return producer is not None and (producer.op == "attention" or _is_gated(producer))
 
 
 def _is_gated(producer: Node | None) -> bool:

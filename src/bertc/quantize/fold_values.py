@@ -78,7 +78,8 @@ def fold_into_rounded(projection: RoundedLayer, affine: ChannelAffine) -> Rounde
     """Return a rounded projection changed as :func:`fold_values` changes it: its integers stay."""
     multiplier, offset = _of_all_rows(len(projection.bias), affine)
     weight = RoundedWeight(projection.weight.numbers, projection.weight.scale * multiplier)
-    return RoundedLayer(weight, projection.bias * multiplier + offset)
+    places = {place: bias * multiplier + offset for place, bias in projection.place_biases.items()}
+    return RoundedLayer(weight, projection.bias * multiplier + offset, places)
 
 
 def _of_all_rows(rows: int, affine: ChannelAffine) -> tuple[Array, Array]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+
+from bertc.ir.formulas import PLACES
 from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.passes.rewrite import count_uses
+from bertc.ports import CU_SEQLENS
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.layers import RoundedLayer
 from bertc.quantize.smooth import ChannelAffine
+
+Array = np.ndarray[Any, Any]
 
 
 def insert_layers(
@@ -44,14 +51,29 @@ def insert_layers(
             own["x"] = smoothed_name(edge)
         if edge in affines and edge not in inserted:
             inserted.add(edge)
+            change = _vectors(affines[edge])
             # Edges of one plan have one change, whose vectors are stored once.
-            names = {name: f"{own['x']}.{name}" for name in ("multiplier", "offset")}
-            names = vectors.setdefault(id(affines[edge]), names)
-            for name, vector in names.items():
-                constants[vector] = Constant(DType.F32, getattr(affines[edge], name))
-            nodes.append(Node(own["x"], "channel_affine", {"x": edge, **names}, (own["x"],)))
-        nodes.append(node.with_inputs(**own))
+            names = vectors.setdefault(id(affines[edge]), {name: f"{own['x']}.{name}" for name in change})
+            constants.update({names[name]: Constant(DType.F32, vector) for name, vector in change.items()})
+            inputs = {"x": edge, **names, **_with_places(affines[edge].places)}
+            nodes.append(Node(own["x"], "channel_affine", inputs, (own["x"],)))
+        for place, bias in layer.place_biases.items():
+            own[f"{PLACES[place]}_bias"] = name = f"{own['bias']}.{PLACES[place]}"
+            constants[name] = Constant(DType.F32, bias)
+        nodes.append(node.with_inputs(**own, **_with_places(layer.place_biases)))
     return graph.with_nodes(nodes, constants=constants), rounded
+
+
+def _vectors(affine: ChannelAffine) -> dict[str, Array]:
+    """Return the vectors of a change that change anything, by operand."""
+    places = {f"{PLACES[place]}_offset": offset for place, offset in affine.places.items()}
+    if (affine.multiplier == 1).all() and not affine.offset.any():
+        return places
+    return {"multiplier": affine.multiplier, "offset": affine.offset, **places}
+
+
+def _with_places(places: Mapping[int, Array]) -> dict[str, str]:
+    return {CU_SEQLENS: CU_SEQLENS} if places else {}
 
 
 def smoothed_name(edge: str) -> str:

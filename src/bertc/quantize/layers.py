@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from bertc.ir import formulas
+from bertc.ir.formulas import OTHER
 from bertc.quantize.bias_correction import correct_bias
 from bertc.quantize.bound import covering_scale, round_bounded
 from bertc.quantize.clip import search_scale
@@ -26,6 +29,8 @@ class RoundedLayer:
     weight: RoundedWeight
     bias: Array
     """The corrected bias: float32 [out]."""
+    place_biases: Mapping[int, Array] = field(default_factory=lambda: MappingProxyType({}))
+    """That of the rows at each place (an index into ``PLACES``) whose input has a shift of its own."""
 
 
 def round_layer(
@@ -49,12 +54,18 @@ def round_layer(
         numbers = round_gptq(changed, scale, moment, limit, scheme.bound)
     else:
         numbers = round_bounded(changed, scale, power, limit, scheme.bound)
-    if plan is not None and fits and with_bias_correction:
-        rounded = formulas.dequantize_per_channel(numbers, scale)
-        bias = correct_bias(bias, weight, plan.before.mean, rounded, plan.mean_after_rounding())
-    elif affine is not None:
-        bias = affine.bias(weight, bias)
-    return RoundedLayer(RoundedWeight(numbers, scale), bias)
+    rounded = RoundedWeight(numbers, scale)
+    if plan is None:
+        return RoundedLayer(rounded, bias)
+
+    def bias_of(place: int) -> Array:
+        if fits and with_bias_correction:
+            means = plan.mean(place), plan.mean_after_rounding(place)
+            return correct_bias(bias, weight, means[0], formulas.dequantize_per_channel(*rounded), means[1])
+        return bias if affine is None else affine.bias(weight, bias, place)
+
+    places = () if affine is None else affine.places
+    return RoundedLayer(rounded, bias_of(OTHER), {place: bias_of(place) for place in places})
 
 
 def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import RecipeError
+from bertc.ir.formulas import FIRST
 from bertc.ir.graph import Graph, Node
 from bertc.precision import WEIGHT_BITS
 from bertc.quantize.apply import apply_precisions
@@ -22,6 +23,7 @@ from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.insert_layers import insert_layers, smoothed_name
 from bertc.quantize.layers import RoundedLayer, round_layer
+from bertc.quantize.smooth import ChannelAffine
 from bertc.quantize.statistics import EdgeStatistics, Statistics
 from bertc.recipe import Recipe
 
@@ -79,7 +81,11 @@ class Quantizer:
                 layers[node.name] = self._layer(node, WEIGHT_BITS[precisions[node.name]], plan)
                 advance(1)
         affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}
-        folded = {edge: affines.pop(edge) for edge in self._projections if edge in affines}
+        folded: dict[str, ChannelAffine] = {}
+        for edge in self._projections:
+            if edge in affines:
+                folded[edge], rest = affines.pop(edge).split()
+                affines.update({edge: rest} if rest is not None else {})
         for edge, affine in folded.items():
             projection = self._projections[edge]
             if projection in layers:
@@ -104,9 +110,12 @@ class Quantizer:
             edges = dict.fromkeys(node["x"] for node in group)
             weights = {node["weight"]: self._weight_and_bias(node)[0] for node in group}
             weight = np.concatenate(list(weights.values()))
-            seen = EdgeStatistics.merged([self._statistics.of(edge, weight.shape[1]) for edge in edges])
+            found = [self._statistics.of(edge, weight.shape[1]) for edge in edges]
+            seen = EdgeStatistics.merged(found)
             producers = [self._producers.get(edge) for edge in edges]
-            self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers)
+            # One plan for rows of tokens and of something else has no places.
+            places = self._recipe.smoothing.place_shift and all(each.counts[FIRST] for each in found)
+            self._plans[key] = plan_edge(seen, weight, bits, self._recipe, producers, by_place=places)
         return self._plans[key]
 
     def _layer(self, node: Node, bits: int, plan: EdgePlan | None) -> RoundedLayer:

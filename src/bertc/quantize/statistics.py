@@ -8,8 +8,8 @@ need no second run over the data.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bertc.errors import ArtifactError, InputError
+from bertc.ir.formulas import FIRST, LAST, PLACES
 
 Array = np.ndarray[Any, Any]
 
@@ -26,38 +27,78 @@ SAMPLE_ROWS = 512
 """The rows that are kept of an edge. On MiniLM the error of a linear layer on 512 rows is within 3 % of
 that on 15,000, at a thirtieth of the time; BERT-base's 49 edges take 130 MB."""
 
-FORMAT = "bertc statistics 2"
+PLACE_ROWS = 64
+"""The rows that are kept of each special place, which long texts hardly bring into the sample. Ranges of a
+first token are alike, or it is no constant."""
+
+FORMAT = "bertc statistics 3"
 
 
 @dataclass(frozen=True, eq=False)
 class EdgeStatistics:
-    """The statistics of one edge, a value of ``channels`` columns."""
+    """The statistics of one edge, a value of ``channels`` columns.
 
-    rows: int
-    """The number of rows (tokens, or sequences behind a pooling) that were seen."""
-    low: Array
-    """The smallest number of each channel: float32 [channels]."""
-    high: Array
-    """The largest number of each channel: float32 [channels]."""
-    mean: Array
-    """The mean of each channel: float64 [channels]."""
+    A row's place is one of ``bertc.ir.formulas.PLACES``: what is kept for each place has them in that order.
+    """
+
+    counts: Array
+    """The number of rows (tokens, or sequences behind a pooling) that were seen at each place: int64 [3]."""
+    lows: Array
+    """The smallest number of each channel by place, 0 at a place without rows: float32 [3, channels]."""
+    highs: Array
+    """The largest number of each channel, likewise: float32 [3, channels]."""
+    means: Array
+    """The mean of each channel, likewise: float64 [3, channels]."""
     covariance: Array
-    """The mean of ``(x - mean) (x - mean)^T`` over the rows, the upper triangle row by row: float32
-    [channels * (channels + 1) / 2]. All of BERT-large's would take 1.4 times the memory of its weights."""
+    """The mean of ``(x - mean) (x - mean)^T`` over the rows, with the mean of each row's own place, the upper
+    triangle row by row: float32 [channels * (channels + 1) / 2]. All of BERT-large's would take 1.4 times the
+    memory of its weights."""
     sample: Array
     """Rows drawn with equal chances, at most ``SAMPLE_ROWS``: float32 [rows, channels]."""
+    sample_places: Array
+    """The place of each row of the sample: int8 [rows]."""
+    first: Array
+    """Rows drawn from the first tokens alone, at most ``PLACE_ROWS``: float32 [rows, channels]."""
+    last: Array
+    """Rows drawn from the last tokens, likewise."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of all places together."""
+        return int(self.counts.sum())
+
+    @property
+    def low(self) -> Array:
+        """The smallest number of each channel at any place: float32 [channels]."""
+        return np.asarray(self.lows[self.counts > 0].min(axis=0))
+
+    @property
+    def high(self) -> Array:
+        """The largest number of each channel at any place: float32 [channels]."""
+        return np.asarray(self.highs[self.counts > 0].max(axis=0))
+
+    @property
+    def mean(self) -> Array:
+        """The mean of each channel over all rows: float64 [channels]."""
+        return self.mean_of(range(len(self.counts)))
+
+    def mean_of(self, places: Iterable[int]) -> Array:
+        """Return the mean of each channel over the rows of some places, 0 without rows."""
+        chosen = list(places)
+        return np.asarray(self.counts[chosen] @ self.means[chosen] / max(1, self.counts[chosen].sum()))
 
     def second_moment(self) -> Array:
         """Return the mean of ``x x^T`` over the rows: float64 [channels, channels]."""
-        moment = np.outer(self.mean, self.mean)
+        moment = np.asarray((self.means * self.counts[:, None]).T @ self.means / self.rows)
         for i, row in enumerate(_triangle_rows(self.covariance, len(moment))):
             moment[i, i:] += row
             moment[i:, i] = moment[i, i:]
         return moment
 
     def variance(self) -> Array:
-        """Return the variance of each channel: float32 [channels]."""
-        return np.array([row[0] for row in _triangle_rows(self.covariance, len(self.mean))])
+        """Return the variance of each channel over all rows: float64 [channels]."""
+        within = np.array([row[0] for row in _triangle_rows(self.covariance, self.means.shape[1])])
+        return np.asarray(within + self.counts @ (self.means - self.mean) ** 2 / self.rows)
 
     def largest_outlier(self) -> float:
         """Return the size (root mean square) of the largest channel over that of the median one."""
@@ -65,46 +106,82 @@ class EdgeStatistics:
         return float(sizes.max() / median_of_used(sizes))
 
     def affine(self, multiplier: Array, offset: Array) -> EdgeStatistics:
-        """Return the statistics of ``x * multiplier + offset``, vectors [channels], multipliers above 0."""
+        """Return the statistics of ``x * multiplier + offset``: multipliers [channels] above 0.
+
+        ``offset`` is [channels], or [3, channels] for an offset of each place.
+        """
         wide = multiplier.astype(np.float64)
         covariance = self.covariance.copy()
         for i, row in enumerate(_triangle_rows(covariance, len(wide))):
             row *= wide[i] * wide[i:]
+        offsets = np.broadcast_to(offset, self.means.shape)
+        seen = (self.counts > 0)[:, None]
         return EdgeStatistics(
-            rows=self.rows,
-            low=_affine(self.low, multiplier, offset),
-            high=_affine(self.high, multiplier, offset),
-            mean=self.mean * wide + offset,
+            counts=self.counts,
+            lows=_affine(self.lows, multiplier, offsets) * seen,
+            highs=_affine(self.highs, multiplier, offsets) * seen,
+            means=(self.means * wide + offsets) * seen,
             covariance=covariance,
-            sample=_affine(self.sample, multiplier, offset),
+            sample=_affine(self.sample, multiplier, offsets[self.sample_places]),
+            sample_places=self.sample_places,
+            first=_affine(self.first, multiplier, offsets[FIRST]),
+            last=_affine(self.last, multiplier, offsets[LAST]),
         )
 
     @classmethod
     def merged(cls, edges: Sequence[EdgeStatistics]) -> EdgeStatistics:
         """Return the statistics of the rows of all ``edges`` together, which have the same channels.
 
-        Each edge gives the sample its share of rows, from all over its own sample.
+        Each edge gives the samples its share of rows, from all over its own.
         """
         if len(edges) == 1:
             return edges[0]
-        rows = sum(edge.rows for edge in edges)
-        mean = sum(edge.rows * edge.mean for edge in edges) / rows
-        moment = sum(edge.rows * edge.second_moment() for edge in edges) / rows
-        covariance = moment - np.outer(mean, mean)
-        counts = [min(rows, SAMPLE_ROWS) * edge.rows // rows for edge in edges]
-        return cls(
-            rows=rows,
-            low=np.min([edge.low for edge in edges], axis=0),
-            high=np.max([edge.high for edge in edges], axis=0),
-            mean=np.asarray(mean),
-            covariance=np.concatenate([row[i:] for i, row in enumerate(covariance)]).astype(np.float32),
-            sample=np.concatenate(
+        counts = np.sum([edge.counts for edge in edges], axis=0)
+        rows = int(counts.sum())
+        totals = np.sum([edge.counts[:, None] * edge.means for edge in edges], axis=0)
+        means = totals / np.maximum(counts, 1)[:, None]
+        covariance = sum(edge.rows / rows * edge.covariance.astype(np.float64) for edge in edges)
+        for edge in edges:
+            for count, far in zip(edge.counts, edge.means - means, strict=True):
+                if count:
+                    covariance += count / rows * np.outer(far, far)[np.triu_indices(len(far))]
+        chosen = [_spread(edge.sample, edge.rows, rows, SAMPLE_ROWS) for edge in edges]
+        of_place = {
+            name: np.concatenate(
                 [
-                    edge.sample[np.linspace(0, len(edge.sample), count, endpoint=False).astype(int)]
-                    for edge, count in zip(edges, counts, strict=True)
+                    getattr(edge, name)[
+                        _spread(getattr(edge, name), edge.counts[place], counts[place], PLACE_ROWS)
+                    ]
+                    for edge in edges
                 ]
+            )
+            for name, place in (("first", FIRST), ("last", LAST))
+        }
+        return cls(
+            counts=counts,
+            lows=_extreme(np.min, np.inf, edges, [edge.lows for edge in edges]),
+            highs=_extreme(np.max, -np.inf, edges, [edge.highs for edge in edges]),
+            means=means,
+            covariance=np.asarray(covariance, np.float32),
+            sample=np.concatenate([edge.sample[rows] for edge, rows in zip(edges, chosen, strict=True)]),
+            sample_places=np.concatenate(
+                [edge.sample_places[rows] for edge, rows in zip(edges, chosen, strict=True)]
             ),
+            **of_place,
         )
+
+
+def _spread(sample: Array, count: int, of: int, limit: int) -> Array:
+    """Return which rows of a sample stand for ``count`` among ``of`` in a sample of at most ``limit``."""
+    kept = int(min(of, limit) * count // max(1, of))
+    return np.linspace(0, len(sample), kept, endpoint=False).astype(int)
+
+
+def _extreme(pick: Any, nothing: float, edges: Sequence[EdgeStatistics], arrays: Sequence[Array]) -> Array:
+    """Return the smallest or largest numbers [3, channels] at places that edges have seen, 0 elsewhere."""
+    seen = [(edge.counts > 0)[:, None] for edge in edges]
+    found = pick([np.where(s, a, np.float32(nothing)) for s, a in zip(seen, arrays, strict=True)], axis=0)
+    return np.where(np.any(seen, axis=0), found, np.float32(0)).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +195,7 @@ class Statistics:
     def of(self, edge: str, channels: int) -> EdgeStatistics:
         """Return the statistics of one edge. Raises ``InputError`` if they are of another model."""
         found = self.edges.get(edge)
-        if found is None or len(found.mean) != channels:
+        if found is None or found.means.shape[1] != channels:
             raise InputError(
                 f"the calibration statistics do not fit this model: no {edge} with {channels} channels is in"
                 " them; collect them again"
@@ -132,8 +209,7 @@ class Statistics:
             for edge, found in self.edges.items()
             for name in _ARRAYS
         }
-        rows = {edge: found.rows for edge, found in self.edges.items()}
-        facts = {"format": FORMAT, "rows": rows, "provenance": dict(self.provenance)}
+        facts = {"format": FORMAT, "edges": [*self.edges], "provenance": dict(self.provenance)}
         try:
             save_file(tensors, path, {"statistics": json.dumps(facts)})
         except (OSError, SafetensorError) as error:
@@ -148,8 +224,8 @@ class Statistics:
                 if facts["format"] != FORMAT:
                     raise ValueError(f"format {facts['format']!r}")
                 edges = {
-                    edge: EdgeStatistics(rows=rows, **{n: file.get_tensor(f"{edge}/{n}") for n in _ARRAYS})
-                    for edge, rows in facts["rows"].items()
+                    edge: EdgeStatistics(**{name: file.get_tensor(f"{edge}/{name}") for name in _ARRAYS})
+                    for edge in facts["edges"]
                 }
                 loaded = cls(edges, dict(facts["provenance"]))
         except OSError as error:
@@ -164,87 +240,123 @@ class Statistics:
         return loaded
 
 
-_ARRAYS = ("low", "high", "mean", "covariance", "sample")
+_ARRAYS = tuple(each.name for each in fields(EdgeStatistics))
+_DTYPES = {"counts": np.int64, "means": np.float64, "sample_places": np.int8}
 
 
 def _problems(edge: EdgeStatistics) -> Iterator[str]:
     """What makes no sense about the statistics of an edge that come from a file."""
-    channels = edge.low.size
-    if type(edge.rows) is not int or edge.rows < 1:
-        yield f"rows is {edge.rows!r}"
-        return
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_ARRAYS, (channels,))
-    shapes["covariance"] = (channels * (channels + 1) // 2,)
-    shapes["sample"] = (min(edge.rows, SAMPLE_ROWS), channels)
-    wrong = [name for name in _ARRAYS if getattr(edge, name).shape != shapes[name] or not channels]
+    wrong = [name for name in _ARRAYS if getattr(edge, name).dtype != _DTYPES.get(name, np.float32)]
     for name in wrong:
-        yield f"{name} has shape {getattr(edge, name).shape}, expected {shapes[name]}"
+        yield f"{name} is {getattr(edge, name).dtype}"
+    places, counts = len(PLACES), edge.counts
+    if wrong or counts.shape != (places,) or counts.min() < 0 or not 0 < counts.sum() < 2**60:
+        yield from () if wrong else [f"counts is {counts.tolist()}"]
+        return
+    shapes = _shapes(edge.lows.shape[-1] if edge.lows.ndim else 0, counts)
     for name in _ARRAYS:
         array = getattr(edge, name)
-        if array.dtype != _DTYPES.get(name, np.float32):
-            yield f"{name} is {array.dtype}"
+        if array.shape != shapes[name] or not array.shape[-1]:
+            wrong.append(name)
+            yield f"{name} has shape {array.shape}, expected {shapes[name]}"
         elif not np.isfinite(array).all():
+            wrong.append(name)
             yield f"{name} holds NaN or infinite numbers"
-    if not wrong and not (np.all(edge.low <= edge.high) and np.all(edge.variance() >= 0)):
-        yield "low is above high, or a variance below 0"
+    if wrong:
+        return
+    if not (np.all(edge.lows <= edge.highs) and np.all(edge.variance() >= 0)):
+        yield "lows is above highs, or a variance below 0"
+    if edge.sample_places.min() < 0 or edge.sample_places.max() >= places:
+        yield "sample_places names places that do not exist"
 
 
-_DTYPES = {"mean": np.float64}
+def _shapes(channels: int, counts: Array) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array of an edge's statistics."""
+    sampled = min(int(counts.sum()), SAMPLE_ROWS)
+    return {
+        "counts": counts.shape,
+        **dict.fromkeys(("lows", "highs", "means"), (len(PLACES), channels)),
+        "covariance": (channels * (channels + 1) // 2,),
+        "sample": (sampled, channels),
+        "sample_places": (sampled,),
+        "first": (min(int(counts[FIRST]), PLACE_ROWS), channels),
+        "last": (min(int(counts[LAST]), PLACE_ROWS), channels),
+    }
 
 
 class EdgeCollector:
     """Collects the statistics of one edge, batch by batch, in bounded memory."""
 
     def __init__(self, channels: int, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
-        self._rows = 0
-        self._low = np.full(channels, np.inf, np.float32)
-        self._high = np.full(channels, -np.inf, np.float32)
-        self._center = np.zeros(channels, np.float32)
-        self._sum = np.zeros(channels, np.float64)
+        shape = len(PLACES), channels
+        self._counts = np.zeros(len(PLACES), np.int64)
+        self._lows = np.full(shape, np.inf, np.float32)
+        self._highs = np.full(shape, -np.inf, np.float32)
+        self._centers = np.zeros(shape, np.float32)
+        self._sums = np.zeros(shape, np.float64)
         self._products = np.zeros(channels * (channels + 1) // 2, np.float32)
-        self._sample = np.empty((0, channels), np.float32)
-        self._keys = np.empty(0)
+        self._sample = _Draw(channels, SAMPLE_ROWS, seed)
+        self._drawn = {place: _Draw(channels, PLACE_ROWS, seed + place) for place in (FIRST, LAST)}
 
-    def add(self, x: Array) -> None:
-        """Take the rows of ``x``, float32 [rows, channels]."""
-        if not self._rows:
-            # Products of numbers far from zero would cancel: 200^2 has no room for a variance of 0.01.
-            self._center = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self._rows += len(x)
-        self._low = np.minimum(self._low, x.min(axis=0))
-        self._high = np.maximum(self._high, x.max(axis=0))
-        centered = x - self._center
-        self._sum += centered.sum(axis=0, dtype=np.float64)
+    def add(self, x: Array, places: Array | None = None) -> None:
+        """Take rows ``x`` float32 [rows, channels] at ``places`` int8 [rows]; without, at none special."""
+        places = np.zeros(len(x), np.int8) if places is None else places
+        for place in np.flatnonzero(np.bincount(places, minlength=len(PLACES))):
+            rows = x[places == place]
+            if not self._counts[place]:
+                # Products of numbers far from zero would cancel: 200^2 has no room for a variance of 0.01.
+                self._centers[place] = rows.mean(axis=0, dtype=np.float64)
+            self._counts[place] += len(rows)
+            self._lows[place] = np.minimum(self._lows[place], rows.min(axis=0))
+            self._highs[place] = np.maximum(self._highs[place], rows.max(axis=0))
+            self._sums[place] += (rows - self._centers[place]).sum(axis=0, dtype=np.float64)
+            if place in self._drawn:
+                self._drawn[int(place)].add(rows, places[places == place])
+        centered = x - self._centers[places]
         products = centered.T @ centered
         for i, row in enumerate(_triangle_rows(self._products, len(products))):
             row += products[i, i:]
-        self._draw(x)
-
-    def _draw(self, x: Array) -> None:
-        """Let each row draw a number: those with the smallest ones are the sample, in order of arrival."""
-        keys = np.concatenate([self._keys, self._random.random(len(x))])
-        kept = np.sort(np.argsort(keys)[:SAMPLE_ROWS])
-        old = kept[kept < len(self._sample)]
-        new = kept[kept >= len(self._sample)] - len(self._sample)
-        self._sample = np.concatenate([self._sample[old], x[new]])
-        self._keys = keys[kept]
+        self._sample.add(x, places)
 
     def finish(self) -> EdgeStatistics:
         """Return the statistics of the rows, once. Raises ``InputError`` if there were none."""
-        if not self._rows:
+        rows = int(self._counts.sum())
+        if not rows:
             raise InputError("calibration saw no rows: give at least one text that has a token")
-        from_center = self._sum / self._rows
-        for i, row in enumerate(_triangle_rows(self._products, len(from_center))):
-            row[:] = row / np.float32(self._rows) - from_center[i] * from_center[i:]
+        from_center = self._sums / np.maximum(self._counts, 1)[:, None]
+        shares = self._counts / rows
+        for i, row in enumerate(_triangle_rows(self._products, from_center.shape[1])):
+            row[:] = row / np.float32(rows) - (shares * from_center[:, i]) @ from_center[:, i:]
+        seen = (self._counts > 0)[:, None]
         return EdgeStatistics(
-            rows=self._rows,
-            low=self._low,
-            high=self._high,
-            mean=self._center + from_center,
+            counts=self._counts,
+            lows=np.where(seen, self._lows, np.float32(0)),
+            highs=np.where(seen, self._highs, np.float32(0)),
+            means=self._centers + from_center,
             covariance=self._products,
-            sample=self._sample,
+            sample=self._sample.rows,
+            sample_places=self._sample.places,
+            first=self._drawn[FIRST].rows,
+            last=self._drawn[LAST].rows,
         )
+
+
+class _Draw:
+    """A sample of rows with equal chances, however they come in batches."""
+
+    def __init__(self, channels: int, limit: int, seed: int) -> None:
+        self.rows = np.empty((0, channels), np.float32)
+        self.places = np.empty(0, np.int8)
+        self._limit, self._random, self._keys = limit, np.random.default_rng(seed), np.empty(0)
+
+    def add(self, x: Array, places: Array) -> None:
+        """Let each row draw a number: those with the smallest ones are the sample, in order of arrival."""
+        keys = np.concatenate([self._keys, self._random.random(len(x))])
+        kept = np.sort(np.argsort(keys)[: self._limit])
+        old, new = kept[kept < len(self.rows)], kept[kept >= len(self.rows)] - len(self.rows)
+        self.rows = np.concatenate([self.rows[old], x[new]])
+        self.places = np.concatenate([self.places[old], places[new]])
+        self._keys = keys[kept]
 
 
 def _triangle_rows(triangle: Array, size: int) -> list[Array]:

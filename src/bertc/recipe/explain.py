@@ -84,6 +84,12 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         " (Outlier Suppression+). Exact before rounding.",
         False: "Channels are not shifted.",
     },
+    "smoothing.place_shift": {
+        True: "Where the first or the last token of a text is large and nearly the same in all texts, it is"
+        " shifted by its own mean before quantization, and a bias of its own makes up for it. Exact before"
+        " rounding.",
+        False: "The first and the last token are quantized as all others.",
+    },
     "bias_correction": {
         True: "Each layer's mean error on the calibration data is taken off its bias.",
         False: "Biases stay as they are.",

@@ -103,6 +103,7 @@ class Recipe(Section):
             or self.activations.mode != "dynamic"
             or self.smoothing.migration is not None
             or self.smoothing.channel_shift
+            or self.smoothing.place_shift
             or self.bias_correction
         )
 

@@ -154,6 +154,11 @@ class Smoothing(Section):
     channel_shift: bool = setting(
         True, flag(), "Outlier Suppression+: shift each channel by its mean on the calibration data."
     )
+    place_shift: bool = setting(
+        True,
+        flag(),
+        "Shift the first and the last token of a text by their own means, in layers where that pays.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

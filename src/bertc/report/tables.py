@@ -57,7 +57,8 @@ def fallbacks(budget: BudgetOutcome) -> Table:
 
 def ranges(certificate: Certificate) -> Table:
     """Return the calibrated ranges of inputs of 8-bit layers."""
-    columns = ("values", "quantized as", "migration", "largest shift", "gain, dB", "clipped to")
+    gains = "gain, dB", "of the first token, dB", "of the last, dB"
+    columns = ("values", "quantized as", "migration", "largest shift", *gains, "clipped to")
     rows = [
         (
             edge.name,
@@ -66,6 +67,7 @@ def ranges(certificate: Certificate) -> Table:
             "-" if edge.migration is None else f"{edge.migration:g}",
             f"{edge.largest_shift:.3g}",
             f"{edge.gain_db:.1f}",
+            *("-" if gain is None else f"{gain:.1f}" for gain in (edge.first_gain_db, edge.last_gain_db)),
             _range(edge.clip_low, edge.clip_high),
         )
         for edge in certificate.edges

@@ -147,6 +147,7 @@ BERTC_INLINE void store_output(const Gemm& gemm, std::size_t row, std::size_t co
   if (gemm.output == GemmOutput::kBf16) {
     V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
   } else if (gemm.output == GemmOutput::kU8) {
+    if (gemm.offset != nullptr) x = V::add(x, V::load(gemm.offset + column));
     quantize_rows::store_static<V>(static_cast<uint8_t*>(gemm.out) + at, x, gemm.out_scale);
   } else {
     V::store(static_cast<float*>(gemm.out) + at, x);
@@ -231,6 +232,25 @@ void finish_tile(const Gemm& gemm, const Sum* sums, std::size_t stride, const Ti
   }
 }
 
+// The same of a tile that may hold rows at places: in runs of rows that are alike.
+template <class V, class Sum>
+[[gnu::noinline]] void finish_rows(const Gemm& gemm, RowPlaces& places, const Sum* sums, std::size_t stride,
+                                   const TileArea& area) {
+  const bool last_differs = gemm.biases.last != nullptr || gemm.offsets.last != nullptr;
+  for (std::size_t r = 0; r < area.rows;) {
+    const std::size_t row = area.row + r;
+    const Place place = places.of(row);
+    std::size_t end = row + 1;
+    if (place == Place::kOther) end = static_cast<std::size_t>(*places.ends) - (last_differs ? 1 : 0);
+    if (end > area.row + area.rows) end = area.row + area.rows;
+    Gemm own = gemm;
+    own.bias = vector_of(place, gemm.biases, gemm.bias);
+    own.offset = vector_of(place, gemm.offsets, gemm.offset);
+    finish_tile<V>(own, sums + r * stride, stride, {row, end - row, area.column, area.columns});
+    r += end - row;
+  }
+}
+
 // A dot type whose loop reads weights in another form than the packed one.
 template <class Dot>
 concept PreparesWeights = requires { typename Dot::Packed; };
@@ -306,15 +326,18 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
   constexpr std::size_t kTileColumns = kMostBlocks<Dot> * kBlockColumns;
   const std::size_t fewest = gemm.gated ? 2 : 1;
   alignas(64) Sum sums[Dot::kRows * kTileColumns];
+  RowPlaces block_places = gemm.places;
 
   for (std::size_t block_row = 0; block_row < gemm.rows; block_row += kRowBlock) {
     const std::size_t block_rows = gemm.rows - block_row < kRowBlock ? gemm.rows - block_row : kRowBlock;
     Operands<Dot> rows{nullptr, 0, nullptr, loop_groups<Dot>(gemm)};
     active_rows(gemm, block_row, block_rows, rows);
+    if (block_places.ends != nullptr) block_places.of(block_row);
     for (std::size_t block = first_block; block < last_block;) {
       const std::size_t panel = panel_blocks<Dot>(last_block - block);
       const std::size_t blocks = panel < fewest ? fewest : panel;
       rows.b = active_panel(gemm, block, blocks, rows);
+      RowPlaces places = block_places;
       for (std::size_t row = 0; row < block_rows; row += Dot::kRows) {
         const std::size_t count = block_rows - row < Dot::kRows ? block_rows - row : Dot::kRows;
         Operands<Dot> tile = rows;
@@ -326,8 +349,12 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
           }
         }
         multiply(tile, count, blocks, sums, kTileColumns);
-        finish_tile<V>(gemm, sums, kTileColumns,
-                       {block_row + row, count, block * kBlockColumns, blocks * kBlockColumns});
+        const TileArea area{block_row + row, count, block * kBlockColumns, blocks * kBlockColumns};
+        if (places.ends == nullptr) {
+          finish_tile<V>(gemm, sums, kTileColumns, area);
+        } else {
+          finish_rows<V>(gemm, places, sums, kTileColumns, area);
+        }
       }
       block += blocks;
     }

@@ -28,6 +28,9 @@
 // activation(gate) * value: half as many columns, and the product is in no memory (Shazeer 2020,
 // arXiv:2002.05202, eq. 6).
 //
+// Rows at places (kernels/quantize_rows/places.h) may have a bias of their own: one row in 14 to 128. A tile
+// is finished in runs of rows that are alike, which costs the others nothing.
+//
 // Weights whose groups are bounded (WeightBound) have kernels of their own, where they are faster:
 // gemm_int8_pairs and gemm_int8_fours.
 #pragma once
@@ -82,6 +85,10 @@ struct Gemm {
   const int32_t* column_sum;
 
   const float* bias;
+  PlaceVectors biases;   // of rows at places that have a bias of their own
+  const float* offset;   // kU8 only: null, or what is added before a row is stored
+  PlaceVectors offsets;  // the same of rows at places
+  RowPlaces places;
   Activation activation;
   bool gated;             // without a residual
   const float* residual;  // may be null, or the same memory as out

@@ -22,6 +22,7 @@ struct LayerNorm {
   float* y;        // may be x
   uint16_t* bf16;  // null, or where the row goes in bf16
   RowQuantization quantization;
+  RowPlaces places;     // of the rows in 8 bits
   uint8_t* quantized;   // null, or where the row goes in 8 bits (kernels/quantize_rows), with:
   float* scale;         // [rows]
   int32_t* zero_point;  // [rows]

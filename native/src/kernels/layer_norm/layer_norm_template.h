@@ -34,6 +34,7 @@ float row_variance(const float* x, std::size_t columns, float mean) {
 template <class V>
 void run(const LayerNorm& in) {
   using F32 = typename V::F32;
+  RowPlaces places = in.places;
   for (std::size_t row = 0; row < in.rows; ++row) {
     const float* x = in.x + row * in.padded_columns;
     float* y = in.y + row * in.padded_columns;
@@ -49,7 +50,9 @@ void run(const LayerNorm& in) {
     }
     if (in.quantized != nullptr) {
       uint8_t* quantized = in.quantized + row * in.padded_columns;
-      quantize_rows::quantize_row<V>(y, in.padded_columns, in.quantization,
+      const float* offset = in.quantization.offset;
+      if (places.ends != nullptr) offset = vector_of(places.of(row), in.quantization.offsets, offset);
+      quantize_rows::quantize_row<V>(y, in.padded_columns, in.quantization, offset,
                                      {quantized, in.scale + row, in.zero_point + row});
     }
   }

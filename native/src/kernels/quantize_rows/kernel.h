@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/quantize_rows/places.h"
+
 namespace bertc {
 
 // A scale and zero point that all rows share; values outside its range are clipped.
@@ -20,14 +22,16 @@ struct StaticScale {
 
 // What of a row is quantized, and by which scale.
 struct RowQuantization {
-  // Null, or vectors: not x is quantized, but multiplier * x + offset.
+  // Null, or vectors: not x is quantized, but multiplier * x + offset. Without a multiplier it counts as 1.
   const float* multiplier;
   const float* offset;
+  PlaceVectors offsets;      // of rows at places that have an offset of their own
   StaticScale static_scale;  // if there is none, each row gets the scale of its range
 };
 
 struct QuantizeRows {
   const float* x;
+  RowPlaces places;
   std::size_t rows;
   std::size_t padded_columns;  // a multiple of 16: the row stride of all arrays
   RowQuantization quantization;

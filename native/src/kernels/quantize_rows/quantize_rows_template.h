@@ -6,11 +6,19 @@
 
 namespace bertc::quantize_rows {
 
-// Element i.. of what is quantized: of the row itself, or of multiplier * row + offset. The product is
-// rounded before the sum, as in the reference: the same bits everywhere.
+// Element i.. of what is quantized: of the row itself, of row + offset, or of multiplier * row + offset. The
+// product is rounded before the sum, as in the reference: the same bits everywhere.
 template <class V>
 struct Plain {
   typename V::F32 operator()(const float* x, std::size_t i) const { return V::load(x + i); }
+};
+
+template <class V>
+struct Shifted {
+  const float* offset;
+  typename V::F32 operator()(const float* x, std::size_t i) const {
+    return V::add(V::load(x + i), V::load(offset + i));
+  }
 };
 
 template <class V>
@@ -84,20 +92,24 @@ void quantize_elements(const float* x, std::size_t padded_columns, const Element
 
 template <class V>
 void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& quantization,
-                  const Row& out) {
-  if (quantization.multiplier == nullptr) {
+                  const float* offset, const Row& out) {
+  if (offset == nullptr) {
     quantize_elements<V>(x, padded_columns, Plain<V>{}, quantization, out);
+  } else if (quantization.multiplier == nullptr) {
+    quantize_elements<V>(x, padded_columns, Shifted<V>{offset}, quantization, out);
   } else {
-    quantize_elements<V>(x, padded_columns, Affine<V>{quantization.multiplier, quantization.offset},
-                         quantization, out);
+    quantize_elements<V>(x, padded_columns, Affine<V>{quantization.multiplier, offset}, quantization, out);
   }
 }
 
 template <class V>
 void run(const QuantizeRows& in) {
+  RowPlaces places = in.places;
   for (std::size_t row = 0; row < in.rows; ++row) {
     const std::size_t at = row * in.padded_columns;
-    quantize_row<V>(in.x + at, in.padded_columns, in.quantization,
+    const float* offset = in.quantization.offset;
+    if (places.ends != nullptr) offset = vector_of(places.of(row), in.quantization.offsets, offset);
+    quantize_row<V>(in.x + at, in.padded_columns, in.quantization, offset,
                     {in.quantized + at, in.scale + row, in.zero_point + row});
   }
 }

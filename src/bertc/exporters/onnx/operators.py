@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bertc.exporters.onnx.activations import activate
 from bertc.exporters.onnx.attention import attention
 from bertc.exporters.onnx.embeddings import embed
+from bertc.exporters.onnx.places import by_place
 from bertc.exporters.onnx.pooling import pool
 from bertc.exporters.onnx.rounding import store
 from bertc.exporters.onnx.writer import Write, Writer
@@ -42,7 +43,7 @@ def linear(writer: Writer, node: Node) -> None:
 
 def finish_linear(writer: Writer, node: Node, product: str) -> str:
     """Append bias, activation, what a gate is multiplied by, and residual; return the result."""
-    out, value = writer.add("Add", product, writer.constant(node["bias"])), ""
+    out, value = writer.add("Add", product, by_place(writer, node, "bias")), ""
     if node.attributes.get("gated"):
         width = writer.columns(node.outputs[0])
         out, value = writer.add_all("Split", 2, out, writer.integers(width, width), axis=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bertc.exporters.onnx.places import is_last_token, token_numbers
 from bertc.exporters.onnx.writer import FLOAT, Writer
 from bertc.ir.graph import Node
 
@@ -49,26 +50,13 @@ def _max(writer: Writer, x: str) -> str:
     return writer.add("ReduceMax", hidden, axes=[1], keepdims=0)
 
 
-def _numbers(writer: Writer) -> str:
-    """Return the number of each token, counted from 1, and 0 for padding: float32 [batch, length, 1]."""
-
-    def write() -> str:
-        counted = writer.add("CumSum", writer.token_mask(), writer.integer(1))
-        return writer.add("Mul", counted, writer.token_mask())
-
-    return writer.once("token_numbers", write)
-
-
 def _last(writer: Writer, x: str) -> str:
-    def write() -> str:
-        count = writer.add("ReduceSum", writer.token_mask(), writer.integers(1), keepdims=1)
-        return writer.add("Cast", writer.add("Equal", _numbers(writer), count), to=FLOAT)
-
-    return _sum(writer, x, writer.once("last_token", write))
+    last = writer.once("last_token", lambda: writer.add("Cast", is_last_token(writer), to=FLOAT))
+    return _sum(writer, x, last)
 
 
 def _weighted_mean(writer: Writer, x: str) -> str:
-    numbers = _numbers(writer)
+    numbers = token_numbers(writer)
     return writer.add("Div", _sum(writer, x, numbers), _total(writer, numbers))
 
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from bertc.exporters.onnx.operators import finish_linear, normalize_rows
 from bertc.exporters.onnx.options import QDQ
+from bertc.exporters.onnx.places import by_place
 from bertc.exporters.onnx.rounding import quantize, scale_and_zero_point, store
 from bertc.exporters.onnx.writer import FLOAT, Write, Writer
 from bertc.ir.graph import Node
+from bertc.ports import CU_SEQLENS
 
 Array = np.ndarray[Any, Any]
 
@@ -24,7 +26,7 @@ Array = np.ndarray[Any, Any]
 def _layer_norm_quantize(writer: Writer, node: Node) -> None:
     """Write both results; a change of the channels is part of the layer norm if nothing else reads it."""
     plain, q = node.outputs[:2]
-    if "multiplier" in node.inputs and not writer.is_read(plain):
+    if "multiplier" in node.inputs and CU_SEQLENS not in node.inputs and not writer.is_read(plain):
         gamma, beta = _changed_vectors(writer, node)
         quantize(writer, node, q, normalize_rows(writer, node, gamma, beta))
         return
@@ -50,15 +52,16 @@ def _quantize_rows(writer: Writer, node: Node) -> None:
 
 def _changed(writer: Writer, node: Node, x: str) -> str:
     """Append the change of the channels that precedes rounding, if there is one."""
-    if "multiplier" not in node.inputs:
-        return x
-    product = writer.add("Mul", x, writer.constant(node["multiplier"]))
-    return writer.add("Add", product, writer.constant(node["offset"]))
+    if "multiplier" in node.inputs:
+        x = writer.add("Mul", x, writer.constant(node["multiplier"]))
+    offset = by_place(writer, node, "offset")
+    return writer.add("Add", x, offset) if offset else x
 
 
 def _linear(writer: Writer, node: Node) -> None:
     product = _dequantized if writer.options.format == QDQ else _in_integers
-    store(writer, node, finish_linear(writer, node, product(writer, node)))
+    out = finish_linear(writer, node, product(writer, node))
+    store(writer, node, _changed(writer, node, out))
 
 
 def _dequantized(writer: Writer, node: Node) -> str:
