@@ -1,0 +1,104 @@
+"""Counters and histograms as Prometheus reads them, by the names of text-embeddings-inference."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from bertc.serve.call import Call
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Histogram:
+    """How often a value was at most each bound."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def lines(self, name: str) -> Iterable[str]:
+        """Yield the lines of a scrape."""
+        total = 0
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            total += count
+            label = "+Inf" if bound == float("inf") else f"{bound:g}"
+            yield f'{name}_bucket{{le="{label}"}} {total}'
+        yield f"{name}_sum {self.sum:.9g}"
+        yield f"{name}_count {total}"
+
+
+class Metrics:
+    """What the server counts of its requests. For use by one event loop."""
+
+    def __init__(self) -> None:
+        self._counters: dict[tuple[str, Labels], int] = defaultdict(int)
+        self._histograms = {
+            "te_request_duration": Histogram(SECONDS),
+            "te_request_tokenization_duration": Histogram(SECONDS),
+            "te_request_queue_duration": Histogram(SECONDS),
+            "te_request_inference_duration": Histogram(SECONDS),
+            "te_request_input_length": Histogram(TOKENS),
+        }
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+        self._counters[name, tuple(labels.items())] += amount
+
+    def total(self, name: str, **labels: str) -> int:
+        """Return a counter."""
+        return self._counters[name, tuple(labels.items())]
+
+    def succeeded(self, call: Call) -> None:
+        """Count a request that was answered."""
+        method = "batch" if call.is_batch else "single"
+        self.count("te_request_count", method=method)
+        self.count("te_request_success", method=method)
+        self.count("bertc_route_requests", route=call.route, status="200")
+        if call.model:
+            self.count("bertc_model_inputs", call.items, model=call.model)
+            self.count("bertc_model_tokens", call.tokens, model=call.model)
+            self.count("bertc_truncated_inputs", call.truncated, model=call.model)
+        observed = self._histograms
+        observed["te_request_duration"].observe(call.seconds)
+        observed["te_request_tokenization_duration"].observe(call.tokenization_s)
+        observed["te_request_queue_duration"].observe(call.queue_s)
+        observed["te_request_inference_duration"].observe(call.inference_s)
+        observed["te_request_input_length"].observe(call.tokens)
+
+    def failed(self, call: Call, status: int, error_type: str) -> None:
+        """Count a request that was refused, or whose client went away (499)."""
+        self.count("te_request_count", method="batch" if call.is_batch else "single")
+        self.count("te_request_failure", err=error_type.lower())
+        self.count("bertc_route_requests", route=call.route or "unknown", status=str(status))
+
+    def text(self, gauges: Mapping[str, float], totals: Mapping[str, float]) -> str:
+        """Return a scrape: with values of the moment, and totals that others have counted."""
+        lines: list[str] = []
+        for name, value in gauges.items():
+            lines += [f"# TYPE {name} gauge", f"{name} {value:g}"]
+        for name, value in totals.items():
+            lines += [f"# TYPE {name} counter", f"{name} {value:.15g}"]
+        named: dict[str, list[str]] = defaultdict(list)
+        for (name, labels), count in sorted(self._counters.items()):
+            shown = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
+            named[name].append(f"{name}{{{shown}}} {count}" if shown else f"{name} {count}")
+        for name, found in named.items():
+            lines += [f"# TYPE {name} counter", *found]
+        for name, histogram in self._histograms.items():
+            lines += [f"# TYPE {name} histogram", *histogram.lines(name)]
+        return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
