@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.conftest import MakeArtifact
 from tests.support.artifacts import Artifacts
+from tests.support.tiny_models import make_bert_checkpoint, write_safetensors
 
 if TYPE_CHECKING:
     from tests.support.serving import Server
@@ -21,11 +24,12 @@ MakeServer = Callable[..., "Server"]
 def model_files(artifacts: Artifacts, artifact: MakeArtifact) -> dict[str, Path]:
     """The compiled file of each model, by its name in requests."""
 
-    from tests.support.hf_checkpoints import save_with_tokenizer
+    def of_task(name: str, head: str, write: Callable[[Path], None], **config: Any) -> Path:
+        def make(path: Path) -> None:
+            make_bert_checkpoint(path, head, **config)
+            write(path / "model.safetensors")
 
-    def of_class(name: str, class_name: str, **config: Any) -> Path:
-        checkpoint = artifacts.derived(name, lambda path: save_with_tokenizer(path, class_name, **config))
-        return artifacts.compile(checkpoint, "fp32")
+        return artifacts.compile(artifacts.derived(name, make), "fp32")
 
     return {
         "embedder": artifact("embedding"),
@@ -34,9 +38,40 @@ def model_files(artifacts: Artifacts, artifact: MakeArtifact) -> dict[str, Path]
         "reranker": artifacts.tiny(
             "fp32", "classification", id2label={"0": "LABEL_0"}, max_position_embeddings=48
         ),
-        "answerer": of_class("serve-answerer", "BertForQuestionAnswering"),
-        "filler": of_class("serve-filler", "BertForMaskedLM"),
+        "answerer": of_task(
+            "serve-answerer",
+            "token_classification",
+            _rename_classifier,
+            architectures=["BertForQuestionAnswering"],
+            id2label={"0": "LABEL_0", "1": "LABEL_1"},
+        ),
+        "filler": of_task("serve-filler", "embedding", _add_masked_lm, architectures=["BertForMaskedLM"]),
     }
+
+
+def _rename_classifier(weights: Path) -> None:
+    tensors = load_file(weights)
+    for name in ("weight", "bias"):
+        tensors[f"qa_outputs.{name}"] = tensors.pop(f"classifier.{name}")
+    write_safetensors(weights, tensors)
+
+
+def _add_masked_lm(weights: Path) -> None:
+    tensors = {f"bert.{name}": tensor for name, tensor in load_file(weights).items() if "pooler" not in name}
+    vocabulary, hidden = tensors["bert.embeddings.word_embeddings.weight"].shape
+    rng = np.random.default_rng(1)
+    transform = "cls.predictions.transform"
+    write_safetensors(
+        weights,
+        {
+            **tensors,
+            f"{transform}.dense.weight": rng.normal(0, 0.3, (hidden, hidden)).astype(np.float32),
+            f"{transform}.dense.bias": np.zeros(hidden, np.float32),
+            f"{transform}.LayerNorm.weight": np.ones(hidden, np.float32),
+            f"{transform}.LayerNorm.bias": np.zeros(hidden, np.float32),
+            "cls.predictions.bias": np.zeros(vocabulary, np.float32),
+        },
+    )
 
 
 @pytest.fixture
