@@ -1,4 +1,4 @@
-"""What cannot be answered gets the right 4xx and a body that helps, never a 500, and leaves no text behind."""
+"""What cannot be answered gets the right 4xx and a body that helps, and leaves nothing in the log."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Server:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.state: State = self.call(self._make(settings))
-        self.lifecycle = Lifecycle(self.state)
+        self.lifecycle = Lifecycle(self.state, lambda: None, lambda: None)
         self.application = self.lifecycle.application()
         self.call(self._begin())
         assert self.state.phase is Phase.READY, self.log.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -84,10 +85,7 @@ class Engine:
             if nonzero and len(prepared.batch.cu_seqlens) <= len(items):
                 raise RequestError("Empty", "`inputs` has a text of which no token is left")
             values = await self._run(call, model, prepared, task.output)
-            if not np.isfinite(values).all():
-                raise RequestError("Backend", f"{model.name} gave a number that is none (NaN or infinity)")
-            if nonzero and not values.any(axis=1).all():
-                raise RequestError("Backend", f"{model.name} gave a vector of zeros")
+            _check_numbers(model, values, nonzero)
             if values.size > 1 << 20:
                 return await self._in_thread(lambda: task.finish(prepared, values))
             return task.finish(prepared, values)
@@ -161,6 +159,15 @@ class Engine:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _check_numbers(model: Model, values: FloatArray, nonzero: bool) -> None:
+    """Raise ``RequestError`` for rows with NaN or infinity, and if they may not be, for rows of zeros."""
+    squares = np.einsum("ij,ij->i", values, values).tolist()  # of a row that is infinite or NaN, too
+    if not all(map(math.isfinite, squares)):
+        raise RequestError("Backend", f"{model.name} gave a number that is none (NaN or infinity)")
+    if nonzero and not all(squares):
+        raise RequestError("Backend", f"{model.name} gave a vector of zeros")
 
 
 def _characters(item: Any) -> int:

@@ -13,10 +13,11 @@ from bertc.serve.state import Phase, State
 
 
 class Lifecycle:
-    """Runs a server's models. ``failed`` is called where they cannot be loaded at the start."""
+    """Runs a server's models; calls ``loaded`` or ``failed`` when they could be loaded at first, or not."""
 
-    def __init__(self, state: State, failed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, state: State, loaded: Callable[[], None], failed: Callable[[], None]) -> None:
         self.state = state
+        self._loaded = loaded
         self._failed = failed
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -52,6 +53,7 @@ class Lifecycle:
             state.log.error(f"cannot load the models: {error}")
             self._failed()
             return
+        self._loaded()
         if state.phase is Phase.LOADING:
             state.phase = Phase.READY
             state.log.info("ready", models=len(state.registry.models))

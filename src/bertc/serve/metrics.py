@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from bertc.serve.call import Call
 
@@ -12,6 +13,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 Labels = tuple[tuple[str, str], ...]
+Key = tuple[str, Labels]
+"""A counter: its name and its labels."""
 
 
 class Histogram:
@@ -42,7 +45,7 @@ class Metrics:
     """What the server counts of its requests. For use by one event loop."""
 
     def __init__(self) -> None:
-        self._counters: dict[tuple[str, Labels], int] = defaultdict(int)
+        self._counters: dict[Key, int] = defaultdict(int)
         self._histograms = {
             "te_request_duration": Histogram(SECONDS),
             "te_request_tokenization_duration": Histogram(SECONDS),
@@ -61,20 +64,18 @@ class Metrics:
 
     def succeeded(self, call: Call) -> None:
         """Count a request that was answered."""
-        method = "batch" if call.is_batch else "single"
-        self.count("te_request_count", method=method)
-        self.count("te_request_success", method=method)
-        self.count("bertc_route_requests", route=call.route, status="200")
-        if call.model:
-            self.count("bertc_model_inputs", call.items, model=call.model)
-            self.count("bertc_model_tokens", call.tokens, model=call.model)
-            self.count("bertc_truncated_inputs", call.truncated, model=call.model)
-        observed = self._histograms
-        observed["te_request_duration"].observe(call.seconds)
-        observed["te_request_tokenization_duration"].observe(call.tokenization_s)
-        observed["te_request_queue_duration"].observe(call.queue_s)
-        observed["te_request_inference_duration"].observe(call.inference_s)
-        observed["te_request_input_length"].observe(call.tokens)
+        counters = self._counters
+        for key in _requests_of(call.route, call.is_batch):
+            counters[key] += 1
+        if not call.model:
+            return
+        inputs, tokens, truncated = _amounts_of(call.model)
+        counters[inputs] += call.items
+        counters[tokens] += call.tokens
+        counters[truncated] += call.truncated
+        seconds = call.seconds, call.tokenization_s, call.queue_s, call.inference_s
+        for histogram, value in zip(self._histograms.values(), (*seconds, call.tokens), strict=True):
+            histogram.observe(value)
 
     def failed(self, call: Call, status: int, error_type: str) -> None:
         """Count a request that was refused, or whose client went away (499)."""
@@ -98,6 +99,23 @@ class Metrics:
         for name, histogram in self._histograms.items():
             lines += [f"# TYPE {name} histogram", *histogram.lines(name)]
         return "\n".join(lines) + "\n"
+
+
+@cache
+def _requests_of(route: str, is_batch: bool) -> tuple[Key, ...]:
+    """Return the counters that go up by one with a request that was answered."""
+    method = (("method", "batch" if is_batch else "single"),)
+    return (
+        ("te_request_count", method),
+        ("te_request_success", method),
+        ("bertc_route_requests", (("route", route), ("status", "200"))),
+    )
+
+
+@cache
+def _amounts_of(model: str) -> tuple[Key, Key, Key]:
+    labels = (("model", model),)
+    return ("bertc_model_inputs", labels), ("bertc_model_tokens", labels), ("bertc_truncated_inputs", labels)
 
 
 def _escaped(value: str) -> str:

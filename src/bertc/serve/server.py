@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -22,6 +23,8 @@ from bertc.serve.routes.about import scrape
 from bertc.serve.settings import Settings
 from bertc.serve.state import State
 
+LAST_SECONDS = 0.1
+"""The seconds between the end of listening and that of connections that seem idle."""
 GRACE_SECONDS = 10
 """The seconds that connections have to take their replies, after all was answered."""
 
@@ -47,7 +50,7 @@ class _Runner(uvicorn.Server):
     def __init__(self, state: State) -> None:
         self.state = state
         self.exit_code = 0
-        self.lifecycle = Lifecycle(state, self._fail)
+        self.lifecycle = Lifecycle(state, _settle, self._fail)
         super().__init__(
             uvicorn.Config(
                 self.lifecycle.application(),
@@ -89,8 +92,33 @@ class _Runner(uvicorn.Server):
         """Stop listening."""
         if self._metrics is not None:
             self._metrics.close()
+        await self._stop_listening(sockets or [])
         await super().shutdown(sockets=sockets)
         self.state.log.info("ended", code=self.exit_code)
+
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Stop listening, and answer those that had connected before: closing would reset them.
+
+        A copy of each socket keeps the system's queue of connections for the moment between the end of the
+        event loop's accepting and that of the last one by hand.
+        """
+        copies = [each.dup() for each in sockets]
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)  # the event loop closes its own
+        for copy in copies:
+            copy.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    await self._take(copy.accept()[0])
+            copy.close()
+        await asyncio.sleep(LAST_SECONDS)
+
+    async def _take(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(
+            lambda: BoundedProtocol(self.config, self.server_state, self.lifespan.state, loop), connection
+        )
 
     def _end(self) -> None:
         if self.state.phase.value == "draining":
@@ -117,6 +145,13 @@ class _Runner(uvicorn.Server):
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
         writer.close()
+
+
+def _settle() -> None:
+    """Leave what is there for good out of garbage collection, which would look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 class _Forward(logging.Handler):
