@@ -126,7 +126,8 @@ class Bench:
         import bertc
 
         encoder = bertc.load(self.model)
-        times, served = [], []
+        times: list[float] = []
+        served: list[float] = []
         with serving(self.model) as server:
             for _ in range(3):
                 end = time.perf_counter() + self.seconds / 3

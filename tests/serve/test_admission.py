@@ -84,6 +84,21 @@ def test_a_request_larger_than_the_room_does_not_wait_for_ever() -> None:
     with_room(use)
 
 
+def test_where_too_many_wait_another_one_is_refused_at_once() -> None:
+    async def use(admission: Admission) -> None:
+        charge = await admission.enter(1)
+        waiting = [asyncio.ensure_future(admission.enter(1)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(RequestError, match="overloaded"):
+            await admission.enter(1)
+        assert admission.waiting == 4
+        admission.leave(charge)
+        for each in waiting:
+            admission.leave(await each)
+
+    with_room(use, requests=1, delay=3600)
+
+
 def test_who_goes_away_while_waiting_leaves_no_trace() -> None:
     async def use(admission: Admission) -> None:
         charge = await admission.enter(50)

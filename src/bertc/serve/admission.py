@@ -7,6 +7,10 @@ from collections import deque
 
 from bertc.serve.errors import RequestError
 
+WAITING_PER_REQUEST = 4
+"""The requests that may wait for room, for each that may be in work: those beyond are refused at once, since
+what waits holds its body in memory."""
+
 
 class Admission:
     """Lets requests in while there is room, in the order in which they came.
@@ -36,12 +40,14 @@ class Admission:
     async def enter(self, tokens: int) -> int:
         """Wait for room, and return what is to be given back to :meth:`leave`.
 
-        Raises ``RequestError`` where there was none for a while.
+        Raises ``RequestError`` where there was none for a while, and where too many wait already.
         """
         charge = self.charge(tokens)
         if not self._waiting and self._fits(charge):
             self._take(charge)
             return charge
+        if len(self._waiting) >= WAITING_PER_REQUEST * self.max_requests:
+            raise _overloaded()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         place = (charge, future)
@@ -88,8 +94,9 @@ class Admission:
 
 def _refuse(future: asyncio.Future[None]) -> None:
     if not future.done():
-        future.set_exception(
-            RequestError(
-                "Overloaded", "the server is overloaded: try again later", headers=((b"retry-after", b"1"),)
-            )
-        )
+        future.set_exception(_overloaded())
+
+
+def _overloaded() -> RequestError:
+    message = "the server is overloaded: try again later"
+    return RequestError("Overloaded", message, headers=((b"retry-after", b"1"),))

@@ -51,9 +51,9 @@ class Model:
         """
         facts = self.encoder.info.embedding
         name = prompt_name or facts.default_prompt_name
-        prompts = {"query": "", "document": "", **facts.prompts}
         if name is None:
             return list(texts), ""
+        prompts = {"query": "", "document": "", **facts.prompts}
         if name not in prompts:
             raise RequestError(
                 "Unprocessable",
