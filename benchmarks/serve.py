@@ -2,6 +2,7 @@
 
 ``python benchmarks/serve.py MODEL.bertc --texts sentences.txt`` measures all targets, with the load in a
 second process; ``--only NAME`` one of them, ``--json`` prints the numbers. On a quiet machine; some minutes.
+``--only soak --seconds 1200`` is the soak.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ TARGETS = {
     "lost": 0,
     "ready_s": 1.0,
     "memory_mb": 60,
+    "memory_growth": 0.05,
+    "left_in_work": 0,
 }
 """At most; shares are at least."""
 AT_LEAST = {"share_of_library", "goodput_2x", "goodput_5x", "goodput_400"}
@@ -245,6 +248,38 @@ class Bench:
             "reloads": reloads,
         }
 
+    def soak(self) -> dict[str, Any]:
+        """Mixed lengths beside clients that misbehave: memory, and what is left in work at the end.
+
+        For ``--seconds``; memory is compared with that after the first tenth of it.
+        """
+        long = [" ".join(self.texts[at : at + 1 + at % 60]) for at in range(0, 600, 7)]
+        bodies = [*self.bodies[:100], *({"inputs": text, "truncate": True} for text in long)]
+        with serving(self.model) as server:
+            load = self.start_load(server, 16, bodies=bodies, path="/embed")
+            end, warm = time.perf_counter() + self.seconds, time.perf_counter() + self.seconds / 10
+            before, held = 0.0, list[socket.socket]()
+            while time.perf_counter() < end:
+                held.append(misbehave(server.port, len(held)))
+                for old in held[:-50]:
+                    old.close()
+                if not before and time.perf_counter() > warm:
+                    before = server.resident_mb()
+            found = json.loads(load.communicate()[0])
+            for old in held:
+                old.close()
+            time.sleep(1)
+            after = server.resident_mb()
+            left = server.metric("bertc_admitted_requests") + server.metric("bertc_requests_waiting_for_room")
+            left += server.metric("bertc_requests_in_flight") - 1  # the one that asks
+        return {
+            "memory_growth": after / before - 1,
+            "left_in_work": left,
+            "lost": found["lost"],
+            "statuses": found["statuses"],
+            "misbehaved": len(held),
+        }
+
     def start(self) -> dict[str, Any]:
         """Time and memory of a start, beside those of a process that only loads and runs the model."""
         code = "import sys, bertc, time; e = bertc.load(sys.argv[1]); e.encode(['a'] * 64)"
@@ -261,6 +296,27 @@ class Bench:
             self.load(server, 16, seconds=1)
             memory = server.resident_mb()
         return {"ready_s": ready - alone, "memory_mb": memory - library_mb, "resident_mb": memory}
+
+
+def misbehave(port: int, number: int) -> socket.socket:
+    """Open a connection and do with it what nobody should; it stays open."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    body = json.dumps({"inputs": "word " * 2000, "truncate": True}).encode()
+    head = b"POST /embed_all HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    deeds = (
+        b"",  # says nothing
+        head[:30],  # half a head
+        head + body[:100],  # half a body
+        head + body,  # never reads the reply
+        head.replace(b"_all", b"") + b"{" * len(body),  # no JSON
+        b"\x00\xff\r\n\r\n",  # no HTTP
+    )
+    with contextlib.suppress(OSError):
+        connection.sendall(deeds[number % len(deeds)])
+        if number % 4 == 0:
+            connection.close()  # goes away
+    time.sleep(0.02)
+    return connection
 
 
 def show(found: dict[str, Any]) -> bool:
@@ -286,7 +342,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=20, help="signals of each kind")
     names = ["latency", "throughput", "cores", "health", "overload", "signals", "start"]
-    parser.add_argument("--only", choices=names, action="append")
+    parser.add_argument("--only", choices=[*names, "soak"], action="append")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     from bertc.data import sample_texts

@@ -226,6 +226,7 @@ def test_health_ready_and_metrics(server: Server) -> None:
     assert f'te_request_success{{method="batch"}} {before + 1}\n' in text
     assert 'te_request_duration_bucket{le="+Inf"}' in text
     assert "te_queue_size 0\n" in text
+    assert "bertc_requests_in_flight 1\n" in text  # this one
 
 
 def test_replies_say_what_they_took(server: Server) -> None:

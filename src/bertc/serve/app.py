@@ -76,6 +76,7 @@ class Application:
         call.task = asyncio.current_task()
         watch = _Watch(call, receive, self.state.settings.body_timeout)
         more: tuple[Header, ...] = ()
+        self.state.metrics.in_flight += 1
         try:
             status, kind, body = await self._reply(scope, headers, call, watch)
             more = tuple(call.headers()) if call.model else ()
@@ -104,6 +105,7 @@ class Application:
             status, kind, body, more = self._refuse(call, bug, scope)
         finally:
             watch.end()
+            self.state.metrics.in_flight -= 1
         await self._send(scope, send, call, status, (kind, *more, *self._cors(headers)), body)
 
     async def _reply(

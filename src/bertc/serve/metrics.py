@@ -45,6 +45,8 @@ class Metrics:
     """What the server counts of its requests. For use by one event loop."""
 
     def __init__(self) -> None:
+        self.in_flight = 0
+        """The requests that have begun and not ended."""
         self._counters: dict[Key, int] = defaultdict(int)
         self._histograms = {
             "te_request_duration": Histogram(SECONDS),

@@ -85,6 +85,7 @@ def scrape(state: State) -> str:
         "te_queue_size": load["waiting_requests"],
         "bertc_queue_tokens": load["waiting_tokens"],
         "bertc_running_tokens": load["running_tokens"],
+        "bertc_requests_in_flight": state.metrics.in_flight,
         "bertc_admitted_tokens": admission.tokens,
         "bertc_admitted_requests": admission.requests,
         "bertc_requests_waiting_for_room": admission.waiting,
