@@ -1,6 +1,6 @@
-"""Load on a server from a process of its own: connections that send the same bodies, at a rate or as fast as
-answers come; prints what came back as JSON.
+"""Load on a server from a process of its own.
 
+Connections send the same bodies, at a rate or as fast as answers come; what came back is printed as JSON.
 ``python benchmarks/http_load.py '{"port": 3000, "path": "/embed", "bodies": [...], "connections": 64,
 "seconds": 5}'``
 """
@@ -36,6 +36,7 @@ class Load:
     """Attempts to connect that failed."""
 
     def request(self, number: int) -> bytes:
+        """The bytes of a request; one without a body is a GET."""
         body = self.bodies[number % len(self.bodies)]
         head = f"POST {self.path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         if not body:
@@ -89,6 +90,7 @@ async def reply(reader: asyncio.StreamReader) -> tuple[int, bool]:
 
 
 async def run(load: Load) -> dict[str, Any]:
+    """Send, and add up."""
     start, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(client(load, index, start) for index in range(load.connections)))
     seconds = time.perf_counter() - start
