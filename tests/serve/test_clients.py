@@ -98,14 +98,15 @@ def test_langchain_openai(url: str, vectors: Any) -> None:
 
 def test_huggingface_hub(url: str, vectors: Any) -> None:
     hub = client("huggingface_hub")
-    api = hub.InferenceClient(base_url=url, api_key="k")
-    same(api.feature_extraction(TEXTS[0], normalize=True, truncate=True), vectors[:1])
+    with hub.InferenceClient(base_url=url, api_key="k") as api:
+        same(api.feature_extraction(TEXTS[0], normalize=True, truncate=True), vectors[:1])
 
 
 def test_cohere(url: str, ranked: list[tuple[int, float]]) -> None:
     cohere = client("cohere")
-    api = cohere.ClientV2("k", base_url=url)
-    reply = api.rerank(model="reranker", query=QUERY, documents=TEXTS)
+    with client("httpx").Client() as connections:
+        api = cohere.ClientV2("k", base_url=url, httpx_client=connections)
+        reply = api.rerank(model="reranker", query=QUERY, documents=TEXTS)
     assert [(each.index, each.relevance_score) for each in reply.results] == ranked
 
 
