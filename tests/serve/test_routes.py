@@ -214,6 +214,7 @@ def test_models_and_info(server: Server, model_files: dict[str, Path]) -> None:
     info = server.get("/info").json
     assert info["model_type"] == {"embedding": {"pooling": "mean"}}
     assert (info["model_dtype"], info["max_input_length"], info["max_client_batch_size"]) == ("fp32", 64, 64)
+    assert info["certificate"] == bertc.load(model_files["embedder"]).artifact.certificate.summary
     kinds = {each["name"]: next(iter(each["model_type"])) for each in info["models"]}
     assert (kinds["reranker"], kinds["classifier"]) == ("reranker", "classifier")
 

@@ -118,7 +118,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "model_id": model.source.source,
         "model_sha": None,
         "model_dtype": str(manifest.recipe.get("dtype", "unknown")),
-        "certificate": manifest.certificate.get("summary"),
+        "certificate": model.encoder.artifact.certificate.summary,
         "model_type": kind,
         "task": info.task,
         "isa": model.encoder.session.isa,
