@@ -135,7 +135,7 @@ def test_haystack(url: str, vectors: Any) -> None:
 
 def test_llama_index(url: str, vectors: Any) -> None:
     module = client("llama_index.embeddings.text_embeddings_inference")
-    api = module.TextEmbeddingsInference(model_name="embedder", base_url=url, auth_token="Bearer k")
+    api = module.TextEmbeddingsInference(model_name="embedder", base_url=url, auth_token="k")
     same(api.get_text_embedding_batch(TEXTS), vectors)
 
 
