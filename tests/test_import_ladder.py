@@ -127,6 +127,16 @@ LADDER: dict[str, set[str]] = {
         "task_table",
         "version",
     },
+    # Tasks over HTTP: it loads models as users do, checkpoints too.
+    "serve": {
+        "encoder",
+        "errors",
+        "loading",
+        "ports",
+        "runtime",
+        "tasks",
+        "version",
+    },
     # What reaches both halves.
     "compiler": {
         "artifact",
@@ -204,6 +214,7 @@ LADDER: dict[str, set[str]] = {
         "recipe",
         "report",
         "runtime",
+        "serve",
         "task_table",
         "training",
         "version",
@@ -215,6 +226,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "cli": {"rich", "typer", "numpy"},
     "frontends": {"numpy", "safetensors", "tokenizers"},
     "runtime": {"numpy", "tokenizers", "safetensors"},
+    # All of it is an extra, which its command asks for before it loads it.
+    "serve": {"msgspec", "numpy", "orjson", "uvicorn"},
     "errors": set(),
     "ports": set(),
     "precision": set(),

@@ -47,7 +47,9 @@ LADDER: dict[str, set[str]] = {
     "program": {"common", "ops"},
     # The parts of attention's time, which a profile tells apart.
     "session": {"common", "kernels/attention", "program", "thread_pool"},
-    "python": {"program", "session"},
+    # Many callers' requests in batches of one session.
+    "queue": {"common", "session"},
+    "python": {"common", "program", "queue", "session"},
 }
 """A folder of the native core -> the others whose headers it includes, no more and no fewer. The rows are
 in rising order: none names a later one."""

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -9,11 +10,15 @@
 #include <nanobind/stl/vector.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
+#include "common/clock.h"
 #include "program/program.h"
+#include "queue/batch_queue.h"
 #include "session/session.h"
 
 namespace nb = nanobind;
@@ -110,8 +115,8 @@ const void* input_data(const bertc::Program::Input& input, const nb::handle& val
 // `inputs` has an entry for each program input: None, or its array, with a row for each of `tokens`.
 // `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
 // They are no std::vector, which would be made anew on the heap in each call.
-void run_with(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, const nb::list& inputs,
-              const nb::list& outputs, bertc::Profile* profile) {
+bertc::RunRequest make_request(const PySession& self, std::size_t tokens, const Ids& cu_seqlens,
+                               const nb::list& inputs, const nb::list& outputs) {
   bertc::RunRequest request{};
   request.tokens = tokens;
   request.cu_seqlens = cu_seqlens.data();
@@ -139,6 +144,12 @@ void run_with(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, 
     }
     request.outputs[i] = reinterpret_cast<std::byte*>(array.data());
   }
+  return request;
+}
+
+void run_with(const PySession& self, std::size_t tokens, const Ids& cu_seqlens, const nb::list& inputs,
+              const nb::list& outputs, bertc::Profile* profile) {
+  const bertc::RunRequest request = make_request(self, tokens, cu_seqlens, inputs, outputs);
   const nb::gil_scoped_release release;
   self.session->run(request, profile);
 }
@@ -158,6 +169,64 @@ std::tuple<std::size_t, bool, uint64_t, std::vector<uint64_t>, std::vector<uint6
   run_with(self, tokens, cu_seqlens, inputs, outputs, &found);
   return {found.threads, found.cooperative, found.wall, std::move(found.times),
           std::move(found.attention_ticks)};
+}
+
+// A queue, and what its requests point to: arrays and sessions live until their request is given back.
+struct PyQueue {
+  std::optional<bertc::BatchQueue> queue;
+  std::unordered_map<bertc::BatchQueue::Id, nb::object> alive;
+
+  explicit PyQueue(std::size_t max_batch_tokens) { queue.emplace(max_batch_tokens); }
+  ~PyQueue() {
+    const nb::gil_scoped_release release;
+    queue.reset();
+  }
+};
+
+bertc::BatchQueue::Id submit(PyQueue& self, const nb::object& session, std::size_t tokens,
+                             const nb::object& cu_seqlens, const nb::list& inputs, const nb::list& outputs,
+                             double timeout) {
+  const auto& py_session = nb::cast<const PySession&>(session);
+  const auto bounds = nb::cast<Ids>(cu_seqlens);
+  const bertc::RunRequest request = make_request(py_session, tokens, bounds, inputs, outputs);
+  const uint64_t deadline = timeout <= 0 ? 0 : bertc::nanoseconds() + static_cast<uint64_t>(timeout * 1e9);
+  nb::object alive = nb::make_tuple(session, cu_seqlens, inputs, outputs);
+  const auto id = self.queue->submit(py_session.session, request, deadline);
+  self.alive.emplace(id, std::move(alive));
+  return id;
+}
+
+bool cancel(PyQueue& self, bertc::BatchQueue::Id id) {
+  const bool was_waiting = self.queue->cancel(id);
+  if (was_waiting) self.alive.erase(id);
+  return was_waiting;
+}
+
+// Of each request that has ended: its id, how it ended ("done", "failed" or "expired"), an error message, the
+// nanoseconds that it waited and ran, and the tokens of its batch.
+nb::list take_finished(PyQueue& self) {
+  constexpr const char* kOutcomes[] = {"done", "failed", "expired"};
+  nb::list all;
+  for (const auto& each : self.queue->take_finished()) {
+    self.alive.erase(each.id);
+    all.append(nb::make_tuple(each.id, kOutcomes[static_cast<int>(each.outcome)], each.error, each.queued_ns,
+                              each.run_ns, each.batch_tokens));
+  }
+  return all;
+}
+
+nb::dict load(const PyQueue& self) {
+  const bertc::BatchQueue::Load load = self.queue->load();
+  nb::dict found;
+  found["waiting_requests"] = load.waiting_requests;
+  found["waiting_tokens"] = load.waiting_tokens;
+  found["running_tokens"] = load.running_tokens;
+  found["running_ns"] = load.running_ns;
+  found["batches"] = load.batches;
+  found["requests"] = load.requests;
+  found["tokens"] = load.tokens;
+  found["busy_ns"] = load.busy_ns;
+  return found;
 }
 
 std::size_t run_peak(const std::string& isa, const std::string& dtype, std::size_t iterations) {
@@ -265,4 +334,15 @@ NB_MODULE(_native, m) {
       .def_prop_ro("outputs", outputs)
       .def("run", run, "tokens"_a, "cu_seqlens"_a, "inputs"_a, "outputs"_a)
       .def("profile", profile, "inside_attention"_a, "tokens"_a, "cu_seqlens"_a, "inputs"_a, "outputs"_a);
+
+  nb::class_<PyQueue>(m, "Queue")
+      .def(
+          "__init__",
+          [](PyQueue* self, std::size_t max_batch_tokens) { new (self) PyQueue(max_batch_tokens); },
+          "max_batch_tokens"_a)
+      .def("submit", submit, "session"_a, "tokens"_a, "cu_seqlens"_a, "inputs"_a, "outputs"_a, "timeout"_a)
+      .def("cancel", cancel, "id"_a)
+      .def("take_finished", take_finished)
+      .def("fileno", [](const PyQueue& self) { return self.queue->descriptor(); })
+      .def("load", load);
 }

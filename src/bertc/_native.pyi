@@ -50,3 +50,19 @@ class Session:
         inputs: list[_Array | None],
         outputs: list[_Array | None],
     ) -> tuple[int, bool, int, list[int], list[int]]: ...
+
+class Queue:
+    def __init__(self, max_batch_tokens: int) -> None: ...
+    def submit(
+        self,
+        session: Session,
+        tokens: int,
+        cu_seqlens: _Array,
+        inputs: list[_Array | None],
+        outputs: list[_Array | None],
+        timeout: float,
+    ) -> int: ...
+    def cancel(self, id: int) -> bool: ...  # noqa: A002
+    def take_finished(self) -> list[tuple[int, str, str, int, int, int]]: ...
+    def fileno(self) -> int: ...
+    def load(self) -> dict[str, int]: ...

@@ -231,9 +231,7 @@ def test_an_export_names_the_step(tmp_path: Path) -> None:
     path = OnnxBert(gelu=sine).save(tmp_path / "m.onnx")
     with (
         pytest.warns(UserWarning, match="no tokenizer"),
-        pytest.raises(
-            InputError, match=r"'encoder.layer.0.intermediate.activation': the op host has no form"
-        ),
+        pytest.raises(InputError, match=r"an export cannot hold nodes that run on the host.*\(Sin\)"),
     ):
         bertc.export(path, tmp_path / "out.onnx")
 

@@ -26,6 +26,7 @@ from bertc.cli import (
     models,
     recipe,
     report,
+    serve,
     show,
     statistics,
 )
@@ -58,6 +59,7 @@ app.command("show")(show.command)
 app.command("report")(report.command)
 app.command("bench")(bench.command)
 app.command("load-test")(load.command)
+app.command("serve")(serve.command)
 app.command("compare")(compare.command)
 app.add_typer(cache.app, name="cache")
 

@@ -103,6 +103,11 @@ class Session:
         return Session(executable, num_threads=self.num_threads, isa=self.isa)
 
     @property
+    def has_host_steps(self) -> bool:
+        """Whether steps of the program run on the host, so that no native queue can run it."""
+        return not isinstance(self._native, _native.Session)
+
+    @property
     def takes_embeddings(self) -> bool:
         """Whether the model takes what its embeddings gave, rows of floats, instead of ids."""
         return any(port.columns for port in self.inputs)
@@ -165,6 +170,18 @@ class Session:
         results, arguments = self._bind(batch, outputs)
         self._native.run(*arguments)
         return results
+
+    def submit(
+        self, queue: Any, batch: PackedBatch, *, outputs: Sequence[str] | None = None, timeout: float = 0.0
+    ) -> tuple[int, dict[str, Array]]:
+        """Put a batch into a native ``Queue``: its number there, and the arrays that the queue will fill.
+
+        ``timeout`` are the seconds that it may wait there, 0 for any time. Raises ``InputError`` for a batch
+        that makes no sense, of which ids beyond a table show only when it runs.
+        """
+        self._check_unchanged()
+        results, arguments = self._bind(batch, outputs)
+        return queue.submit(self._native, *arguments, timeout), results
 
     def profile(
         self, batch: PackedBatch, *, outputs: Sequence[str] | None = None, inside_attention: bool = False

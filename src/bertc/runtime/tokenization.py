@@ -6,6 +6,7 @@ the side alone: the limit is the model's ``max_seq_length``, special tokens incl
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,7 @@ class Tokenizer:
         self.max_seq_length = max_seq_length
         self._keeps_end = side == "left"
         self._vocab_size = vocab_size
-        self._with_limit: dict[int, Tokenizer] = {}
+        self._with_limit: dict[tuple[int, str | None], Tokenizer] = {}
         self._processor = processor
         self._room = {texts: max_seq_length - count for texts, count in special.items()}
         """Tokens that the limit leaves for a text, or for both of a pair."""
@@ -227,13 +228,31 @@ class Tokenizer:
             for encoding, seen, part in zip(encodings, shortened, parts, strict=True)
         ]
 
-    def with_limit(self, max_seq_length: int) -> Tokenizer:
-        """The tokenizer that cuts at another length, which costs as much as making one the first time."""
-        if max_seq_length not in self._with_limit:
-            self._with_limit[max_seq_length] = Tokenizer(
-                self._native.to_str(), max_seq_length, self._vocab_size
-            )
-        return self._with_limit[max_seq_length]
+    def with_limit(self, max_seq_length: int, direction: str | None = None) -> Tokenizer:
+        """The tokenizer that cuts at another length, or on another side (``Left`` or ``Right``).
+
+        The first time it costs as much as making one.
+        """
+        key = max_seq_length, direction
+        if key not in self._with_limit:
+            tokenizer_json: str = self._native.to_str()
+            if direction is not None:
+                settings = json.loads(tokenizer_json)
+                settings["truncation"]["direction"] = direction
+                tokenizer_json = json.dumps(settings)
+            self._with_limit[key] = Tokenizer(tokenizer_json, max_seq_length, self._vocab_size)
+        return self._with_limit[key]
+
+    @property
+    def direction(self) -> str:
+        """The side on which texts are cut, ``Left`` or ``Right``."""
+        return "Left" if self._keeps_end else "Right"
+
+    def encode_uncut(self, texts: Sequence[str], *, special_tokens: bool = True) -> list[Encoding]:
+        """Tokenize texts of any length with their offsets, as the tokenizer does it without a limit."""
+        bare = [encoding for encoding, _ in self._encode(texts, sys.maxsize, True)]
+        with _blame_the_file():
+            return [self._processor.process(each) for each in bare] if special_tokens else bare
 
     def token(self, number: int) -> str:
         """The spelling of a token, or its number for one that the vocabulary lacks."""

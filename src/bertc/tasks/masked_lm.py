@@ -137,6 +137,14 @@ class MaskFiller(Encoder):
         answers = list(chain.from_iterable(parts))
         return answers[0] if single else answers
 
+    def filling(self, tokenizer: Tokenizer, top_k: int) -> MaskFilling:
+        """Return the task of :meth:`fill_mask` with a tokenizer of this model, for who drives tasks himself.
+
+        Raises ``InputError`` if the model has no mask.
+        """
+        mask_token, mask_id, _ = self._mask()
+        return MaskFilling(tokenizer, mask_token, mask_id, top_k, None, self._predictions)
+
     def score_masked(
         self,
         inputs: Any,

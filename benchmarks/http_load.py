@@ -1,0 +1,129 @@
+"""Load on a server from a process of its own.
+
+Connections send the same bodies, at a rate or as fast as answers come; what came back is printed as JSON.
+``python benchmarks/http_load.py '{"port": 3000, "path": "/embed", "bodies": [...], "connections": 64,
+"seconds": 5}'``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Load:
+    """What to send, and what came of it."""
+
+    port: int
+    path: str
+    bodies: list[bytes]
+    connections: int
+    seconds: float
+    rate: float | None = None
+    """Requests per second of all connections together; None: each sends when it has an answer."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+    """Of replies with 200, in seconds from when the request was due."""
+    lost: int = 0
+    """Requests that were sent and not answered."""
+    refused: int = 0
+    """Attempts to connect that failed."""
+
+    def request(self, number: int) -> bytes:
+        """The bytes of a request; one without a body is a GET."""
+        body = self.bodies[number % len(self.bodies)]
+        head = f"POST {self.path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        if not body:
+            head = f"GET {self.path} HTTP/1.1\r\nhost: x\r\n"
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def client(load: Load, index: int, start: float) -> None:
+    """One connection, opened again when the server closes it."""
+    number, streams = index, None
+    end = start + load.seconds
+    while True:
+        due = time.perf_counter()
+        if load.rate is not None:
+            due = start + number / load.rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        if time.perf_counter() >= end:
+            break
+        try:
+            if streams is None:
+                streams = await asyncio.open_connection("127.0.0.1", load.port)
+        except OSError:
+            load.refused += 1
+            await asyncio.sleep(0.01)
+            continue
+        try:
+            streams[1].write(load.request(number))
+            status, closes = await reply(streams[0])
+        except (OSError, asyncio.IncompleteReadError):
+            load.lost += 1
+            streams = None
+            continue
+        load.statuses[status] += 1
+        if status == 200:
+            load.latencies.append(time.perf_counter() - due)
+        if closes:
+            streams[1].close()
+            streams = None
+        number += load.connections
+    if streams is not None:
+        streams[1].close()
+
+
+async def reply(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """The status of a reply, and whether the connection ends with it."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+    await reader.readexactly(length)
+    return int(head[9:12]), b"connection: close" in lines
+
+
+async def run(load: Load) -> dict[str, Any]:
+    """Send, and add up."""
+    start, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(client(load, index, start) for index in range(load.connections)))
+    seconds = time.perf_counter() - start
+    found = sorted(load.latencies)
+
+    def quantile(share: float) -> float | None:
+        return found[min(len(found) - 1, int(share * len(found)))] * 1000 if found else None
+
+    return {
+        "seconds": seconds,
+        "client_cpu_s": time.process_time() - cpu,
+        "ok": len(found),
+        "ok_within_1_s": sum(each <= 1 for each in found),
+        "statuses": dict(load.statuses),
+        "lost": load.lost,
+        "refused": load.refused,
+        "p50_ms": quantile(0.5),
+        "p99_ms": quantile(0.99),
+    }
+
+
+def main() -> None:
+    """Send what the argument says."""
+    options = json.loads(sys.argv[1])
+    bodies = [json.dumps(body).encode() if body is not None else b"" for body in options.pop("bodies")]
+    try:
+        import uvloop
+
+        uvloop.install()
+    except ImportError:
+        pass
+    print(json.dumps(asyncio.run(run(Load(bodies=bodies, **options)))))
+
+
+if __name__ == "__main__":
+    main()

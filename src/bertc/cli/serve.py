@@ -1,0 +1,133 @@
+"""``bertc serve``: models over HTTP. Options and variables are those of text-embeddings-inference."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+_serving = partial(typer.Option, rich_help_panel="Batches and overload")
+_network = partial(typer.Option, rich_help_panel="Network")
+_telling = partial(typer.Option, rich_help_panel="Logs and metrics")
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME=]MODEL...",
+        help=".bertc files; or checkpoints, which are compiled into the cache at first.",
+        show_default=False,
+    ),
+]
+ModelId = Annotated[
+    str | None, typer.Option(envvar="MODEL_ID", help="One more model: a file, a folder or a hub id.")
+]
+ServedName = Annotated[
+    str | None, typer.Option(envvar="SERVED_MODEL_NAME", help="Its name in requests.", show_default=False)
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the models, which run in turns.")]
+Concurrent = Annotated[
+    int, _serving(envvar="MAX_CONCURRENT_REQUESTS", min=1, help="Requests in work at a time.")
+]
+BatchTokens = Annotated[int, _serving(envvar="MAX_BATCH_TOKENS", min=1, help="Tokens of a batch.")]
+QueueTokens = Annotated[
+    int, _serving(envvar="MAX_QUEUE_TOKENS", min=0, help="Tokens in work at a time. 0: 16 batches.")
+]
+ClientBatch = Annotated[
+    int, _serving(envvar="MAX_CLIENT_BATCH_SIZE", min=1, help="Inputs of a request; the server splits them.")
+]
+AutoTruncate = Annotated[
+    bool,
+    _serving("--auto-truncate", envvar="AUTO_TRUNCATE", help="Cut what is too long, unless told not to."),
+]
+Workers = Annotated[
+    int, _serving(envvar="TOKENIZATION_WORKERS", min=1, help="Threads that tokenize long texts.")
+]
+Timeout = Annotated[float, _serving(min=0.001, help="Seconds that a request may wait in the queue.")]
+Delay = Annotated[float, _serving(min=0, help="Seconds that a request waits for room before its 429.")]
+Drain = Annotated[float, _serving(min=0, help="Least seconds between SIGTERM and the end.")]
+Host = Annotated[str, _network("--hostname", "--host", help="The address to listen on.")]
+Port = Annotated[int, _network("--port", "-p", envvar="PORT", min=0, max=65535, help="The port.")]
+Uds = Annotated[str | None, _network(help="The path of a unix socket to listen on instead.")]
+Payload = Annotated[int, _network(envvar="PAYLOAD_LIMIT", min=1, help="Bytes of a body.")]
+ApiKey = Annotated[
+    str | None,
+    _network(envvar="API_KEY", help="The key that requests must show.", show_default=False),
+]
+Cors = Annotated[
+    list[str] | None,
+    _network(envvar="CORS_ALLOW_ORIGIN", help="An origin whose pages may ask; * for all. Default: none."),
+]
+JsonOutput = Annotated[bool, _telling("--json-output", envvar="JSON_OUTPUT", help="Logs in JSON.")]
+LogRequests = Annotated[bool, _telling("--log-requests", help="A line for each request, without its texts.")]
+PrometheusPort = Annotated[
+    int | None,
+    _telling(envvar="PROMETHEUS_PORT", min=0, max=65535, help="A port for /metrics alone, without a key."),
+]
+
+
+def command(
+    models: Models = None,
+    model_id: ModelId = None,
+    served_model_name: ServedName = None,
+    threads: Threads = None,
+    max_concurrent_requests: Concurrent = 512,
+    max_batch_tokens: BatchTokens = 2048,
+    max_queue_tokens: QueueTokens = 0,
+    max_client_batch_size: ClientBatch = 2048,
+    auto_truncate: AutoTruncate = False,
+    tokenization_workers: Workers = 1,
+    request_timeout: Timeout = 60.0,
+    overload_delay: Delay = 1.0,
+    drain_seconds: Drain = 1.0,
+    hostname: Host = "127.0.0.1",
+    port: Port = 3000,
+    uds: Uds = None,
+    payload_limit: Payload = 2_000_000,
+    api_key: ApiKey = None,
+    cors_allow_origin: Cors = None,
+    json_output: JsonOutput = False,
+    log_requests: LogRequests = False,
+    prometheus_port: PrometheusPort = None,
+) -> None:
+    """Serve models over HTTP, to clients of text-embeddings-inference, OpenAI, Jina and Cohere.
+
+    SIGTERM answers what was asked and ends; SIGHUP loads files that were replaced.
+    """
+    from importlib.util import find_spec
+
+    from bertc.errors import MissingExtraError
+
+    for package in ("uvicorn", "uvloop", "httptools", "msgspec", "orjson"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "serve", "bertc serve")
+    from bertc.serve.server import serve
+    from bertc.serve.settings import ModelSource, Settings
+
+    sources = [ModelSource.parse(each) for each in models or ()]
+    if model_id is not None:
+        parsed = ModelSource.parse(model_id)
+        sources.insert(0, ModelSource(served_model_name or parsed.name, parsed.source))
+    settings = Settings(
+        models=tuple(sources),
+        host=hostname,
+        port=port,
+        uds=uds,
+        num_threads=threads,
+        tokenization_workers=tokenization_workers,
+        max_concurrent_requests=max_concurrent_requests,
+        max_batch_tokens=max_batch_tokens,
+        max_queue_tokens=max_queue_tokens,
+        max_client_batch_size=max_client_batch_size,
+        auto_truncate=auto_truncate,
+        payload_limit=payload_limit,
+        request_timeout=request_timeout,
+        overload_delay=overload_delay,
+        drain_seconds=drain_seconds,
+        api_key=api_key,
+        cors_allow_origin=tuple(cors_allow_origin or ()),
+        prometheus_port=prometheus_port,
+        json_output=json_output,
+        log_requests=log_requests,
+    )
+    raise typer.Exit(serve(settings))

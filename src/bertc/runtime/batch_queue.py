@@ -1,0 +1,150 @@
+"""The native queue as an event loop sees it: batches of many callers, and a future for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bertc import _native
+from bertc.errors import BertcError
+from bertc.ports import SELECTED
+from bertc.runtime.batching import FloatArray, PackedBatch
+from bertc.runtime.session import Session
+
+IN_FLIGHT = 2
+"""The pieces of one large batch that are in the queue at a time: the next one waits while one runs, and what
+others send comes between."""
+
+
+class QueueError(BertcError):
+    """Raised where a batch could not be run: the message is the session's."""
+
+
+class ExpiredError(BertcError):
+    """Raised where a batch waited in the queue until its time was over."""
+
+
+@dataclass
+class RunTimes:
+    """The time that a request spent in the queue and in batches, in nanoseconds."""
+
+    queued_ns: int = 0
+    run_ns: int = 0
+
+
+class BatchQueue:
+    """Runs batches of many callers on one thread, merged to at most ``max_batch_tokens``.
+
+    Several sessions take turns by the time that they use. For use by one event loop.
+    """
+
+    def __init__(self, max_batch_tokens: int) -> None:
+        self.max_batch_tokens = max_batch_tokens
+        self._native = _native.Queue(max_batch_tokens)
+        self._futures: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._hosted = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Listen for finished batches on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._native.fileno(), self._take_finished)
+
+    def stop(self) -> None:
+        """Listen no more; what is still waiting is dropped along with this object."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._native.fileno())
+            self._loop = None
+
+    def load(self) -> dict[str, int]:
+        """Return what waits, runs and has run, by the names of the native ``Queue``."""
+        return self._native.load()
+
+    async def run(
+        self, session: Session, batch: PackedBatch, output: str, *, timeout: float = 0.0
+    ) -> tuple[FloatArray, RunTimes]:
+        """Return an output of a session for a batch: float32 [rows, columns], and how long it took.
+
+        A batch of more than ``max_batch_tokens`` is cut between sequences and runs in pieces. Cancelling
+        the caller takes out what is waiting. After ``timeout`` seconds in the queue, unless it is 0, raises
+        ``ExpiredError``; raises ``QueueError`` where the session refuses the batch.
+        """
+        times = RunTimes()
+        pieces = split(batch, self.max_batch_tokens)
+        if len(pieces) == 1:
+            return await self._run(session, pieces[0], output, timeout, times), times
+        slots = asyncio.Semaphore(IN_FLIGHT)
+
+        async def run(piece: PackedBatch) -> FloatArray:
+            async with slots:
+                return await self._run(session, piece, output, timeout, times)
+
+        tasks = [asyncio.ensure_future(run(piece)) for piece in pieces]
+        try:
+            return np.concatenate(await asyncio.gather(*tasks)), times
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _run(
+        self, session: Session, batch: PackedBatch, output: str, timeout: float, times: RunTimes
+    ) -> FloatArray:
+        if session.has_host_steps:
+            async with self._hosted:  # NumPy between native programs: nothing that a batch would speed up
+                return (await asyncio.to_thread(session.run_batch, batch, outputs=(output,)))[output]
+        number, results = session.submit(self._native, batch, outputs=(output,), timeout=timeout)
+        future = asyncio.get_running_loop().create_future()
+        self._futures[number] = future
+        try:
+            queued_ns, run_ns = await future
+        except asyncio.CancelledError:
+            self._native.cancel(number)
+            self._futures.pop(number, None)
+            raise
+        times.queued_ns += queued_ns
+        times.run_ns += run_ns
+        return results[output]
+
+    def _take_finished(self) -> None:
+        for number, outcome, error, queued_ns, run_ns, _ in self._native.take_finished():
+            future = self._futures.pop(number, None)
+            if future is None or future.done():
+                continue
+            if outcome == "done":
+                future.set_result((queued_ns, run_ns))
+            elif outcome == "expired":
+                future.set_exception(ExpiredError("the request waited until its time was over"))
+            else:
+                future.set_exception(QueueError(error))
+
+
+def split(batch: PackedBatch, max_tokens: int) -> Sequence[PackedBatch]:
+    """Cut a batch between sequences: pieces of at most ``max_tokens``, or of one sequence that has more."""
+    bounds = batch.cu_seqlens
+    if len(bounds) <= 2 or bounds[-1] <= max_tokens:
+        return [batch]
+    pieces, first = [], 0
+    while first < len(bounds) - 1:
+        last = int(np.searchsorted(bounds, bounds[first] + max_tokens, side="right")) - 1
+        last = max(last, first + 1)
+        pieces.append(_slice(batch, first, last))
+        first = last
+    return pieces
+
+
+def _slice(batch: PackedBatch, first: int, last: int) -> PackedBatch:
+    start, stop = int(batch.cu_seqlens[first]), int(batch.cu_seqlens[last])
+    inputs: dict[str, Any] = {}
+    for name, array in batch.inputs.items():
+        if name == SELECTED:
+            low, high = np.searchsorted(array, (start, stop))
+            inputs[name] = (array[low:high] - start).astype(np.int32)
+        else:
+            inputs[name] = array[start:stop]
+    return PackedBatch(inputs, (batch.cu_seqlens[first : last + 1] - start).astype(np.int32))

@@ -1,0 +1,289 @@
+"""The ASGI application: finds the route, reads the body, answers; what goes wrong becomes a reply, too."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import orjson
+
+from bertc.errors import BertcError
+from bertc.serve import openapi
+from bertc.serve.body import Disconnected, Receive, check_content_type, parse, read_body
+from bertc.serve.call import Call, Header
+from bertc.serve.errors import RequestError, refusal_of
+from bertc.serve.routes.table import ROUTES, Route
+from bertc.serve.state import Phase, State
+
+Send = Callable[[Any], Awaitable[None]]
+Scope = dict[str, Any]
+
+PATIENCE = 0.05
+"""The seconds after which it is worth while to watch whether the client of a request is still there."""
+JSON: Header = (b"content-type", b"application/json")
+TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+HTML: Header = (b"content-type", b"text/html; charset=utf-8")
+_SAFE: Header = (b"x-content-type-options", b"nosniff")
+
+_TABLE: dict[str, dict[str, Route]] = {}
+for _route in ROUTES:
+    _TABLE.setdefault(_route.path, {})["GET" if _route.body is None else "POST"] = _route
+_PAGES: dict[str, tuple[Callable[[], bytes], Header]] = {
+    "/docs": (openapi.page, HTML),
+    "/openapi.json": (openapi.document, JSON),
+}
+
+
+class Application:
+    """Answers the requests of an ASGI server. ``on_startup`` and ``on_shutdown`` run in its event loop."""
+
+    def __init__(
+        self,
+        state: State,
+        on_startup: Callable[[], Awaitable[None]],
+        on_shutdown: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.state = state
+        self._on_startup = on_startup
+        self._on_shutdown = on_shutdown
+        key = state.settings.api_key
+        self._authorization = None if key is None else f"Bearer {key}".encode()
+        self._origins = {origin.encode() for origin in state.settings.cors_allow_origin}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a connection of ASGI."""
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._on_startup()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._on_shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: list[Header] = scope["headers"]
+        call = Call.of(headers)
+        call.task = asyncio.current_task()
+        watch = _Watch(call, receive, self.state.settings.body_timeout)
+        more: tuple[Header, ...] = ()
+        self.state.metrics.in_flight += 1
+        try:
+            status, kind, body = await self._reply(scope, headers, call, watch)
+            more = tuple(call.headers()) if call.model else ()
+            self.state.metrics.succeeded(call)
+        except Disconnected:
+            self.state.metrics.failed(call, 499, "Disconnected")
+            return
+        except asyncio.CancelledError:
+            if not call.cancelled_because:
+                raise
+            if call.cancelled_because == "Disconnected":
+                self.state.metrics.failed(call, 499, "Disconnected")
+                return
+            status, kind, body, more = self._refuse(call, _no_body(), scope)
+        except BertcError as error:
+            status, kind, body, more = self._refuse(call, refusal_of(error), scope)
+        except Exception as error:  # of ours: the client hears that, the log where
+            self.state.log.error(
+                "a bug of the server",
+                id=call.id.decode(),
+                route=call.route,
+                kind=type(error).__name__,
+                at=_place(error),
+            )
+            bug = RequestError("Internal", "this is a bug of the server")
+            status, kind, body, more = self._refuse(call, bug, scope)
+        finally:
+            watch.end()
+            self.state.metrics.in_flight -= 1
+        await self._send(scope, send, call, status, (kind, *more, *self._cors(headers)), body)
+
+    async def _reply(
+        self, scope: Scope, headers: list[Header], call: Call, watch: _Watch
+    ) -> tuple[int, Header, bytes]:
+        """Return status, content type and body. Raises what refuses the request."""
+        path, method = scope["path"], scope["method"]
+        if method == "OPTIONS" and self._origins:
+            return 204, TEXT, b""
+        if path in _PAGES or (path == "/" and method in ("GET", "HEAD")):
+            self._authorize(headers)
+            make, kind = _PAGES["/docs" if path == "/" else path]
+            call.route = path
+            if method not in ("GET", "HEAD"):
+                raise _wrong_method(("GET",))
+            return 200, kind, make()
+        routes = _TABLE.get(path)
+        if routes is None:
+            self._authorize(headers)
+            raise RequestError("NotFound", "there is no such route: /docs lists them")
+        route = routes.get("GET" if method == "HEAD" else method)
+        some = route or next(iter(routes.values()))
+        call.route, call.openai = some.path, some.openai
+        if not some.public:
+            self._authorize(headers)
+        if route is None:
+            raise _wrong_method(tuple(routes))
+        if route.body is None:
+            found = await route.answer(self.state)
+        else:
+            check_content_type(headers)
+            raw = await read_body(watch.receive, headers, self.state.settings.payload_limit)
+            watch.has_body()
+            if self.state.phase is Phase.LOADING:
+                raise RequestError(
+                    "Unhealthy", "the models are still loading", headers=((b"retry-after", b"1"),)
+                )
+            found = await route.answer(self.state, call, parse(raw, route.body))
+        if isinstance(found, bytes):
+            return 200, TEXT, found
+        return 200, JSON, orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY, default=_contiguous)
+
+    def _authorize(self, headers: list[Header]) -> None:
+        if self._authorization is None:
+            return
+        given = next((value for name, value in headers if name == b"authorization"), b"")
+        kind, _, key = given.partition(b" ")
+        if not hmac.compare_digest(kind.capitalize() + b" " + key.strip(), self._authorization):
+            raise RequestError(
+                "Unauthorized",
+                "the key is missing or wrong: send Authorization: Bearer KEY",
+                headers=((b"www-authenticate", b"Bearer"),),
+            )
+
+    def _refuse(
+        self, call: Call, refusal: RequestError, scope: Scope
+    ) -> tuple[int, Header, bytes, tuple[Header, ...]]:
+        del scope
+        self.state.metrics.failed(call, refusal.status, refusal.error_type)
+        body = orjson.dumps(refusal.body(openai=call.openai))
+        return refusal.status, JSON, body, refusal.headers
+
+    def _cors(self, headers: list[Header]) -> tuple[Header, ...]:
+        if not self._origins:
+            return ()
+        origin = next((value for name, value in headers if name == b"origin"), b"")
+        if b"*" in self._origins:
+            origin = b"*"
+        elif origin not in self._origins:
+            return ((b"vary", b"origin"),)
+        return (
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
+            (b"vary", b"origin"),
+        )
+
+    async def _send(
+        self, scope: Scope, send: Send, call: Call, status: int, headers: tuple[Header, ...], body: bytes
+    ) -> None:
+        more: list[Header] = [
+            *headers,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", call.id),
+            _SAFE,
+        ]
+        if headers[0] is HTML:
+            more.append((b"content-security-policy", openapi.CONTENT_SECURITY_POLICY))
+        if self.state.phase is Phase.DRAINING:
+            more.append((b"connection", b"close"))
+        if self.state.settings.log_requests or status >= 500:
+            self._log(call, status)
+        await send({"type": "http.response.start", "status": status, "headers": more})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _log(self, call: Call, status: int) -> None:
+        self.state.log.info(
+            "request",
+            id=call.id.decode(),
+            route=call.route or "unknown",
+            status=status,
+            model=call.model,
+            inputs=call.items,
+            tokens=call.tokens,
+            milliseconds=round(1000 * call.seconds, 3),
+        )
+
+
+class _Watch:
+    """Ends a request whose body does not come, or whose client goes away while it is answered."""
+
+    def __init__(self, call: Call, receive: Receive, body_timeout: float) -> None:
+        self._call = call
+        self.receive = receive
+        self._reads = True
+        self._watcher: asyncio.Task[None] | None = None
+        self._body_timeout = body_timeout
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(PATIENCE, self._look)
+
+    def has_body(self) -> None:
+        """Say that the whole body is here: what else is received says that the client is gone."""
+        self._reads = False
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _look(self) -> None:
+        if self._reads:
+            self._timer = self._loop.call_later(self._body_timeout, self._give_up)
+            return
+        self._watcher = self._loop.create_task(self._wait_for_the_end())
+
+    def _give_up(self) -> None:
+        if self._reads:
+            self._cancel("RequestTimeout")
+        else:
+            self._look()
+
+    async def _wait_for_the_end(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        self._cancel("Disconnected")
+
+    def _cancel(self, why: str) -> None:
+        self._call.cancelled_because = why
+        if self._call.task is not None:
+            self._call.task.cancel()
+
+
+def _no_body() -> RequestError:
+    return RequestError(
+        "RequestTimeout", "the body did not come in time", headers=((b"connection", b"close"),)
+    )
+
+
+def _wrong_method(allowed: tuple[str, ...]) -> RequestError:
+    names = ", ".join(allowed)
+    return RequestError(
+        "MethodNotAllowed", f"this route takes {names}", headers=((b"allow", names.encode()),)
+    )
+
+
+def _contiguous(value: Any) -> Any:
+    """For orjson, which takes arrays whose rows are next to each other."""
+    if isinstance(value, np.ndarray):
+        return np.ascontiguousarray(value)
+    raise TypeError(type(value).__name__)
+
+
+def _place(error: Exception) -> str:
+    """Return the file and line of our code that raised; no message, which may quote what a user wrote."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
