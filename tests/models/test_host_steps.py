@@ -206,7 +206,7 @@ def test_strict_refuses_and_names_the_nodes(tmp_path: Path) -> None:
 
 def test_strict_takes_what_is_native(tmp_path: Path) -> None:
     path = save_with_tokenizer(tmp_path / "model")
-    assert bertc.compile(path, tmp_path / "m.bertc", strict=True).manifest.program.features == ()
+    assert "host" not in bertc.compile(path, tmp_path / "m.bertc", strict=True).manifest.program.features
 
 
 def test_commands_and_certificate_tell(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_commands_and_certificate_tell(tmp_path: Path) -> None:
     (step,) = shown["host"].values()
     assert step["nodes"] == [node]
     assert "no op of bertc" in step["reason"]
-    assert open_artifact(out).manifest.program.features == ("host",)
+    assert "host" in open_artifact(out).manifest.program.features
     assert "(Sin)" in CliRunner().invoke(app, ["show", out]).stdout
 
 

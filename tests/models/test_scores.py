@@ -148,6 +148,6 @@ def test_answers_to_questions(artifacts: Artifacts) -> None:
 
 def test_files_are_small(artifacts: Artifacts) -> None:
     sizes = {dtype: artifacts.real(MINILM, dtype).stat().st_size / 1e6 for dtype in ("fp32", "bf16", "int8")}
-    assert sizes["int8"] <= 24
+    assert sizes["int8"] <= 24.2  # 24.0 and the vectors of first and last tokens, which halve the error
     assert sizes["bf16"] <= 47
     assert sizes["fp32"] <= 92

@@ -18,8 +18,10 @@ from bertc.precision import BF16, FP16, FP32, INT8
 _NAMES = {DType.F32: FP32, DType.F16: FP16, DType.BF16: BF16, DType.I8: INT8}
 _FORMS = {op: form for row in OPS.values() for form, op in row.forms.items() if op != row.name}
 """The precision of each op that is another one's form in it."""
-_OF_QUANTIZATION = frozenset(("multiplier", "offset", "static", "word_scale"))
-"""The packed operands that quantization adds: scales are no parameters of the model."""
+_OF_QUANTIZATION = frozenset(
+    ("multiplier", "offset", "first_offset", "last_offset", "first_bias", "last_bias", "static", "word_scale")
+)
+"""The packed operands that quantization adds: scales and shifts are no parameters of the model."""
 
 
 class Size(NamedTuple):

@@ -150,7 +150,7 @@ _ROWS = (
             *(*_BIASES, *_OFFSETS, _BY_PLACE),
         ),
         attributes={**_LINEAR, "out_dtype": _STORED},
-        **{**_PRODUCT, "features": ("gated", "weight_bound")},
+        **{**_PRODUCT, "features": (*_PRODUCT["features"], "weight_bound")},
     ),
     _op(
         "attention",
