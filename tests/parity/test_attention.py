@@ -11,7 +11,7 @@ import pytest
 
 from bertc.artifact.executable import Executable, Tensor
 from bertc.errors import ArtifactError, InputError
-from bertc.ir import reference
+from bertc.ir import reference_attention
 from bertc.lowering.lower import lower
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, build_program, run_native
@@ -72,7 +72,7 @@ def _expected(
 ) -> Array:
     if bias is not None:
         operands["distance_bias"] = bias.astype(np.float32)
-    return reference.attention(
+    return reference_attention.attention(
         _bounds(lengths),
         qkv=rows,
         **{name: array for name, array in operands.items() if array is not None},

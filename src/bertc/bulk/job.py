@@ -67,15 +67,16 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     work = Work(settings.folder, identity, settings.question, settings.columns, id_column, settings.on_null)
     with OutputFolder(settings.folder, {"bertc": __version__, **facts}, resume=settings.resume) as output:
-        left = _check_planned(shards, output, identity)
-        done_before = len(shards) - len(left)
+        planned = {shard.id(identity): shard for shard in shards}
+        output.check_known(planned)
+        left = [shard for name, shard in planned.items() if name not in output.finished]
         new = list(_run(encoder, work, left, output, settings.instances, show_progress))
         output.succeed()
         everything = output.finished.values()
     return {
         "output": str(settings.folder),
         "shards": len(shards),
-        "resumed_shards": done_before,
+        "resumed_shards": len(shards) - len(left),
         "rows": sum(each.rows for each in everything),
         "rejected": sum(each.rejected for each in everything),
         "truncated": sum(each.truncated for each in everything),
@@ -101,13 +102,6 @@ def _job_facts(encoder: Encoder, settings: JobSettings) -> dict[str, Any]:
         "on_null": settings.on_null,
         "shard_rows": settings.shard_rows,
     }
-
-
-def _check_planned(shards: Sequence[Shard], output: OutputFolder, identity: str) -> list[Shard]:
-    """Return the shards that are not finished. Raises ``InputError`` if the rows of one have changed."""
-    planned = {shard.id(identity): shard for shard in shards}
-    output.check_known(planned)
-    return [shard for name, shard in planned.items() if name not in output.finished]
 
 
 def _run(

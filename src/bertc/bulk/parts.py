@@ -28,5 +28,5 @@ class Part:
     texts: list[tuple[str | None, ...]] = field(default_factory=list)
     """For each row the text of each column that was asked for; None for null."""
     ids: Any = None
-    """The id of each row: an Arrow array, or a list of strings; None if no column has them."""
+    """The id of each row, an Arrow array; None if no column has them."""
     rejected: list[Rejected] = field(default_factory=list)

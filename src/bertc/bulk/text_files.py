@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from bertc.bulk.columnar import pyarrow
 from bertc.bulk.parts import PART_CHARACTERS, PART_ROWS, Part, Rejected
 from bertc.bulk.storage import InputFile
 from bertc.errors import InputError
@@ -33,12 +34,12 @@ def read_json_lines(
 
     Blank lines are no rows; what is no JSON, or has no text, is rejected.
     """
-    for part in _grouped(_records(file, begin, end, quoted=False), first_row):
-        found = Part(ids=None if id_column is None else [])
-        for row, line in part:
-            if line.strip():
-                _add(found, row, lambda line=line: _json_row(line, columns, id_column))
-        yield found
+    yield from _read(
+        _records(file, begin, end, quoted=False),
+        first_row,
+        lambda line: _json_row(line, columns, id_column),
+        has_ids=id_column is not None,
+    )
 
 
 def table_columns(file: InputFile) -> list[str]:
@@ -59,25 +60,39 @@ def read_table(
     header, quoted = _header(file)[0], _is_quoted(file)
     places = [header.index(name) for name in columns]
     id_place = None if id_column is None else header.index(id_column)
-    for part in _grouped(_records(file, begin, end, quoted=quoted), first_row):
-        found = Part(ids=None if id_place is None else [])
-        for row, record in part:
-            if record.strip():
-                _add(found, row, lambda record=record: _cells(record, quoted, len(header), places, id_place))
-        yield found
+    yield from _read(
+        _records(file, begin, end, quoted=quoted),
+        first_row,
+        lambda record: _cells(record, quoted, len(header), places, id_place),
+        has_ids=id_place is not None,
+    )
 
 
-def _add(part: Part, row: int, read: Any) -> None:
-    """Add a row, or the reason why it has no text."""
-    try:
-        texts, name = read()
-    except ValueError as error:  # of JSON, UTF-8 or CSV, or raised by us
-        part.rejected.append(Rejected(row, str(error)))
-        return
-    part.rows.append(row)
-    part.texts.append(texts)
-    if part.ids is not None:
-        part.ids.append(name)
+def _read(
+    records: Iterator[bytes],
+    first_row: int,
+    take_apart: Callable[[bytes], tuple[tuple[str | None, ...], str | None]],
+    *,
+    has_ids: bool,
+) -> Iterator[Part]:
+    """Yield the rows of records; ``take_apart`` returns texts and id, or raises ``ValueError``."""
+    arrow = pyarrow("bulk jobs")
+    for group in _grouped(records, first_row):
+        part, ids = Part(), list[str | None]()
+        for row, record in group:
+            if not record.strip():
+                continue
+            try:
+                texts, name = take_apart(record)
+            except ValueError as error:  # of JSON, UTF-8 or CSV, or raised by us
+                part.rejected.append(Rejected(row, str(error)))
+                continue
+            part.rows.append(row)
+            part.texts.append(texts)
+            ids.append(name)
+        if has_ids:
+            part.ids = arrow.array(ids, arrow.string())
+        yield part
 
 
 def _json_row(line: bytes, columns: Columns, id_column: str | None) -> tuple[tuple[Any, ...], str | None]:

@@ -49,8 +49,9 @@ class Worker:
     def __init__(self, encoder: Encoder, work: Work) -> None:
         """Raises ``InputError`` for a model that cannot answer what is asked."""
         self._counted = _CountedSession(encoder.session)
-        encoder.session = self._counted  # type: ignore[assignment]
-        self._answering = answering(encoder, work.question)
+        session: Any = self._counted
+        own = type(encoder)(session, encoder.tokenizer, encoder.info, artifact=encoder.artifact)
+        self._answering = answering(own, work.question)
         self._work = work
 
     def run(self, shard: Shard, advance: Advance) -> Finished:
@@ -175,8 +176,6 @@ class _Run:
         if part.ids is None:
             name = self._shard.file.name
             return arrow.array([f"{name}#{row}" for row in part.rows], arrow.string())
-        if isinstance(part.ids, list):
-            return arrow.array(part.ids, arrow.string())
         return part.ids
 
 
@@ -197,10 +196,9 @@ class _CountedSession:
 
 def _only(part: Part, indices: list[int]) -> Part:
     """Return the rows of a part at some indices."""
-    ids = part.ids
-    if ids is not None:
-        ids = [ids[index] for index in indices] if isinstance(ids, list) else ids.take(indices)
-    return Part([part.rows[index] for index in indices], [part.texts[index] for index in indices], ids)
+    rows = [part.rows[index] for index in indices]
+    texts = [part.texts[index] for index in indices]
+    return Part(rows, texts, None if part.ids is None else part.ids.take(indices))
 
 
 def _ahead(pool: ThreadPoolExecutor, items: Iterator[T]) -> Iterator[T]:

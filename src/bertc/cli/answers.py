@@ -11,6 +11,7 @@ import typer
 from bertc.cli.bulk import (
     IdColumn,
     Instances,
+    JobOptions,
     NullPolicy,
     OnNull,
     Resume,
@@ -65,7 +66,7 @@ def classify(
     """Classify texts or pairs of texts."""
     if labels and top_k != 1:
         raise typer.BadParameter("every label has a score: leave --top-k out", param_hint="--label")
-    job = (id_column, on_null, resume, instances)
+    job = JobOptions(id_column, on_null, resume, instances)
     if output is not None and is_folder(output):
         from bertc.bulk.results import Question
 
@@ -101,7 +102,7 @@ def tag(
     threads: Threads = None,
 ) -> None:
     """Find named entities, or whatever else a model labels tokens by."""
-    job = (id_column, on_null, resume, instances)
+    job = JobOptions(id_column, on_null, resume, instances)
     if output is not None and is_folder(output):
         from bertc.bulk.results import Question
 

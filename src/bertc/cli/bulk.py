@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -36,8 +36,14 @@ Instances = Annotated[
     int, typer.Option("--instances", min=1, help="Of a folder: processes, which share the threads.")
 ]
 
-JobOptions = tuple[str | None, OnNull, bool, int]
-"""The column of ids, the policy for nulls, whether to resume, the instances."""
+
+class JobOptions(NamedTuple):
+    """What only a folder as output has."""
+
+    id_column: str | None
+    on_null: OnNull
+    resume: bool
+    instances: int
 
 
 def is_folder(output: Path | None) -> bool:
@@ -47,12 +53,11 @@ def is_folder(output: Path | None) -> bool:
 
 def refuse_options(options: JobOptions) -> None:
     """Raise a usage error for options that only a folder as output has."""
-    id_column, on_null, resume, instances = options
     given = {
-        "--id": id_column,
-        "--on-null": on_null != OnNull.NULL,
-        "--resume": resume,
-        "--instances": instances > 1,
+        "--id": options.id_column,
+        "--on-null": options.on_null != OnNull.NULL,
+        "--resume": options.resume,
+        "--instances": options.instances > 1,
     }
     for name, is_given in given.items():
         if is_given:
@@ -74,9 +79,15 @@ def run_bulk(
 
     if source is None:
         raise typer.BadParameter("a folder as output needs files with --input", param_hint="--output")
-    id_column, on_null, resume, instances = options
     settings = JobSettings(
-        source, output, question, columns, id_column, on_null.value, resume=resume, instances=instances
+        source,
+        output,
+        question,
+        columns,
+        options.id_column,
+        options.on_null.value,
+        resume=options.resume,
+        instances=options.instances,
     )
     counts = run_job(encoder, settings, show_progress=True)
     if as_json:

@@ -14,6 +14,7 @@ import typer
 from bertc.cli.bulk import (
     IdColumn,
     Instances,
+    JobOptions,
     NullPolicy,
     OnNull,
     Resume,
@@ -80,7 +81,7 @@ def command(
         "precision": precision,
     }
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    job = (id_column, on_null, resume, instances)
+    job = JobOptions(id_column, on_null, resume, instances)
     if output is not None and is_folder(output):
         from bertc.bulk.results import Question
 

@@ -145,3 +145,15 @@ def round_to_bf16(x: Array) -> Array:
     bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
     return np.where(np.isnan(x), x, rounded.view(np.float32)).astype(np.float32)
+
+
+def stored(out: Array, static: Array | None, out_dtype: str) -> Array:
+    """Round a float32 result to what is stored; to 8 bits by ``static``, a scale and its zero point."""
+    if static is not None:
+        return quantize_static(out, float(static[0]), int(static[1]))[0]
+    return round_to_bf16(out) if out_dtype == "bf16" else out
+
+
+def count_leading(flags: Array, value: int) -> int:
+    """Return the number of flags before the first that is not ``value``."""
+    return int(np.argmin(np.append(flags == value, False)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bertc.ir import formulas, reference, rules
+from bertc.ir import formulas, reference, reference_attention, rules
 from bertc.ir.graph import Attribute, TensorType
 from bertc.ir.op import Op, Operand, Types
 from bertc.operations import attention_operations, product_operations, seen_keys
@@ -165,6 +165,7 @@ _ROWS = (
             *_POSITIONS,
         ),
         attributes=_ATTENTION,
+        reference=reference_attention.attention,
         defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0},
         features=("attended", "distance_bias", "rotary", "window"),
         work=_attention,

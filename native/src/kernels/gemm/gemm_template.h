@@ -105,6 +105,8 @@ void multiply(const Operands<Dot>& in, std::size_t rows, std::size_t blocks, typ
 
 struct TileArea {
   std::size_t row, rows, column, columns;
+  const float* bias;    // of its rows
+  const float* offset;  // the same; may be null
 };
 
 // What turns the sums of 16 columns into float32: for floats a bias, for integers also a scale and
@@ -116,7 +118,8 @@ template <class V>
 struct ColumnScale<V, float> {
   typename V::F32 bias;
 
-  BERTC_INLINE ColumnScale(const Gemm& gemm, std::size_t column) : bias(V::load(gemm.bias + column)) {}
+  BERTC_INLINE ColumnScale(const Gemm&, const TileArea& area, std::size_t column)
+      : bias(V::load(area.bias + column)) {}
   BERTC_INLINE typename V::F32 apply(const Gemm&, const float* sums, std::size_t) const {
     return V::add(V::load(sums), bias);
   }
@@ -127,8 +130,8 @@ struct ColumnScale<V, int32_t> {
   typename V::F32 bias, scale;
   typename V::I32 column_sum;
 
-  BERTC_INLINE ColumnScale(const Gemm& gemm, std::size_t column)
-      : bias(V::load(gemm.bias + column)),
+  BERTC_INLINE ColumnScale(const Gemm& gemm, const TileArea& area, std::size_t column)
+      : bias(V::load(area.bias + column)),
         scale(V::load(gemm.column_scale + column)),
         column_sum(V::load_int(gemm.column_sum + column)) {}
   BERTC_INLINE typename V::F32 apply(const Gemm& gemm, const int32_t* sums, std::size_t row) const {
@@ -142,12 +145,13 @@ struct ColumnScale<V, int32_t> {
 };
 
 template <class V>
-BERTC_INLINE void store_output(const Gemm& gemm, std::size_t row, std::size_t column, typename V::F32 x) {
+BERTC_INLINE void store_output(const Gemm& gemm, const TileArea& area, std::size_t row, std::size_t column,
+                               typename V::F32 x) {
   const std::size_t at = row * gemm.out_stride + column;
   if (gemm.output == GemmOutput::kBf16) {
     V::store_bf16(static_cast<uint16_t*>(gemm.out) + at, x);
   } else if (gemm.output == GemmOutput::kU8) {
-    if (gemm.offset != nullptr) x = V::add(x, V::load(gemm.offset + column));
+    if (area.offset != nullptr) x = V::add(x, V::load(area.offset + column));
     quantize_rows::store_static<V>(static_cast<uint8_t*>(gemm.out) + at, x, gemm.out_scale);
   } else {
     V::store(static_cast<float*>(gemm.out) + at, x);
@@ -159,12 +163,12 @@ void finish_pairs_with(const Gemm& gemm, const Sum* sums, std::size_t stride, co
                        Activate activate) {
   for (std::size_t c = 0; c < area.columns; c += 2 * kBlockColumns) {
     const std::size_t column = area.column + c, value = c + kBlockColumns;
-    const ColumnScale<V, Sum> gates(gemm, column), values(gemm, area.column + value);
+    const ColumnScale<V, Sum> gates(gemm, area, column), values(gemm, area, area.column + value);
     for (std::size_t r = 0; r < area.rows; ++r) {
       const std::size_t row = area.row + r;
       const typename V::F32 gate = activate(gates.apply(gemm, sums + r * stride + c, row));
       const typename V::F32 x = V::mul(gate, values.apply(gemm, sums + r * stride + value, row));
-      store_output<V>(gemm, row, column / 2, x);
+      store_output<V>(gemm, area, row, column / 2, x);
     }
   }
 }
@@ -175,14 +179,14 @@ void finish_tile_with(const Gemm& gemm, const Sum* sums, std::size_t stride, con
   if (gemm.gated) return finish_pairs_with<V>(gemm, sums, stride, area, activate);
   for (std::size_t c = 0; c < area.columns; c += kBlockColumns) {
     const std::size_t column = area.column + c;
-    const ColumnScale<V, Sum> scale(gemm, column);
+    const ColumnScale<V, Sum> scale(gemm, area, column);
     for (std::size_t r = 0; r < area.rows; ++r) {
       const std::size_t row = area.row + r;
       typename V::F32 x = activate(scale.apply(gemm, sums + r * stride + c, row));
       if (gemm.residual != nullptr) {
         x = V::add(x, V::load(gemm.residual + row * gemm.residual_stride + column));
       }
-      store_output<V>(gemm, row, column, x);
+      store_output<V>(gemm, area, row, column, x);
     }
   }
 }
@@ -243,10 +247,9 @@ template <class V, class Sum>
     std::size_t end = row + 1;
     if (place == Place::kOther) end = static_cast<std::size_t>(*places.ends) - (last_differs ? 1 : 0);
     if (end > area.row + area.rows) end = area.row + area.rows;
-    Gemm own = gemm;
-    own.bias = vector_of(place, gemm.biases, gemm.bias);
-    own.offset = vector_of(place, gemm.offsets, gemm.offset);
-    finish_tile<V>(own, sums + r * stride, stride, {row, end - row, area.column, area.columns});
+    finish_tile<V>(gemm, sums + r * stride, stride,
+                   {row, end - row, area.column, area.columns, vector_of(place, gemm.biases, gemm.bias),
+                    vector_of(place, gemm.offsets, gemm.offset)});
     r += end - row;
   }
 }
@@ -349,7 +352,8 @@ void run(const Gemm& gemm, std::size_t first_block, std::size_t last_block) {
           }
         }
         multiply(tile, count, blocks, sums, kTileColumns);
-        const TileArea area{block_row + row, count, block * kBlockColumns, blocks * kBlockColumns};
+        const TileArea area{block_row + row,        count,     block * kBlockColumns,
+                            blocks * kBlockColumns, gemm.bias, gemm.offset};
         if (places.ends == nullptr) {
           finish_tile<V>(gemm, sums, kTileColumns, area);
         } else {
