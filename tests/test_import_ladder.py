@@ -79,11 +79,11 @@ LADDER: dict[str, set[str]] = {
     "exporters": {"errors", "ir", "ports", "version"},
     # The run half.
     "runtime": {"_native", "artifact", "errors", "ports", "primitives"},
-    "cache": {"atomic_file", "errors", "runtime", "version"},
+    "cache": {"atomic_file", "errors", "files", "runtime", "version"},
     "encoder": {"artifact", "errors", "ports", "primitives", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
-    "bulk": {"atomic_file", "encoder", "errors", "runtime", "version"},
+    "bulk": {"atomic_file", "encoder", "errors", "files", "runtime", "version"},
     "evaluation": {"errors", "fidelity", "files"},
     "prepared": {
         "encoder",

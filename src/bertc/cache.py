@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from bertc.atomic_file import replace_atomically
 from bertc.errors import ArtifactError, InputError
+from bertc.files.hashing import hash_of
 from bertc.runtime import environment
 from bertc.runtime.environment import cache_folder
 from bertc.version import __version__
@@ -117,7 +118,7 @@ class Entry:
         hashes = []
         for relative, file in self._files.items():
             with file.open("rb") as stream:
-                hashes.append(f"{relative}: {_hash(stream)}")
+                hashes.append(f"{relative}: {hash_of(stream)}")
         readable = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[-80:]
         return cache_folder() / f"{readable}-{_digest(*hashes, self._options)[:16]}{_SUFFIX}"
 
@@ -243,10 +244,3 @@ def _files_below(root: Path) -> Iterator[Path]:
 
 def _digest(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()
-
-
-def _hash(stream: Any) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -172,7 +172,7 @@ def test_what_cannot_be_read_is_told(source: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied", "weights")
 
-    monkeypatch.setattr(cache, "_hash", refuse)
+    monkeypatch.setattr(cache, "hash_of", refuse)
     with pytest.raises(bertc.CheckpointError, match="cannot read weights: Permission denied"):
         bertc.load(source)
 

@@ -67,6 +67,11 @@ class EmbeddingFacts:
     """Of vectors cut to ``truncate_dim`` and then divided by their length."""
 
     @property
+    def all_prompts(self) -> dict[str, str]:
+        """What may be put before texts, by name: ``query`` and ``document`` are always there."""
+        return {QUERY: "", DOCUMENT: "", **self.prompts}
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Those of ``FEATURES`` that the file uses."""
         return tuple(name for name in FEATURES if getattr(self, name))

@@ -7,7 +7,6 @@ every file that the manifest names is whole. Names that begin with _ are left ou
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import IO, Any
 from bertc.atomic_file import replace_atomically
 from bertc.bulk.columnar import pyarrow
 from bertc.errors import InputError
+from bertc.files.hashing import hash_of
 
 MANIFEST, SUCCESS, REJECTED = "_manifest.jsonl", "_SUCCESS", "_rejected"
 KIND, VERSION = "bertc bulk job", 1
@@ -180,12 +180,8 @@ def write_rejected(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
 
 def file_facts(path: Path) -> tuple[int, str]:
     """Return the size of a file and its SHA-256."""
-    digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return size, digest.hexdigest()
+        return path.stat().st_size, hash_of(file)
 
 
 def _parse(path: Path, lines: bytes) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bertc.serve.settings import ModelSource, Settings
+
 _serving = partial(typer.Option, rich_help_panel="Batches and overload")
 _network = partial(typer.Option, rich_help_panel="Network")
 _telling = partial(typer.Option, rich_help_panel="Logs and metrics")
@@ -71,23 +73,23 @@ def command(
     model_id: ModelId = None,
     served_model_name: ServedName = None,
     threads: Threads = None,
-    max_concurrent_requests: Concurrent = 512,
-    max_batch_tokens: BatchTokens = 2048,
-    max_queue_tokens: QueueTokens = 0,
-    max_client_batch_size: ClientBatch = 2048,
-    auto_truncate: AutoTruncate = False,
-    tokenization_workers: Workers = 1,
-    request_timeout: Timeout = 60.0,
-    overload_delay: Delay = 1.0,
-    drain_seconds: Drain = 1.0,
-    hostname: Host = "127.0.0.1",
-    port: Port = 3000,
+    max_concurrent_requests: Concurrent = Settings.max_concurrent_requests,
+    max_batch_tokens: BatchTokens = Settings.max_batch_tokens,
+    max_queue_tokens: QueueTokens = Settings.max_queue_tokens,
+    max_client_batch_size: ClientBatch = Settings.max_client_batch_size,
+    auto_truncate: AutoTruncate = Settings.auto_truncate,
+    tokenization_workers: Workers = Settings.tokenization_workers,
+    request_timeout: Timeout = Settings.request_timeout,
+    overload_delay: Delay = Settings.overload_delay,
+    drain_seconds: Drain = Settings.drain_seconds,
+    hostname: Host = Settings.host,
+    port: Port = Settings.port,
     uds: Uds = None,
-    payload_limit: Payload = 2_000_000,
+    payload_limit: Payload = Settings.payload_limit,
     api_key: ApiKey = None,
     cors_allow_origin: Cors = None,
-    json_output: JsonOutput = False,
-    log_requests: LogRequests = False,
+    json_output: JsonOutput = Settings.json_output,
+    log_requests: LogRequests = Settings.log_requests,
     prometheus_port: PrometheusPort = None,
 ) -> None:
     """Serve models over HTTP, to clients of text-embeddings-inference, OpenAI, Jina and Cohere.
@@ -102,7 +104,6 @@ def command(
         if find_spec(package) is None:
             raise MissingExtraError(package, "serve", "bertc serve")
     from bertc.serve.server import serve
-    from bertc.serve.settings import ModelSource, Settings
 
     sources = [ModelSource.parse(each) for each in models or ()]
     if model_id is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from datetime import datetime, timezone
 from os import PathLike
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertc.encoder import Encoder
+from bertc.files.hashing import hash_of
 from bertc.version import __version__
 
 
@@ -37,8 +37,5 @@ def file_hash(path: str | PathLike[str]) -> str | None:
     """Return the SHA-256 of a file, None for what is no file."""
     if not Path(path).is_file():
         return None
-    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hash_of(file)

@@ -90,9 +90,9 @@ class Application:
             if call.cancelled_because == "Disconnected":
                 self.state.metrics.failed(call, 499, "Disconnected")
                 return
-            status, kind, body, more = self._refuse(call, _no_body(), scope)
+            status, kind, body, more = self._refuse(call, _no_body())
         except BertcError as error:
-            status, kind, body, more = self._refuse(call, refusal_of(error), scope)
+            status, kind, body, more = self._refuse(call, refusal_of(error))
         except Exception as error:  # of ours: the client hears that, the log where
             self.state.log.error(
                 "a bug of the server",
@@ -102,7 +102,7 @@ class Application:
                 at=_place(error),
             )
             bug = RequestError("Internal", "this is a bug of the server")
-            status, kind, body, more = self._refuse(call, bug, scope)
+            status, kind, body, more = self._refuse(call, bug)
         finally:
             watch.end()
             self.state.metrics.in_flight -= 1
@@ -160,10 +160,7 @@ class Application:
                 headers=((b"www-authenticate", b"Bearer"),),
             )
 
-    def _refuse(
-        self, call: Call, refusal: RequestError, scope: Scope
-    ) -> tuple[int, Header, bytes, tuple[Header, ...]]:
-        del scope
+    def _refuse(self, call: Call, refusal: RequestError) -> tuple[int, Header, bytes, tuple[Header, ...]]:
         self.state.metrics.failed(call, refusal.status, refusal.error_type)
         body = orjson.dumps(refusal.body(openai=call.openai))
         return refusal.status, JSON, body, refusal.headers

@@ -15,6 +15,7 @@ import numpy as np
 from bertc.errors import BertcError
 from bertc.runtime.batch_queue import BatchQueue
 from bertc.runtime.batching import PackedBatch
+from bertc.runtime.step_times import fit_to
 from bertc.serve.models import Model, Registry
 
 INTERVAL = 1.0
@@ -67,16 +68,9 @@ class Health:
                 await self._task
 
     async def _run(self, model: Model) -> None:
-        session, info = model.encoder.session, model.encoder.info
-        bounds = np.array([0, _TOKENS], np.int32)
-        if session.takes_embeddings:
-            (port,) = (each for each in session.inputs if each.columns)
-            batch = PackedBatch({port.name: np.zeros((_TOKENS, port.columns), np.float32)}, bounds)
-        else:
-            batch = PackedBatch({"input_ids": np.zeros(_TOKENS, np.int32)}, bounds)
-        if any(port.name == "selected" for port in session.inputs):
-            batch = batch.selecting(np.zeros(1, np.int32))
-        output = info.outputs[0].name
-        values, _ = await self._queue.run(session, batch, output)
+        session = model.encoder.session
+        ids = PackedBatch({"input_ids": np.zeros(_TOKENS, np.int32)}, np.array([0, _TOKENS], np.int32))
+        output = model.encoder.info.outputs[0].name
+        values, _ = await self._queue.run(session, fit_to(session, ids), output)
         if not np.isfinite(values).all():
             raise BertcError("it gave a number that is none (NaN or infinity)")

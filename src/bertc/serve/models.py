@@ -53,7 +53,7 @@ class Model:
         name = prompt_name or facts.default_prompt_name
         if name is None:
             return list(texts), ""
-        prompts = {"query": "", "document": "", **facts.prompts}
+        prompts = facts.all_prompts
         if name not in prompts:
             raise RequestError(
                 "Unprocessable",

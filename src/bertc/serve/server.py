@@ -21,7 +21,7 @@ from bertc.serve.logs import Log
 from bertc.serve.protocol import BoundedProtocol
 from bertc.serve.routes.about import scrape
 from bertc.serve.settings import Settings
-from bertc.serve.state import State
+from bertc.serve.state import Phase, State
 
 LAST_SECONDS = 0.1
 """The seconds between the end of listening and that of connections that seem idle."""
@@ -121,7 +121,7 @@ class _Runner(uvicorn.Server):
         )
 
     def _end(self) -> None:
-        if self.state.phase.value == "draining":
+        if self.state.phase is Phase.DRAINING:
             self.force_exit = self.should_exit = True  # the second signal
             return
         self.lifecycle.spawn(self._drain())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bertc.artifact.embedding_facts import DOCUMENT, QUERY, EmbeddingFacts
+from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.encoder import Encoder, count_tokens
 from bertc.errors import InputError
 from bertc.runtime.items import all_strings, describe, is_collection
@@ -31,7 +31,7 @@ class TextEncoder(Encoder):
     @property
     def prompts(self) -> dict[str, str]:
         """What is put before texts, by ``prompt_name``; ``query`` and ``document`` are always there."""
-        return {QUERY: "", DOCUMENT: "", **self.facts.prompts}
+        return self.facts.all_prompts
 
     @property
     def similarity_fn_name(self) -> str:
