@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -203,8 +204,12 @@ def _only(part: Part, indices: list[int]) -> Part:
 
 def _ahead(pool: ThreadPoolExecutor, items: Iterator[T]) -> Iterator[T]:
     """Yield items; a thread makes the next one while the caller works on this."""
-    end = object()
-    waiting = pool.submit(next, items, end)
-    while (item := waiting.result()) is not end:
-        waiting = pool.submit(next, items, end)
-        yield item  # type: ignore[misc]
+    waiting = pool.submit(_take, items)
+    while one := waiting.result():
+        waiting = pool.submit(_take, items)
+        yield from one
+
+
+def _take(items: Iterator[T]) -> list[T]:
+    """Return the next item, if there is one."""
+    return list(islice(items, 1))
