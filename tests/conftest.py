@@ -19,6 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="where compiled files are kept, and found by a later run of the same code",
     )
+    parser.addoption(
+        "--door",
+        choices=("older", "newer", "module"),
+        default="older",
+        help="how classes come in tests/frontends/onnx/test_every_class.py: by an exporter of PyTorch, or "
+        "as modules; the newer exporter takes half a minute for each",
+    )
 
 
 @pytest.fixture(scope="session")

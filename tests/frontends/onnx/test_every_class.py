@@ -1,4 +1,7 @@
-"""Every class that compiles from its checkpoint comes through PyTorch's older exporter as the same model."""
+"""Every class that compiles from its checkpoint comes through the other doors as the same model.
+
+By PyTorch's older exporter in each run of the tests; ``--door=newer`` and ``--door=module`` try the others.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import bertc
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.model_class import ModelClass, supported_classes
 from bertc.frontends.onnx import import_onnx
+from bertc.frontends.torch import import_module
 from tests.support.doors import assert_same_graph, assert_same_numbers
 from tests.support.hf_checkpoints import save_checkpoint
 from tests.support.onnx_export import export
@@ -26,12 +30,23 @@ REFUSED = {"ModernBertForMultipleChoice": "ArgMax"}
 CLASSES = tuple(each for each in supported_classes() if each.name not in REFUSED)
 
 
+@pytest.mark.filterwarnings("ignore:.*has no tokenizer beside it")  # of modules
 @pytest.mark.parametrize("index", range(len(CLASSES)), ids=[each.name for each in CLASSES])
-def test_an_export_becomes_what_the_checkpoint_becomes(index: int, tmp_path: Path) -> None:
+def test_every_class_becomes_what_its_checkpoint_becomes(
+    index: int, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     supported = CLASSES[index]
     opset, attention = FORMS[index % len(FORMS)]
-    folder, path = exported(supported, tmp_path, opset, attention)
-    expected, found = import_model(folder), import_onnx(path)
+    door = pytestconfig.getoption("--door")
+    if door == "module":
+        folder = checkpoint_of(supported, tmp_path)
+        module = getattr(transformers, supported.name).from_pretrained(folder).eval()
+        found = import_module(module)
+    else:
+        opset = opset if door == "older" else 18
+        folder, path = exported(supported, tmp_path, opset, attention, dynamo=door == "newer")
+        found = import_onnx(path)
+    expected = import_model(folder)
     assert_same_graph(found, expected)
     assert_same_numbers(found, expected)
     theirs, ours = expected.info, found.info
@@ -48,14 +63,21 @@ def test_a_class_that_finds_its_first_token_by_the_mask_is_refused(
         import_onnx(exported(supported, tmp_path, 14, "sdpa")[1])
 
 
-def exported(supported: ModelClass, tmp_path: Path, opset: int, attention: str) -> tuple[Path, Path]:
-    """Return the folder of a small checkpoint, and its export."""
+def checkpoint_of(supported: ModelClass, tmp_path: Path) -> Path:
+    """Return the folder of a small checkpoint."""
     config: dict[str, Any] = {"num_hidden_layers": 1}
     if supported.family.spellings or "oberta" in supported.name:
         config["pad_token_id"] = 1
-    folder = save_checkpoint(tmp_path, supported.name, **config)
+    return save_checkpoint(tmp_path, supported.name, **config)
+
+
+def exported(
+    supported: ModelClass, tmp_path: Path, opset: int, attention: str, *, dynamo: bool = False
+) -> tuple[Path, Path]:
+    """Return the folder of a small checkpoint, and its export."""
+    folder = checkpoint_of(supported, tmp_path)
     if not getattr(transformers, supported.name)._supports_sdpa:
         attention = "eager"
     path = folder / "m.onnx"
-    export(folder, supported.name, path, opset=opset, dynamo=False, attention=attention)
+    export(folder, supported.name, path, opset=opset, dynamo=dynamo, attention=attention)
     return folder, path
