@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("older", "newer", "module"),
         default="older",
         help="how classes come in tests/frontends/onnx/test_every_class.py: by an exporter of PyTorch, or "
-        "as modules; the newer exporter takes half a minute for each",
+        "as modules; the newer exporter takes three minutes",
     )
 
 
