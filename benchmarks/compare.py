@@ -27,7 +27,7 @@ from bertc import _native
 from bertc.bench.peers import PEERS
 from bertc.bench.peers.source import default_cache
 from bertc.bench.plan import Settings
-from bertc.bench.report import save
+from bertc.bench.report import find_interrupted, save
 from bertc.bench.run import run_bench
 from bertc.bench.timing import Effort
 from bertc.cli.bench_tables import print_report
@@ -37,8 +37,8 @@ DTYPES = ("int8", "bf16", "fp32")
 DURATION = """\
 On two cores with AVX-512 a full run takes about an hour, on slower machines more; converting the
 checkpoint for the other libraries takes ten minutes more the first time. The results file is written
-after each step: an interrupted run leaves what it has measured, marked as incomplete. --quick shows in
-a few minutes whether all works.
+after each step: an interrupted run leaves what it has measured, marked as incomplete, and --resume, with
+the same commit on the same machine, goes on from there. --quick shows in a few minutes whether all works.
 """
 
 
@@ -82,7 +82,8 @@ def settings_for(name: str, options: argparse.Namespace) -> Settings:
     files = []
     for dtype in DTYPES:
         files.append(options.work / f"{name}.{dtype}.bertc")
-        bertc.compile(checkpoint, files[-1], dtype=dtype)
+        if not (options.resume and files[-1].exists()):
+            bertc.compile(checkpoint, files[-1], dtype=dtype)
     if "avx512_vnni" not in _native.supported_isas():
         files.append(options.work / f"{name}.fours.bertc")
         bertc.compile(checkpoint, files[-1], "avx2")
@@ -121,6 +122,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=default_num_threads())
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "compare", help="compiled files")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="converted checkpoints")
+    parser.add_argument("--resume", action="store_true", help="go on with what an interrupted run has left")
     parser.add_argument("--quick", action="store_true", help="few shapes, few texts: does it all work?")
     return parser.parse_args(arguments)
 
@@ -137,7 +139,9 @@ def main() -> None:
     try:
         for name in options.models.split(","):
             say(f"{name}: compiling")
-            report = run_bench(settings_for(name, options), say, partial(save, options.output))
+            settings = settings_for(name, options)
+            earlier = find_interrupted(options.output, name, options.threads) if options.resume else None
+            report = run_bench(settings, say, partial(save, options.output), earlier=earlier)
             print_report(report)
     except KeyboardInterrupt:
         sys.exit(f"Interrupted: {options.output} has what was measured")

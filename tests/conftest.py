@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how classes come in tests/frontends/onnx/test_every_class.py: by an exporter of PyTorch, or "
         "as modules; the newer exporter takes three minutes",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of this process's own: what tests compile is nobody's model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

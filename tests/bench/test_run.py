@@ -81,8 +81,14 @@ def test_a_run_that_ends_early_leaves_what_it_has_measured(artifact: MakeArtifac
     last = json.loads(json.dumps(kept[-1]))
     assert [(row["batch"], row["length"]) for row in last["shapes"]] == [(1, 4)]
     assert len(last["texts"]) == 4 and not last["complete"]
-    run_bench(settings(artifact()), keep=kept.append)
-    assert kept[-1]["complete"] and len(kept[-1]["shapes"]) == 2
+
+    said: list[str] = []
+    report = json.loads(json.dumps(run_bench(settings(artifact(), texts=TEXTS), said.append, earlier=last)))
+    assert report["complete"] and said.count("2 x 4") == 1 and "1 x 4" not in said
+    assert report["texts"] == last["texts"]
+    assert report["shapes"][0] == last["shapes"][0] and len(report["shapes"]) == 2
+    with pytest.raises(InputError, match="the interrupted run had another setting: start a new one"):
+        run_bench(settings(artifact()), earlier=last)
 
 
 def test_processes_of_our_own_are_looked_at(artifact: MakeArtifact) -> None:

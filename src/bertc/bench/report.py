@@ -102,6 +102,15 @@ def save(path: Path, report: Mapping[str, Any]) -> None:
         file.write(f"{text}\n".encode())
 
 
+def find_interrupted(path: Path, model: str, threads: int) -> dict[str, Any] | None:
+    """Return what an interrupted run of a model has left in a results file, None if there is nothing."""
+    wanted = (model, threads)
+    for report in load_results(path) if path.exists() else ():
+        if _subject(report) == wanted and not report["complete"]:
+            return report
+    return None
+
+
 def _subject(report: Mapping[str, Any]) -> tuple[str, int]:
     return report["model"]["name"], report["settings"]["threads"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -38,12 +39,22 @@ SCALING_SHAPE = (8, 128)
 """The batch and length at which scaling is judged."""
 
 
-def run_bench(settings: Settings, say: Say = lambda _: None, keep: Keep = lambda _: None) -> dict[str, Any]:
+def run_bench(
+    settings: Settings,
+    say: Say = lambda _: None,
+    keep: Keep = lambda _: None,
+    *,
+    earlier: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Measure everything that is asked for, and return a report that is plain JSON.
 
-    ``keep`` gets the report as far as it is, again and again: what an interrupted run leaves.
+    ``keep`` gets the report as far as it is, again and again: what an interrupted run leaves. That is
+    completed where it comes back as ``earlier``: shapes and texts that it has are not run again. Raises
+    ``InputError`` if it is of something else.
     """
     run = _Run(settings, say)
+    if earlier is not None:
+        run.take_up(earlier)
     run.measure_peaks()
     run.measure_processes()
     keep(run.report())
@@ -91,6 +102,16 @@ class _Run:
         self._memory: list[dict[str, Any]] = []
         self._scaling: list[dict[str, Any]] = []
 
+    def take_up(self, report: Mapping[str, Any]) -> None:
+        """Take over what an interrupted run has measured: engines are compared within a step."""
+        for what in ("machine", "commit", "versions", "model", "settings"):
+            if report[what] != json.loads(json.dumps(self._circumstances[what])):
+                raise InputError(f"the interrupted run had another {what.rstrip('s')}: start a new one")
+        for row in report["shapes"]:
+            self._shapes[(row["batch"], row["length"]), row["engine"]] = Timing.of(row)
+        for row in report["texts"]:
+            self._texts[row["mode"], row["engine"]] = Timing.of(row)
+
     def measure_peaks(self) -> None:
         """Measure the limits of the machine, if they are asked for."""
         if self._settings.peaks:
@@ -130,7 +151,9 @@ class _Run:
         self._engines = {name: engine.facts() for name, engine in self._live.items()}
 
     def run_shape(self, batch: int, length: int) -> None:
-        """Run ``batch`` sequences of ``length`` tokens."""
+        """Run ``batch`` sequences of ``length`` tokens, unless an earlier run has done it."""
+        if all(((batch, length), name) in self._shapes for name in self._live):
+            return
         self._say(f"{batch} x {length}")
         amount = Amount.of(self._info, [length] * batch)
 
@@ -145,6 +168,8 @@ class _Run:
     def run_texts(self) -> None:
         """Run the texts in all modes in one go, so that ratios between modes hold too."""
         settings = self._settings
+        if all(any((mode, name) in self._texts for mode in TEXT_MODES) for name in self._live):
+            return
         self._say(settings.source or "texts")
         amounts = {
             mode: Amount.of(self._info, token_lengths(self._artifact, texts_of(mode, settings.texts)))

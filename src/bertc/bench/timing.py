@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,12 @@ class Timing:
     kernel_gops: float
     round_ms: tuple[float, ...]
     """The time of the unit in each round, in milliseconds."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Timing:
+        """Return the timing in a row of a report."""
+        values = {each.name: row[each.name] for each in fields(cls)}
+        return cls(**{**values, "round_ms": tuple(row["round_ms"])})
 
 
 def summarize(rounds: Sequence[Round], amount: Amount) -> Timing:
