@@ -41,7 +41,7 @@ RANDOM_SIZES = {
     "initializer_range": 0.1,
 }
 """The sizes of the encoders with random weights; their spread is that of trained matrices of such a width."""
-RANDOM_OPTIONS = {
+RANDOM_OPTIONS: dict[str, dict[str, Any]] = {
     "EsmModel": {
         "position_embedding_type": "rotary",
         "token_dropout": True,
@@ -160,7 +160,7 @@ def random_encoder(model: ModelClass, path: Path, **changes: int) -> Path:
 
     torch.manual_seed(0)
     keys = model.family.config_keys
-    sizes = {keys.get(key, key): value for key, value in {**RANDOM_SIZES, **changes}.items()}
+    sizes: dict[str, Any] = {keys.get(key, key): value for key, value in {**RANDOM_SIZES, **changes}.items()}
     sizes |= RANDOM_OPTIONS.get(model.name, {})
     encoder_class = getattr(transformers, model.name)
     encoder_class(encoder_class.config_class(**sizes)).save_pretrained(path)

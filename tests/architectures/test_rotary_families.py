@@ -27,13 +27,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "NomicBERT": ("NomicBertModel", {"rope_parameters": LINEAR}),
     "RoFormer": ("RoFormerModel", {"embedding_size": 20}),
     "jina-embeddings-v3": ("JinaEmbeddingsV3Model", {}),
-    "ESM-2": ("EsmModel", {"token_dropout": False}),
+    "ESM-2": ("EsmModel", {}),
     "ESM-1b": (
         "EsmModel",
         {
             "position_embedding_type": "absolute",
             "emb_layer_norm_before": True,
-            "token_dropout": False,
             "max_position_embeddings": 722,
         },
     ),
@@ -188,7 +187,7 @@ NOMIC = {"n_embd": 32, "activation_function": "swiglu"}
         ),
         ("RoFormerModel", {"rotary_value": True}, "rotary_value is set"),
         ("EsmModel", {"is_folding_model": True}, "is_folding_model is set: of ESMFold, the encoder alone"),
-        ("EsmModel", {"mask_token_id": None}, "mask_token_id is missing"),
+        ("EsmModel", {"token_dropout": True, "mask_token_id": None}, "mask_token_id is missing"),
     ],
 )
 def test_what_is_not_supported_is_named(
@@ -202,7 +201,7 @@ def test_what_is_not_supported_is_named(
 
 @pytest.mark.native
 def test_masks_of_esm_scale_all_other_tokens(tmp_path: Path) -> None:
-    path = save_checkpoint(tmp_path / "model", "EsmModel", mask_token_id=32)
+    path = save_checkpoint(tmp_path / "model", "EsmModel", token_dropout=True)
     batch = padded_batch(np.random.default_rng(0), [3, 20, 60], 300, "right")
     ids = np.where(batch.mask, batch.input_ids, 1)
     ids[1, 5:9] = ids[2, ::3] = 32

@@ -23,7 +23,7 @@ CLASSES = {
     "ModernBertModel": {"local_attention": 8, "num_hidden_layers": 3},
     "NomicBertModel": {},
     "RoFormerModel": {"embedding_size": 20},
-    "EsmModel": {"mask_token_id": 32},
+    "EsmModel": {"token_dropout": True},
 }
 
 

@@ -50,9 +50,8 @@ OF_FAMILIES: Mapping[str, Mapping[str, Any]] = {
     "ModernBert": {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3},
     "Esm": {
         "position_embedding_type": "rotary",
-        "token_dropout": True,
         "pad_token_id": 1,
-        "mask_token_id": 300,  # which no random id is
+        "mask_token_id": 32,
     },
 }
 """What the classes of a family need to be small: ids within the vocabulary, what has no usable default."""

@@ -29,7 +29,7 @@ def _negated(_: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | N
 @rule("mul")
 def _by_place(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Multiply columns of heads by numbers that depend on the place of a token."""
-    flipped = not isinstance(operands[0], View | Turned)
+    flipped = _depends_on_places(operands[0])
     x, other = operands[::-1] if flipped else operands
     found = _turned(x)
     if found is None or not _depends_on_places(other):
@@ -40,6 +40,7 @@ def _by_place(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Mea
 
 
 def _depends_on_places(meaning: Any) -> bool:
+    meaning = meaning.view if isinstance(meaning, Turned) else meaning
     if isinstance(meaning, View):
         return isinstance(meaning.rows, Lookups) and [*meaning.rows.tables] == ["position"]
     return isinstance(meaning, Control) or (isinstance(meaning, Known) and meaning.scalar is None)
