@@ -21,6 +21,9 @@ CLASSES = {
     "MegatronBertModel": {},
     "RobertaPreLayerNormModel": {},
     "ModernBertModel": {"local_attention": 8, "num_hidden_layers": 3},
+    "NomicBertModel": {},
+    "RoFormerModel": {"embedding_size": 20},
+    "EsmModel": {"token_dropout": True},
 }
 
 

@@ -11,12 +11,17 @@ from bertc.architectures import (
     distilbert,
     electra,
     ernie,
+    esm,
+    gte,
+    jina_embeddings_v3,
     megatron_bert,
     modernbert,
     mpnet,
+    nomic_bert,
     rembert,
     roberta,
     roberta_prelayernorm,
+    roformer,
     xlm_roberta_xl,
 )
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
@@ -36,6 +41,11 @@ FAMILIES: tuple[Family[Any], ...] = (
     rembert.FAMILY,
     bert_generation.FAMILY,
     modernbert.FAMILY,
+    gte.FAMILY,
+    nomic_bert.FAMILY,
+    roformer.FAMILY,
+    jina_embeddings_v3.FAMILY,
+    esm.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

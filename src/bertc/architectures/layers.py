@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bertc.architectures.family import EncoderConfig
-from bertc.architectures.model_builder import ModelBuilder
+from bertc.architectures.model_builder import ModelBuilder, Order
 from bertc.ports import CU_SEQLENS
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+_AS_STORED: Mapping[str, Order] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class LayerNames:
     intermediate: str = "intermediate.dense"
     output: str = "output.dense"
     output_norm: str = "output.LayerNorm"
+    gate: str = ""
+    """A dense layer beside ``intermediate`` that takes the activation and multiplies what that one gives."""
+    unbiased: tuple[str, ...] = ()
+    """The dense layers, of those above, that have no bias."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Layer:
     """What its tensors are called after, if that is not its name: layers may share them."""
     bias: Mapping[str, str] = field(default_factory=dict)
     """More operands of attention, which say how far tokens attend to each other."""
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    """The order of the outputs of dense layers of ``names``, where that is not the checkpoint's."""
 
     def post_norm(self, x: str) -> str:
         """Append the layer as BERT has it, a norm after each sum: [tokens, hidden_size]."""
@@ -67,10 +74,16 @@ class Layer:
         return self._add(names.attention_output, context, residual)
 
     def _feed_forward(self, x: str, residual: str) -> str:
-        inner = self._linear(self.names.intermediate, x, self.config.intermediate_size)
-        activation = f"{self.name}.{_beside(self.names.intermediate, 'activation')}"
-        inner = self.builder.activation(self.config.activation, activation, inner)
-        return self._add(self.names.output, inner, residual)
+        names, size = self.names, self.config.intermediate_size
+        inner = self._linear(names.gate or names.intermediate, x, size)
+        beside = {
+            each: f"{self.name}.{_beside(names.intermediate, each)}" for each in ("activation", "multiply")
+        }
+        inner = self.builder.activation(self.config.activation, beside["activation"], inner)
+        if names.gate:
+            value = self._linear(names.intermediate, x, size)
+            inner = self.builder.multiply(beside["multiply"], inner, value)
+        return self._add(names.output, inner, residual)
 
     def _add(self, name: str, x: str, residual: str) -> str:
         dense = self._linear(name, x, self.config.hidden_size)
@@ -78,7 +91,14 @@ class Layer:
 
     def _linear(self, name: str, x: str, out_features: int) -> str:
         module = f"{self.module or self.name}.{name}"
-        return self.builder.linear(f"{self.name}.{name}", x, out_features, module=module)
+        return self.builder.linear(
+            f"{self.name}.{name}",
+            x,
+            out_features,
+            module=module,
+            bias=name not in self.names.unbiased,
+            order=self.orders.get(name),
+        )
 
     def _norm(self, name: str, x: str) -> str:
         module = f"{self.module or self.name}.{name}"
@@ -116,20 +136,27 @@ def post_norm_layers(
     prefix: str = "encoder.layer",
     names: LayerNames = LayerNames(),
     bias: Mapping[str, str] = _NONE,
+    orders: Mapping[str, Order] = _AS_STORED,
 ) -> str:
     """Append all layers as BERT has them to what the embeddings give: [tokens, hidden_size]."""
     builder.hidden_state(x)
     for i in range(config.num_hidden_layers):
-        layer = Layer(builder, config, f"{prefix}.{i}", names, bias=bias)
+        layer = Layer(builder, config, f"{prefix}.{i}", names, bias=bias, orders=orders)
         x = builder.hidden_state(layer.post_norm(x))
     return x
 
 
 def pre_norm_layers(
-    builder: ModelBuilder, config: EncoderConfig, x: str, *, names: LayerNames, norm: str
+    builder: ModelBuilder,
+    config: EncoderConfig,
+    x: str,
+    *,
+    names: LayerNames,
+    norm: str,
+    bias: Mapping[str, str] = _NONE,
 ) -> str:
     """Append all layers with norms before their parts, and the last norm: [tokens, hidden_size]."""
     for i in range(config.num_hidden_layers):
         builder.hidden_state(x)
-        x = Layer(builder, config, f"encoder.layer.{i}", names).pre_norm(x)
+        x = Layer(builder, config, f"encoder.layer.{i}", names, bias=bias).pre_norm(x)
     return builder.hidden_state(builder.layer_norm(norm, x, config.layer_norm_eps))

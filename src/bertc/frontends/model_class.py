@@ -48,7 +48,13 @@ def supported_classes() -> Iterator[ModelClass]:
 def _has(family: Family[Any], head: Head) -> bool:
     if family.encoder_only:
         return head.name == ENCODER_HEAD or not head.suffix
-    return head.everywhere or head.name in family.spellings
+    return (head.everywhere and head.name not in family.lacks) or head.name in family.spellings
+
+
+def as_transformers_has_it(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a config.json, or what ``transformers`` has for it if it is written for code on the hub."""
+    translated = (family.translate(config) for family in FAMILIES)
+    return next((each for each in translated if each is not None), config)
 
 
 def find_class(config: Mapping[str, Any], *, head: str | None = None, task: str | None = None) -> ModelClass:

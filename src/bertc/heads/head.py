@@ -83,15 +83,16 @@ class Head:
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
-TRANSFORM = ("dense", "activation", "layer_norm")
-"""The words of :func:`transform`: a family may spell them for any head that is made with it."""
+TRANSFORM = ("dense", "activation", "layer_norm", "pooling")
+"""The words of :func:`transform` and :func:`pooled_linear`: a family may spell them for any head that is made
+with these. ``pooling`` is a mode of ``pool``; a ``dense`` of no name is none."""
 
 
 def transform(context: HeadContext, x: str, out_features: int) -> str:
     """Append a dense layer, its activation, and a layer norm where the head is spelled with one."""
     builder, spelling, config = context.builder, context.spelling, context.config
     dense = builder.linear(spelling["dense"], x, out_features, bias=config.head_bias)
-    activation = config.head_activation or spelling.get("activation", config.activation)
+    activation = config.head_activation or spelling.get("activation") or config.activation
     dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
     if "layer_norm" not in spelling:
         return dense
@@ -104,15 +105,17 @@ def first_token(builder: ModelBuilder, hidden: str) -> str:
 
 
 def pooled_linear(context: HeadContext, out_features: int, output: str = "output") -> str:
-    """Append two dense layers on a sequence's one row, its first unless the config says otherwise.
+    """Append two dense layers on a sequence's one row, its first unless config or spelling say otherwise.
 
-    Between them are an activation and perhaps a norm. Returns [sequences, out_features].
+    Between them are an activation and perhaps a norm; the first may be missing. Returns [sequences,
+    out_features].
     """
-    mode = context.config.classifier_pooling
+    mode = context.spelling.get("pooling", context.config.classifier_pooling)
     name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
-    pooled = context.builder.pool(name, context.hidden, mode)
-    dense = transform(context, pooled, context.config.hidden_size)
-    return context.builder.linear(context.spelling[output], dense, out_features)
+    x = context.builder.pool(name, context.hidden, mode)
+    if context.spelling["dense"]:
+        x = transform(context, x, context.config.hidden_size)
+    return context.builder.linear(context.spelling[output], x, out_features)
 
 
 def token_linear(context: HeadContext, out_features: int) -> str:
