@@ -190,6 +190,7 @@ LADDER: dict[str, set[str]] = {
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "home", "recipe", "runtime"},
     # A model by its place, and what adapts models to other libraries: a file each, named after the library.
     "model_handle": {"encoder", "errors", "loading", "task_table"},
+    "sentence_transformers": {"artifact", "encoder", "errors", "model_handle", "tasks"},
     "__main__": {"cli"},
     "cli": {
         "artifact",
@@ -228,6 +229,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "cli": {"rich", "typer", "numpy"},
     "frontends": {"numpy", "safetensors", "tokenizers"},
     "runtime": {"numpy", "tokenizers", "safetensors"},
+    "sentence_transformers": {"numpy", "tokenizers"},
     # All of it is an extra, which its command asks for before it loads it.
     "serve": {"msgspec", "numpy", "orjson", "uvicorn"},
     "errors": set(),

@@ -17,12 +17,13 @@ class ModelHandle:
     """A model that is loaded where it is first used. It pickles by its place, whether it is loaded or not."""
 
     def __init__(self, model: str | PathLike[str] | Encoder, task: str, **options: Any) -> None:
-        """Take what :func:`bertc.load` takes, with its options, or a model that it has returned.
+        """Take what :func:`bertc.load` takes, with its options (None: as if not given), or what it returns.
 
         ``task`` is the name of a row of ``bertc.task_table``: the model must be for it. A relative path is
         of the folder that the process is in now, wherever the handle is used. Raises ``InputError`` for a
         loaded model of another task, or with options; of another one, the first use does.
         """
+        options = {name: value for name, value in options.items() if value is not None}
         if isinstance(model, Encoder):
             if options:
                 raise InputError(f"{', '.join(options)}: give these where the model is loaded")
