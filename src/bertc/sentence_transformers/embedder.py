@@ -47,7 +47,7 @@ class SentenceTransformer(CompiledModel):
         does.
         """
         super().__init__(model_name_or_path, **options)
-        self.truncate_dim = truncate_dim or self._model.facts.truncate_dim
+        self.truncate_dim = self._model.facts.truncate_dim if truncate_dim is None else truncate_dim
         """The components that are kept of a vector, None for all."""
         self.similarity_fn_name = similarity_fn_name or self._model.similarity_fn_name
 
@@ -82,6 +82,7 @@ class SentenceTransformer(CompiledModel):
         del pool, chunk_size
         check_device(device)
         refuse_options("encode", kwargs)
+        kept = self.truncate_dim if truncate_dim is None else truncate_dim
         found = self._model.encode(
             inputs,
             sentences=sentences,
@@ -92,7 +93,7 @@ class SentenceTransformer(CompiledModel):
             precision=precision or "float32",
             ranges=ranges,
             normalize_embeddings=normalize_embeddings,
-            truncate_dim=truncate_dim or self.truncate_dim or self._model.dimensions,
+            truncate_dim=self._model.dimensions if kept is None else kept,
         )
         if output_value == "sentence_embedding" and convert_to_numpy and not convert_to_tensor:
             return found
