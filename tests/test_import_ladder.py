@@ -188,6 +188,16 @@ LADDER: dict[str, set[str]] = {
         "version",
     },
     "loading": {"cache", "compiler", "encoder", "errors", "frontends", "home", "recipe", "runtime"},
+    # A model by its place, and what adapts models to other libraries: a file each, named after the library.
+    "model_handle": {"encoder", "errors", "loading", "task_table"},
+    "duckdb": {"bulk", "encoder", "errors", "loading"},
+    "haystack": {"errors", "model_handle"},
+    "lancedb": {"errors", "model_handle"},
+    "langchain": {"encoder", "errors", "model_handle"},
+    "llama_index": {"errors", "model_handle"},
+    "sentence_transformers": {"artifact", "encoder", "errors", "model_handle", "tasks"},
+    "sklearn": {"encoder", "errors", "model_handle"},
+    "spacy": {"errors", "model_handle"},
     "__main__": {"cli"},
     "cli": {
         "artifact",
@@ -226,6 +236,14 @@ THIRD_PARTY: dict[str, set[str]] = {
     "cli": {"rich", "typer", "numpy"},
     "frontends": {"numpy", "safetensors", "tokenizers"},
     "runtime": {"numpy", "tokenizers", "safetensors"},
+    "sentence_transformers": {"numpy", "tokenizers"},
+    # What they adapt to is an extra, which they ask for where they load it.
+    "haystack": {"haystack"},
+    "lancedb": {"lancedb"},
+    "langchain": {"langchain_core"},
+    "llama_index": {"llama_index"},
+    "sklearn": {"numpy", "sklearn"},
+    "spacy": {"spacy"},
     # All of it is an extra, which its command asks for before it loads it.
     "serve": {"msgspec", "numpy", "orjson", "uvicorn"},
     "errors": set(),

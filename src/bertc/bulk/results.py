@@ -49,8 +49,8 @@ def answering(encoder: Encoder, question: Question) -> Answering:
 def with_nulls(columns: Sequence[Any], is_there: Sequence[bool]) -> list[Any]:
     """Return columns with a null for each row that is not there."""
     arrow = pyarrow("writing .parquet")
-    places = np.cumsum(is_there) - 1
-    indices = arrow.array(places, arrow.int64(), mask=~np.asarray(is_there))
+    there = np.asarray(is_there, bool)
+    indices = arrow.array(np.cumsum(there) - 1, arrow.int64(), mask=~there)
     return [column.take(indices) for column in columns]
 
 
