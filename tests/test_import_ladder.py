@@ -83,7 +83,10 @@ LADDER: dict[str, set[str]] = {
     "encoder": {"artifact", "errors", "ports", "primitives", "runtime", "task_table"},
     "tasks": {"artifact", "encoder", "errors", "ports", "runtime"},
     # What uses loaded models and artifacts.
-    "bulk": {"atomic_file", "encoder", "errors", "files", "runtime", "version"},
+    "bulk": {"atomic_file", "cache", "encoder", "errors", "files", "runtime", "version"},
+    # The same for engines that divide tables themselves.
+    "tables": {"bulk", "errors", "loading"},
+    "ray": {"bulk", "tables"},
     "evaluation": {"errors", "fidelity", "files"},
     "prepared": {
         "encoder",

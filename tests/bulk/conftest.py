@@ -26,18 +26,22 @@ RunJob = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def job(artifact: MakeArtifact, tmp_path: Path) -> RunJob:
-    """``job(source, folder="out", head="embedding", **settings)``: run a job in shards of 50 rows."""
+    """``job(source, folder="out", head="embedding", **settings)``: run a job in shards of 50 rows.
+
+    ``model`` is a file instead of a head.
+    """
 
     def run(
         source: Path | str,
         folder: str = "out",
         *,
         head: str = "embedding",
+        model: Path | None = None,
         question: Question = EMBED,
         shard_rows: int = 50,
         **settings: Any,
     ) -> dict[str, Any]:
-        encoder = bertc.load(artifact(head))
+        encoder = bertc.load(model or artifact(head))
         given = JobSettings(str(source), tmp_path / folder, question, shard_rows=shard_rows, **settings)
         return run_job(encoder, given)
 

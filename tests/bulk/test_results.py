@@ -12,8 +12,11 @@ from pyarrow import dataset, parquet
 
 import bertc
 from bertc.bulk.results import Question
-from tests.bulk.conftest import TEXTS, RunJob, read_rows, write_rows
+from bertc.runtime.batching import PackedBatch
+from bertc.runtime.session import Session
+from tests.bulk.conftest import TEXTS, RunJob, files_of, read_rows, write_rows
 from tests.conftest import MakeArtifact
+from tests.support.artifacts import Artifacts
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl", ".csv", ".tsv"])
@@ -112,6 +115,34 @@ def test_two_columns_are_pairs(job: RunJob, artifact: MakeArtifact, tmp_path: Pa
     classifier: Any = bertc.load(artifact("classification"))
     expected = classifier.classify(list(zip(TEXTS[1:9], TEXTS[11:19], strict=True)))
     assert list(read_rows(tmp_path / "out").values()) == pytest.approx([each["score"] for each in expected])
+
+
+def test_pairs_have_the_scores_of_predict(job: RunJob, artifacts: Artifacts, tmp_path: Path) -> None:
+    parquet.write_table(arrow.table({"q": TEXTS[1:9], "text": TEXTS[11:19]}), tmp_path / "rows.parquet")
+    reranker = artifacts.tiny("fp32", "classification", id2label={"0": "score"})
+    job(tmp_path / "rows.parquet", model=reranker, question=Question("predict"), columns=("q", "text"))
+    expected = bertc.load(reranker).predict(list(zip(TEXTS[1:9], TEXTS[11:19], strict=True)))
+    assert list(read_rows(tmp_path / "out").values()) == expected.tolist()
+    with pytest.raises(bertc.InputError, match="2 labels, reranking is for models of one: use classify"):
+        job(tmp_path / "rows.parquet", "two", head="classification", question=Question("predict"))
+
+
+def test_a_bound_on_tokens_changes_no_result(
+    job: RunJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = write_rows(tmp_path / "rows.parquet")
+    job(rows, "one")
+    runs: list[int] = []
+    run_batch = Session.run_batch
+
+    def count(self: Session, batch: PackedBatch, **options: Any) -> Any:
+        runs.append(int(batch.cu_seqlens[-1]))
+        return run_batch(self, batch, **options)
+
+    monkeypatch.setattr(Session, "run_batch", count)
+    job(rows, "two", batch_tokens=40)
+    assert len(runs) > 20 and max(runs) <= 40
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
 def test_a_null_is_null_or_no_row_or_an_error(job: RunJob, tmp_path: Path) -> None:

@@ -32,30 +32,33 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("instances", [1, 2])
+@pytest.mark.parametrize(("instances", "kills"), [(1, (0, 5, 10)), (2, (3,))])
 def test_a_killed_job_resumes_to_the_same_bytes(
-    job: RunJob, artifact: MakeArtifact, tmp_path: Path, instances: int
+    job: RunJob, artifact: MakeArtifact, tmp_path: Path, instances: int, kills: tuple[int, ...]
 ) -> None:
-    rows = write_rows(tmp_path / "rows.parquet", TEXTS * 5)
+    rows, out = write_rows(tmp_path / "rows.parquet", TEXTS * 4), tmp_path / "out"
     job(rows, "whole")
     script = tmp_path / "job.py"
     script.write_text(JOB)
-    command = [sys.executable, script, rows, tmp_path / "out", artifact(), str(instances)]
-    child = subprocess.Popen(command)
-    manifest = tmp_path / "out" / MANIFEST
-    while child.poll() is None and (not manifest.exists() or len(manifest.read_bytes().splitlines()) < 4):
-        time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
-    assert not (tmp_path / "out" / SUCCESS).exists() and before
-    counts = job(rows, resume=True)
-    assert counts["resumed_shards"] >= 3 and (tmp_path / "out" / SUCCESS).exists()
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
-    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
-    # The manifest may lack the shards whose files had just appeared: one for each instance.
-    assert sum(after[name] != stamp for name, stamp in before.items()) <= instances
-    assert not list((tmp_path / "out").glob(".*.tmp"))
+    snapshots = []
+    for finished in kills:
+        child = subprocess.Popen([sys.executable, script, rows, out, artifact(), str(instances)])
+        manifest = out / MANIFEST
+        while child.poll() is None and (
+            not manifest.exists() or manifest.read_bytes().count(b"\n") <= finished
+        ):
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        snapshots.append({path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")})
+        assert not (out / SUCCESS).exists() and len(snapshots[-1]) >= finished
+    assert job(rows, resume=True)["resumed_shards"] >= max(kills) and (out / SUCCESS).exists()
+    assert files_of(out) == files_of(tmp_path / "whole")
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
+    for before in snapshots:
+        # The manifest may lack the shards whose files had just appeared: one for each instance.
+        assert sum(after[name] != stamp for name, stamp in before.items()) <= instances
+    assert not list(out.glob(".*.tmp"))
 
 
 def test_instances_give_the_same_files(job: RunJob, tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ from threading import Thread
 from typing import Any
 
 from bertc.bulk.columnar import pyarrow
+from bertc.bulk.on_ray import ray_for, run_shards
 from bertc.bulk.output import Finished, OutputFolder
 from bertc.bulk.results import Question
 from bertc.bulk.shards import SHARD_ROWS, Shard, have_column, plan_shards
+from bertc.bulk.storage import is_url
 from bertc.bulk.work import NULL, Advance, Work, Worker
 from bertc.encoder import Encoder, load
 from bertc.errors import BertcError
@@ -47,8 +49,12 @@ class JobSettings:
     on_null: str = NULL
     resume: bool = False
     instances: int = 1
-    """The number of processes; they share the threads."""
+    """The number of processes; they share the threads. On Ray, if above 1, the most tasks at a time."""
     shard_rows: int = SHARD_ROWS
+    batch_tokens: int | None = None
+    """The most tokens of a run of the model; None for what ``encode`` takes."""
+    ray: str | None = None
+    """The address of a Ray cluster that does the work, whose nodes see the same files; "local" starts one."""
 
 
 def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = False) -> dict[str, Any]:
@@ -61,16 +67,23 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
     pyarrow("writing a folder of parquet files")
     start = time.perf_counter()
     facts = _job_facts(encoder, settings)
-    shards = plan_shards(settings.source, settings.columns, settings.id_column, settings.shard_rows)
+    source = settings.source
+    if settings.ray is not None:
+        ray_for("a job on many machines")
+        source = source if is_url(source) else str(Path(source).absolute())  # processes are in other folders
+    shards = plan_shards(source, settings.columns, settings.id_column, settings.shard_rows)
     id_column = settings.id_column or ("id" if have_column(shards, "id") else None)
     facts["id_column"] = id_column
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    work = Work(settings.folder, identity, settings.question, settings.columns, id_column, settings.on_null)
+    work = Work(
+        settings.folder, identity, settings.question, settings.columns, id_column,
+        settings.on_null, settings.batch_tokens,
+    )  # fmt: skip
     with OutputFolder(settings.folder, {"bertc": __version__, **facts}, resume=settings.resume) as output:
         planned = {shard.id(identity): shard for shard in shards}
         output.check_known(planned)
         left = [shard for name, shard in planned.items() if name not in output.finished]
-        new = list(_run(encoder, work, left, output, settings.instances, show_progress))
+        new = list(_run(encoder, work, left, output, settings, show_progress))
         output.succeed()
         everything = output.finished.values()
     return {
@@ -109,7 +122,7 @@ def _run(
     work: Work,
     shards: Sequence[Shard],
     output: OutputFolder,
-    instances: int,
+    settings: JobSettings,
     show_progress: bool,
 ) -> Iterator[Finished]:
     """Run shards, and yield each when the manifest has it."""
@@ -123,17 +136,24 @@ def _run(
             advance(rows)
 
         try:
-            results = (
-                _in_this_process(encoder, work, shards, count)
-                if instances == 1 or len(shards) < 2
-                else _in_processes(encoder, work, shards, min(instances, len(shards)), count)
-            )
-            for finished in results:
+            for finished in _results(encoder, work, shards, settings, count):
                 output.add(finished)
                 yield finished
         except BertcError as error:
             kept = f"{len(output.finished)} finished shards are kept in {work.folder}"
             raise type(error)(f"{error}. {kept}: go on with --resume") from None
+
+
+def _results(
+    encoder: Encoder, work: Work, shards: Sequence[Shard], settings: JobSettings, advance: Advance
+) -> Iterator[Finished]:
+    """Yield each shard when it is done, here, in processes or on a cluster."""
+    if settings.ray is not None:
+        most = settings.instances if settings.instances > 1 else None
+        return run_shards(settings.ray, encoder, work, shards, most, advance)
+    if settings.instances == 1 or len(shards) < 2:
+        return _in_this_process(encoder, work, shards, advance)
+    return _in_processes(encoder, work, shards, min(settings.instances, len(shards)), advance)
 
 
 class _Watch:

@@ -90,10 +90,16 @@ class OutputFolder:
     def succeed(self) -> None:
         """Say that all shards are there. Raises ``InputError``."""
         try:
+            self._remove_drafts()
             (self.path / SUCCESS).touch()
             _sync_folder(self.path)
         except OSError as error:
             raise InputError(f"cannot write {self.path / SUCCESS}: {error.strerror or error}") from None
+
+    def _remove_drafts(self) -> None:
+        """Remove what processes left that died while they wrote a shard."""
+        for left in self.path.glob(".*.tmp"):
+            left.unlink()
 
     def _begin(self, facts: Mapping[str, Any], resume: bool) -> IO[bytes]:
         manifest = self.path / MANIFEST
@@ -115,8 +121,7 @@ class OutputFolder:
                 file.truncate(len(whole) + 1)
             for entry in entries[1:]:
                 self.finished[entry["shard"]] = Finished(**entry)
-            for left in self.path.glob(".*.tmp"):
-                left.unlink()
+            self._remove_drafts()
         except BaseException:
             file.close()
             raise

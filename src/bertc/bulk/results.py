@@ -12,7 +12,6 @@ from bertc.bulk.columnar import pyarrow
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 
-EMBED, CLASSIFY, TAG = "embed", "classify", "tag"
 FLOAT16 = "float16"
 """A precision of vectors in files alone: halves their size."""
 
@@ -42,12 +41,19 @@ class Answering:
 def answering(encoder: Encoder, question: Question) -> Answering:
     """Return how a model answers. Raises ``InputError`` for a model of another task, or a wrong option."""
     pyarrow("writing .parquet")
-    kinds = {"classify": _labels, "tag": _entities}
+    kinds = {"classify": _labels, "tag": _entities, "predict": _scores}
     return kinds.get(question.method, _vectors)(encoder, question)
+
+
+def as_item(texts: tuple[str | None, ...]) -> Any:
+    """Return the texts of a row as models take them: one alone, or a pair."""
+    return texts[0] if len(texts) == 1 else texts
 
 
 def with_nulls(columns: Sequence[Any], is_there: Sequence[bool]) -> list[Any]:
     """Return columns with a null for each row that is not there."""
+    if all(is_there):
+        return list(columns)
     arrow = pyarrow("writing .parquet")
     there = np.asarray(is_there, bool)
     indices = arrow.array(np.cumsum(there) - 1, arrow.int64(), mask=~there)
@@ -94,6 +100,21 @@ def _labels(encoder: Encoder, question: Question) -> Answering:
 
     listed = arrow.field("labels", arrow.list_(arrow.struct(fields)))
     return Answering(lambda items: method(items, **question.options), fields if single else [listed], columns)
+
+
+def _scores(encoder: Encoder, question: Question) -> Answering:
+    arrow = pyarrow("writing .parquet")
+    method = encoder.predict  # fails here for a model of another task
+    if len(encoder.info.labels) != 1:
+        raise InputError(
+            f"{encoder.info.name} has {len(encoder.info.labels)} labels, reranking is for models of one: use "
+            "classify"
+        )
+    return Answering(
+        lambda items: method(items, **question.options),
+        [arrow.field("score", arrow.float32())],
+        lambda scores: [arrow.array(np.asarray(scores, np.float32))],
+    )
 
 
 def _entities(encoder: Encoder, question: Question) -> Answering:

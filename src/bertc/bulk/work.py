@@ -11,14 +11,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from bertc.bulk.columnar import pyarrow
 from bertc.bulk.formats import FORMATS
 from bertc.bulk.output import Finished, file_facts, shard_file, write_rejected
 from bertc.bulk.parts import Part, Rejected
-from bertc.bulk.results import Answering, Question, answering, with_nulls
+from bertc.bulk.results import Answering, Question, answering, as_item, with_nulls
 from bertc.bulk.shards import Shard
 from bertc.encoder import Encoder
 from bertc.errors import InputError, TruncationWarning
+from bertc.runtime.batch_queue import split
 
 T = TypeVar("T")
 Advance = Callable[[int, int], None]
@@ -42,6 +45,8 @@ class Work:
     id_column: str | None
     """The column of ids; without one, an id is the name of the file and the number of the row."""
     on_null: str = NULL
+    batch_tokens: int | None = None
+    """The most tokens of a run of the model, unless one text has more. Changes no result."""
 
 
 class Worker:
@@ -49,7 +54,7 @@ class Worker:
 
     def __init__(self, encoder: Encoder, work: Work) -> None:
         """Raises ``InputError`` for a model that cannot answer what is asked."""
-        self._counted = _CountedSession(encoder.session)
+        self._counted = _CountedSession(encoder.session, work.batch_tokens)
         session: Any = self._counted
         own = type(encoder)(session, encoder.tokenizer, encoder.info, artifact=encoder.artifact)
         self._answering = answering(own, work.question)
@@ -118,19 +123,13 @@ class _Run:
         is_there = [None not in texts for texts in part.texts]
         if not all(is_there) and self._work.on_null != NULL:
             part, is_there = self._without_nulls(part, is_there)
-        items = [
-            texts[0] if len(texts) == 1 else texts
-            for texts, there in zip(part.texts, is_there, strict=True)
-            if there
-        ]
+        items = [as_item(texts) for texts, there in zip(part.texts, is_there, strict=True) if there]
         before = self._counted.tokens
         try:
             answers = self._ask(items)
         except InputError:
             part, is_there, answers = self._ask_one_by_one(part, is_there)
-        columns = self._model.columns(answers)
-        if not all(is_there):
-            columns = with_nulls(columns, is_there)
+        columns = with_nulls(self._model.columns(answers), is_there)
         self.rows += len(part.rows)
         self.tokens += self._counted.tokens - before
         self._advance(seen, self._counted.tokens - before)
@@ -166,7 +165,7 @@ class _Run:
                 kept.append(index)
                 continue
             try:
-                answers.extend(self._ask([texts[0] if len(texts) == 1 else texts]))
+                answers.extend(self._ask([as_item(texts)]))
                 kept.append(index)
             except InputError as error:
                 self.rejected.append(Rejected(part.rows[index], str(error).removeprefix("inputs[0] ")))
@@ -181,10 +180,10 @@ class _Run:
 
 
 class _CountedSession:
-    """A session that counts the tokens it has run."""
+    """A session that counts the tokens it has run, so many at a time."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Any, batch_tokens: int | None) -> None:
+        self._session, self._batch_tokens = session, batch_tokens
         self.tokens = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -192,7 +191,11 @@ class _CountedSession:
 
     def run_batch(self, batch: Any, **options: Any) -> Any:
         self.tokens += int(batch.cu_seqlens[-1])
-        return self._session.run_batch(batch, **options)
+        pieces = split(batch, self._batch_tokens) if self._batch_tokens else [batch]
+        results = [self._session.run_batch(piece, **options) for piece in pieces]
+        if len(results) == 1:
+            return results[0]
+        return {name: np.concatenate([each[name] for each in results]) for name in results[0]}
 
 
 def _only(part: Part, indices: list[int]) -> Part:

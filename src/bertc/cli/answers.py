@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.bulk import (
+    BatchTokens,
     IdColumn,
     Instances,
     JobOptions,
     NullPolicy,
     OnNull,
+    Ray,
     Resume,
     is_folder,
     refuse_options,
@@ -60,13 +62,15 @@ def classify(
     on_null: NullPolicy = OnNull.NULL,
     resume: Resume = False,
     instances: Instances = 1,
+    batch_tokens: BatchTokens = None,
+    ray: Ray = None,
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Classify texts or pairs of texts."""
     if labels and top_k != 1:
         raise typer.BadParameter("every label has a score: leave --top-k out", param_hint="--label")
-    job = JobOptions(id_column, on_null, resume, instances)
+    job = JobOptions(id_column, on_null, resume, instances, batch_tokens, ray)
     if output is not None and is_folder(output):
         from bertc.bulk.results import Question
 
@@ -98,11 +102,13 @@ def tag(
     on_null: NullPolicy = OnNull.NULL,
     resume: Resume = False,
     instances: Instances = 1,
+    batch_tokens: BatchTokens = None,
+    ray: Ray = None,
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
     """Find named entities, or whatever else a model labels tokens by."""
-    job = JobOptions(id_column, on_null, resume, instances)
+    job = JobOptions(id_column, on_null, resume, instances, batch_tokens, ray)
     if output is not None and is_folder(output):
         from bertc.bulk.results import Question
 
@@ -194,16 +200,43 @@ def rerank(
     model: Model,
     documents: Annotated[list[str] | None, typer.Argument(metavar="DOCUMENT", help="What to rank.")] = None,
     *,
-    query: Annotated[str, typer.Option("--query", "-q", help="What the documents shall answer.")],
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", help="What the documents shall answer.")
+    ] = None,
     source: Source = None,
     input_format: InputFormat = None,
     output: AnswerFile = None,
+    query_column: Annotated[
+        str, typer.Option(help="Of a folder as output: where each row has its query.")
+    ] = "query",
     column: Column = "text",
     top_k: TopK = None,
+    id_column: IdColumn = None,
+    on_null: NullPolicy = OnNull.NULL,
+    resume: Resume = False,
+    instances: Instances = 1,
+    batch_tokens: BatchTokens = None,
+    ray: Ray = None,
     subfolder: Subfolder = "",
     threads: Threads = None,
 ) -> None:
-    """Rank documents by how well they answer a query, the best first."""
+    """Rank documents by how well they answer a query, the best first; a folder has the score of each row."""
+    job = JobOptions(id_column, on_null, resume, instances, batch_tokens, ray)
+    if output is not None and is_folder(output):
+        from bertc.bulk.results import Question
+
+        if query is not None or top_k is not None:
+            raise typer.BadParameter(
+                "a folder has the score of each pair of --query-column and --column: leave --query and "
+                "--top-k out",
+                param_hint="--output",
+            )
+        columns = (query_column, column)
+        run_bulk(_load(model, subfolder, threads), Question("predict"), source, output, columns, job)
+        return
+    refuse_options(job)
+    if query is None:
+        raise typer.BadParameter("name what the documents shall answer", param_hint="--query")
     records = list(records_of(documents, source, input_format, column))
     encoder = _load(model, subfolder, threads)
     ranking = encoder.rank(query, [each.text for each in records], top_k=top_k)

@@ -1,4 +1,4 @@
-"""Jobs of ``embed``, ``classify`` and ``tag`` whose output is a folder."""
+"""Jobs of ``embed``, ``classify``, ``tag`` and ``rerank`` whose output is a folder."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with a folder wher
 Instances = Annotated[
     int, typer.Option("--instances", min=1, help="Of a folder: processes, which share the threads.")
 ]
+BatchTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-tokens",
+        min=1,
+        metavar="N",
+        help="Of a folder: the most tokens of a run of the model; changes memory and no result.",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Of a folder: run on a Ray cluster whose nodes share the files: auto, host:port, or local.",
+    ),
+]
 
 
 class JobOptions(NamedTuple):
@@ -44,6 +61,8 @@ class JobOptions(NamedTuple):
     on_null: OnNull
     resume: bool
     instances: int
+    batch_tokens: int | None
+    ray: str | None
 
 
 def is_folder(output: Path | None) -> bool:
@@ -58,6 +77,8 @@ def refuse_options(options: JobOptions) -> None:
         "--on-null": options.on_null != OnNull.NULL,
         "--resume": options.resume,
         "--instances": options.instances > 1,
+        "--batch-tokens": options.batch_tokens,
+        "--ray": options.ray,
     }
     for name, is_given in given.items():
         if is_given:
@@ -88,6 +109,8 @@ def run_bulk(
         options.on_null.value,
         resume=options.resume,
         instances=options.instances,
+        batch_tokens=options.batch_tokens,
+        ray=options.ray,
     )
     counts = run_job(encoder, settings, show_progress=True)
     if as_json:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.bulk import (
+    BatchTokens,
     IdColumn,
     Instances,
     JobOptions,
     NullPolicy,
     OnNull,
+    Ray,
     Resume,
     is_folder,
     refuse_options,
@@ -66,6 +68,8 @@ def command(
     on_null: NullPolicy = OnNull.NULL,
     resume: Resume = False,
     instances: Instances = 1,
+    batch_tokens: BatchTokens = None,
+    ray: Ray = None,
     subfolder: Subfolder = "",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -81,7 +85,7 @@ def command(
         "precision": precision,
     }
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    job = JobOptions(id_column, on_null, resume, instances)
+    job = JobOptions(id_column, on_null, resume, instances, batch_tokens, ray)
     if output is not None and is_folder(output):
         from bertc.bulk.results import Question
 
