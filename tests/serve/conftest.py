@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,14 +81,15 @@ def _add_masked_lm(weights: Path) -> None:
 
 @pytest.fixture
 def make_server(model_files: dict[str, Path]) -> Iterator[MakeServer]:
-    """``make_server(*names, **settings)``: a server of its own."""
+    """``make_server(*names, others={name: source}, **settings)``: a server of its own."""
     from bertc.serve.settings import ModelSource, Settings
     from tests.support.serving import Server
 
     servers = []
 
-    def make(*names: str, **settings: Any) -> Server:
-        models = tuple(ModelSource(name, str(model_files[name])) for name in names)
+    def make(*names: str, others: Mapping[str, Path] | None = None, **settings: Any) -> Server:
+        files = {**{name: model_files[name] for name in names}, **(others or {})}
+        models = tuple(ModelSource(name, str(path)) for name, path in files.items())
         servers.append(Server(Settings(models, num_threads=1, **settings)))
         return servers[-1]
 
@@ -102,3 +108,27 @@ def server(model_files: dict[str, Path]) -> Iterator[Server]:
     running = Server(Settings(models, num_threads=2, max_client_batch_size=64, payload_limit=200_000))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def url(model_files: dict[str, Path]) -> Iterator[str]:
+    """The address of a server in a process of its own, with all models; its key is ``k``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    models = [f"{name}={path}" for name, path in model_files.items()]
+    command = [sys.executable, "-m", "bertc", "serve", *models, "--port", str(port), "--api-key", "k"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(6000):
+            try:
+                urllib.request.urlopen(f"{address}/ready").close()
+                break
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.01)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +24,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def client(module: str) -> Any:
     return pytest.importorskip(module, reason=f"the client {module} is not installed")
-
-
-@pytest.fixture(scope="module")
-def url(model_files: dict[str, Path]) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    models = [f"{name}={model_files[name]}" for name in ("embedder", "reranker")]
-    command = [sys.executable, "-m", "bertc", "serve", *models, "--port", str(port), "--api-key", "k"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(6000):
-            try:
-                urllib.request.urlopen(f"{address}/ready").close()
-                break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.01)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +48,7 @@ def test_openai(url: str, vectors: Any) -> None:
         reply = api.embeddings.create(model="embedder", input=TEXTS)
         same([each.embedding for each in reply.data], vectors)
         assert reply.usage.total_tokens > 0
-        assert {each.id for each in api.models.list()} == {"embedder", "reranker"}
+        assert "reranker" in {each.id for each in api.models.list()}
         with pytest.raises(openai.APIStatusError) as refused:
             api.embeddings.create(model="embedder", input="")
         assert refused.value.status_code == 400

@@ -80,6 +80,12 @@ def test_models_and_their_names(start: Any) -> None:
     assert named.models == (ModelSource("mine", "m.bertc"),)
 
 
+def test_an_endpoint_for_traces_is_refused(start: Any) -> None:
+    for arguments, environment in ((["--otlp-endpoint", "x"], {}), ([], {"OTLP_ENDPOINT": "x"})):
+        with pytest.raises(InputError, match="sends no traces"):
+            start(["m.bertc", *arguments], environment)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

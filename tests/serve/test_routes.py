@@ -6,6 +6,8 @@ Numbers are those of the library's own methods, bit for bit.
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -252,4 +254,29 @@ def test_documents_list_every_route(server: Server) -> None:
     assert all(path in page.body.decode() for path in document["paths"])
     assert "http" not in page.body.decode().replace("http-equiv", "")
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
-    assert server.get("/").body == page.body
+    assert re.findall(r"<(?:script|style)|https?:", page.body.decode()) == []
+
+
+def test_the_page_and_its_files(server: Server) -> None:
+    page = server.get("/")
+    text = page.body.decode()
+    names = {name for kind in ("href", "src") for name in re.findall(rf'{kind}="(page/[\w.]+)"', text)}
+    assert {"page/main.js", "page/style.css", "page/icon.svg"} <= names
+    while names:
+        name = names.pop()
+        reply = server.get(f"/{name}")
+        assert reply.status == 200
+        if name.endswith(".js"):
+            assert reply.headers["content-type"] == "text/javascript; charset=utf-8"
+            names |= {f"page/{other}" for other in re.findall(r'from "\./(\w+\.js)"', reply.body.decode())}
+    assert re.findall(r"<(?:script>|style)|\bstyle=|\bon\w+=|https?:", text) == []
+    assert "script-src 'self'; style-src 'self'" in page.headers["content-security-policy"]
+    assert server.post("/page/main.js", {}).status == 405
+
+
+def test_certificates(server: Server, model_files: dict[str, Path]) -> None:
+    found = server.get("/certificates").json["models"]
+    assert [each["name"] for each in found] == list(model_files)
+    expected = bertc.load(model_files["embedder"]).artifact.certificate
+    assert found[0]["summary"] == expected.summary
+    assert found[0]["certificate"] == json.loads(json.dumps(expected.to_json_value()))

@@ -66,6 +66,10 @@ PrometheusPort = Annotated[
     int | None,
     _telling(envvar="PROMETHEUS_PORT", min=0, max=65535, help="A port for /metrics alone, without a key."),
 ]
+OtlpEndpoint = Annotated[
+    str | None,
+    _telling(envvar="OTLP_ENDPOINT", help="Refused, as no traces are sent.", show_default=False),
+]
 
 
 def command(
@@ -91,6 +95,7 @@ def command(
     json_output: JsonOutput = Settings.json_output,
     log_requests: LogRequests = Settings.log_requests,
     prometheus_port: PrometheusPort = None,
+    otlp_endpoint: OtlpEndpoint = None,
 ) -> None:
     """Serve models over HTTP, to clients of text-embeddings-inference, OpenAI, Jina and Cohere.
 
@@ -98,8 +103,13 @@ def command(
     """
     from importlib.util import find_spec
 
-    from bertc.errors import MissingExtraError
+    from bertc.errors import InputError, MissingExtraError
 
+    if otlp_endpoint is not None:
+        raise InputError(
+            "bertc serve sends no traces: leave out --otlp-endpoint (OTLP_ENDPOINT). /metrics has the times"
+            " of requests by part, and --json-output --log-requests a line with the id of each"
+        )
     for package in ("uvicorn", "uvloop", "httptools", "msgspec", "orjson"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "serve", "bertc serve")

@@ -11,30 +11,27 @@ import numpy as np
 import orjson
 
 from bertc.errors import BertcError
-from bertc.serve import openapi
 from bertc.serve.body import Disconnected, Receive, check_content_type, parse, read_body
 from bertc.serve.call import Call, Header
 from bertc.serve.errors import RequestError, refusal_of
+from bertc.serve.pages import PAGES
 from bertc.serve.routes.table import ROUTES, Route
 from bertc.serve.state import Phase, State
 
 Send = Callable[[Any], Awaitable[None]]
 Scope = dict[str, Any]
+Answer = tuple[int, tuple[Header, ...], bytes]
+"""The status, the headers and the body of a reply."""
 
 PATIENCE = 0.05
 """The seconds after which it is worth while to watch whether the client of a request is still there."""
-JSON: Header = (b"content-type", b"application/json")
-TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
-HTML: Header = (b"content-type", b"text/html; charset=utf-8")
+JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
+TEXT: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
 _SAFE: Header = (b"x-content-type-options", b"nosniff")
 
 _TABLE: dict[str, dict[str, Route]] = {}
 for _route in ROUTES:
     _TABLE.setdefault(_route.path, {})["GET" if _route.body is None else "POST"] = _route
-_PAGES: dict[str, tuple[Callable[[], bytes], Header]] = {
-    "/docs": (openapi.page, HTML),
-    "/openapi.json": (openapi.document, JSON),
-}
 
 
 class Application:
@@ -75,11 +72,11 @@ class Application:
         call = Call.of(headers)
         call.task = asyncio.current_task()
         watch = _Watch(call, receive, self.state.settings.body_timeout)
-        more: tuple[Header, ...] = ()
         self.state.metrics.in_flight += 1
         try:
-            status, kind, body = await self._reply(scope, headers, call, watch)
-            more = tuple(call.headers()) if call.model else ()
+            status, more, body = await self._reply(scope, headers, call, watch)
+            if call.model:
+                more = (*more, *call.headers())
             self.state.metrics.succeeded(call)
         except Disconnected:
             self.state.metrics.failed(call, 499, "Disconnected")
@@ -90,9 +87,9 @@ class Application:
             if call.cancelled_because == "Disconnected":
                 self.state.metrics.failed(call, 499, "Disconnected")
                 return
-            status, kind, body, more = self._refuse(call, _no_body())
+            status, more, body = self._refuse(call, _no_body())
         except BertcError as error:
-            status, kind, body, more = self._refuse(call, refusal_of(error))
+            status, more, body = self._refuse(call, refusal_of(error))
         except Exception as error:  # of ours: the client hears that, the log where
             self.state.log.error(
                 "a bug of the server",
@@ -102,26 +99,25 @@ class Application:
                 at=_place(error),
             )
             bug = RequestError("Internal", "this is a bug of the server")
-            status, kind, body, more = self._refuse(call, bug)
+            status, more, body = self._refuse(call, bug)
         finally:
             watch.end()
             self.state.metrics.in_flight -= 1
-        await self._send(scope, send, call, status, (kind, *more, *self._cors(headers)), body)
+        await self._send(scope, send, call, status, (*more, *self._cors(headers)), body)
 
-    async def _reply(
-        self, scope: Scope, headers: list[Header], call: Call, watch: _Watch
-    ) -> tuple[int, Header, bytes]:
-        """Return status, content type and body. Raises what refuses the request."""
+    async def _reply(self, scope: Scope, headers: list[Header], call: Call, watch: _Watch) -> Answer:
+        """Return what is replied. Raises what refuses the request."""
         path, method = scope["path"], scope["method"]
         if method == "OPTIONS" and self._origins:
             return 204, TEXT, b""
-        if path in _PAGES or (path == "/" and method in ("GET", "HEAD")):
-            self._authorize(headers)
-            make, kind = _PAGES["/docs" if path == "/" else path]
+        page = PAGES.get(path)
+        if page is not None and (path != "/" or method in ("GET", "HEAD")):
+            if not page.public:
+                self._authorize(headers)
             call.route = path
             if method not in ("GET", "HEAD"):
                 raise _wrong_method(("GET",))
-            return 200, kind, make()
+            return 200, page.headers, page.content()
         routes = _TABLE.get(path)
         if routes is None:
             self._authorize(headers)
@@ -160,10 +156,10 @@ class Application:
                 headers=((b"www-authenticate", b"Bearer"),),
             )
 
-    def _refuse(self, call: Call, refusal: RequestError) -> tuple[int, Header, bytes, tuple[Header, ...]]:
+    def _refuse(self, call: Call, refusal: RequestError) -> Answer:
         self.state.metrics.failed(call, refusal.status, refusal.error_type)
         body = orjson.dumps(refusal.body(openai=call.openai))
-        return refusal.status, JSON, body, refusal.headers
+        return refusal.status, (*JSON, *refusal.headers), body
 
     def _cors(self, headers: list[Header]) -> tuple[Header, ...]:
         if not self._origins:
@@ -189,8 +185,6 @@ class Application:
             (b"x-request-id", call.id),
             _SAFE,
         ]
-        if headers[0] is HTML:
-            more.append((b"content-security-policy", openapi.CONTENT_SECURITY_POLICY))
         if self.state.phase is Phase.DRAINING:
             more.append((b"connection", b"close"))
         if self.state.settings.log_requests or status >= 500:

@@ -46,9 +46,6 @@ _REFUSALS = {
     "503": "Loading, draining or unhealthy",
     "504": "The request waited for longer than it may",
 }
-CONTENT_SECURITY_POLICY = (
-    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-)
 
 
 @cache
@@ -76,17 +73,12 @@ def page() -> bytes:
     """Return a page of HTML that lists routes, their fields and an example; nothing outside is loaded."""
     schemas = orjson.loads(document())["components"]["schemas"]
     rows = "".join(_section(route, schemas) for route in ROUTES)
-    style = (
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}"
-        "code{background:#8882;padding:.1em .3em}table{border-collapse:collapse;width:100%}"
-        "td{border-top:1px solid #8884;padding:.2rem .6rem .2rem 0;vertical-align:top}"
-        ":root{color-scheme:light dark}"
-    )
     text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>bertc serve</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{style}</style>'
-        f"<h1>bertc serve {html.escape(__version__)}</h1>"
-        f'<p>The same as <a href="/openapi.json">OpenAPI</a>. Bodies and replies are JSON.</p>{rows}'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Routes of bertc serve</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="page/icon.svg"><link rel="stylesheet" href="page/style.css">'
+        f'<body class="routes"><h1>Routes of bertc serve {html.escape(__version__)}</h1>'
+        f'<p>Bodies and replies are JSON. The same <a href="openapi.json">for machines</a>.</p>{rows}'
     )
     return text.encode()
 

@@ -58,6 +58,17 @@ async def models(state: State) -> dict[str, Any]:
     }
 
 
+async def certificates(state: State) -> dict[str, Any]:
+    """Return what each model's file states about its fidelity."""
+    found = [(model.name, model.encoder.artifact.certificate) for model in state.registry.models]
+    return {
+        "models": [
+            {"name": name, "summary": each.summary, "certificate": each.to_json_value()}
+            for name, each in found
+        ]
+    }
+
+
 async def health(state: State) -> dict[str, Any]:
     """Return nothing if a tiny inference of each model worked a moment ago; otherwise raise."""
     problem = state.health.problem()
@@ -121,6 +132,7 @@ def _facts(model: Model) -> dict[str, Any]:
         "certificate": model.encoder.artifact.certificate.summary,
         "model_type": kind,
         "task": info.task,
+        "mask_token": info.facts.get("mask_token"),
         "isa": model.encoder.session.isa,
         "num_threads": model.encoder.session.num_threads,
     }

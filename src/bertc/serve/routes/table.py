@@ -112,6 +112,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("/v1/models", "The models", about.models, reply=OBJECT, openai=True),
     Route("/info", "Models and limits", about.info, reply=OBJECT),
+    Route("/certificates", "How far each model is from its fp32 self", about.certificates, reply=OBJECT),
     Route("/health", "Whether the models work", about.health, reply=OBJECT, public=True),
     Route("/ready", "Whether requests are welcome", about.ready, reply=OBJECT, public=True),
     Route("/metrics", "Counters for Prometheus", about.metrics),
