@@ -21,6 +21,7 @@ CLASSES = {
     "MegatronBertModel": {},
     "RobertaPreLayerNormModel": {},
     "ModernBertModel": {"local_attention": 8, "num_hidden_layers": 3},
+    "DebertaV2Model": {},
 }
 
 

@@ -127,6 +127,20 @@ def _rembert(**config: Any) -> dict[str, Any]:
     return _with(files, "tokenizer.json", pre_tokenizer=spaces)
 
 
+def _deberta(**config: Any) -> dict[str, Any]:
+    special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    return _roberta(**{"tokenizer_class": "DebertaTokenizer", **special, **config})
+
+
+def _deberta_v2(**config: Any) -> dict[str, Any]:
+    special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    return _with(
+        _xlm_roberta(**{"tokenizer_class": "DebertaV2Tokenizer", **special, **config}),
+        "tokenizer.json",
+        pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+    )
+
+
 def _mpnet(**config: Any) -> dict[str, Any]:
     files = {"config.json": {"model_type": "mpnet"}, **_vocab_txt(**config)}
     files["vocab.txt"] = f"<s>\n<pad>\n</s>\n<unk>\n{files['vocab.txt']}"
@@ -312,6 +326,11 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "rembert, lower case": lambda: _with(
         _rembert(do_lower_case=True, keep_accents=False), "tokenizer.json", normalizer=PRECOMPILED
     ),
+    "deberta": _deberta,
+    "deberta, spaces": lambda: _deberta(add_prefix_space=True, mask_token="<mask>"),
+    "deberta-v2": _deberta_v2,
+    "deberta-v2, lower case": lambda: _deberta_v2(do_lower_case=True, split_by_punct=True),
+    "deberta-v2, no prefix": lambda: _deberta_v2(add_prefix_space=False, mask_token="dog"),
     "vocab.txt": _vocab_txt,
     "vocab.txt, cased": lambda: _vocab_txt(do_lower_case=False, strip_accents=False),
     "vocab.txt, no Chinese": lambda: _vocab_txt(tokenize_chinese_chars=False),

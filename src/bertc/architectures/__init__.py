@@ -8,6 +8,8 @@ from bertc.architectures import (
     albert,
     bert,
     bert_generation,
+    deberta,
+    deberta_v2,
     distilbert,
     electra,
     ernie,
@@ -36,6 +38,8 @@ FAMILIES: tuple[Family[Any], ...] = (
     rembert.FAMILY,
     bert_generation.FAMILY,
     modernbert.FAMILY,
+    deberta.FAMILY,
+    deberta_v2.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

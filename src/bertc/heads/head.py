@@ -87,11 +87,14 @@ TRANSFORM = ("dense", "activation", "layer_norm")
 """The words of :func:`transform`: a family may spell them for any head that is made with it."""
 
 
-def transform(context: HeadContext, x: str, out_features: int) -> str:
-    """Append a dense layer, its activation, and a layer norm where the head is spelled with one."""
+def transform(context: HeadContext, x: str, out_features: int, activation: str = "") -> str:
+    """Append a dense layer, its activation, and a layer norm where the head is spelled with one.
+
+    ``activation`` is an op that counts more than those of config, family and encoder.
+    """
     builder, spelling, config = context.builder, context.spelling, context.config
     dense = builder.linear(spelling["dense"], x, out_features, bias=config.head_bias)
-    activation = config.head_activation or spelling.get("activation", config.activation)
+    activation = activation or config.head_activation or spelling.get("activation", config.activation)
     dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
     if "layer_norm" not in spelling:
         return dense
@@ -111,7 +114,7 @@ def pooled_linear(context: HeadContext, out_features: int, output: str = "output
     mode = context.config.classifier_pooling
     name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
     pooled = context.builder.pool(name, context.hidden, mode)
-    dense = transform(context, pooled, context.config.hidden_size)
+    dense = transform(context, pooled, context.config.hidden_size, context.config.pooler_activation)
     return context.builder.linear(context.spelling[output], dense, out_features)
 
 
