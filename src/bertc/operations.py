@@ -10,7 +10,7 @@ from typing import TypeVar
 Number = TypeVar("Number", int, float)
 
 
-def product_operations(depth: int, columns: int) -> int:
+def product_operations(depth: int, columns: Number) -> Number:
     """Return the operations of a linear layer [columns, depth] for one row."""
     return 2 * depth * columns
 

@@ -108,10 +108,13 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [None, 40])
 @pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
-def test_a_compiled_file_with_gates_angles_and_windows_is_written_again(
-    recipe: Any, length: int | None, tmp_path: Path
+@pytest.mark.parametrize(
+    ("class_name", "options"), [("ModernBertModel", {"local_attention": 6}), ("DebertaV2Model", {})]
+)
+def test_a_compiled_file_with_what_families_add_is_written_again(
+    class_name: str, options: dict[str, int], recipe: Any, length: int | None, tmp_path: Path
 ) -> None:
-    checkpoint = save_checkpoint(tmp_path / "model", "ModernBertModel", local_attention=6)
+    checkpoint = save_checkpoint(tmp_path / "model", class_name, **options)
     source = bertc.compile(checkpoint, tmp_path / "model.bertc", recipe).path
     assert_written_again(source, length, ("fp32",) if recipe == "fp32" else ("qdq", "qoperator"))
 
@@ -354,14 +357,14 @@ def test_a_compiled_bias_by_distance_is_exported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [None, 12])
 def test_a_bias_by_distance(length: int | None) -> None:
     """That of a reach of 3, for two heads of 2 columns."""
-    from bertc.exporters.onnx.attention import _distance_bias
+    from bertc.exporters.onnx.attention import _by_distance
     from bertc.exporters.onnx.writer import Writer
 
     rng = np.random.default_rng(0)
     bias = rng.normal(size=(2, 7)).astype(np.float32)
     graph = Graph((), {"bias": Constant(DType.F32, bias)}, (), {}, "fused")
     writer = Writer(graph, {}, Options(length=length), {}, ())
-    name = _distance_bias(writer, "bias")
+    name = _by_distance(writer, "bias")
     places = np.arange(12)
     expected = bias[:, np.clip(places[None] - places[:, None], -3, 3) + 3]
     if length is not None:

@@ -28,7 +28,13 @@ PIECES = [
     (".", 0.0, 4),
 ]
 XLM_R, CAMEMBERT, ALBERT = "XLMRobertaTokenizer", "CamembertTokenizer", "AlbertTokenizer"
-FILES = {XLM_R: "sentencepiece.bpe.model", CAMEMBERT: "sentencepiece.bpe.model", ALBERT: "spiece.model"}
+DEBERTA = "DebertaV2Tokenizer"
+FILES = {
+    XLM_R: "sentencepiece.bpe.model",
+    CAMEMBERT: "sentencepiece.bpe.model",
+    ALBERT: "spiece.model",
+    DEBERTA: "spm.model",
+}
 
 
 def field(number: int, value: int | bytes) -> bytes:
@@ -124,7 +130,12 @@ def test_fairseq_numbers_its_special_tokens_first(tmp_path: Path) -> None:
 
 
 @cache
-def trained(special: tuple[str, ...] = (), defined: tuple[str, ...] = (), rule: str = "nmt_nfkc") -> bytes:
+def trained(
+    special: tuple[str, ...] = (),
+    defined: tuple[str, ...] = (),
+    rule: str = "nmt_nfkc",
+    pieces: tuple[str, ...] = (),
+) -> bytes:
     """A small model of many languages, as SentencePiece itself trains it."""
     sentencepiece = pytest.importorskip("sentencepiece")
     model = io.BytesIO()
@@ -139,10 +150,14 @@ def trained(special: tuple[str, ...] = (), defined: tuple[str, ...] = (), rule: 
         user_defined_symbols=list(defined),
         minloglevel=2,
         **({"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1} if special else {}),
+        **{f"{kind}_id": number for number, kind in enumerate(KINDS[: len(pieces)])},
+        **{f"{kind}_piece": piece for kind, piece in zip(KINDS, pieces, strict=False)},
     )
     return model.getvalue()
 
 
+KINDS = ("pad", "bos", "eos", "unk")
+DEBERTA_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 ALBERT_TOKENS = ("[CLS]", "[SEP]", "[MASK]")
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "xlm-roberta": (XLM_R, {}, {}),
@@ -157,6 +172,17 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "albert": (ALBERT, {"special": ALBERT_TOKENS}, {}),
     "albert, cased": (ALBERT, {"special": ALBERT_TOKENS}, {"do_lower_case": False, "keep_accents": True}),
     "albert, user-defined": (ALBERT, {"special": ALBERT_TOKENS, "defined": ("(", ".", "—")}, {}),
+    "deberta-v2": (DEBERTA, {"pieces": DEBERTA_TOKENS}, {}),
+    "deberta-v2, lower case": (
+        DEBERTA,
+        {"pieces": DEBERTA_TOKENS, "defined": (".",)},
+        {"do_lower_case": True, "split_by_punct": True},
+    ),
+    "deberta-v2, other special tokens": (
+        DEBERTA,
+        {"rule": "identity"},
+        {"cls_token": "<s>", "sep_token": "</s>", "unk_token": "<unk>"},
+    ),
     "albert, left": (ALBERT, {"special": ALBERT_TOKENS}, {"truncation_side": "left"}),
 }
 

@@ -223,11 +223,46 @@ def test_what_attention_knows_of_positions_fits_its_heads() -> None:
         (2, {"position_ids": "position_ids"}, 0, "'rotary' and 'position_ids' go together"),
         (1, angles, 0, "width of rotary is 1, expected an even number of at most 2"),
         (4, angles, 0, "width of rotary is 4, expected an even number of at most 2"),
-        (2, {"places": "places"}, 0, "'places' goes with a window"),
+        (2, {"places": "places"}, 0, "'places' goes with a window or with buckets"),
         (2, {}, -1, "'window' is -1"),
     ):
         with pytest.raises(GraphError, match=message):
             verified(columns, operands, window)
+
+
+def test_rows_by_distance_go_with_their_buckets_and_fit_each_other() -> None:
+    attributes = {"num_attention_heads": 2, "scale": 0.5}
+    inputs = {"query": "dense", "key": "dense", "value": "dense", "cu_seqlens": "cu_seqlens"}
+    base = Node("attention", "attention", inputs, ("attention",), attributes)
+    constants = {
+        **{f"rows {rows}x{columns}": constant(rows, columns) for rows in (3, 4) for columns in (4, 6)},
+        **{str(shape): Constant(DType.I32, np.zeros(shape, np.int32)) for shape in ((1, 5), (1, 4), (2, 5))},
+        "angles": constant(9, 2),
+    }
+    graph = dataclasses.replace(small_graph(), inputs=IDS)
+    graph = graph.with_nodes(graph.nodes, constants={**graph.constants, **constants})
+
+    def verified(window: int = 0, **operands: str) -> None:
+        node = base.with_inputs(**operands).with_attributes(window=window)
+        verify(graph.with_nodes((*graph.nodes, node)))
+
+    verified(buckets="(1, 5)", position_keys="rows 3x4", position_queries="rows 3x4", places="places")
+    verified(buckets="(1, 5)", position_queries="rows 3x4")
+    tables = {"buckets": "(1, 5)", "position_keys": "rows 3x4"}
+    angles = {"rotary": "angles", "position_ids": "position_ids"}
+    for operands, window, message in (
+        ({"buckets": "(1, 5)"}, 0, "'buckets' goes with 'position_keys' and 'position_queries'"),
+        ({"position_keys": "rows 3x4"}, 0, "'buckets' goes with 'position_keys' and 'position_queries'"),
+        (tables, 2, "'buckets' goes with no window"),
+        ({**tables, **angles}, 0, "'buckets' goes with no window"),
+        ({**tables, "buckets": "(2, 5)"}, 0, "rows of buckets is 2, expected 1"),
+        ({**tables, "buckets": "(1, 4)"}, 0, "width of buckets is 4, expected an odd number"),
+        ({**tables, "buckets": "rows 3x4"}, 0, "input 'buckets' is f32"),
+        ({**tables, "position_queries": "rows 4x4"}, 0, "position_keys and position_queries differ"),
+        ({**tables, "position_keys": "rows 3x6"}, 0, "width of position_keys is 6, expected 4"),
+    ):
+        with pytest.raises(GraphError, match=message):
+            verified(window, **operands)
 
 
 def test_what_only_front_ends_write_is_refused_once_a_graph_is_fused() -> None:

@@ -54,9 +54,14 @@ def test_vectors_by_place_are_lifted() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
-def test_gates_angles_and_windows_are_lifted(dtype: str, tmp_path: Path) -> None:
-    sizes = {"local_attention": 6, "intermediate_size": 40, "hidden_size": 24}
-    folder = save_checkpoint(tmp_path / "model", "ModernBertModel", **sizes)
+@pytest.mark.parametrize(
+    ("class_name", "sizes"),
+    [("ModernBertModel", {"local_attention": 6, "intermediate_size": 40}), ("DebertaV2Model", {})],
+)
+def test_what_families_add_is_lifted(
+    class_name: str, sizes: dict[str, int], dtype: str, tmp_path: Path
+) -> None:
+    folder = save_checkpoint(tmp_path / "model", class_name, hidden_size=24, **sizes)
     graph = apply_recipe(fuse(import_model(folder).graph), Recipe(dtype=dtype))
     lifted = lift(lower(graph))
     inputs = packed_inputs((17, 3), vocab_size=20)

@@ -24,6 +24,7 @@ CLASSES = {
     "NomicBertModel": {},
     "RoFormerModel": {"embedding_size": 20},
     "EsmModel": {"token_dropout": True},
+    "DebertaV2Model": {},
 }
 
 

@@ -229,15 +229,18 @@ def attention(builder: Builder) -> None:
     inputs = {"qkv": builder.activation("qkv", 3 * heads * head_size, spread=0.0), "cu_seqlens": "cu_seqlens"}
     if builder.shape.out % 3:
         inputs["attended"] = "attended"
-    if choice % 5 > 2:
+    disentangled = bool(builder.shape.columns % 2)
+    if disentangled:
+        inputs |= _distances(builder, heads * head_size, bf16=choice // 4 % 3 > 0)
+    elif choice % 5 > 2:
         inputs["distance_bias"] = builder.normal("distance_bias", heads, 2 * choice + 1)
-    if choice % 3 == 2:
+    if choice % 3 == 2 and not disentangled:
         angles = builder.rng.uniform(-4, 4, (512, 16 + head_size // 48 * 16))
         table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
         if table.shape[1] <= head_size:
             inputs |= {"rotary": builder.constant("rotary", table), "position_ids": "position_ids"}
-    window: dict[str, Attribute] = {"window": choice // 2 + 1} if choice % 4 > 1 else {}
-    if window:
+    window: dict[str, Attribute] = {"window": choice // 2 + 1} if choice % 4 > 1 and not disentangled else {}
+    if window or (disentangled and choice % 2):
         inputs["places"] = "places"
     builder.node(
         "attention",
@@ -249,6 +252,20 @@ def attention(builder: Builder) -> None:
         compute_dtype=("f32", "bf16", "int8")[choice // 4 % 3],
     )
     builder.result("y")
+
+
+def _distances(builder: Builder, width: int, *, bf16: bool) -> dict[str, str]:
+    """Buckets that rise by 0 or 1, and rows that queries, keys or both meet by them."""
+    reach, terms = builder.shape.out, builder.shape.choice % 3
+    steps = np.cumsum(builder.rng.integers(0, 2, 2 * reach + 1))
+    buckets = (steps - steps[0]).astype(np.int32)[None]
+    inputs = {"buckets": builder.constant("buckets", buckets, DType.I32)}
+    for index, name in enumerate(("position_keys", "position_queries")):
+        if terms != index:
+            rows = builder.rng.standard_normal((int(buckets.max()) + 1, width)).astype(np.float32)
+            rows = formulas.round_to_bf16(rows) if bf16 else rows
+            inputs[name] = builder.constant(name, rows, DType.BF16 if bf16 else DType.F32)
+    return inputs
 
 
 def embed(builder: Builder) -> None:

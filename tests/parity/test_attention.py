@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertc.architectures.disentangled import by_distance
 from bertc.artifact.executable import Executable, Tensor
 from bertc.errors import ArtifactError, InputError
-from bertc.ir import reference_attention
+from bertc.ir import formulas, reference_attention
+from bertc.ir.graph import DType
 from bertc.lowering.lower import lower
 from tests.parity.op_cases import Builder, Shape
 from tests.support.native import ISAS, build_program, run_native
@@ -35,6 +37,7 @@ def _attend(
     bias: Array | None = None,
     rotary: Array | None = None,
     window: int = 0,
+    distances: dict[str, Array] | None = None,
     **inputs: Array | None,
 ) -> Array:
     """``inputs`` are those of the graph beside ids: ``attended``, ``position_ids``, ``places``."""
@@ -46,6 +49,9 @@ def _attend(
         operands["distance_bias"] = builder.constant("bias", bias.astype(np.float32))
     if rotary is not None:
         operands |= {"rotary": builder.constant("rotary", rotary), "position_ids": "position_ids"}
+    for name, array in (distances or {}).items():
+        rows_in = DType.F32 if compute_dtype == "f32" else DType.BF16
+        operands[name] = builder.constant(name, array, DType.I32 if name == "buckets" else rows_in)
     given = {name: array for name, array in inputs.items() if array is not None}
     operands |= {name: name for name in given}
     builder.node(
@@ -68,8 +74,10 @@ def _expected(
     scale: float,
     bias: Array | None = None,
     window: int = 0,
+    distances: dict[str, Array] | None = None,
     **operands: Array | None,
 ) -> Array:
+    operands |= distances or {}
     if bias is not None:
         operands["distance_bias"] = bias.astype(np.float32)
     return reference_attention.attention(
@@ -254,6 +262,121 @@ def test_windows_and_turns_treat_a_sequence_alike_in_every_batch(compute_dtype: 
         one = slice(start, start + length)
         alone = _attend(rows[one], (length,), isa, compute_dtype, 0.2, **operands)
         np.testing.assert_array_equal(together[one], alone)
+
+
+def _distances(
+    rng: np.random.Generator, width: int, span: int, farthest: int, terms: str
+) -> dict[str, Array]:
+    """Buckets as DeBERTa has them, and rows that bf16 can represent."""
+    rows, buckets = by_distance(span, farthest)
+    tables = {
+        name: formulas.round_to_bf16(rng.standard_normal((len(rows), width)).astype(np.float32))
+        for name, term in (("position_keys", "c2p"), ("position_queries", "p2c"))
+        if term in terms
+    }
+    return {"buckets": buckets, **tables}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("head_size", "span", "farthest", "terms"),
+    [
+        (16, 1, 0, "c2p p2c"),
+        (32, 4, 6, "c2p"),
+        (48, 6, 40, "p2c"),
+        (64, 64, 128, "c2p p2c"),
+        (16, 300, 0, "c2p p2c"),
+        (32, 40, 22, "c2p p2c"),
+    ],
+)
+def test_scores_take_rows_by_distance(
+    head_size: int, span: int, farthest: int, terms: str, compute_dtype: str, isa: str
+) -> None:
+    """With keys that end early, and with tokens that lie apart in some sequences."""
+    rng = np.random.default_rng(span)
+    lengths = (1, 21, 64, 65, 300)
+    rows = rng.standard_normal((sum(lengths), 3 * HEADS * head_size))
+    distances = _distances(rng, HEADS * head_size, span, farthest, terms)
+    flags = [np.arange(length) < rng.integers(0, length + 1) for length in lengths]
+    gaps = np.cumsum(np.where(np.arange(len(rows)) < 100, 1, rng.integers(1, 4, len(rows)))).astype(np.int32)
+    attended = {"attended": np.concatenate(flags).astype(np.int32)}
+    scale = (3 * head_size) ** -0.5
+    for operands in ({}, attended, {"places": gaps, **attended}):
+        found = _attend(rows, lengths, isa, compute_dtype, scale, distances=distances, **operands)
+        expected = _expected(rows, lengths, scale, distances=distances, **operands)
+        # Three terms of bf16 numbers, the products of which are up to twice as large as contents alone.
+        assert np.abs(found - expected).max() <= 2 * TOLERANCE[compute_dtype] * np.abs(rows).max()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_rows_by_distance_treat_a_sequence_alike_in_every_batch(compute_dtype: str, isa: str) -> None:
+    """Also where the tokens of another sequence lie apart."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
+    distances = _distances(rng, HEADS * 32, 16, 32, "c2p p2c")
+    places = np.arange(len(rows), dtype=np.int32) * np.where(np.arange(len(rows)) < len(rows) - 3, 1, 2)
+    attend = functools.partial(_attend, isa=isa, compute_dtype=compute_dtype, scale=0.1, distances=distances)
+    together = attend(rows, LENGTHS, places=places.astype(np.int32))
+    for length, start in zip(LENGTHS[:-1], _bounds(LENGTHS), strict=False):
+        one = slice(start, start + length)
+        np.testing.assert_array_equal(together[one], attend(rows[one], (length,)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("buckets", lambda array: array + 1),
+        ("buckets", lambda array: array[:, ::-1]),
+        ("buckets", lambda array: 2 * array),
+        ("buckets", lambda array: array - array * (array == array.max())),
+        ("buckets", lambda array: np.concatenate([array, array + 1], axis=1)),
+        ("buckets", lambda array: np.arange(array.size, dtype=np.int32)[None]),
+        ("buckets", lambda array: array[:, :31]),
+        ("buckets", lambda array: array.astype(np.float32)),
+        ("buckets", lambda array: np.repeat(array, 2, axis=0)),
+        ("position_keys", lambda array: array[:1]),
+        ("position_keys", lambda array: array[:, :16]),
+        ("position_queries", lambda array: array[:5]),
+        ("position_queries", lambda array: array[:, :16]),
+        ("position_queries", lambda array: array.view(np.int32)),
+    ],
+)
+def test_buckets_that_name_other_rows_than_there_are_are_refused(name: str, change: Any, isa: str) -> None:
+    lowered = _disentangled()
+    before = lowered.tensors[name]
+    array = np.ascontiguousarray(change(before.array))
+    dtype = {np.dtype(np.int32): "i32", np.dtype(np.float32): "f32"}[array.dtype]
+    changed = dataclasses.replace(lowered, tensors={**lowered.tensors, name: Tensor(dtype, array)})
+    build_program(lowered, isa)
+    with pytest.raises(ArtifactError, match=f"tensor '{name}' must"):
+        build_program(changed, isa)
+
+
+def _disentangled() -> Executable:
+    """Attention with 16 columns for each of two heads, and 18 rows of either table."""
+    builder = Builder(Shape((3,), 96, 96, HEADS, 0), np.random.default_rng(0))
+    operands = {"qkv": builder.activation("qkv", 96), "cu_seqlens": "cu_seqlens"}
+    rows, buckets = by_distance(9)
+    operands["buckets"] = builder.constant("buckets", buckets, DType.I32)
+    operands |= {name: builder.normal(name, len(rows), 32) for name in ("position_keys", "position_queries")}
+    builder.node("attention", operands, ["y"], num_attention_heads=HEADS, scale=0.25)
+    builder.result("y")
+    return lower(builder.graph())
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_places_in_any_order_meet_rows_that_are_there(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((300, 3 * HEADS * 16))
+    distances = _distances(rng, HEADS * 16, 16, 64, "c2p p2c")
+    for places in (rng.integers(0, 2**31 - 1, 300), np.zeros(300), np.arange(300)[::-1]):
+        places = places.astype(np.int32)
+        found = _attend(rows, (100, 200), isa, "f32", 0.2, distances=distances, places=places)
+        expected = _expected(rows, (100, 200), 0.2, distances=distances, places=places)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -46,15 +46,20 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 """Sizes that no kernel likes, and options that change a head."""
 
 
-OF_FAMILIES: Mapping[str, Mapping[str, Any]] = {
-    "ModernBert": {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3},
-    "Esm": {
-        "position_embedding_type": "rotary",
-        "pad_token_id": 1,
-        "mask_token_id": 32,
-    },
+SPECIAL_TOKENS = dict(zip(("pad_token_id", "cls_token_id", "sep_token_id"), (0, 2, 3), strict=True))
+"""Ids within the small vocabulary, for a class whose own are beyond it."""
+DISENTANGLED: Mapping[str, Any] = {
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "position_buckets": 16,
+    "norm_rel_ebd": "layer_norm",
 }
-"""What the classes of a family need to be small: ids within the vocabulary, what has no usable default."""
+OF_FAMILY: Mapping[str, Mapping[str, Any]] = {
+    "ModernBert": SPECIAL_TOKENS,
+    "Deberta": DISENTANGLED,
+    "Esm": {"position_embedding_type": "rotary", "pad_token_id": 1, "mask_token_id": 32},
+}
+"""Options of the classes whose names begin so."""
 
 
 def save_checkpoint(
@@ -69,8 +74,8 @@ def save_checkpoint(
     torch.manual_seed(0)
     model_class = getattr(transformers, class_name)
     keys = next(each.family.config_keys for each in supported_classes() if each.name == class_name)
-    tokens = next((given for stem, given in OF_FAMILIES.items() if class_name.startswith(stem)), {})
-    given = {keys.get(key, key): value for key, value in {**SMALL, **tokens, **config}.items()}
+    own = next((found for start, found in OF_FAMILY.items() if class_name.startswith(start)), {})
+    given = {keys.get(key, key): value for key, value in {**SMALL, **own, **config}.items()}
     settings = model_class.config_class(**given)
     model = model_class(settings)
     for name, tensor in model.named_parameters():

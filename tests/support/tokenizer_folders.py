@@ -61,6 +61,9 @@ def _wordpiece() -> str:
     return json.dumps(state)
 
 
+SPACES = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+
+
 @cache
 def _byte_level() -> str:
     tokenizer = Tokenizer(models.BPE())
@@ -122,9 +125,22 @@ def _albert(**config: Any) -> dict[str, Any]:
 
 
 def _rembert(**config: Any) -> dict[str, Any]:
-    spaces = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     files = _albert(tokenizer_class="RemBertTokenizer", **config)
-    return _with(files, "tokenizer.json", pre_tokenizer=spaces)
+    return _with(files, "tokenizer.json", pre_tokenizer=SPACES)
+
+
+def _deberta(**config: Any) -> dict[str, Any]:
+    special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    return _roberta(**{"tokenizer_class": "DebertaTokenizer", **special, **config})
+
+
+def _deberta_v2(**config: Any) -> dict[str, Any]:
+    special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    return _with(
+        _xlm_roberta(**{"tokenizer_class": "DebertaV2Tokenizer", **special, **config}),
+        "tokenizer.json",
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [SPACES]},
+    )
 
 
 def _mpnet(**config: Any) -> dict[str, Any]:
@@ -312,6 +328,12 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "rembert, lower case": lambda: _with(
         _rembert(do_lower_case=True, keep_accents=False), "tokenizer.json", normalizer=PRECOMPILED
     ),
+    "deberta": _deberta,
+    "deberta, spaces": lambda: _deberta(add_prefix_space=True, mask_token="<mask>"),
+    "deberta-v2": _deberta_v2,
+    "deberta-v2, lower case": lambda: _deberta_v2(do_lower_case=True, split_by_punct=True),
+    "deberta-v2, charsmap": lambda: _with(_deberta_v2(), "tokenizer.json", normalizer=PRECOMPILED),
+    "deberta-v2, no prefix": lambda: _deberta_v2(add_prefix_space=False, mask_token="dog"),
     "vocab.txt": _vocab_txt,
     "vocab.txt, cased": lambda: _vocab_txt(do_lower_case=False, strip_accents=False),
     "vocab.txt, no Chinese": lambda: _vocab_txt(tokenize_chinese_chars=False),

@@ -2,8 +2,12 @@
 // cu_seqlens, static?, with which the output is in 8 bits, attended?, flags: the tokens of a sequence before
 // the first one without are its keys (all, where its first token has none), distance_bias?, what is added
 // to scores by head and distance, rotary?, cosines and sines by position, position_ids?, which says where
-// positions do not count from 0, and places?, by which a window is measured where tokens are not one apart.
+// positions do not count from 0, places?, by which windows and buckets are measured where tokens are not one
+// apart, and buckets?, which say by distance what rows of position_keys? and position_queries? queries and
+// keys meet.
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "ops/binder.h"
 #include "ops/op.h"
@@ -53,13 +57,68 @@ struct Reach {
   std::size_t places;  // as Rotary::positions
 };
 
+// The rows that a distance names, and the two tables that they are of; null where a step has none.
+struct Disentangled {
+  std::vector<int32_t> buckets;  // a copy: what is checked is what is used
+  std::size_t rows = 0;
+  const std::byte* keys = nullptr;
+  const std::byte* queries = nullptr;
+  bool bf16 = false;
+};
+
+const std::byte* bind_positions(Binder& binder, const std::string& operand, DType dtype, std::size_t width,
+                                std::size_t rows) {
+  if (!binder.has(operand)) return nullptr;
+  const Tensor& tensor = binder.tensor_any(operand);
+  const std::size_t group = dtype == DType::kBf16 ? 2 : 1;
+  bool fits = tensor.dtype == dtype;
+  if (operand == "position_keys") {
+    fits = fits && tensor.shape.size() == 4 && tensor.shape[0] * kBlockColumns >= rows &&
+           tensor.shape[1] == width / group && tensor.shape[2] == kBlockColumns && tensor.shape[3] == group;
+  } else {
+    fits = fits && tensor.shape.size() == 2 && tensor.shape[0] >= rows && tensor.shape[1] == width;
+    binder.require(static_cast<std::size_t>(binder.integer("position_queries_rows", 1, INT32_MAX)) == rows,
+                   "attribute 'position_queries_rows' must say how many rows buckets name");
+  }
+  binder.require(fits, "tensor '" + tensor.name + "' must be " + std::string(dtype_name(dtype)) +
+                           " with a row for each of buckets, as wide as the output");
+  return tensor.as<std::byte>();
+}
+
+Disentangled bind_disentangled(Binder& binder, std::size_t width, bool bf16) {
+  if (!binder.has("buckets")) return {};
+  const Tensor& tensor = binder.tensor_any("buckets");
+  binder.require(tensor.dtype == DType::kI32 && tensor.shape.size() == 2 && tensor.shape[0] == 1 &&
+                     tensor.shape[1] >= 2 * kLanes && tensor.shape[1] % 2 == 0,
+                 "tensor '" + tensor.name + "' must be i32 with one even row of 32 or more");
+  Disentangled found;
+  found.buckets.assign(tensor.as<int32_t>(), tensor.as<int32_t>() + tensor.shape[1]);
+  bool rises = found.buckets.front() == 0;
+  for (std::size_t i = 1; i < found.buckets.size(); ++i) {
+    const bool at_end = i < kLanes || i > found.buckets.size() - kLanes;
+    const int64_t step = static_cast<int64_t>(found.buckets[i]) - found.buckets[i - 1];
+    rises = rises && (step == 0 || (step == 1 && !at_end));
+  }
+  binder.require(rises,
+                 "tensor '" + tensor.name + "' must rise from 0 by 0 or 1, 16 numbers alike at either end");
+  const DType dtype = bf16 ? DType::kBf16 : DType::kF32;
+  found.bf16 = bf16;
+  found.rows = static_cast<std::size_t>(found.buckets.back()) + 1;
+  found.keys = bind_positions(binder, "position_keys", dtype, width, found.rows);
+  found.queries = bind_positions(binder, "position_queries", dtype, width, found.rows);
+  binder.require(found.keys != nullptr || found.queries != nullptr,
+                 "buckets go with position_keys and position_queries");
+  return found;
+}
+
 Reach bind_reach(Binder& binder) {
   const std::size_t places = binder.flags("places");
   if (binder.has_attribute("window")) {
     return {static_cast<std::size_t>(binder.integer("window", 1, INT32_MAX)), places};
   }
-  binder.require(places == kNoFlags, "places go with a window, and only with it");
-  return {0, kNoFlags};
+  binder.require(places == kNoFlags || binder.has("buckets"),
+                 "places go with a window or with buckets, and only with them");
+  return {0, places};
 }
 
 class AttentionOp final : public Op {
@@ -72,13 +131,14 @@ class AttentionOp final : public Op {
     DistanceBias bias;
     Rotary rotary;
     Reach reach;
+    Disentangled disentangled;
   };
 
-  AttentionOp(const Buffer& qkv, const Buffer& out, const Constants& constants, AttentionKernel kernel)
+  AttentionOp(const Buffer& qkv, const Buffer& out, Constants constants, AttentionKernel kernel)
       : qkv_(qkv),
         out_(out),
-        constants_(constants),
-        head_dim_(out.columns / constants.heads),
+        constants_(std::move(constants)),
+        head_dim_(out.columns / constants_.heads),
         kernel_(kernel) {}
 
   // Threads share the (sequence, head) pairs, which are independent.
@@ -90,7 +150,7 @@ class AttentionOp final : public Op {
   }
 
   std::size_t scratch_bytes(std::size_t max_seqlen) const override {
-    return attention_scratch_bytes(max_seqlen, head_dim_);
+    return attention_scratch_bytes(max_seqlen, head_dim_, constants_.disentangled.rows);
   }
 
   void limit_ids(InputLimits& limits) const override {
@@ -143,6 +203,16 @@ class AttentionOp final : public Op {
     attention.positions = ids_from(frame, constants_.rotary.positions, first);
     attention.window = constants_.reach.window;
     attention.places = ids_from(frame, constants_.reach.places, first);
+    if (const Disentangled& disentangled = constants_.disentangled; disentangled.rows > 0) {
+      const std::size_t column = head * head_dim_ * (disentangled.bf16 ? 2 : 4);
+      attention.buckets = disentangled.buckets.data();
+      attention.reach = disentangled.buckets.size() / 2;
+      attention.rows = disentangled.rows;
+      if (disentangled.keys != nullptr) attention.position_keys = disentangled.keys + column * kBlockColumns;
+      if (disentangled.queries != nullptr) attention.position_queries = disentangled.queries + column;
+      attention.position_width = width;
+      attention.bf16_positions = disentangled.bf16;
+    }
     attention.scratch = frame.scratch;
     attention.ticks = frame.attention_ticks;
     kernel_(attention);
@@ -176,12 +246,18 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
                                           kernels.attention_int8};
   std::size_t wanted = 0;
   if (binder.has_attribute("compute_dtype")) wanted = binder.choice("compute_dtype", {"f32", "bf16", "int8"});
+  Disentangled disentangled = bind_disentangled(binder, out.columns, wanted != 0);
+  const DistanceBias bias = bind_distance_bias(binder, heads);
+  const Rotary rotary = bind_rotary(binder, out.columns / heads);
+  const Reach reach = bind_reach(binder);
+  binder.require(
+      disentangled.rows == 0 || (bias.rows == nullptr && rotary.table == nullptr && reach.window == 0),
+      "buckets go with no distance_bias, no rotary and no window");
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
       qkv, out,
       AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out),
-                             binder.flags("attended"), bind_distance_bias(binder, heads),
-                             bind_rotary(binder, out.columns / heads), bind_reach(binder)},
+                             binder.flags("attended"), bias, rotary, reach, std::move(disentangled)},
       by_precision[wanted]);
 }
 

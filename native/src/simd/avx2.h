@@ -112,6 +112,21 @@ struct Avx2 {
     return {_mm256_blendv_ps(other, a.low, low), _mm256_blendv_ps(other, a.high, high)};
   }
 
+  template <int kBit>
+  static BERTC_INLINE F32 take_lanes(F32 a, F32 b) {
+    if constexpr (kBit == 8) return {a.low, b.high};
+    constexpr int kMask = kBit == 1 ? 0xAA : kBit == 2 ? 0xCC : 0xF0;
+    return {_mm256_blend_ps(a.low, b.low, kMask), _mm256_blend_ps(a.high, b.high, kMask)};
+  }
+  static BERTC_INLINE __m256 load_eight_rising(const float* from, const int32_t* at, int32_t first) {
+    const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+    const __m256i order = _mm256_sub_epi32(index, _mm256_set1_epi32(*at));
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(from + (*at - first)), order);
+  }
+  static BERTC_INLINE F32 load_rising(const float* from, const int32_t* at, int32_t first) {
+    return {load_eight_rising(from, at, first), load_eight_rising(from, at + 8, first)};
+  }
+
   // There is no permutation of 32 floats: eight pieces would need a longer polynomial than one.
   static constexpr bool kLooksUp = false;
 
@@ -152,6 +167,21 @@ struct Avx2 {
   static BERTC_INLINE F32 load_bf16(const uint16_t* from) {
     const auto* halves = reinterpret_cast<const __m128i*>(from);
     return {widen_bf16(_mm_loadu_si128(halves)), widen_bf16(_mm_loadu_si128(halves + 1))};
+  }
+  // The even, or the odd ones, of 32 numbers.
+  static BERTC_INLINE F32 load_even_bf16(const uint16_t* from) {
+    const auto even = [](const uint16_t* at) {
+      const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+      return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+    };
+    return {even(from), even(from + 16)};
+  }
+  static BERTC_INLINE F32 load_odd_bf16(const uint16_t* from) {
+    const auto odd = [](const uint16_t* at) {
+      const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+      return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(~0xFFFF)));
+    };
+    return {odd(from), odd(from + 16)};
   }
   // The rounded number in the lower half of each lane.
   static BERTC_INLINE __m256i round_bf16(__m256 a) {

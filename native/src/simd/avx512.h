@@ -65,6 +65,15 @@ struct Avx512 {
     return _mm512_mask_blend_ps(mask, set(fill), a);
   }
 
+  template <int kBit>
+  static BERTC_INLINE F32 take_lanes(F32 a, F32 b) {
+    constexpr __mmask16 kMask = kBit == 1 ? 0xAAAA : kBit == 2 ? 0xCCCC : kBit == 4 ? 0xF0F0 : 0xFF00;
+    return _mm512_mask_blend_ps(kMask, a, b);
+  }
+  static BERTC_INLINE F32 load_rising(const float* from, const int32_t* at, int32_t first) {
+    return _mm512_permutexvar_ps(sub_int(load_int(at), set_int(*at)), load(from + (*at - first)));
+  }
+
   static constexpr bool kLooksUp = true;
   static BERTC_INLINE F32 look_up(const float (&table)[32], F32 index) {
     return _mm512_permutex2var_ps(load(table), _mm512_castps_si512(index), load(table + 16));

@@ -2,9 +2,9 @@
 // avx2.h and avx512.h say the same words in instructions.
 //
 // Words on floats: load store set add sub mul div fma min max min_abs round scale_exp2 exponent sum largest
-// smallest sum_of_four largest_of_four spread store_four keep_lanes look_up. On integers: to_int to_float
-// load_int set_int sub_int mul_int. On the way to and from memory: store_u8 load_i8 load_f16 load_bf16
-// store_bf16 transpose_words.
+// smallest sum_of_four largest_of_four spread store_four keep_lanes take_lanes load_rising look_up. On
+// integers: to_int to_float load_int set_int sub_int mul_int. On the way to and from memory: store_u8 load_i8
+// load_f16 load_bf16 load_even_bf16 load_odd_bf16 store_bf16 transpose_words.
 //
 // Dot types are the inner loop of a matrix product (see kernels/gemm/gemm_template.h): they
 // multiply a group of kDepth consecutive elements of one row of activations with a packed block of
@@ -132,6 +132,16 @@ struct Scalar16 {
     return map([&](int i) { return i < count ? a[i] : fill; });
   }
 
+  // Those lanes of b whose number has the bit kBit, and the others of a.
+  template <int kBit>
+  static BERTC_INLINE F32 take_lanes(F32 a, F32 b) {
+    return map([&](int i) { return (i & kBit) != 0 ? b[i] : a[i]; });
+  }
+  // from[at[i] - first], where at[i + 1] is at[i] or one more; sixteen from at[0] on can be read.
+  static BERTC_INLINE F32 load_rising(const float* from, const int32_t* at, int32_t first) {
+    return map([&](int i) { return from[at[i] - first]; });
+  }
+
   // Whether look_up is cheap: table[the lowest five bits of index's representation], per lane.
   static constexpr bool kLooksUp = true;
   static BERTC_INLINE F32 look_up(const float (&table)[32], F32 index) {
@@ -165,6 +175,13 @@ struct Scalar16 {
   }
   static BERTC_INLINE F32 load_bf16(const uint16_t* from) {
     return map([&](int i) { return bf16_to_float(from[i]); });
+  }
+  // The even, or the odd ones, of 32 numbers.
+  static BERTC_INLINE F32 load_even_bf16(const uint16_t* from) {
+    return map([&](int i) { return bf16_to_float(from[2 * i]); });
+  }
+  static BERTC_INLINE F32 load_odd_bf16(const uint16_t* from) {
+    return map([&](int i) { return bf16_to_float(from[2 * i + 1]); });
   }
   static BERTC_INLINE void store_bf16(uint16_t* to, F32 a) {
     for (int i = 0; i < 16; ++i) to[i] = float_to_bf16(a[i]);

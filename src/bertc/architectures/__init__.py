@@ -8,6 +8,8 @@ from bertc.architectures import (
     albert,
     bert,
     bert_generation,
+    deberta,
+    deberta_v2,
     distilbert,
     electra,
     ernie,
@@ -46,6 +48,8 @@ FAMILIES: tuple[Family[Any], ...] = (
     roformer.FAMILY,
     jina_embeddings_v3.FAMILY,
     esm.FAMILY,
+    deberta.FAMILY,
+    deberta_v2.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

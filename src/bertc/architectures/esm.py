@@ -84,8 +84,9 @@ def _stored_frequencies(builder: ModelBuilder, config: _Config) -> str:
     module = next(filter(builder.is_sound, _FREQUENCIES), "")
     if not module:
         return ""
-    derive = functools.partial(table, config.max_position_embeddings)
-    return builder.derived(f"{module}.inv_freq", (config.head_size // 2,), "rotary", derive)
+    positions, frequencies = config.max_position_embeddings, {f"{module}.inv_freq": (config.head_size // 2,)}
+    derive = functools.partial(table, positions)
+    return builder.derived("rotary", (positions, config.head_size), frequencies, derive)
 
 
 def _scale_of_dropout(config: _Config) -> Region:

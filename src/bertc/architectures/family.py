@@ -43,6 +43,8 @@ class EncoderConfig:
     """Whether the matrix of a masked LM's words has one."""
     head_activation: str = ""
     """The op after that layer, where the config says it; else the head has one, or the encoder's."""
+    pooler_activation: str = ""
+    """The op after that layer in heads on one row of a sequence, where the config says another for them."""
     classifier_pooling: str = "cls"
     """The mode of ``pool`` that makes one row of a sequence for a head."""
 
@@ -61,7 +63,14 @@ class EncoderConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_HEADS}
 
 
-_OF_HEADS = ("norm_bias", "head_bias", "decoder_bias", "head_activation", "classifier_pooling")
+_OF_HEADS = (
+    "norm_bias",
+    "head_bias",
+    "decoder_bias",
+    "head_activation",
+    "pooler_activation",
+    "classifier_pooling",
+)
 """What the graph alone needs to know."""
 
 

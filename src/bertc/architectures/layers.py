@@ -48,6 +48,8 @@ class Layer:
     """More operands of attention, which say how far tokens attend to each other."""
     orders: Mapping[str, Order] = field(default_factory=dict)
     """The order of the outputs of dense layers of ``names``, where that is not the checkpoint's."""
+    score_terms: int = 1
+    """The products that a score is the sum of: it is divided by the root of head size times their number."""
 
     def post_norm(self, x: str) -> str:
         """Append the layer as BERT has it, a norm after each sum: [tokens, hidden_size]."""
@@ -61,17 +63,22 @@ class Layer:
 
     def _attend(self, x: str, residual: str) -> str:
         names, heads = self.names, self.config.num_attention_heads
-        width = self.config.hidden_size
-        query, key, value = (self._linear(name, x, width) for name in (names.query, names.key, names.value))
-        operands = {"query": query, "key": key, "value": value, "cu_seqlens": CU_SEQLENS, **self.bias}
+        head_size = self.config.hidden_size // heads
+        operands = {**self.project(x), "cu_seqlens": CU_SEQLENS, **self.bias}
         context = self.builder.op(
             "attention",
             f"{self.name}.{names.attention}",
             operands,
             num_attention_heads=heads,
-            scale=1.0 / math.sqrt(width // heads),
+            scale=1.0 / math.sqrt(head_size * self.score_terms),
         )
         return self._add(names.attention_output, context, residual)
+
+    def project(self, x: str) -> dict[str, str]:
+        """Append the projections of attention: queries, keys and values by operand."""
+        names, width = self.names, self.config.hidden_size
+        parts = {"query": names.query, "key": names.key, "value": names.value}
+        return {part: self._linear(name, x, width) for part, name in parts.items()}
 
     def _feed_forward(self, x: str, residual: str) -> str:
         names, size = self.names, self.config.intermediate_size

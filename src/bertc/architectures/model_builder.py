@@ -7,7 +7,7 @@ read when the graph is finished; what is missing or misshaped is then reported a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +40,20 @@ class Rows:
         return np.ascontiguousarray(self._whole.read()[self._rows])
 
 
+class _Derived:
+    """What a function makes of stored tensors, whenever it is read."""
+
+    def __init__(
+        self, shape: tuple[int, ...], tensors: Sequence[StoredTensor], derive: Callable[..., Array]
+    ) -> None:
+        self.shape = shape
+        self._tensors, self._derive = tensors, derive
+
+    def read(self) -> Array:
+        made = self._derive(*(tensor.read() for tensor in self._tensors))
+        return np.ascontiguousarray(made, dtype=np.float32)
+
+
 class ModelBuilder:
     """Collects nodes in execution order, and the tensors that they need.
 
@@ -55,7 +69,7 @@ class ModelBuilder:
         self._stored: dict[str, str] = {}
         self._constants: dict[str, Constant] = {}
         self._parts: dict[str, tuple[str, slice | Order]] = {}
-        self._derived: dict[str, tuple[str, Callable[[Array], Array]]] = {}
+        self._derived: dict[str, tuple[tuple[int, ...], Sequence[str], Callable[..., Array]]] = {}
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
         self._columns: dict[str, int] = {}
@@ -122,15 +136,23 @@ class ModelBuilder:
         return self.op("embed", name, operands, columns=columns, first_position=first_position)
 
     def derived(
-        self, tensor: str, shape: tuple[int, ...], name: str, derive: Callable[[Array], Array]
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        tensors: Mapping[str, tuple[int, ...]],
+        derive: Callable[..., Array],
     ) -> str:
-        """A float32 constant that ``derive`` makes of a tensor of that shape when the graph is finished."""
-        self._derived[name] = (self._tensor(tensor, *shape), derive)
+        """A float32 constant of a ``shape`` that ``derive`` makes of tensors, whose shapes go by name.
+
+        It is made anew wherever it is read: most passes want to know its shape.
+        """
+        asked = [self._tensor(tensor, *size) for tensor, size in tensors.items()]
+        self._derived[name] = (shape, asked, derive)
         return name
 
-    def constant(self, name: str, source: Array | StoredTensor) -> str:
-        """A float32 constant that the checkpoint does not have."""
-        self._constants[name] = Constant(DType.F32, source)
+    def constant(self, name: str, source: Array | StoredTensor, dtype: DType = DType.F32) -> str:
+        """A constant that the checkpoint does not have."""
+        self._constants[name] = Constant(dtype, source)
         return name
 
     def linear(
@@ -243,14 +265,16 @@ class ModelBuilder:
         for name in self._shapes:
             self._find(name).read()  # to find what cannot be read before any work is done
         divided = {whole for whole, _ in self._parts.values()}
+        divided.update(tensor for _, tensors, _ in self._derived.values() for tensor in tensors)
+        divided -= {value for node in self._nodes for value in node.inputs.values()}
         stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes if name not in divided}
         parts = {
             name: Constant(DType.F32, Rows(self._find(whole), rows))
             for name, (whole, rows) in self._parts.items()
         }
         derived = {
-            name: Constant(DType.F32, derive(stored[tensor].array))
-            for name, (tensor, derive) in self._derived.items()
+            name: Constant(DType.F32, _Derived(shape, [self._find(each) for each in tensors], derive))
+            for name, (shape, tensors, derive) in self._derived.items()
         }
         constants = {**stored, **parts, **self._constants, **derived}
         return Graph(tuple(self._inputs.values()), constants, tuple(self._nodes), outputs)

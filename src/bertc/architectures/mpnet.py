@@ -55,8 +55,9 @@ def by_distance(table: Array) -> Array:
 
 
 def _encoder(builder: ModelBuilder, config: _Config) -> str:
-    shape = (config.relative_attention_num_buckets, config.num_attention_heads)
-    bias = builder.derived("encoder.relative_attention_bias.weight", shape, "distance_bias", by_distance)
+    heads = config.num_attention_heads
+    table = {"encoder.relative_attention_bias.weight": (config.relative_attention_num_buckets, heads)}
+    bias = builder.derived("distance_bias", (heads, 2 * _NEAREST[-1] + 1), table, by_distance)
     x = embeddings(builder, config)
     return post_norm_layers(builder, config, x, names=_NAMES, bias={"distance_bias": bias})
 

@@ -36,7 +36,7 @@ def _encoder(builder: ModelBuilder, config: RotaryConfig) -> str:
     stored = ""
     if builder.is_sound(_POSITIONS):
         shape = (config.max_position_embeddings, config.head_size)
-        stored = builder.derived(f"{_POSITIONS}.weight", shape, "rotary", _cosines_first)
+        stored = builder.derived("rotary", shape, {f"{_POSITIONS}.weight": shape}, _cosines_first)
     orders = dict.fromkeys((_NAMES.query, _NAMES.key), config.halves)
     return post_norm_layers(builder, config, x, bias=config.operands(builder, stored), orders=orders)
 

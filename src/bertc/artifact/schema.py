@@ -24,6 +24,7 @@ FORMAT_VERSION = 2
 FEATURES = frozenset(
     {
         "attention.attended",
+        "attention.buckets",
         "attention.distance_bias",
         "attention.rotary",
         "attention.window",

@@ -112,9 +112,10 @@ def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Arr
         return [Part(kernel, plain, operands, products=1.0), Part(activation, nanoseconds - plain)]
     if step.op == "attention":
         packing, scores, softmax, mixing = (nanoseconds * float(share) for share in attention)
+        of_scores = 1 + sum(name in step.inputs for name in ("position_keys", "position_queries"))
         return [
-            Part(SCORES, scores, products=0.5),
-            Part("attention: P x V", mixing, products=0.5),
+            Part(SCORES, scores, products=of_scores / (of_scores + 1)),
+            Part("attention: P x V", mixing, products=1 / (of_scores + 1)),
             Part("softmax", softmax),
             Part("attention: packing", packing, operands),
         ]

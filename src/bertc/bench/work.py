@@ -59,7 +59,10 @@ class Workload:
             return self._rows[out.rows] * product_operations(depth, columns)
         if step.op == "attention":
             keys = seen_keys(self._length, int(step.attributes.get("window", 0)))
-            return self._rows[TOKENS] * attention_operations(out.columns, keys)
+            tables = [name for name in ("position_keys", "position_queries") if name in step.inputs]
+            rows = min(keys, int(self._tensors[step.inputs["buckets"]].array.max()) + 1) if tables else 0
+            positions = len(tables) * product_operations(out.columns, rows)
+            return self._rows[TOKENS] * (attention_operations(out.columns, keys) + positions)
         return 0
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:

@@ -229,6 +229,36 @@ def _rembert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     return _unigram(vocabulary, options, 2, steps, splits=False)
 
 
+def _deberta_v2(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+    tokens = [(token, score) for token, score in vocabulary.tokens]
+    unknown = (options["unk_token"], 0.0)
+    number = tokens.index(unknown) if unknown in tokens else options.get("unk_id", 1)
+    tokenizer = Tokenizer(models.Unigram(tokens, unk_id=number, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            *([normalizers.Lowercase()] if options.get("do_lower_case") else []),
+            normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "),
+            normalizers.NFC(),
+            normalizers.Strip(left=False, right=True),
+        ]
+    )
+    scheme = "always" if options.get("add_prefix_space", True) else "first"
+    marks = [pre_tokenizers.Punctuation(behavior="isolated")] if options.get("split_by_punct") else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [*marks, pre_tokenizers.Metaspace(prepend_scheme=scheme)]
+    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    return tokenizer
+
+
+def _deberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
+    special = [_with_id(tokenizer, options, key) for key in ("cls_token", "sep_token")]
+    (cls, _), (sep, _) = special
+    return processors.TemplateProcessing(
+        single=[cls, "$A", sep], pair=[cls, "$A", sep, sep, "$B", sep], special_tokens=special
+    )
+
+
 def _albert_processor(tokenizer: Tokenizer, options: Options) -> Any:
     (_, cls), (_, sep) = (_with_id(tokenizer, options, key) for key in ("cls_token", "sep_token"))
     return processors.TemplateProcessing(
@@ -293,6 +323,13 @@ _ESM = TokenizerClass(
     {f"{name}_token": f"<{name}>" for name in ("unk", "cls", "pad", "mask", "eos")},
     (("vocab.txt",),),
 )
+_DEBERTA_TOKENS = {**_BERT_TOKENS, "bos_token": "[CLS]", "eos_token": "[SEP]"}
+_DEBERTA = TokenizerClass(
+    _roberta, _deberta_processor, _DEBERTA_TOKENS, (("vocab.json", "merges.txt"),), has_token_types=True
+)
+_DEBERTA_V2 = TokenizerClass(
+    _deberta_v2, _bert_processor, _DEBERTA_TOKENS, (("spm.model",),), has_token_types=True
+)
 _REMBERT = dataclasses.replace(_ALBERT, build=_rembert, files=(), keeps_processor=False)
 
 TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
@@ -313,6 +350,8 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "AlbertTokenizer": _ALBERT,
     "RemBertTokenizer": _REMBERT,
     "EsmTokenizer": _ESM,
+    "DebertaTokenizer": _DEBERTA,
+    "DebertaV2Tokenizer": _DEBERTA_V2,
 }
 """By name, without the ending "Fast", which changes nothing in ``transformers`` 5."""
 

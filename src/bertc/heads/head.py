@@ -88,11 +88,14 @@ TRANSFORM = ("dense", "activation", "layer_norm", "pooling")
 with these. ``pooling`` is a mode of ``pool``; a ``dense`` of no name is none."""
 
 
-def transform(context: HeadContext, x: str, out_features: int) -> str:
-    """Append a dense layer, its activation, and a layer norm where the head is spelled with one."""
+def transform(context: HeadContext, x: str, out_features: int, activation: str = "") -> str:
+    """Append a dense layer, its activation, and a layer norm where the head is spelled with one.
+
+    ``activation`` is an op that counts more than those of config, family and encoder.
+    """
     builder, spelling, config = context.builder, context.spelling, context.config
     dense = builder.linear(spelling["dense"], x, out_features, bias=config.head_bias)
-    activation = config.head_activation or spelling.get("activation") or config.activation
+    activation = activation or config.head_activation or spelling.get("activation") or config.activation
     dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
     if "layer_norm" not in spelling:
         return dense
@@ -114,7 +117,7 @@ def pooled_linear(context: HeadContext, out_features: int, output: str = "output
     name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
     x = context.builder.pool(name, context.hidden, mode)
     if context.spelling["dense"]:
-        x = transform(context, x, context.config.hidden_size)
+        x = transform(context, x, context.config.hidden_size, context.config.pooler_activation)
     return context.builder.linear(context.spelling[output], x, out_features)
 
 

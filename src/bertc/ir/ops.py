@@ -37,6 +37,11 @@ _POSITIONS = (
     Operand("rotary", "angles", optional=True),
     *(Operand(name, optional=True, has_default=True) for name in ("position_ids", "places")),
 )
+_DISENTANGLED = (
+    Operand("buckets", "distances", optional=True),
+    Operand("position_keys", "weight", optional=True),
+    Operand("position_queries", "table", optional=True),
+)
 _POOLED = Operand("pooled", optional=True, has_default=True)
 _NORM = (*_X, Operand("gamma", "vector"), Operand("beta", "vector"))
 _BY_PLACE = Operand("cu_seqlens", optional=True)
@@ -84,7 +89,9 @@ def _product(types: Types, _: Mapping[str, Attribute], tokens: float) -> float: 
 def _attention(types: Types, attributes: Mapping[str, Attribute], tokens: float) -> float:
     """Return the operations of attention for one token."""
     columns = _columns(types["qkv"]) // 3 if "qkv" in types else _columns(types["query"])
-    return attention_operations(columns, seen_keys(tokens, int(attributes["window"])))
+    operations = attention_operations(columns, seen_keys(tokens, int(attributes["window"])))
+    tables = [types[name] for name in ("position_keys", "position_queries") if name in types]
+    return operations + sum(product_operations(columns, min(tokens, int(each.shape[0]))) for each in tables)
 
 
 _PRODUCT: Mapping[str, Any] = {
@@ -163,11 +170,12 @@ _ROWS = (
             _ATTENDED,
             _DISTANCE_BIAS,
             *_POSITIONS,
+            *_DISENTANGLED,
         ),
         attributes=_ATTENTION,
         reference=reference_attention.attention,
         defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0},
-        features=("attended", "distance_bias", "rotary", "window"),
+        features=("attended", "buckets", "distance_bias", "rotary", "window"),
         work=_attention,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,

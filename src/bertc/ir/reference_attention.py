@@ -24,6 +24,9 @@ def attention(
     rotary: Array | None = None,
     position_ids: Array | None = None,
     places: Array | None = None,
+    buckets: Array | None = None,
+    position_keys: Array | None = None,
+    position_queries: Array | None = None,
     *,
     num_attention_heads: int,
     scale: float,
@@ -50,6 +53,11 @@ def attention(
     keys; positions count from 0 in each sequence unless ``position_ids`` says otherwise. With a ``window`` a
     query attends to the keys no farther than that, counted in tokens or by ``places``, which increase in
     each sequence; one that sees none attends to the last key.
+
+    With ``buckets`` [1, 2 * reach + 1] scores are disentangled (He et al. 2020, arXiv:2006.03654, eq. 4): to
+    that of a key d tokens after the query, by ``places`` if they are given, are added, before the scale, the
+    query times row b of ``position_keys`` and the key times row b of ``position_queries``, either [rows,
+    heads * head_dim], where b is in column reach + d of ``buckets``, or in its first or last one.
     """
     parts = (query, key, value) if qkv is None else np.split(qkv.astype(np.float32), 3, axis=1)
     queries, keys, values = (np.asarray(part) for part in parts)
@@ -69,9 +77,19 @@ def attention(
         if rotary is not None:
             at = np.arange(stop - start) if position_ids is None else position_ids[start:stop]
             q, k = rotate(q, rotary[at]), rotate(k, rotary[at[: end - start]])
-        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * scale
+        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64)
+        if buckets is not None:
+            at = np.arange(stop - start) if places is None else places[start:stop].astype(np.int64)
+            index = _by_distance(buckets, at, end - start)
+            if position_keys is not None:
+                scores += np.take_along_axis(q @ _of_heads(position_keys, shape), index, axis=2)
+            if position_queries is not None:
+                products = k @ _of_heads(position_queries, shape)
+                found = np.take_along_axis(products, index.transpose(0, 2, 1), axis=2)
+                scores += found.transpose(0, 2, 1)
+        scores *= scale
         if distance_bias is not None:
-            scores += _by_distance(distance_bias, stop - start)[:, :, : end - start]
+            scores += _by_distance(distance_bias, np.arange(stop - start), end - start)
         if window:
             at = np.arange(stop - start) if places is None else places[start:stop].astype(np.int64)
             scores[:, ~_within(at, end - start, window)] = -np.inf
@@ -101,8 +119,12 @@ def _within(places: Array, keys: int, window: int) -> Array:
     return sees
 
 
-def _by_distance(bias: Array, length: int) -> Array:
-    """Return [heads, length, length]: the columns of ``distance_bias`` for each query and key."""
-    places = np.arange(length)
-    reach = bias.shape[1] // 2
-    return np.asarray(bias[:, np.clip(places[None, :] - places[:, None], -reach, reach) + reach])
+def _of_heads(table: Array, shape: tuple[int, ...]) -> Array:
+    """Return a table [rows, heads * head_dim] as [heads, head_dim, rows]; ``shape`` is that of its heads."""
+    return np.asarray(table, np.float32).reshape(shape).transpose(1, 2, 0)
+
+
+def _by_distance(table: Array, places: Array, keys: int) -> Array:
+    """Return [rows, tokens, keys]: the columns of a table by distance for each query and key."""
+    reach = table.shape[1] // 2
+    return np.asarray(table[:, np.clip(places[None, :keys] - places[:, None], -reach, reach) + reach])

@@ -239,6 +239,7 @@ def attention(types: Types, attributes: Attributes) -> Result:
         if _width(bias) % 2 == 0:
             _fail(f"width of distance_bias is {_width(bias)}, expected an odd number: 0 is in the middle")
     _positions(types, width // heads, int(attributes["window"]))
+    _disentangled(types, width, int(attributes["window"]))
     return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
 
 
@@ -252,8 +253,27 @@ def _positions(types: Types, head_size: int, window: int) -> None:
         _fail(f"width of rotary is {_width(types['rotary'])}, expected an even number of at most {head_size}")
     if window < 0:
         _fail(f"attribute 'window' is {window}, expected 0 for none or a number of tokens")
-    if "places" in types and not window:
-        _fail("input 'places' goes with a window, and only with it")
+    if "places" in types and not window and "buckets" not in types:
+        _fail("input 'places' goes with a window or with buckets, and only with them")
+
+
+def _disentangled(types: Types, width: int, window: int) -> None:
+    """Check the rows that queries and keys meet by their distance, and what says which."""
+    tables = [name for name in ("position_keys", "position_queries") if name in types]
+    if bool(tables) != ("buckets" in types):
+        _fail("input 'buckets' goes with 'position_keys' and 'position_queries', and only with them")
+    if not tables:
+        return
+    if window or "rotary" in types or "distance_bias" in types:
+        _fail("input 'buckets' goes with no window, 'rotary' or 'distance_bias'")
+    buckets = _typed(types, "buckets", 2, DType.I32)
+    _same(buckets.shape[0], 1, "rows of buckets")
+    if _width(buckets) % 2 == 0:
+        _fail(f"width of buckets is {_width(buckets)}, expected an odd number: 0 is in the middle")
+    found = [_typed(types, name, 2, DType.F32, DType.BF16) for name in tables]
+    if len(set(found)) > 1:
+        _fail(f"position_keys and position_queries differ: {found[0]} and {found[1]}")
+    _same(_width(found[0]), width, f"width of {tables[0]}")
 
 
 def select_rows(types: Types, _: Attributes) -> Result:

@@ -75,6 +75,10 @@ class _Lifter:
             return tuple(self._tensors[name].array.shape)
         if operand == "distance_bias":
             return int(step.attributes["num_attention_heads"]), 2 * _reach(self._tensors[name].array) + 1
+        if operand == "buckets":
+            return 1, 2 * _reach(self._tensors[name].array) + 1
+        if operand == "position_keys":  # of rows that buckets name, as there are no others
+            return int(self._tensors[step.inputs["buckets"]].array.max()) + 1, columns
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if operand == "rotary":

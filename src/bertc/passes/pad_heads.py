@@ -90,6 +90,11 @@ def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]
                 _Padded(qkv["bias"], 0, 3 * heads, half, 2 * heads if half else 0),
                 _Padded(readers[0]["weight"], 1, heads, half),
                 *((_Padded(rotary, 1, 1, half, 1),) if half else ()),
+                *(
+                    _Padded(node[name], 1, heads)
+                    for name in ("position_keys", "position_queries")
+                    if node[name]
+                ),
             )
 
 

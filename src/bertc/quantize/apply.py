@@ -166,9 +166,11 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
-        for operand in ("distance_bias", "rotary"):
+        for operand in ("distance_bias", "rotary", "buckets"):
             if node[operand]:
                 self.constants.f32(node[operand])
+        tables = [name for name in ("position_keys", "position_queries") if node[name]]
+        node = node.with_inputs(**{name: self.constants.bf16(node[name]) for name in tables})
         self._append_result(node.with_attributes(compute_dtype=PRECISIONS[precision].form), node.op)
 
     def _embed(self, node: Node) -> None:

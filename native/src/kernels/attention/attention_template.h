@@ -4,6 +4,7 @@
 
 #include "kernels/attention/laps.h"
 #include "kernels/attention/pack.h"
+#include "kernels/attention/positions.h"
 #include "kernels/attention/product.h"
 #include "kernels/attention/softmax.h"
 #include "kernels/attention/window.h"
@@ -137,6 +138,20 @@ BERTC_INLINE void attend(const Attention& in, const Scratch<typename Dot::Active
   attend_keys<true, V, Dot>(in, scratch, laps, multiply_scores);
 }
 
+// Scores of content alone.
+template <class V, class Dot, class Element = typename Dot::Active>
+BERTC_INLINE void multiply_content(const Attention& in, const Scratch<Element>& scratch,
+                                   const Head<Element>& head, std::size_t first, std::size_t count,
+                                   std::size_t tile_rows, const Span& span) {
+  Operands<Dot> rows{head.query + first * head.stride, head.stride, scratch.keys + span.begin * in.head_dim,
+                     in.head_dim / Dot::kDepth};
+  if (in.rotary != nullptr) {
+    rows.a = rotate<V>(in, head.query, head.stride, first, count, scratch.turned);
+    rows.a_stride = in.head_dim;
+  }
+  multiply<Dot>(rows, count, tile_rows, span.blocks(), scratch.scores, span.columns());
+}
+
 // Dot must not convert its rows: Active is what head_of and softmax write.
 template <class V, class Dot>
 void run(const Attention& in) {
@@ -149,26 +164,32 @@ void run(const Attention& in) {
   laps.lap(kPacking);
   float scales[kMostQueries];
   for (float& scale : scales) scale = in.scale;
-  const std::size_t groups = in.head_dim / Dot::kDepth;
+  if (in.buckets != nullptr) {
+    Positions<V, Dot> positions(in, head, scratch.keys, scratch.bias);
+    laps.lap(kPacking);
+    return attend_keys<false, V, Dot>(
+        in, scratch, laps,
+        [&](std::size_t first, std::size_t count, std::size_t tile_rows, const Span& span) {
+          multiply_content<V, Dot>(in, scratch, head, first, count, tile_rows, span);
+          positions.add(first, count, tile_rows, scratch.scores, span.columns());
+          return scales;
+        });
+  }
   attend<V, Dot>(in, scratch, laps,
                  [&](std::size_t first, std::size_t count, std::size_t tile_rows, const Span& span) {
-                   Operands<Dot> rows{head.query + first * head.stride, head.stride,
-                                      scratch.keys + span.begin * in.head_dim, groups};
-                   if (in.rotary != nullptr) {
-                     rows.a = rotate<V>(in, head.query, head.stride, first, count, scratch.turned);
-                     rows.a_stride = in.head_dim;
-                   }
-                   multiply<Dot>(rows, count, tile_rows, span.blocks(), scratch.scores, span.columns());
+                   multiply_content<V, Dot>(in, scratch, head, first, count, tile_rows, span);
                    return scales;
                  });
 }
 
 // The first product in 8 bits, the second by Dot. Sixteen queries are quantized when the first of them
-// is needed.
+// is needed. Disentangled scores are three products of the same keys, of which two would have to wait.
 template <class V, class Dot>
 void run_int8(const Attention& in) {
   constexpr bool kF32 = std::is_same_v<typename Dot::Active, float>;
-  if (in.keys < (kF32 ? kShortestInt8InF32 : kShortestInt8InBf16)) return run<V, Dot>(in);
+  if (in.keys < (kF32 ? kShortestInt8InF32 : kShortestInt8InBf16) || in.buckets != nullptr) {
+    return run<V, Dot>(in);
+  }
   using Int8 = typename V::DotInt8;
   Laps<V> laps(in.ticks);
   const Scratch<typename Dot::Active> scratch(in);

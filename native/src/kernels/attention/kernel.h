@@ -1,6 +1,7 @@
 // Softmax attention of one head inside one sequence: out = softmax(scale Q K^T + B) V, where B, if there is
 // one, depends on the distance from query to key alone. With rotary positions, queries and keys are first
-// turned by an angle for each pair of columns and position; with a window, a query sees the keys near it.
+// turned by an angle for each pair of columns and position; with a window, a query sees the keys near it;
+// disentangled, scores have two more terms, Q R^T and K S^T of the rows of R and S that distances name.
 //
 // Q, K and V are rows of the fused [tokens, 3 * heads * head_dim] array. K and V are packed once per
 // head into the layout of weights (keys are the columns of the first product, depth of the second).
@@ -43,8 +44,18 @@ struct Attention {
   // none, to the last key.
   std::size_t window;
   const int32_t* places;  // of the sequence's tokens, increasing; null: 0, 1, ...
-  std::byte* scratch;     // attention_scratch_bytes(queries, head_dim), 64-byte aligned
-  uint64_t* ticks;        // null, or [kAttentionParts]: what each part takes is added (laps.h)
+  // Null, or which row of the two tables below a distance names: [2 * reach], packed as distance_bias is.
+  // From one to the next it is the same or one more. With it there is no bias, no rotary and no window, and
+  // `places` say how far tokens are from each other.
+  const int32_t* buckets;
+  std::size_t rows;  // of the tables that buckets name
+  const void*
+      position_keys;  // null, or packed as weights are, from this head's columns on; as bf16_positions
+  const void* position_queries;  // null, or rows, from this head's columns on
+  std::size_t position_width;    // elements between rows
+  bool bf16_positions;           // float32 if not
+  std::byte* scratch;            // attention_scratch_bytes(queries, head_dim, rows), 64-byte aligned
+  uint64_t* ticks;               // null, or [kAttentionParts]: what each part takes is added (laps.h)
 };
 
 // What a head's time goes to: packing also writes what comes out.
@@ -64,9 +75,21 @@ constexpr std::size_t attention_queries(std::size_t length) {
 // cycles for 16 rows of 32. Shorter sequences gain nothing and are multiplied as the second product is.
 inline constexpr std::size_t kShortestInt8InBf16 = 49, kShortestInt8InF32 = 21;
 
+// Disentangled scores take, beside the bias's room for the buckets of all distances: what queries give with
+// all rows of a table, what 16 keys give with the rows of their distances to a block of queries, and, for
+// tables of another type, a block of one and those rows of the other.
+inline constexpr std::size_t kMostDistances = kMostQueries + 15, kSparePositions = 64;
+constexpr std::size_t position_columns(std::size_t rows) { return (rows + 15) / 16 * 16 + 16; }
+constexpr std::size_t position_floats(std::size_t rows, std::size_t head_dim) {
+  if (rows == 0) return 0;
+  return kSparePositions + kMostQueries * position_columns(rows) + kMostDistances * 16 +
+         (16 + kMostDistances) * head_dim;
+}
+
 // What a longer sequence needs is enough for a shorter one: no term falls as the length grows. Rows do,
 // once, at kShortColumns, so that room for scores is made for more of them from there on.
-constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t head_dim) {
+constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t head_dim,
+                                              std::size_t rows = 0) {
   const std::size_t columns = attention_columns(length);
   const std::size_t short_scores = kMostQueries * (columns < kShortColumns ? columns : kShortColumns);
   const std::size_t long_scores = kMostQueries / 2 * columns;
@@ -77,7 +100,8 @@ constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t he
                              + kMostQueries * head_dim  // out
                              + 2 * 16 * head_dim        // 16 rows of Q that are quantized
                              + 16 * head_dim            // 16 rows of Q or K that are turned
-                             + 3 * length * head_dim;   // Q, K and V in another type
+                             + 3 * length * head_dim    // Q, K and V in another type
+                             + position_floats(rows, head_dim);
   return floats * sizeof(float);
 }
 

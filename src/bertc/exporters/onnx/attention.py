@@ -8,7 +8,7 @@ import numpy as np
 
 from bertc.errors import InputError
 from bertc.exporters.onnx.writer import MASKED, Writer
-from bertc.ir.graph import Node
+from bertc.ir.graph import Constant, Node
 
 Array = np.ndarray[Any, Any]
 
@@ -25,14 +25,40 @@ def attention(writer: Writer, node: Node) -> str:
     if node["rotary"]:
         query, key = (_turned(writer, node["rotary"], each, width // heads) for each in (query, key))
     scores = writer.add("MatMul", query, writer.add("Transpose", key, perm=(0, 1, 3, 2)))
+    if node["buckets"]:
+        scores = _disentangled(writer, node, scores, query, key)
     scores = writer.add("Mul", scores, writer.number(float(node.attributes["scale"])))
     if node["distance_bias"]:
-        scores = writer.add("Add", scores, _distance_bias(writer, node["distance_bias"]))
+        scores = writer.add("Add", scores, _by_distance(writer, node["distance_bias"]))
     if node.attributes.get("window"):
         scores = writer.add("Add", scores, _window(writer, int(node.attributes["window"])))
     scores = writer.add("Add", scores, writer.attention_bias())
     mixed = writer.add("MatMul", writer.add("Softmax", scores, axis=-1), value)
     return writer.add("Reshape", writer.add("Transpose", mixed, perm=(0, 2, 1, 3)), writer.shape(width))
+
+
+def _disentangled(writer: Writer, node: Node, scores: str, query: str, key: str) -> str:
+    """Return scores with what queries and keys give with the rows that their distances name.
+
+    Products with all rows [batch, heads, length, rows] are gathered by distance.
+    """
+    heads = int(node.attributes["num_attention_heads"])
+    rows, shape = _by_distance(writer, node["buckets"]), writer.add("Shape", scores)
+    for operand, content in (("position_keys", query), ("position_queries", key)):
+        if not node[operand]:
+            continue
+        table = writer.graph.constants[node[operand]]
+
+        def of_heads(table: Constant = table) -> Array:
+            return table.array.reshape(table.source.shape[0], heads, -1).transpose(1, 2, 0)
+
+        product = writer.add("MatMul", content, writer.make(f"{node[operand]}.heads", of_heads))
+        index = rows if content == query else writer.add("Transpose", rows, perm=(0, 2, 1))
+        found = writer.add("GatherElements", product, writer.add("Expand", index, shape), axis=3)
+        if content == key:
+            found = writer.add("Transpose", found, perm=(0, 1, 3, 2))
+        scores = writer.add("Add", scores, found)
+    return scores
 
 
 def _turned(writer: Writer, rotary: str, x: str, size: int) -> str:
@@ -92,23 +118,27 @@ def _distances(writer: Writer) -> str:
     return writer.once("distances", write)
 
 
-def _distance_bias(writer: Writer, name: str) -> str:
-    """Return the bias of each head by the distance from query to key: float32 [heads, length, length].
+def _by_distance(writer: Writer, name: str) -> str:
+    """Return a constant's columns for the distances from query to key: [rows, length, length].
 
-    Column ``reach + d`` of the constant [heads, 2 reach + 1] is for the key d tokens after the query; its
-    first and last column are for all that are farther away, too.
+    Column ``reach + d`` of the constant [rows, 2 reach + 1] is for the key d tokens after the query; its
+    first and last column are for all that are farther away, too. Integers become int64.
     """
     reach, length = writer.graph.constants[name].source.shape[1] // 2, writer.options.length
+
+    def table() -> Array:
+        array = writer.graph.constants[name].array
+        return array.astype(np.int64) if array.dtype.kind == "i" else array
 
     def make() -> Array:
         places = np.arange(length or 0)
         distances = np.clip(places[None, :] - places[:, None], -reach, reach)
-        return np.asarray(writer.graph.constants[name].array[:, distances + reach], np.float32)
+        return table()[:, distances + reach]
 
     def write() -> str:
         distances = writer.add("Clip", _distances(writer), writer.integer(-reach), writer.integer(reach))
         columns = writer.add("Add", distances, writer.integer(reach))
-        return writer.add("Gather", writer.constant(name), columns, axis=1)
+        return writer.add("Gather", writer.make(name, table), columns, axis=1)
 
     if length is not None:
         return writer.make(f"{name}.by_distance", make)
