@@ -50,8 +50,11 @@ def _depends_on_places(meaning: Any) -> bool:
 def _sum(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     if not any(isinstance(each, Turned) for each in operands):
         return None
-    a, b = map(_turned, operands)
-    if a is None or b is None or a.view.rows is not b.view.rows or a.view.layout != b.view.layout:
+    found = [each for each in map(_turned, operands) if each is not None]
+    if len(found) < 2:
+        return None
+    a, b = _of_one_factor(found)
+    if a.view.rows is not b.view.rows or a.view.layout != b.view.layout:
         return None
     if node.op == "sub":
         b = _times(b, np.full((1, 1), -1.0))
@@ -65,7 +68,7 @@ def _on_an_axis(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> M
     rank = len(raiser.shape(node.output))
     if not isinstance(x, Turned) or [axis % rank for axis in node.attributes["axes"]] != [rank - 1]:
         return None
-    return Turned(View(x.view.rows, (*x.view.layout, ())), x.terms) if _is_one_axis(x) else None
+    return _with_layout(x, (*x.view.layout, ())) if _is_one_axis(x) else None
 
 
 @rule("reshape")
@@ -78,13 +81,13 @@ def _merged(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meani
     count = len(x.terms[0].columns)
     if not np.array_equal(column_order(layout[-1], 0), np.arange(count)):
         return None
-    return Turned(View(x.view.rows, (*layout[:-1], columns(count))), x.terms)
+    return _with_layout(x, (*layout[:-1], columns(count)))
 
 
 @rule("concat")
 def _joined(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Join columns of one head again."""
-    found = [each for each in map(_turned, operands) if each is not None]
+    found = _of_one_factor([each for each in map(_turned, operands) if each is not None])
     if len(found) < max(len(operands), 2):
         return None
     first = found[0].view
@@ -116,7 +119,7 @@ def _side_by_side(found: Sequence[Turned]) -> Turned:
             for term in each.terms
         ]
     axes = (Atom("column", size, count),), (Atom("column", count, 1),)
-    return Turned(View(first.rows, (*first.layout[:-2], *axes)), tuple(terms))
+    return _with_layout(Turned(first, tuple(terms)), (*first.layout[:-2], *axes))
 
 
 def _spread(numbers: Array, width: int) -> Array:
@@ -133,7 +136,23 @@ def _with_columns(view: View, count: int) -> View:
     """Return a view whose columns are so many neighbors; they may have an axis of one behind theirs."""
     layout = view.layout
     behind: Layout = () if layout[-1] else ((),)
-    return View(view.rows, (*layout[: -1 - len(behind)], columns(count), *behind))
+    return View(view.rows, (*layout[: -1 - len(behind)], columns(count), *behind), factor=view.factor)
+
+
+def _with_layout(turned: Turned, layout: Layout) -> Turned:
+    return Turned(dataclasses.replace(turned.view, layout=layout), turned.terms)
+
+
+def _of_one_factor(found: Sequence[Turned]) -> Sequence[Turned]:
+    """Return columns that have the same factor: where they have several, it is part of their terms."""
+    if len({each.view.factor for each in found}) <= 1:
+        return found
+    return [
+        _times(
+            Turned(dataclasses.replace(each.view, factor=1.0), each.terms), np.full((1, 1), each.view.factor)
+        )
+        for each in found
+    ]
 
 
 def _turned(meaning: Any) -> Turned | None:
@@ -148,7 +167,7 @@ def _turned(meaning: Any) -> Turned | None:
         return None
     if len(atoms) == 1 and last[0].size == meaning.rows.width:
         return None  # no heads: rows as they are
-    term = Term(column_order(last, meaning.offset), np.full((1, last[0].size), meaning.factor))
+    term = Term(column_order(last, meaning.offset), np.ones((1, last[0].size)))
     return Turned(_with_columns(meaning, last[0].size), (term,))
 
 
