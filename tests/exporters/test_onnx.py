@@ -45,6 +45,7 @@ CLASSES = (
     "ErnieModel",
     "MPNetModel",
     "ModernBertForTokenClassification",
+    "EuroBertForSequenceClassification",
 )
 
 
@@ -108,10 +109,13 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [None, 40])
 @pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
+@pytest.mark.parametrize(
+    ("class_name", "sizes"), [("ModernBertModel", {"local_attention": 6}), ("UltrabertModel", {})]
+)
 def test_a_compiled_file_with_gates_angles_and_windows_is_written_again(
-    recipe: Any, length: int | None, tmp_path: Path
+    class_name: str, sizes: dict[str, int], recipe: Any, length: int | None, tmp_path: Path
 ) -> None:
-    checkpoint = save_checkpoint(tmp_path / "model", "ModernBertModel", local_attention=6)
+    checkpoint = save_checkpoint(tmp_path / "model", class_name, **sizes)
     source = bertc.compile(checkpoint, tmp_path / "model.bertc", recipe).path
     assert_written_again(source, length, ("fp32",) if recipe == "fp32" else ("qdq", "qoperator"))
 

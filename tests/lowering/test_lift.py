@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,9 +55,14 @@ def test_vectors_by_place_are_lifted() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
-def test_gates_angles_and_windows_are_lifted(dtype: str, tmp_path: Path) -> None:
-    sizes = {"local_attention": 6, "intermediate_size": 40, "hidden_size": 24}
-    folder = save_checkpoint(tmp_path / "model", "ModernBertModel", **sizes)
+@pytest.mark.parametrize(
+    ("class_name", "sizes"), [("ModernBertModel", {"local_attention": 6}), ("UltrabertModel", {})]
+)
+def test_gates_angles_and_windows_are_lifted(
+    dtype: str, class_name: str, sizes: dict[str, Any], tmp_path: Path
+) -> None:
+    sizes = {"intermediate_size": 40, "hidden_size": 24, **sizes}
+    folder = save_checkpoint(tmp_path / "model", class_name, **sizes)
     graph = apply_recipe(fuse(import_model(folder).graph), Recipe(dtype=dtype))
     lifted = lift(lower(graph))
     inputs = packed_inputs((17, 3), vocab_size=20)

@@ -46,8 +46,12 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 """Sizes that no kernel likes, and options that change a head."""
 
 
-SPECIAL_TOKENS = dict(zip(("pad_token_id", "cls_token_id", "sep_token_id"), (0, 2, 3), strict=True))
-"""Ids within the small vocabulary, for a class whose own are beyond it."""
+OF_FAMILIES: Mapping[str, Mapping[str, Any]] = {
+    "ModernBert": {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3},
+    "EuroBert": {"pad_token_id": 0, "num_key_value_heads": 1},
+    "Ultrabert": {"num_key_value_heads": 1, "sliding_window": 4, "prediction_head_size": 40},
+}
+"""What the classes of a family need to be small, and to show what they have."""
 
 
 def save_checkpoint(
@@ -62,7 +66,7 @@ def save_checkpoint(
     torch.manual_seed(0)
     model_class = getattr(transformers, class_name)
     keys = next(each.family.config_keys for each in supported_classes() if each.name == class_name)
-    tokens = SPECIAL_TOKENS if class_name.startswith("ModernBert") else {}
+    tokens = next((given for stem, given in OF_FAMILIES.items() if class_name.startswith(stem)), {})
     given = {keys.get(key, key): value for key, value in {**SMALL, **tokens, **config}.items()}
     settings = model_class.config_class(**given)
     model = model_class(settings)

@@ -1,8 +1,10 @@
-// attention: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
+// attention: softmax attention on the fused [tokens, (heads + 2 * heads of keys) * head_dim] array, in which
+// neighboring heads may share keys and values. Inputs: qkv,
 // cu_seqlens, static?, with which the output is in 8 bits, attended?, flags: the tokens of a sequence before
 // the first one without are its keys (all, where its first token has none), distance_bias?, what is added
-// to scores by head and distance, rotary?, cosines and sines by position, position_ids?, which says where
-// positions do not count from 0, and places?, by which a window is measured where tokens are not one apart.
+// to scores by head and distance, slopes?, what they lose by distance instead, rotary?, cosines and sines by
+// position, position_ids?, which says where positions do not count from 0, and places?, by which a window is
+// measured where tokens are not one apart.
 #include <algorithm>
 
 #include "ops/binder.h"
@@ -25,6 +27,13 @@ DistanceBias bind_distance_bias(Binder& binder, std::size_t heads) {
                      tensor.shape[1] >= 2 * kLanes && tensor.shape[1] % 2 == 0,
                  "tensor '" + tensor.name + "' must be f32 with an even row of 32 or more for each head");
   return {tensor.as<float>(), tensor.shape[1] / 2};
+}
+
+// [heads], padded; null where a step has none.
+const float* bind_slopes(Binder& binder, std::size_t heads) {
+  if (!binder.has("slopes")) return nullptr;
+  binder.require(!binder.has("distance_bias"), "slopes and distance_bias exclude each other");
+  return binder.tensor("slopes", DType::kF32, {(heads + kLanes - 1) / kLanes * kLanes}).as<float>();
 }
 
 // A step with a table has a place for ids, given or not, so that their limits hold for every sequence.
@@ -62,14 +71,24 @@ Reach bind_reach(Binder& binder) {
   return {0, kNoFlags};
 }
 
+std::size_t bind_sharers(Binder& binder, std::size_t heads) {
+  if (!binder.has_attribute("num_key_value_heads")) return 1;
+  const auto apart =
+      static_cast<std::size_t>(binder.integer("num_key_value_heads", 1, static_cast<int64_t>(heads)));
+  binder.require(heads % apart == 0, "num_key_value_heads must divide num_attention_heads");
+  return heads / apart;
+}
+
 class AttentionOp final : public Op {
  public:
   struct Constants {
     std::size_t heads;
+    std::size_t sharers;  // how many of them read the same keys and values
     float scale;
     StaticScale out_scale;
     std::size_t attended;
     DistanceBias bias;
+    const float* slopes;
     Rotary rotary;
     Reach reach;
   };
@@ -113,11 +132,12 @@ class AttentionOp final : public Op {
     const auto first = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence]);
     const std::size_t size = dtype_size(qkv_.dtype);
     const std::size_t width = out_.columns;
-    const std::byte* row = frame.data<std::byte>(qkv_) + first * qkv_.row_bytes() + head * head_dim_ * size;
+    const std::byte* row = frame.data<std::byte>(qkv_) + first * qkv_.row_bytes();
+    const std::size_t shared = width + head / constants_.sharers * head_dim_;
     Attention attention{};
-    attention.query = row;
-    attention.key = row + width * size;
-    attention.value = row + 2 * width * size;
+    attention.query = row + head * head_dim_ * size;
+    attention.key = row + shared * size;
+    attention.value = row + (shared + width / constants_.sharers) * size;
     attention.in_stride = qkv_.padded_columns();
     attention.bf16_in = qkv_.dtype == DType::kBf16;
     attention.out =
@@ -138,6 +158,7 @@ class AttentionOp final : public Op {
       attention.distance_bias = constants_.bias.rows + 2 * constants_.bias.reach * head;
       attention.reach = constants_.bias.reach;
     }
+    if (constants_.slopes != nullptr) attention.slope = constants_.slopes[head];
     attention.rotary = constants_.rotary.table;
     attention.half = constants_.rotary.half;
     attention.positions = ids_from(frame, constants_.rotary.positions, first);
@@ -170,7 +191,9 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   const auto heads = static_cast<std::size_t>(binder.integer("num_attention_heads", 1, 1 << 16));
   binder.require(out.columns > 0 && out.columns % (heads * kLanes) == 0,
                  "columns must be a multiple of 16 for each head");
-  binder.require(qkv.columns == 3 * out.columns, "qkv must be three times as wide as the output");
+  const std::size_t sharers = bind_sharers(binder, heads);
+  binder.require(qkv.columns == out.columns + 2 * (out.columns / sharers),
+                 "qkv must hold queries as wide as the output, and the keys and values of their heads");
   // The kernel of the wanted precision, or of the next higher one that is there.
   const AttentionKernel by_precision[] = {kernels.attention_f32, kernels.attention_bf16,
                                           kernels.attention_int8};
@@ -179,9 +202,10 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
       qkv, out,
-      AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out),
+      AttentionOp::Constants{heads, sharers, binder.number("scale"), bind_output_scale(binder, out),
                              binder.flags("attended"), bind_distance_bias(binder, heads),
-                             bind_rotary(binder, out.columns / heads), bind_reach(binder)},
+                             bind_slopes(binder, heads), bind_rotary(binder, out.columns / heads),
+                             bind_reach(binder)},
       by_precision[wanted]);
 }
 

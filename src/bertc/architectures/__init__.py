@@ -11,12 +11,14 @@ from bertc.architectures import (
     distilbert,
     electra,
     ernie,
+    eurobert,
     megatron_bert,
     modernbert,
     mpnet,
     rembert,
     roberta,
     roberta_prelayernorm,
+    ultrabert,
     xlm_roberta_xl,
 )
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
@@ -36,6 +38,8 @@ FAMILIES: tuple[Family[Any], ...] = (
     rembert.FAMILY,
     bert_generation.FAMILY,
     modernbert.FAMILY,
+    eurobert.FAMILY,
+    ultrabert.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

@@ -44,7 +44,20 @@ class EncoderConfig:
     head_activation: str = ""
     """The op after that layer, where the config says it; else the head has one, or the encoder's."""
     classifier_pooling: str = "cls"
-    """The mode of ``pool`` that makes one row of a sequence for a head."""
+    """The mode of ``pool`` that makes one row of a sequence for a head; or ``late``, the mean behind it."""
+    prediction_head_size: int = 0
+    """The width between the dense layers of a masked LM that has two before its last matrix, else 0."""
+    rms_norm: bool = False
+    """Whether norms leave the mean in."""
+    num_key_value_heads: int = 0
+    """The heads of keys and values, each of which several heads share; 0 where each has its own."""
+    head_dim: int = 0
+    """The columns of a head, where heads are not as wide together as hidden states; else 0."""
+
+    @property
+    def head_size(self) -> int:
+        """The columns of a head."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
     def longest_sequence(self) -> int:
@@ -61,7 +74,10 @@ class EncoderConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _OF_HEADS}
 
 
-_OF_HEADS = ("norm_bias", "head_bias", "decoder_bias", "head_activation", "classifier_pooling")
+_OF_HEADS = (
+    *("norm_bias", "head_bias", "decoder_bias", "head_activation", "classifier_pooling"),
+    *("prediction_head_size", "rms_norm"),
+)
 """What the graph alone needs to know."""
 
 
@@ -96,6 +112,8 @@ class Family(Generic[Config]):
     """Name of a head -> the ending of its class in this family, where that is another than most have."""
     encoder_only: bool = False
     """Whether the encoder is the only class of the family."""
+    lacks: tuple[str, ...] = ()
+    """The heads that most families have and this one has not."""
     renames: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType(
             {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}

@@ -27,6 +27,10 @@ class LayerNames:
     intermediate: str = "intermediate.dense"
     output: str = "output.dense"
     output_norm: str = "output.LayerNorm"
+    gate: str = ""
+    """A dense layer beside ``intermediate`` that takes the activation and multiplies what that one gives."""
+    unbiased: tuple[str, ...] = ()
+    """The dense layers, of those above, that have no bias."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class Layer:
     module: str = ""
     """What its tensors are called after, if that is not its name: layers may share them."""
     bias: Mapping[str, str] = field(default_factory=dict)
-    """More operands of attention, which say how far tokens attend to each other."""
+    """More operands of attention, which say where tokens are, and how far they attend to each other."""
+    window: int = 0
+    """How far away a token that another attends to may be; 0 for any distance."""
 
     def post_norm(self, x: str) -> str:
         """Append the layer as BERT has it, a norm after each sum: [tokens, hidden_size]."""
@@ -53,24 +59,33 @@ class Layer:
         return self._feed_forward(self._norm(self.names.output_norm, x), x)
 
     def _attend(self, x: str, residual: str) -> str:
-        names, heads = self.names, self.config.num_attention_heads
-        width = self.config.hidden_size
-        query, key, value = (self._linear(name, x, width) for name in (names.query, names.key, names.value))
+        names, heads, size = self.names, self.config.num_attention_heads, self.config.head_size
+        sharers = self.config.num_key_value_heads
+        query = self._linear(names.query, x, heads * size)
+        key, value = (self._linear(name, x, (sharers or heads) * size) for name in (names.key, names.value))
         operands = {"query": query, "key": key, "value": value, "cu_seqlens": CU_SEQLENS, **self.bias}
+        optional = {"num_key_value_heads": sharers, "window": self.window}
         context = self.builder.op(
             "attention",
             f"{self.name}.{names.attention}",
             operands,
             num_attention_heads=heads,
-            scale=1.0 / math.sqrt(width // heads),
+            scale=1.0 / math.sqrt(size),
+            **{name: value for name, value in optional.items() if value},
         )
         return self._add(names.attention_output, context, residual)
 
     def _feed_forward(self, x: str, residual: str) -> str:
-        inner = self._linear(self.names.intermediate, x, self.config.intermediate_size)
-        activation = f"{self.name}.{_beside(self.names.intermediate, 'activation')}"
-        inner = self.builder.activation(self.config.activation, activation, inner)
-        return self._add(self.names.output, inner, residual)
+        names, size = self.names, self.config.intermediate_size
+        inner = self._linear(names.gate or names.intermediate, x, size)
+        beside = {
+            each: f"{self.name}.{_beside(names.intermediate, each)}" for each in ("activation", "multiply")
+        }
+        inner = self.builder.activation(self.config.activation, beside["activation"], inner)
+        if names.gate:
+            value = self._linear(names.intermediate, x, size)
+            inner = self.builder.multiply(beside["multiply"], inner, value)
+        return self._add(names.output, inner, residual)
 
     def _add(self, name: str, x: str, residual: str) -> str:
         dense = self._linear(name, x, self.config.hidden_size)
@@ -78,11 +93,21 @@ class Layer:
 
     def _linear(self, name: str, x: str, out_features: int) -> str:
         module = f"{self.module or self.name}.{name}"
-        return self.builder.linear(f"{self.name}.{name}", x, out_features, module=module)
+        return self.builder.linear(
+            f"{self.name}.{name}", x, out_features, module=module, bias=name not in self.names.unbiased
+        )
 
     def _norm(self, name: str, x: str) -> str:
         module = f"{self.module or self.name}.{name}"
-        return self.builder.layer_norm(f"{self.name}.{name}", x, self.config.layer_norm_eps, module=module)
+        config = self.config
+        return self.builder.layer_norm(
+            f"{self.name}.{name}",
+            x,
+            config.layer_norm_eps,
+            module=module,
+            bias=config.norm_bias,
+            rms=config.rms_norm,
+        )
 
 
 def _beside(name: str, other: str) -> str:

@@ -48,7 +48,7 @@ def supported_classes() -> Iterator[ModelClass]:
 def _has(family: Family[Any], head: Head) -> bool:
     if family.encoder_only:
         return head.name == ENCODER_HEAD or not head.suffix
-    return head.everywhere or head.name in family.spellings
+    return (head.everywhere and head.name not in family.lacks) or head.name in family.spellings
 
 
 def find_class(config: Mapping[str, Any], *, head: str | None = None, task: str | None = None) -> ModelClass:

@@ -83,17 +83,20 @@ class Head:
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
-TRANSFORM = ("dense", "activation", "layer_norm")
+TRANSFORM = ("first", "dense", "activation", "layer_norm")
 """The words of :func:`transform`: a family may spell them for any head that is made with it."""
 
 
-def transform(context: HeadContext, x: str, out_features: int) -> str:
-    """Append a dense layer, its activation, and a layer norm where the head is spelled with one."""
+def transform(context: HeadContext, x: str, out_features: int, word: str = "dense") -> str:
+    """Append a dense layer, its activation, and a layer norm, as far as the head is spelled with them."""
     builder, spelling, config = context.builder, context.spelling, context.config
-    dense = builder.linear(spelling["dense"], x, out_features, bias=config.head_bias)
+    name = spelling[word]
+    if not name:
+        return x
+    dense = builder.linear(name, x, out_features, bias=config.head_bias)
     activation = config.head_activation or spelling.get("activation", config.activation)
-    dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
-    if "layer_norm" not in spelling:
+    dense = builder.activation(activation, f"{name}.activation", dense)
+    if not spelling.get("layer_norm"):
         return dense
     return builder.layer_norm(spelling["layer_norm"], dense, config.layer_norm_eps, bias=config.norm_bias)
 
@@ -106,13 +109,17 @@ def first_token(builder: ModelBuilder, hidden: str) -> str:
 def pooled_linear(context: HeadContext, out_features: int, output: str = "output") -> str:
     """Append two dense layers on a sequence's one row, its first unless the config says otherwise.
 
-    Between them are an activation and perhaps a norm. Returns [sequences, out_features].
+    Between them are an activation and perhaps a norm; a late mean is taken there. The last layer of a mean is
+    the mean of that layer. Returns [sequences, out_features].
     """
-    mode = context.config.classifier_pooling
+    builder, hidden, mode = context.builder, context.hidden, context.config.classifier_pooling
+    late = mode == "late"
+    if late:
+        hidden, mode = transform(context, hidden, context.config.hidden_size), "mean"
     name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
-    pooled = context.builder.pool(name, context.hidden, mode)
-    dense = transform(context, pooled, context.config.hidden_size)
-    return context.builder.linear(context.spelling[output], dense, out_features)
+    pooled = builder.pool(name, hidden, mode)
+    dense = pooled if late else transform(context, pooled, context.config.hidden_size)
+    return builder.linear(context.spelling[output], dense, out_features)
 
 
 def token_linear(context: HeadContext, out_features: int) -> str:

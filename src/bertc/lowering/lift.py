@@ -75,6 +75,8 @@ class _Lifter:
             return tuple(self._tensors[name].array.shape)
         if operand == "distance_bias":
             return int(step.attributes["num_attention_heads"]), 2 * _reach(self._tensors[name].array) + 1
+        if operand == "slopes":
+            return (int(step.attributes["num_attention_heads"]),)
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if operand == "rotary":

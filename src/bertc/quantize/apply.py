@@ -166,7 +166,7 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
-        for operand in ("distance_bias", "rotary"):
+        for operand in ("distance_bias", "slopes", "rotary"):
             if node[operand]:
                 self.constants.f32(node[operand])
         self._append_result(node.with_attributes(compute_dtype=PRECISIONS[precision].form), node.op)

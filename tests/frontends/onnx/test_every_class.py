@@ -27,7 +27,9 @@ FORMS = ((11, "eager"), (13, "eager"), (14, "sdpa"), (18, "sdpa"))
 """Opsets, and how attention is computed; classes take turns."""
 REFUSED = {"ModernBertForMultipleChoice": "ArgMax"}
 """Classes whose exports have an operator that is refused: it looks for the first token by the mask."""
-CLASSES = tuple(each for each in supported_classes() if each.name not in REFUSED)
+OF_TOKENS = ("EuroBertForSequenceClassification",)
+"""Classes whose export is an embedding model's: the mean of what each token gets, of labels or of anything."""
+CLASSES = tuple(each for each in supported_classes() if each.name not in (*REFUSED, *OF_TOKENS))
 
 
 @pytest.mark.filterwarnings("ignore:.*has no tokenizer beside it")  # of modules

@@ -93,7 +93,7 @@ def _turned(meaning: Any) -> Turned | None:
     last = meaning.layout[-1]
     if len(last) != 1 or last[0].kind != "column" or last[0].stride != 1 or len(columns) > 2:
         return None
-    if len(columns) == 1 and last[0].size == meaning.rows.width:
+    if len(columns) == 1 and last[0].size == meaning.rows.width and len(meaning.layout) < 4:
         return None  # no heads: rows as they are
     term = Term(column_order(last, meaning.offset), np.full((1, last[0].size), meaning.factor))
     return Turned(_with_columns(meaning, last[0].size), (term,))
