@@ -41,6 +41,15 @@ RANDOM_SIZES = {
     "initializer_range": 0.1,
 }
 """The sizes of the encoders with random weights; their spread is that of trained matrices of such a width."""
+RANDOM_OPTIONS: dict[str, dict[str, Any]] = {
+    "EsmModel": {
+        "position_embedding_type": "rotary",
+        "token_dropout": True,
+        "pad_token_id": 0,
+        "mask_token_id": 103,
+    },
+}
+"""What the config of a class has no usable default for."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +150,18 @@ def encoder_classes() -> list[ModelClass]:
     return [each for each in supported_classes() if each.head.name == ENCODER_HEAD]
 
 
-def random_encoder(model: ModelClass, path: Path) -> Path:
-    """Save an encoder of a model type with random weights, and the tokenizer of a real model."""
+def random_encoder(model: ModelClass, path: Path, **changes: int) -> Path:
+    """Save an encoder of a model type with random weights, and the tokenizer of a real model.
+
+    ``changes`` are sizes that are others than ``RANDOM_SIZES``.
+    """
     import torch
     import transformers
 
     torch.manual_seed(0)
     keys = model.family.config_keys
-    sizes = {keys.get(key, key): value for key, value in RANDOM_SIZES.items()}
+    sizes: dict[str, Any] = {keys.get(key, key): value for key, value in {**RANDOM_SIZES, **changes}.items()}
+    sizes |= RANDOM_OPTIONS.get(model.name, {})
     encoder_class = getattr(transformers, model.name)
     encoder_class(encoder_class.config_class(**sizes)).save_pretrained(path)
     shutil.copy(model_folder() / "tokenizer.json", path)
@@ -201,6 +214,13 @@ def page(results: dict[str, Any]) -> str:
         "which a checkpoint was saved with. ELECTRA's `ForPreTraining` tells replaced tokens.",
         "",
         *table(["model_type", "encoder", *(head.name.replace("_", " ") for head in heads)], matrix),
+        "",
+        "Folders of the hub with code of their own are compiled by config and weights, where that code does",
+        "what a family does; it is never run. Such are those for Alibaba-NLP/new-impl (GTE, of",
+        "`model_type` `new`; also Snowflake's arctic-embed-m-v2.0), for nomic-ai/nomic-bert-2048",
+        "(NomicBERT; also arctic-embed-m-long) and for jinaai/xlm-roberta-flash-implementation",
+        "(jina-embeddings-v3, of `model_type` `xlm-roberta`; `adapter=` chooses one of its adapters). ESM's",
+        "contacts, and values that RoFormer turns (`rotary_value`), are not supported.",
         "",
         "Folders of sentence-transformers and PyLate make an embedding model, or one for "
         f"{' or '.join(folders)}.",

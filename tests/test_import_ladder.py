@@ -59,7 +59,7 @@ LADDER: dict[str, set[str]] = {
     "recipe": {"errors", "home", "precision", "task_table"},
     "passes": {"errors", "ir", "ports", "primitives"},
     "quantize": {"errors", "fidelity", "ir", "passes", "ports", "precision", "recipe"},
-    "architectures": {"errors", "ir", "ports"},
+    "architectures": {"errors", "ir", "ports", "primitives"},
     "heads": {"architectures"},
     # Graphs of other systems, and how they become the IR's: no front end knows more than its own format.
     "foreign": {"architectures", "errors", "ir", "ports", "primitives"},

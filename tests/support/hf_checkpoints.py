@@ -50,8 +50,13 @@ OF_FAMILIES: Mapping[str, Mapping[str, Any]] = {
     "ModernBert": {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3},
     "EuroBert": {"pad_token_id": 0, "num_key_value_heads": 1},
     "Ultrabert": {"num_key_value_heads": 1, "sliding_window": 4, "prediction_head_size": 40},
+    "Esm": {
+        "position_embedding_type": "rotary",
+        "pad_token_id": 1,
+        "mask_token_id": 32,
+    },
 }
-"""What the classes of a family need to be small, and to show what they have."""
+"""What the classes of a family need to be small, and to show what they have: ids within the vocabulary."""
 
 
 def save_checkpoint(

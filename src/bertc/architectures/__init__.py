@@ -11,13 +11,18 @@ from bertc.architectures import (
     distilbert,
     electra,
     ernie,
+    esm,
     eurobert,
+    gte,
+    jina_embeddings_v3,
     megatron_bert,
     modernbert,
     mpnet,
+    nomic_bert,
     rembert,
     roberta,
     roberta_prelayernorm,
+    roformer,
     ultrabert,
     xlm_roberta_xl,
 )
@@ -40,6 +45,11 @@ FAMILIES: tuple[Family[Any], ...] = (
     modernbert.FAMILY,
     eurobert.FAMILY,
     ultrabert.FAMILY,
+    gte.FAMILY,
+    nomic_bert.FAMILY,
+    roformer.FAMILY,
+    jina_embeddings_v3.FAMILY,
+    esm.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

@@ -21,8 +21,11 @@ ACTIVATIONS = {
 }
 
 
-def read_config(reader: ConfigReader) -> EncoderConfig:
-    """Sizes and options; also of families that differ from BERT in a few of them."""
+def read_config(reader: ConfigReader, positions: tuple[str, ...] = ("absolute",)) -> EncoderConfig:
+    """Sizes and options; also of families that differ from BERT in a few of them.
+
+    ``positions`` are the names of the family's kinds of positions, the usual one first.
+    """
     hidden_size = reader.size("hidden_size")
     config = EncoderConfig(
         hidden_size=hidden_size,
@@ -36,7 +39,7 @@ def read_config(reader: ConfigReader) -> EncoderConfig:
         layer_norm_eps=reader.number("layer_norm_eps", 1e-12),
         activation=reader.choice("hidden_act", ACTIVATIONS, "gelu"),
     )
-    reader.choice("position_embedding_type", {"absolute": "absolute"}, "absolute")
+    reader.choice("position_embedding_type", dict.fromkeys(positions, ""), positions[0])
     reader.absent("is_decoder", "only encoders are supported")
     reader.absent("add_cross_attention", "only encoders are supported")
     reader.absent("pruned_heads", "pruned attention heads are not supported")

@@ -11,7 +11,7 @@ from bertc.architectures import bert
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family, ModelType
 from bertc.architectures.layers import Layer, LayerNames
 from bertc.architectures.model_builder import ModelBuilder
-from bertc.architectures.rotary import MAX_POSITIONS, Angles, read_scaling
+from bertc.architectures.rotary import Angles, read_scaling, require_pairs
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 _NAMES = LayerNames(
@@ -74,11 +74,7 @@ def read_sizes(
         num_key_value_heads=0 if sharers == heads else sharers,
         head_dim=_optional(reader, "head_dim"),
     )
-    positions = config.max_position_embeddings
-    reader.require(
-        positions <= MAX_POSITIONS, f"max_position_embeddings is {positions}, above {MAX_POSITIONS}"
-    )
-    reader.require(config.head_size % 2 == 0, f"heads have {config.head_size} columns, which make no pairs")
+    require_pairs(reader, config)
     return Config(
         **dataclasses.asdict(config),
         attention_bias=reader.flag("attention_bias"),

@@ -114,12 +114,16 @@ class Family(Generic[Config]):
     """Whether the encoder is the only class of the family."""
     lacks: tuple[str, ...] = ()
     """The heads that most families have and this one has not."""
-    renames: Mapping[str, str] = field(
+    renames: Mapping[str, str | tuple[str, ...]] = field(
         default_factory=lambda: MappingProxyType(
             {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
         )
     )
-    """Old endings of tensor names -> today's."""
+    """Words of older tensor names, in the order in which they are replaced -> today's; several where the
+    older tensor has the rows of several, one after the other."""
+    translate: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = lambda _: None
+    """Returns what ``transformers`` has for a config.json that is written for code on the hub, where that
+    computes what this family does; None for any other. Raises ``CheckpointError`` for what it does not."""
 
     def spelling(self, head: str, usual: Spelling) -> Spelling:
         """How this family spells a head, whose ``usual`` spelling is BERT's."""

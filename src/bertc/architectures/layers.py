@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bertc.architectures.family import EncoderConfig
-from bertc.architectures.model_builder import ModelBuilder
+from bertc.architectures.model_builder import ModelBuilder, Order
 from bertc.ports import CU_SEQLENS
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+_AS_STORED: Mapping[str, Order] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Layer:
     """More operands of attention, which say where tokens are, and how far they attend to each other."""
     window: int = 0
     """How far away a token that another attends to may be; 0 for any distance."""
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    """The order of the outputs of dense layers of ``names``, where that is not the checkpoint's."""
 
     def post_norm(self, x: str) -> str:
         """Append the layer as BERT has it, a norm after each sum: [tokens, hidden_size]."""
@@ -94,7 +97,12 @@ class Layer:
     def _linear(self, name: str, x: str, out_features: int) -> str:
         module = f"{self.module or self.name}.{name}"
         return self.builder.linear(
-            f"{self.name}.{name}", x, out_features, module=module, bias=name not in self.names.unbiased
+            f"{self.name}.{name}",
+            x,
+            out_features,
+            module=module,
+            bias=name not in self.names.unbiased,
+            order=self.orders.get(name),
         )
 
     def _norm(self, name: str, x: str) -> str:
@@ -141,20 +149,27 @@ def post_norm_layers(
     prefix: str = "encoder.layer",
     names: LayerNames = LayerNames(),
     bias: Mapping[str, str] = _NONE,
+    orders: Mapping[str, Order] = _AS_STORED,
 ) -> str:
     """Append all layers as BERT has them to what the embeddings give: [tokens, hidden_size]."""
     builder.hidden_state(x)
     for i in range(config.num_hidden_layers):
-        layer = Layer(builder, config, f"{prefix}.{i}", names, bias=bias)
+        layer = Layer(builder, config, f"{prefix}.{i}", names, bias=bias, orders=orders)
         x = builder.hidden_state(layer.post_norm(x))
     return x
 
 
 def pre_norm_layers(
-    builder: ModelBuilder, config: EncoderConfig, x: str, *, names: LayerNames, norm: str
+    builder: ModelBuilder,
+    config: EncoderConfig,
+    x: str,
+    *,
+    names: LayerNames,
+    norm: str,
+    bias: Mapping[str, str] = _NONE,
 ) -> str:
     """Append all layers with norms before their parts, and the last norm: [tokens, hidden_size]."""
     for i in range(config.num_hidden_layers):
         builder.hidden_state(x)
-        x = Layer(builder, config, f"encoder.layer.{i}", names).pre_norm(x)
+        x = Layer(builder, config, f"encoder.layer.{i}", names, bias=bias).pre_norm(x)
     return builder.hidden_state(builder.layer_norm(norm, x, config.layer_norm_eps))

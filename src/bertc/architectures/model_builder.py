@@ -24,14 +24,19 @@ MAX_TENSORS = 100_000
 """Far beyond any encoder: a config that asks for more is wrong, and building it would never end."""
 
 
-class _Rows:
+Order = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Rows:
     """Rows of a stored tensor, which is read whenever they are."""
 
-    def __init__(self, whole: StoredTensor, rows: slice) -> None:
-        self.shape = (rows.stop - rows.start, *whole.shape[1:])
+    def __init__(self, whole: StoredTensor, rows: slice | Order) -> None:
+        count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        self.shape = (count, *whole.shape[1:])
         self._whole, self._rows = whole, rows
 
     def read(self) -> Array:
+        """Return a float32 copy."""
         return np.ascontiguousarray(self._whole.read()[self._rows])
 
 
@@ -49,7 +54,7 @@ class ModelBuilder:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._stored: dict[str, str] = {}
         self._constants: dict[str, Constant] = {}
-        self._parts: dict[str, tuple[str, slice]] = {}
+        self._parts: dict[str, tuple[str, slice | Order]] = {}
         self._derived: dict[str, tuple[str, Callable[[Array], Array]]] = {}
         self._nodes: list[Node] = []
         self._inputs: dict[str, Port] = {}
@@ -137,13 +142,15 @@ class ModelBuilder:
         module: str | None = None,
         bias: bool = True,
         part: tuple[int, int] = (0, 1),
+        order: Order | None = None,
         tied_weight: str = "",
         tied_bias: str = "",
     ) -> str:
         """A dense layer: ``module.weight`` [out_features, columns of x] and, if it has one, ``module.bias``.
 
         ``part`` is its number, from 0, among how many layers whose rows the tensors of the module hold one
-        after the other. ``tied_weight`` and ``tied_bias`` are tensors that stand for them where the
+        after the other; ``order`` has the rows in the order in which this layer gives them, if that is
+        another. ``tied_weight`` and ``tied_bias`` are tensors that stand for them where the
         checkpoint has no others.
         """
         module = name if module is None else module
@@ -152,8 +159,8 @@ class ModelBuilder:
         operands = {"x": x, "weight": self._tensor(f"{module}.weight", *shape, tied=tied_weight)}
         if bias:
             operands["bias"] = self._tensor(f"{module}.bias", count * out_features, tied=tied_bias)
-        if count > 1:
-            rows = slice(index * out_features, (index + 1) * out_features)
+        if count > 1 or order is not None:
+            rows = slice(index * out_features, (index + 1) * out_features) if order is None else order
             operands |= {
                 operand: self._part(f"{name}.{operand}", value, rows)
                 for operand, value in operands.items()
@@ -249,7 +256,7 @@ class ModelBuilder:
         divided = {whole for whole, _ in self._parts.values()}
         stored = {name: Constant(DType.F32, self._find(name)) for name in self._shapes if name not in divided}
         parts = {
-            name: Constant(DType.F32, _Rows(self._find(whole), rows))
+            name: Constant(DType.F32, Rows(self._find(whole), rows))
             for name, (whole, rows) in self._parts.items()
         }
         derived = {
@@ -271,7 +278,7 @@ class ModelBuilder:
             self._stored[name] = tied
         return name
 
-    def _part(self, name: str, whole: str, rows: slice) -> str:
+    def _part(self, name: str, whole: str, rows: slice | Order) -> str:
         """Make a constant of some rows of a tensor that was asked for."""
         self._parts[name] = (whole, rows)
         return name

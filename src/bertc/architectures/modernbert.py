@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bertc.architectures import bert
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family, ModelType
 from bertc.architectures.model_builder import ModelBuilder
-from bertc.architectures.rotary import MAX_POSITIONS, Angles, read_scaling
+from bertc.architectures.rotary import Angles, read_scaling, require_pairs
 from bertc.ports import CU_SEQLENS
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
@@ -51,11 +51,7 @@ def _read_config(reader: ConfigReader) -> _Config:
         head_activation=reader.choice("classifier_activation", bert.ACTIVATIONS, "gelu"),
         classifier_pooling=reader.choice("classifier_pooling", {"cls": "cls", "mean": "mean"}, "cls"),
     )
-    positions, head_size = config.max_position_embeddings, config.hidden_size // config.num_attention_heads
-    reader.require(
-        positions <= MAX_POSITIONS, f"max_position_embeddings is {positions}, above {MAX_POSITIONS}"
-    )
-    reader.require(head_size % 2 == 0, f"heads have {head_size} columns, which make no pairs")
+    require_pairs(reader, config)
     scaling = {kind: _scaling(reader, kind) for kind in _THETA}
     return _Config(
         **dataclasses.asdict(config),

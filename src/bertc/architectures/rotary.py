@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bertc.architectures.family import ConfigReader
+from bertc.architectures.family import ConfigReader, EncoderConfig
+from bertc.architectures.model_builder import ModelBuilder, Order
 
 Array = np.ndarray[Any, Any]
 
@@ -37,9 +39,13 @@ class Angles:
         exponents = np.arange(0, self.columns, 2, dtype=np.float32) / np.float32(self.columns)
         # A power in float64, rounded, is nearer to PyTorch's in float32 than NumPy's in float32 is.
         powers = np.power(self.theta, exponents.astype(np.float64)).astype(np.float32)
-        frequencies = np.float32(1) / powers / np.float32(self.factor)
-        angles = np.arange(self.positions, dtype=np.float32)[:, None] * frequencies
-        return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+        return table(self.positions, np.float32(1) / powers / np.float32(self.factor))
+
+
+def table(positions: int, frequencies: Array) -> Array:
+    """Return the cosines and sines of positions times frequencies, float32 [positions, 2 frequencies]."""
+    angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def read_scaling(reader: ConfigReader, given: Mapping[str, Any], theta: float) -> tuple[float, float]:
@@ -54,3 +60,48 @@ def read_scaling(reader: ConfigReader, given: Mapping[str, Any], theta: float) -
         valid = type(value) in (int, float) and 0 < value < float("inf")
         reader.require(valid, f"{name} is {value!r}, expected a positive number")
     return (1.0, 1.0) if reader.problems else (float(theta), float(factor))
+
+
+def require_pairs(reader: ConfigReader, config: EncoderConfig) -> None:
+    """Refuse sizes of which no table of angles can be made."""
+    positions, head_size = config.max_position_embeddings, config.head_size
+    reader.require(
+        positions <= MAX_POSITIONS, f"max_position_embeddings is {positions}, above {MAX_POSITIONS}"
+    )
+    reader.require(head_size % 2 == 0, f"heads have {head_size} columns, which make no pairs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotaryConfig(EncoderConfig):
+    """The config of an encoder whose layers all turn whole heads by the same angles."""
+
+    rope_theta: float
+    rope_factor: float = 1.0
+
+    @property
+    def halves(self) -> Order:
+        """The columns of all heads, in each the first ones of its pairs before the second ones.
+
+        Pairs that stand side by side become those of one half with the other: scores do not change if
+        queries and keys are put in the same order.
+        """
+        pairs = np.arange(self.hidden_size).reshape(self.num_attention_heads, -1, 2)
+        return pairs.transpose(0, 2, 1).reshape(-1)
+
+    def operands(self, builder: ModelBuilder, stored: str = "") -> Mapping[str, str]:
+        """Return the operands of attention that turn queries and keys, by a ``stored`` table if there is."""
+        angles = Angles(self.max_position_embeddings, self.head_size, self.rope_theta, self.rope_factor)
+        return {
+            "rotary": stored or builder.constant("rotary", angles),
+            "position_ids": builder.token_input("position_ids"),
+        }
+
+
+def read_rotary(reader: ConfigReader, config: EncoderConfig, theta: float) -> RotaryConfig:
+    """Add to a config what ``rope_parameters`` says, or what transformers 4 said in keys of their own."""
+    require_pairs(reader, config)
+    given = reader.value("rope_parameters") or reader.value("rope_scaling") or {}
+    valid = isinstance(given, dict)
+    reader.require(valid, f"rope_parameters is {given!r}, expected an object")
+    theta, factor = read_scaling(reader, given if valid else {}, reader.number("rope_theta", theta))
+    return RotaryConfig(**dataclasses.asdict(config), rope_theta=theta, rope_factor=factor)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertc.cli.console import (
+    Adapter,
     AllowTorchscript,
     AsJson,
     DTypeName,
@@ -48,6 +49,7 @@ def command(
         DTypeName | None, typer.Option(help="Overrides the recipe; int8 when neither says.")
     ] = None,
     task: Task = None,
+    adapter: Adapter = None,
     subfolder: Subfolder = "",
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe, .json or .yaml, or the name of a preset.")
@@ -107,6 +109,7 @@ def command(
             profile,
             None if max_drop is None else _share(max_drop),
             eval_data,
+            adapter,
         ),
         subfolder=subfolder,
         eval_data=eval_data,

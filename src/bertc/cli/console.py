@@ -33,6 +33,9 @@ Subfolder = Annotated[
 Task = Annotated[
     str | None, typer.Option(help="What the model is for, if it was saved with another head: embedding, ...")
 ]
+Adapter = Annotated[
+    str | None, typer.Option(help="The adapter to merge, of a checkpoint that holds some: retrieval.query.")
+]
 TokenizerFolder = Annotated[
     Path | None,
     typer.Option(

@@ -89,6 +89,7 @@ def export(
         model = import_source(
             source,
             task=chosen.task,
+            adapter=chosen.adapter,
             subfolder=subfolder_path(subfolder),
             tokenizer=tokenizer,
             output=output_name,

@@ -135,7 +135,7 @@ def _of_file(path: Path, given: list[str]) -> _Found:
 
 
 def _of_source(source: Any, recipe: Recipe, **options: Any) -> _Found:
-    model = import_source(source, task=recipe.task, **options)
+    model = import_source(source, task=recipe.task, adapter=recipe.adapter, **options)
     fused = passes.fuse(model.graph)
     raise_problems(list(find_misfits(recipe, model, fused)))
     chosen = explain_precisions(fused, recipe)

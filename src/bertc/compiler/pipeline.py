@@ -61,6 +61,7 @@ def compile(  # noqa: A001
     *,
     dtype: str | None = None,
     task: str | None = None,
+    adapter: str | None = None,
     subfolder: str = "",
     profile: str | None = None,
     max_drop: float | str | None = None,
@@ -81,8 +82,10 @@ def compile(  # noqa: A001
     transformers, sentence-transformers, or your own), or None for the recipe's; ``recipe`` a
     :class:`Recipe`, a mapping, a JSON or YAML file, or a preset's name; ``dtype`` ("fp32", "bf16" or
     "int8") overrides the recipe's. Without either, int8. ``task`` is what the model is for, if the checkpoint
-    was saved with another head: "embedding" makes an embedder of a masked LM. ``subfolder`` is where in the
-    folder or repository all files of the model are, as in ``from_pretrained`` of ``transformers``.
+    was saved with another head: "embedding" makes an embedder of a masked LM. ``adapter`` is one of those
+    that a checkpoint holds for tasks, such as "retrieval.query" of jina-embeddings-v3: it is merged in fp32,
+    before anything is quantized. ``subfolder`` is where in the folder or repository all files of the model
+    are, as in ``from_pretrained`` of ``transformers``.
     ``profile`` is deprecated: "vnni" or "avx2" set the recipe's ``weights.bound`` to pairs or fours, as the
     presets "default" and "avx2" have them.
     ``max_drop`` ("0.1%" or 0.001) is how much accuracy may be lost: layers fall back to more bits until
@@ -102,7 +105,7 @@ def compile(  # noqa: A001
     be read and for what is no path, or ``BudgetError`` if the budget cannot be kept (unless
     ``allow_over_budget``).
     """
-    chosen = choose_recipe(recipe, dtype, task, profile, max_drop, eval_data)
+    chosen = choose_recipe(recipe, dtype, task, profile, max_drop, eval_data, adapter)
     return run_pipeline(
         source,
         output,
@@ -154,6 +157,7 @@ def run_pipeline(
         lambda: import_source(
             found,
             task=recipe.task,
+            adapter=recipe.adapter,
             subfolder=below,
             tokenizer=tokenizer,
             output=output_name,
@@ -276,6 +280,7 @@ def choose_recipe(
     profile: str | None = None,
     max_drop: float | str | None = None,
     eval_data: str | PathLike[str] | None = None,
+    adapter: str | None = None,
 ) -> Recipe:
     """Return the recipe with what the other arguments of :func:`compile` override. Raises ``RecipeError``."""
     chosen = Recipe.load(recipe)
@@ -283,6 +288,8 @@ def choose_recipe(
         chosen = dataclasses.replace(chosen, dtype=dtype)
     if task is not None:
         chosen = dataclasses.replace(chosen, task=task)
+    if adapter is not None:
+        chosen = dataclasses.replace(chosen, adapter=adapter)
     if profile is not None:
         chosen = _for_profile(chosen, profile)
     changes: dict[str, Any] = {} if max_drop is None else {"max_drop": max_drop}

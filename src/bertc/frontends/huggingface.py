@@ -13,12 +13,13 @@ from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.artifact.schema import Attribute, ModelInfo
 from bertc.errors import CheckpointError
 from bertc.frontends import hub
+from bertc.frontends.adapters import merge_adapter
 from bertc.frontends.checkpoint import read_tensors
 from bertc.frontends.embedding_facts import EmbeddingConfig
 from bertc.frontends.folder import CheckpointFolder, model_name, snapshot_revision
 from bertc.frontends.imported_model import ImportedModel
 from bertc.frontends.labels import read_labels
-from bertc.frontends.model_class import ENCODER_HEAD, ModelClass, find_class
+from bertc.frontends.model_class import ENCODER_HEAD, ModelClass, as_transformers_has_it, find_class
 from bertc.frontends.sentence_transformers import (
     EMBEDDING_HEADS,
     assumed_modules,
@@ -39,11 +40,14 @@ _NAMED = 8
 """The number of tokens that a warning names at most."""
 
 
-def import_model(source: str | Path, *, task: str | None = None, subfolder: str = "") -> ImportedModel:
+def import_model(
+    source: str | Path, *, task: str | None = None, subfolder: str = "", adapter: str | None = None
+) -> ImportedModel:
     """Read a model from a folder, or from the hub by its id.
 
     ``subfolder`` is where in it all files of the model are, as in ``from_pretrained``. ``task`` asks for a
     head that serves it, whatever head the checkpoint was saved with: a masked LM as an embedding model.
+    ``adapter`` is one of those that the checkpoint holds: its weights are merged.
     Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
     folder = locate(source, subfolder)
@@ -52,6 +56,7 @@ def import_model(source: str | Path, *, task: str | None = None, subfolder: str 
     _refuse_adapter(folder, subfolder)
     raw = folder.read_json(f"{subfolder}config.json")
     with _name_the_folder(folder):
+        raw = dict(as_transformers_has_it(raw))
         model = find_class(raw, head=modules.head if modules else None, task=task)
     config = _read_config(model.family, raw)
     tokenizer_config = folder.read_json_if_there(f"{subfolder}tokenizer_config.json")
@@ -77,7 +82,10 @@ def import_model(source: str | Path, *, task: str | None = None, subfolder: str 
         partial_attention=embedding.partial_attention,
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", True)),
     )
-    built = _build(folder, subfolder, model, config, options, modules.tensors if modules else {})
+    stored = read_tensors(folder, subfolder, model_class=model.name)
+    with _name_the_folder(folder):
+        stored = merge_adapter(stored, raw, adapter)
+    built = _build(folder, stored, model, config, options, modules.tensors if modules else {})
     mask_token = mask_token_of(tokenizer_json, tokenizer_config)
     lengths = embedding.lengths(limit, config.longest_sequence)
     longest = max(*lengths.values(), embedding.expansion_length or 0)
@@ -96,6 +104,7 @@ def import_model(source: str | Path, *, task: str | None = None, subfolder: str 
             **_facts(config, model.head, options),
             **({"mask_token": mask_token} if mask_token and takes_selection(built.graph.inputs) else {}),
             **({} if activation is None else {"activation_fn": activation}),
+            **({} if adapter is None else {"adapter": adapter}),
         },
         embedding=(
             embedding.facts(tokenizer_json, mask_token, lengths, config.longest_sequence)
@@ -119,14 +128,13 @@ class _Built(NamedTuple):
 
 def _build(
     folder: CheckpointFolder,
-    subfolder: str,
+    stored: Mapping[str, StoredTensor],
     model: ModelClass,
     config: EncoderConfig,
     options: HeadOptions,
     module_tensors: Mapping[str, StoredTensor],
 ) -> _Built:
-    """Build the graph of a family's encoder with a head, of the tensors in a folder."""
-    stored = read_tensors(folder, subfolder, model_class=model.name)
+    """Build the graph of a family's encoder with a head, of the tensors that are stored in a folder."""
     with _name_the_folder(folder):
         plain = by_plain_name(stored, model.family.renames, _names_of(model.family, config))
     builder = ModelBuilder({**plain, **module_tensors})

@@ -51,6 +51,12 @@ def _has(family: Family[Any], head: Head) -> bool:
     return (head.everywhere and head.name not in family.lacks) or head.name in family.spellings
 
 
+def as_transformers_has_it(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a config.json, or what ``transformers`` has for it if it is written for code on the hub."""
+    translated = (family.translate(config) for family in FAMILIES)
+    return next((each for each in translated if each is not None), config)
+
+
 def find_class(config: Mapping[str, Any], *, head: str | None = None, task: str | None = None) -> ModelClass:
     """Return the class of a config.json, or what it is with another ``head``, or with that of a ``task``.
 

@@ -19,6 +19,7 @@ def import_source(
     *,
     task: str | None = None,
     subfolder: str = "",
+    adapter: str | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     output: str | None = None,
     example_inputs: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -27,13 +28,16 @@ def import_source(
     """Read a model: an ``nn.Module``, an ``.onnx`` or TorchScript file, a model folder, or one of the hub.
 
     ``task`` is what the model is for, where its head or its outputs leave a choice.
-    ``subfolder`` is where in a folder or repository the model is; ``tokenizer`` is the folder of the
+    ``subfolder`` is where in a folder or repository the model is, ``adapter`` one of those that are there
+    with it; ``tokenizer`` is the folder of the
     tokenizer of a file or module, ``output`` the one to compile where it has several.
     ``example_inputs`` are what a module is traced with. ``allow_torchscript`` allows to run the code
     in such a file.
     Raises ``CheckpointError``, ``MissingExtraError``, ``InputError``.
     """
     folder = None if tokenizer is None else expand_home(tokenizer)
+    if adapter is not None and (is_module(source) or expand_home(source).is_file()):
+        raise InputError(f"adapter {adapter!r} is for a model folder that holds it: leave it out")
     if is_module(source):
         return import_module(
             source, task=task, tokenizer=folder, example_inputs=example_inputs, output=output
@@ -51,4 +55,4 @@ def import_source(
         raise InputError(
             f"a tokenizer and an output are named for a file such as model.onnx or a module, not for {source}"
         )
-    return import_model(source, task=task, subfolder=subfolder)
+    return import_model(source, task=task, subfolder=subfolder, adapter=adapter)

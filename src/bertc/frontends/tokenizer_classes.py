@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -245,6 +246,24 @@ def _xlm_roberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
     )
 
 
+def _esm(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+    """Return a tokenizer that takes each entry of the vocabulary wherever it stands, the longest first."""
+    tokens = vocabulary.tokens
+    tokenizer = Tokenizer(models.WordLevel(tokens, unk_token=options["unk_token"]))
+    entries = "|".join(re.escape(each) for each in sorted(tokens, key=len, reverse=True))
+    steps = [pre_tokenizers.Split(Regex(entries), "isolated"), pre_tokenizers.WhitespaceSplit()]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    return tokenizer
+
+
+def _esm_processor(tokenizer: Tokenizer, options: Options) -> Any:
+    special = [_with_id(tokenizer, options, key) for key in ("cls_token", "eos_token")]
+    (cls, _), (eos, _) = special
+    return processors.TemplateProcessing(
+        single=[cls, "$A", eos], pair=[cls, "$A", eos, "$B", eos], special_tokens=special
+    )
+
+
 _BERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),), has_token_types=True)
 _DISTILBERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),))
 _MPNET = TokenizerClass(_bert, _mpnet_processor, _MPNET_TOKENS, (("vocab.txt",),))
@@ -268,6 +287,12 @@ _ALBERT = TokenizerClass(
     (("tokenizer.model",), ("spiece.model",)),
     keeps_processor=True,
 )
+_ESM = TokenizerClass(
+    _esm,
+    _esm_processor,
+    {f"{name}_token": f"<{name}>" for name in ("unk", "cls", "pad", "mask", "eos")},
+    (("vocab.txt",),),
+)
 _REMBERT = dataclasses.replace(_ALBERT, build=_rembert, files=(), keeps_processor=False)
 
 TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
@@ -287,6 +312,7 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "CamembertTokenizer": _CAMEMBERT,
     "AlbertTokenizer": _ALBERT,
     "RemBertTokenizer": _REMBERT,
+    "EsmTokenizer": _ESM,
 }
 """By name, without the ending "Fast", which changes nothing in ``transformers`` 5."""
 

@@ -5,27 +5,44 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from bertc.architectures.model_builder import Rows
 from bertc.errors import CheckpointError
 from bertc.ir.graph import StoredTensor
 
 
 def by_plain_name(
-    tensors: Mapping[str, StoredTensor], renames: Mapping[str, str], wanted: Collection[str]
+    tensors: Mapping[str, StoredTensor],
+    renames: Mapping[str, str | tuple[str, ...]],
+    wanted: Collection[str],
 ) -> dict[str, StoredTensor]:
     """Return tensors by name without the prefix that stands before those which are wanted.
 
-    ``renames`` maps old endings of names to today's. Raises ``CheckpointError`` if two prefixes fit equally
-    well.
+    ``renames`` maps words of older names to today's (``Family.renames``). Raises ``CheckpointError`` if two
+    prefixes fit equally well.
     """
-    renamed = {_rename(name, renames): tensor for name, tensor in reversed(list(tensors.items()))}
+    renamed: dict[str, StoredTensor] = {}
+    for name, tensor in reversed(list(tensors.items())):
+        renamed.update(_rename(name, tensor, renames))
     return {plain: renamed[name] for plain, name in strip_prefix(renamed, wanted).items()}
 
 
-def _rename(name: str, renames: Mapping[str, str]) -> str:
+def _rename(
+    name: str, tensor: StoredTensor, renames: Mapping[str, str | tuple[str, ...]]
+) -> Iterator[tuple[str, StoredTensor]]:
+    """Yield a tensor by today's name, or its parts by theirs."""
     for old, new in renames.items():
-        if name.endswith(old):
-            return name.removesuffix(old) + new
-    return name
+        start = f".{name}.".find(f".{old}.")
+        if start < 0:
+            continue
+        before, after = name[:start], name[start + len(old) :]
+        if isinstance(new, str):
+            name = before + new + after
+        elif tensor.shape:
+            rows = tensor.shape[0] // len(new)
+            for index, part in enumerate(new):
+                yield before + part + after, Rows(tensor, slice(index * rows, (index + 1) * rows))
+            return
+    yield name, tensor
 
 
 def strip_prefix(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
@@ -64,7 +81,7 @@ def _suffixes(name: str) -> Iterator[str]:
     return (".".join(parts[start:]) for start in range(len(parts)))
 
 
-_BUFFERS = ("position_ids", "token_type_ids")
+_BUFFERS = ("position_ids", "token_type_ids", "inv_freq")
 """The endings of tensors that ``transformers`` computes and has stored at times."""
 
 

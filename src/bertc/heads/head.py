@@ -83,8 +83,9 @@ class Head:
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
-TRANSFORM = ("first", "dense", "activation", "layer_norm")
-"""The words of :func:`transform`: a family may spell them for any head that is made with it."""
+TRANSFORM = ("first", "dense", "activation", "layer_norm", "pooling")
+"""The words of :func:`transform` and :func:`pooled_linear`: a family may spell them for any head that is made
+with these. ``pooling`` is a mode of ``pool``; a ``dense`` of no name is none."""
 
 
 def transform(context: HeadContext, x: str, out_features: int, word: str = "dense") -> str:
@@ -94,7 +95,7 @@ def transform(context: HeadContext, x: str, out_features: int, word: str = "dens
     if not name:
         return x
     dense = builder.linear(name, x, out_features, bias=config.head_bias)
-    activation = config.head_activation or spelling.get("activation", config.activation)
+    activation = config.head_activation or spelling.get("activation") or config.activation
     dense = builder.activation(activation, f"{name}.activation", dense)
     if not spelling.get("layer_norm"):
         return dense
@@ -107,19 +108,19 @@ def first_token(builder: ModelBuilder, hidden: str) -> str:
 
 
 def pooled_linear(context: HeadContext, out_features: int, output: str = "output") -> str:
-    """Append two dense layers on a sequence's one row, its first unless the config says otherwise.
+    """Append two dense layers on a sequence's one row, its first unless config or spelling say otherwise.
 
-    Between them are an activation and perhaps a norm; a late mean is taken there. The last layer of a mean is
-    the mean of that layer. Returns [sequences, out_features].
+    Between them are an activation and perhaps a norm, behind which a late mean is taken; the first may be
+    missing. The last layer of a mean is the mean of that layer. Returns [sequences, out_features].
     """
-    builder, hidden, mode = context.builder, context.hidden, context.config.classifier_pooling
+    builder, x, width = context.builder, context.hidden, context.config.hidden_size
+    mode = context.spelling.get("pooling", context.config.classifier_pooling)
     late = mode == "late"
     if late:
-        hidden, mode = transform(context, hidden, context.config.hidden_size), "mean"
-    name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
-    pooled = builder.pool(name, hidden, mode)
-    dense = pooled if late else transform(context, pooled, context.config.hidden_size)
-    return builder.linear(context.spelling[output], dense, out_features)
+        x, mode = transform(context, x, width), "mean"
+    x = builder.pool("pooler.first_token" if mode == "cls" else f"pooler.{mode}", x, mode)
+    x = x if late else transform(context, x, width)
+    return builder.linear(context.spelling[output], x, out_features)
 
 
 def token_linear(context: HeadContext, out_features: int) -> str:

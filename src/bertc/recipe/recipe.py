@@ -52,6 +52,9 @@ class Recipe(Section):
     task: str | None = setting(
         None, one_of(*TASKS), "What the model must be for. Nothing: whatever it is for."
     )
+    adapter: str | None = setting(
+        None, text(), "The adapter of the checkpoint that is merged. Nothing: the weights without one."
+    )
     dtype: str = setting(
         INT8, one_of(*DTYPES), "What layers compute in. The layer that gives the logits stays in fp32."
     )

@@ -32,11 +32,16 @@ OTHERS = (
     "DistilBertForQuestionAnswering",
     "ElectraForPreTraining",
     "ErnieModel",
+    "EsmForMaskedLM",
+    "GteModel",
+    "JinaEmbeddingsV3ForSequenceClassification",
     "MegatronBertForNextSentencePrediction",
     "ModernBertForMaskedLM",
     "MPNetModel",
+    "NomicBertForMaskedLM",
     "RemBertForMaskedLM",
     "RobertaPreLayerNormForSequenceClassification",
+    "RoFormerModel",
     "XLMRobertaXLForMaskedLM",
 )
 CLASSES = (*(each.name for each in supported_classes() if each.model_type in WHOLE), *OTHERS)

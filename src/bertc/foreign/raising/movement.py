@@ -97,10 +97,11 @@ def _columns(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Mean
         if (begin, end, step) == (0, size, 1):
             continue
         atoms = layout[place]
-        if step != 1 or len(atoms) != 1 or atoms[0].kind != "column":
+        if step < 1 or len(atoms) != 1 or atoms[0].kind != "column":
             return None
         offset += begin * atoms[0].stride
-        layout[place] = (dataclasses.replace(atoms[0], size=end - begin),)
+        count = -(-(end - begin) // step)
+        layout[place] = (dataclasses.replace(atoms[0], size=count, stride=atoms[0].stride * step),)
     return _part(raiser, dataclasses.replace(x, layout=tuple(layout), offset=offset))
 
 

@@ -106,5 +106,9 @@ def _by_rules(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Mea
                 return meaning
     if all(isinstance(each, Known | Control) for each in operands):
         return Control(node.output)
+    if any(isinstance(each, Masked) for each in operands):
+        # Nothing computes rows of padding: what they are replaced by matters to sums over tokens alone.
+        bare = [each.view if isinstance(each, Masked) else each for each in operands]
+        return _by_rules(raiser, node, bare)
     found = ", ".join(_WHAT[type(each)] for each in operands)
     raise raiser.no_op(f"bertc has no op for {node.op} of {found}, as this model uses it")
