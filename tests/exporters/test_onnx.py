@@ -45,6 +45,7 @@ CLASSES = (
     "ErnieModel",
     "MPNetModel",
     "ModernBertForTokenClassification",
+    "EuroBertForSequenceClassification",
 )
 
 
@@ -109,7 +110,8 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [None, 40])
 @pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
 @pytest.mark.parametrize(
-    ("class_name", "options"), [("ModernBertModel", {"local_attention": 6}), ("DebertaV2Model", {})]
+    ("class_name", "options"),
+    [("ModernBertModel", {"local_attention": 6}), ("DebertaV2Model", {}), ("UltrabertModel", {})],
 )
 def test_a_compiled_file_with_what_families_add_is_written_again(
     class_name: str, options: dict[str, int], recipe: Any, length: int | None, tmp_path: Path

@@ -184,6 +184,24 @@ def test_attention_takes_queries_keys_and_values_apart_or_side_by_side() -> None
         types(node.with_inputs(query="", key="", value="", qkv="x"))
     with pytest.raises(GraphError, match=r"'out_dtype' is 'f16', expected one of f32, bf16, u8"):
         types(node.with_attributes(out_dtype="f16"))
+    shared = node.with_inputs(query="", key="", value="", qkv="x").with_attributes(num_key_value_heads=1)
+    assert types(shared, "typed") == TensorType(DType.F32, ("tokens", 4))
+    with pytest.raises(GraphError, match="query, key and value differ: "):
+        types(node.with_attributes(num_key_value_heads=1))
+    for sharers in (-1, 3):
+        with pytest.raises(GraphError, match=f"2 attention heads do not divide into {sharers} that have"):
+            types(node.with_attributes(num_key_value_heads=sharers))
+    with pytest.raises(GraphError, match="4 columns do not divide into 3 attention heads"):
+        types(node.with_attributes(num_attention_heads=3))
+
+
+def test_an_rms_norm_is_a_layer_norm_with_a_flag() -> None:
+    operands = {"x": "dense", "gamma": "dense.bias", "beta": "dense.bias"}
+    node = Node("norm", "layer_norm", operands, ("norm",), {"epsilon": 1e-5, "rms": 1})
+    graph = small_graph()
+    verify(graph.with_nodes((*graph.nodes, node)))
+    with pytest.raises(GraphError, match="attribute 'rms' is 2, expected 0 or 1"):
+        verify(graph.with_nodes((*graph.nodes, node.with_attributes(rms=2))))
 
 
 def test_a_bias_by_distance_has_a_row_for_each_head_and_a_middle() -> None:
@@ -203,6 +221,13 @@ def test_a_bias_by_distance_has_a_row_for_each_head_and_a_middle() -> None:
     }.items():
         with pytest.raises(GraphError, match=message):
             types(*shape)
+    node = node.with_inputs(distance_bias="", slopes="bias")
+    assert types(2) == TensorType(DType.F32, ("tokens", 4))
+    with pytest.raises(GraphError, match="length of slopes is 3, expected 2"):
+        types(3)
+    node = node.with_inputs(distance_bias="bias")
+    with pytest.raises(GraphError, match="'slopes' and 'distance_bias' exclude each other"):
+        types(2, 1)
 
 
 def test_what_attention_knows_of_positions_fits_its_heads() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,11 @@ def test_vectors_by_place_are_lifted() -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize(
     ("class_name", "sizes"),
-    [("ModernBertModel", {"local_attention": 6, "intermediate_size": 40}), ("DebertaV2Model", {})],
+    [
+        ("ModernBertModel", {"local_attention": 6, "intermediate_size": 40}),
+        ("DebertaV2Model", {}),
+        ("UltrabertModel", {"intermediate_size": 40}),
+    ],
 )
 def test_what_families_add_is_lifted(
     class_name: str, sizes: dict[str, int], dtype: str, tmp_path: Path

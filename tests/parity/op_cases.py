@@ -88,7 +88,8 @@ def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None
         *(builder.normal(name, columns) for name in ("gamma", "beta")),
     ]
     inputs += optional
-    builder.result(*(v for v in builder.node(op, inputs, outputs, epsilon=1e-12) if _is_comparable(v)))
+    found = builder.node(op, inputs, outputs, epsilon=1e-12, rms=builder.shape.heads % 2)
+    builder.result(*(value for value in found if _is_comparable(value)))
 
 
 def _row_quantization(builder: Builder) -> tuple[str, ...]:
@@ -226,14 +227,18 @@ def _int8_product(builder: Builder, quantized: list[str]) -> None:
 def attention(builder: Builder) -> None:
     choice, heads = builder.shape.choice, builder.shape.heads
     head_size = 16 * (1 + choice % 4)
-    inputs = {"qkv": builder.activation("qkv", 3 * heads * head_size, spread=0.0), "cu_seqlens": "cu_seqlens"}
+    disentangled = bool(builder.shape.columns % 2)
+    sharers = heads // 2 if heads % 2 == 0 and choice % 2 and not disentangled else heads
+    columns = (heads + 2 * sharers) * head_size
+    inputs = {"qkv": builder.activation("qkv", columns, spread=0.0), "cu_seqlens": "cu_seqlens"}
     if builder.shape.out % 3:
         inputs["attended"] = "attended"
-    disentangled = bool(builder.shape.columns % 2)
     if disentangled:
         inputs |= _distances(builder, heads * head_size, bf16=choice // 4 % 3 > 0)
     elif choice % 5 > 2:
         inputs["distance_bias"] = builder.normal("distance_bias", heads, 2 * choice + 1)
+    elif choice % 5 == 2:
+        inputs["slopes"] = builder.normal("slopes", heads)
     if choice % 3 == 2 and not disentangled:
         angles = builder.rng.uniform(-4, 4, (512, 16 + head_size // 48 * 16))
         table = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
@@ -248,6 +253,7 @@ def attention(builder: Builder) -> None:
         ["y"],
         **window,
         num_attention_heads=heads,
+        num_key_value_heads=sharers,
         scale=head_size**-0.5,
         compute_dtype=("f32", "bf16", "int8")[choice // 4 % 3],
     )

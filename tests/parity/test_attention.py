@@ -38,6 +38,8 @@ def _attend(
     rotary: Array | None = None,
     window: int = 0,
     distances: dict[str, Array] | None = None,
+    slopes: Array | None = None,
+    sharers: int = HEADS,
     **inputs: Array | None,
 ) -> Array:
     """``inputs`` are those of the graph beside ids: ``attended``, ``position_ids``, ``places``."""
@@ -47,6 +49,8 @@ def _attend(
     builder.constant("qkv.rows", rows.astype(np.float32))
     if bias is not None:
         operands["distance_bias"] = builder.constant("bias", bias.astype(np.float32))
+    if slopes is not None:
+        operands["slopes"] = builder.constant("slopes", slopes)
     if rotary is not None:
         operands |= {"rotary": builder.constant("rotary", rotary), "position_ids": "position_ids"}
     for name, array in (distances or {}).items():
@@ -60,6 +64,7 @@ def _attend(
         ["y"],
         num_attention_heads=HEADS,
         scale=scale,
+        num_key_value_heads=sharers,
         compute_dtype=compute_dtype,
         window=window,
     )
@@ -75,6 +80,7 @@ def _expected(
     bias: Array | None = None,
     window: int = 0,
     distances: dict[str, Array] | None = None,
+    sharers: int = HEADS,
     **operands: Array | None,
 ) -> Array:
     operands |= distances or {}
@@ -85,6 +91,7 @@ def _expected(
         qkv=rows,
         **{name: array for name, array in operands.items() if array is not None},
         num_attention_heads=HEADS,
+        num_key_value_heads=sharers,
         scale=scale,
         compute_dtype="f32",
         out_dtype="f32",
@@ -185,6 +192,41 @@ def test_a_bias_treats_a_sequence_alike_in_every_batch(compute_dtype: str, isa: 
         np.testing.assert_array_equal(
             together[one], _attend(rows[one], (length,), isa, compute_dtype, 0.2, bias)
         )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+@pytest.mark.parametrize("head_size", [16, 64])
+def test_scores_fall_with_the_distance(head_size: int, compute_dtype: str, isa: str) -> None:
+    """With and without a window, keys that end early, and heads that share keys and values."""
+    rng = np.random.default_rng(head_size)
+    lengths, slopes = (*LENGTHS, 600), np.float32([2**-1, 2**-8])
+    rows = rng.standard_normal((sum(lengths), 3 * HEADS * head_size))
+    flags = [np.arange(length) < rng.integers(0, length + 1) for length in lengths]
+    cases: list[dict[str, Any]] = [
+        {},
+        {"window": 16, "attended": np.concatenate(flags).astype(np.int32)},
+        {"sharers": 1},
+    ]
+    for operands in cases:
+        given = rows[:, : (HEADS + 2 * operands.get("sharers", HEADS)) * head_size]
+        found = _attend(given, lengths, isa, compute_dtype, head_size**-0.5, slopes=slopes, **operands)
+        expected = _expected(given, lengths, head_size**-0.5, slopes=slopes, **operands)
+        assert np.abs(found - expected).max() <= TOLERANCE[compute_dtype] * np.abs(rows).max()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+def test_heads_that_share_keys_and_values_give_the_bits_of_heads_that_repeat_them(
+    compute_dtype: str, isa: str
+) -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((sum(LENGTHS), (HEADS + 2) * 32))
+    query, key, value = np.split(shared, [HEADS * 32, (HEADS + 1) * 32], axis=1)
+    repeated = np.concatenate([query, *[key] * HEADS, *[value] * HEADS], axis=1)
+    operands: dict[str, Any] = {"rotary": _angles(rng, 16), "window": 20, "slopes": np.float32([0.25, 0.5])}
+    found = _attend(shared, LENGTHS, isa, compute_dtype, 0.2, sharers=1, **operands)
+    np.testing.assert_array_equal(found, _attend(repeated, LENGTHS, isa, compute_dtype, 0.2, **operands))
 
 
 def _angles(rng: np.random.Generator, pairs: int, positions: int = 700) -> Array:
@@ -424,13 +466,50 @@ def test_a_bias_of_another_shape_or_dtype_is_refused(shape: tuple[int, int], dty
         build_program(_lowered(shape, dtype), isa)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"slopes": "short"}, r"tensor 'short'"),
+        ({"slopes": "bias"}, r"tensor 'bias'"),
+        ({"slopes": "long", "distance_bias": "bias"}, "slopes and distance_bias exclude each other"),
+        ({"slopes": "y"}, "'y'"),
+        ({"num_key_value_heads": 0}, "num_key_value_heads"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),
+        ({"num_key_value_heads": 2**40}, "num_key_value_heads"),
+        ({"num_key_value_heads": 1}, "qkv must hold queries as wide as the output, and the keys"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 2}, "columns must be a multiple of 16 for each"),
+    ],
+)
+def test_hostile_slopes_and_numbers_of_heads_are_refused(
+    changes: dict[str, Any], message: str, isa: str
+) -> None:
+    lowered = _lowered((2, 32))
+    *before, step = lowered.program.steps
+    operands = {name: value for name, value in changes.items() if isinstance(value, str)}
+    inputs = {name: value for name, value in step.inputs.items() if name != "distance_bias"} | operands
+    attributes = {**step.attributes, **{k: v for k, v in changes.items() if k not in operands}}
+    step = dataclasses.replace(step, inputs=inputs, attributes=attributes)
+    tensors = {name: Tensor("f32", np.zeros(size, np.float32)) for name, size in (("short", 8), ("long", 16))}
+    forged = dataclasses.replace(
+        lowered,
+        program=dataclasses.replace(lowered.program, steps=(*before, step)),
+        tensors={**lowered.tensors, **tensors},
+    )
+    with pytest.raises(ArtifactError, match=message):
+        build_program(forged, isa)
+
+
 @pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, 3e38, -3e38])
 @pytest.mark.parametrize("isa", ISAS)
 def test_any_number_may_be_a_bias(isa: str, number: float) -> None:
     """A file may say any: what comes out is of no use, but it comes out, and other heads do not see it."""
     rows = np.random.default_rng(0).standard_normal((sum(LENGTHS), 3 * HEADS * 16))
-    bias = np.zeros((HEADS, 2 * 60 + 1))
-    plain = _attend(rows, LENGTHS, isa, "int8", 0.25, bias)
-    bias[0, ::3] = number
-    found = _attend(rows, LENGTHS, isa, "int8", 0.25, bias)
-    np.testing.assert_array_equal(found[:, 16:], plain[:, 16:])
+    bias, slopes = np.zeros((HEADS, 2 * 60 + 1)), np.float32([0.5, 0.25])
+    hostile = bias.copy(), np.float32([number, 0.25])
+    hostile[0][0, ::3] = number
+    for name, plain, given in zip(("bias", "slopes"), (bias, slopes), hostile, strict=True):
+        expected, found = (
+            _attend(rows, LENGTHS, isa, "int8", 0.25, **{name: each}) for each in (plain, given)
+        )
+        np.testing.assert_array_equal(found[:, 16:], expected[:, 16:])

@@ -54,6 +54,17 @@ def test_pairs_that_positions_turn_stay_pairs(hidden: int, heads: int, pairs: in
     assert after.constants["rotary"].array.shape == (64, 2 * (pairs + -pairs % 16))
 
 
+def test_heads_that_share_keys_and_values_are_padded() -> None:
+    graph = with_rotary(_graph(36, 2), 5, window=4)
+    shared = {name: graph.constants[name] for name in (f"{QKV}.weight", f"{QKV}.bias")}
+    shared = {n: dataclasses.replace(c, source=c.array[: (2 + 2) * 18]) for n, c in shared.items()}
+    nodes = [n.with_attributes(num_key_value_heads=1) if n.op == "attention" else n for n in graph.nodes]
+    graph = graph.with_nodes(nodes, constants={**graph.constants, **shared})
+    after = pad_heads(graph)
+    assert_same_results(graph, after, packed_inputs([1, 11]), atol=5e-6)
+    assert after.constants[f"{QKV}.weight"].array.shape == ((2 + 2) * 48, 36)
+
+
 def test_every_added_number_is_zero() -> None:
     graph = _graph(36, 2)
     for name in (f"{QKV}.weight", f"{QKV}.bias", f"{DENSE}.weight"):

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from bertc.ir import formulas, interpreter
-from bertc.ir.graph import Graph
+from bertc.ir.graph import Constant, DType, Graph
 from bertc.passes import fuse
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
 from bertc.quantize.layers import RoundedLayer
+from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantizer
 from bertc.quantize.smooth import ChannelAffine
 from bertc.recipe import Recipe
@@ -108,3 +111,36 @@ def test_gated_values_are_scaled_and_never_shifted() -> None:
     assert all(node["multiplier"] == "" for node in quantized.graph.nodes if node["x"] == "ffn.multiply")
     found, expected = (interpreter.run(each, batch)["y"] for each in (quantized.graph, graph))
     assert np.abs(found - expected).max() <= 0.05 * np.abs(expected).max()
+
+
+def _sharing(graph: Graph) -> Graph:
+    """The fused graph of a tiny BERT, its two heads with one head's keys and values."""
+    constants, nodes = dict(graph.constants), []
+    for node in graph.nodes:
+        if node.op == "attention":
+            for operand in ("weight", "bias"):
+                name = f"{node['qkv']}.{operand}"
+                constants[name] = Constant(DType.F32, constants[name].array[:64])
+            node = node.with_attributes(num_key_value_heads=1)
+        nodes.append(node)
+    return graph.with_nodes(nodes, constants=constants)
+
+
+@pytest.mark.parametrize(
+    "activations", [{}, {"mode": "static", "granularity": "per_channel_group", "group_size": 8}]
+)
+def test_heads_that_share_values_are_changed_alike(activations: dict[str, Any]) -> None:
+    graph, recipe = _sharing(fuse(bert_graph())), Recipe(dtype="int8", activations=activations)
+    precisions = choose_precisions(graph, recipe)
+    batches = [packed_inputs([20, 9, 30, 1], seed=seed) for seed in range(3)]
+    statistics = calibrate(graph, batches, interpreter.run, quantized_edges(graph, precisions))
+    quantized = Quantizer(graph, recipe, statistics)(precisions)
+    affine = quantized.plans[ATTENTION].affine
+    assert affine is not None and (affine.multiplier != 1).any() and affine.offset.any()
+    for vector in (affine.multiplier, affine.offset):
+        np.testing.assert_array_equal(vector[:16], vector[16:])
+    assert_same_results(graph, quantized.reference, INPUTS, atol=2e-5)
+    found, expected = (interpreter.run(each, INPUTS) for each in (quantized.graph, graph))
+    for name, array in expected.items():
+        # That of heads which share nothing is 0.12 at most.
+        assert np.linalg.norm(found[name] - array) <= 0.1 * np.linalg.norm(array)

@@ -57,6 +57,8 @@ DISENTANGLED: Mapping[str, Any] = {
 OF_FAMILY: Mapping[str, Mapping[str, Any]] = {
     "ModernBert": SPECIAL_TOKENS,
     "Deberta": DISENTANGLED,
+    "EuroBert": {"pad_token_id": 0, "num_key_value_heads": 1},
+    "Ultrabert": {"num_key_value_heads": 1, "sliding_window": 4, "prediction_head_size": 40},
     "Esm": {"position_embedding_type": "rotary", "pad_token_id": 1, "mask_token_id": 32},
 }
 """Options of the classes whose names begin so."""

@@ -1,10 +1,11 @@
-// attention: softmax attention on the fused [tokens, 3 * heads * head_dim] array. Inputs: qkv,
+// attention: softmax attention on the fused [tokens, (heads + 2 * heads of keys) * head_dim] array, in which
+// neighboring heads may share keys and values. Inputs: qkv,
 // cu_seqlens, static?, with which the output is in 8 bits, attended?, flags: the tokens of a sequence before
 // the first one without are its keys (all, where its first token has none), distance_bias?, what is added
-// to scores by head and distance, rotary?, cosines and sines by position, position_ids?, which says where
-// positions do not count from 0, places?, by which windows and buckets are measured where tokens are not one
-// apart, and buckets?, which say by distance what rows of position_keys? and position_queries? queries and
-// keys meet.
+// to scores by head and distance, slopes?, what they lose by distance instead, rotary?, cosines and sines by
+// position, position_ids?, which says where positions do not count from 0, places?, by which windows and
+// buckets are measured where tokens are not one apart, and buckets?, which say by distance what rows of
+// position_keys? and position_queries? queries and keys meet.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -29,6 +30,13 @@ DistanceBias bind_distance_bias(Binder& binder, std::size_t heads) {
                      tensor.shape[1] >= 2 * kLanes && tensor.shape[1] % 2 == 0,
                  "tensor '" + tensor.name + "' must be f32 with an even row of 32 or more for each head");
   return {tensor.as<float>(), tensor.shape[1] / 2};
+}
+
+// [heads], padded; null where a step has none.
+const float* bind_slopes(Binder& binder, std::size_t heads) {
+  if (!binder.has("slopes")) return nullptr;
+  binder.require(!binder.has("distance_bias"), "slopes and distance_bias exclude each other");
+  return binder.tensor("slopes", DType::kF32, {(heads + kLanes - 1) / kLanes * kLanes}).as<float>();
 }
 
 // A step with a table has a place for ids, given or not, so that their limits hold for every sequence.
@@ -121,14 +129,24 @@ Reach bind_reach(Binder& binder) {
   return {0, places};
 }
 
+std::size_t bind_sharers(Binder& binder, std::size_t heads) {
+  if (!binder.has_attribute("num_key_value_heads")) return 1;
+  const auto apart =
+      static_cast<std::size_t>(binder.integer("num_key_value_heads", 1, static_cast<int64_t>(heads)));
+  binder.require(heads % apart == 0, "num_key_value_heads must divide num_attention_heads");
+  return heads / apart;
+}
+
 class AttentionOp final : public Op {
  public:
   struct Constants {
     std::size_t heads;
+    std::size_t sharers;  // how many of them read the same keys and values
     float scale;
     StaticScale out_scale;
     std::size_t attended;
     DistanceBias bias;
+    const float* slopes;
     Rotary rotary;
     Reach reach;
     Disentangled disentangled;
@@ -173,11 +191,12 @@ class AttentionOp final : public Op {
     const auto first = static_cast<std::size_t>(frame.batch.cu_seqlens[sequence]);
     const std::size_t size = dtype_size(qkv_.dtype);
     const std::size_t width = out_.columns;
-    const std::byte* row = frame.data<std::byte>(qkv_) + first * qkv_.row_bytes() + head * head_dim_ * size;
+    const std::byte* row = frame.data<std::byte>(qkv_) + first * qkv_.row_bytes();
+    const std::size_t shared = width + head / constants_.sharers * head_dim_;
     Attention attention{};
-    attention.query = row;
-    attention.key = row + width * size;
-    attention.value = row + 2 * width * size;
+    attention.query = row + head * head_dim_ * size;
+    attention.key = row + shared * size;
+    attention.value = row + (shared + width / constants_.sharers) * size;
     attention.in_stride = qkv_.padded_columns();
     attention.bf16_in = qkv_.dtype == DType::kBf16;
     attention.out =
@@ -198,6 +217,7 @@ class AttentionOp final : public Op {
       attention.distance_bias = constants_.bias.rows + 2 * constants_.bias.reach * head;
       attention.reach = constants_.bias.reach;
     }
+    if (constants_.slopes != nullptr) attention.slope = constants_.slopes[head];
     attention.rotary = constants_.rotary.table;
     attention.half = constants_.rotary.half;
     attention.positions = ids_from(frame, constants_.rotary.positions, first);
@@ -240,7 +260,9 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   const auto heads = static_cast<std::size_t>(binder.integer("num_attention_heads", 1, 1 << 16));
   binder.require(out.columns > 0 && out.columns % (heads * kLanes) == 0,
                  "columns must be a multiple of 16 for each head");
-  binder.require(qkv.columns == 3 * out.columns, "qkv must be three times as wide as the output");
+  const std::size_t sharers = bind_sharers(binder, heads);
+  binder.require(qkv.columns == out.columns + 2 * (out.columns / sharers),
+                 "qkv must hold queries as wide as the output, and the keys and values of their heads");
   // The kernel of the wanted precision, or of the next higher one that is there.
   const AttentionKernel by_precision[] = {kernels.attention_f32, kernels.attention_bf16,
                                           kernels.attention_int8};
@@ -248,16 +270,18 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   if (binder.has_attribute("compute_dtype")) wanted = binder.choice("compute_dtype", {"f32", "bf16", "int8"});
   Disentangled disentangled = bind_disentangled(binder, out.columns, wanted != 0);
   const DistanceBias bias = bind_distance_bias(binder, heads);
+  const float* slopes = bind_slopes(binder, heads);
   const Rotary rotary = bind_rotary(binder, out.columns / heads);
   const Reach reach = bind_reach(binder);
   binder.require(
-      disentangled.rows == 0 || (bias.rows == nullptr && rotary.table == nullptr && reach.window == 0),
-      "buckets go with no distance_bias, no rotary and no window");
+      disentangled.rows == 0 || (bias.rows == nullptr && slopes == nullptr && rotary.table == nullptr &&
+                                 reach.window == 0 && sharers == 1),
+      "buckets go with no distance_bias, slopes, rotary, window or shared heads");
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
       qkv, out,
-      AttentionOp::Constants{heads, binder.number("scale"), bind_output_scale(binder, out),
-                             binder.flags("attended"), bias, rotary, reach, std::move(disentangled)},
+      AttentionOp::Constants{heads, sharers, binder.number("scale"), bind_output_scale(binder, out),
+                             binder.flags("attended"), bias, slopes, rotary, reach, std::move(disentangled)},
       by_precision[wanted]);
 }
 

@@ -55,6 +55,7 @@ LayerNorm bind_common(Binder& binder, LayerNormOp::Operands& operands) {
   in.beta = binder.tensor("beta", DType::kF32, {in.padded_columns}).as<float>();
   in.epsilon = binder.number("epsilon");
   binder.require(in.epsilon >= 0, "epsilon must not be negative");
+  in.rms = binder.has_attribute("rms") && binder.integer("rms", 0, 1) == 1;
   return in;
 }
 

@@ -14,6 +14,7 @@ from bertc.architectures import (
     electra,
     ernie,
     esm,
+    eurobert,
     gte,
     jina_embeddings_v3,
     megatron_bert,
@@ -24,6 +25,7 @@ from bertc.architectures import (
     roberta,
     roberta_prelayernorm,
     roformer,
+    ultrabert,
     xlm_roberta_xl,
 )
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
@@ -43,6 +45,8 @@ FAMILIES: tuple[Family[Any], ...] = (
     rembert.FAMILY,
     bert_generation.FAMILY,
     modernbert.FAMILY,
+    eurobert.FAMILY,
+    ultrabert.FAMILY,
     gte.FAMILY,
     nomic_bert.FAMILY,
     roformer.FAMILY,

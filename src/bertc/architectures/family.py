@@ -46,7 +46,20 @@ class EncoderConfig:
     pooler_activation: str = ""
     """The op after that layer in heads on one row of a sequence, where the config says another for them."""
     classifier_pooling: str = "cls"
-    """The mode of ``pool`` that makes one row of a sequence for a head."""
+    """The mode of ``pool`` that makes one row of a sequence for a head; or ``late``, the mean behind it."""
+    prediction_head_size: int = 0
+    """The width between the dense layers of a masked LM that has two before its last matrix, else 0."""
+    rms_norm: bool = False
+    """Whether norms leave the mean in."""
+    num_key_value_heads: int = 0
+    """The heads of keys and values, each of which several heads share; 0 where each has its own."""
+    head_dim: int = 0
+    """The columns of a head, where heads are not as wide together as hidden states; else 0."""
+
+    @property
+    def head_size(self) -> int:
+        """The columns of a head."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
     def longest_sequence(self) -> int:
@@ -64,12 +77,8 @@ class EncoderConfig:
 
 
 _OF_HEADS = (
-    "norm_bias",
-    "head_bias",
-    "decoder_bias",
-    "head_activation",
-    "pooler_activation",
-    "classifier_pooling",
+    *("norm_bias", "head_bias", "decoder_bias", "head_activation", "pooler_activation"),
+    *("classifier_pooling", "prediction_head_size", "rms_norm"),
 )
 """What the graph alone needs to know."""
 

@@ -45,7 +45,9 @@ class Layer:
     module: str = ""
     """What its tensors are called after, if that is not its name: layers may share them."""
     bias: Mapping[str, str] = field(default_factory=dict)
-    """More operands of attention, which say how far tokens attend to each other."""
+    """More operands of attention, which say where tokens are, and how far they attend to each other."""
+    window: int = 0
+    """How far away a token that another attends to may be; 0 for any distance."""
     orders: Mapping[str, Order] = field(default_factory=dict)
     """The order of the outputs of dense layers of ``names``, where that is not the checkpoint's."""
     score_terms: int = 1
@@ -62,23 +64,28 @@ class Layer:
         return self._feed_forward(self._norm(self.names.output_norm, x), x)
 
     def _attend(self, x: str, residual: str) -> str:
-        names, heads = self.names, self.config.num_attention_heads
-        head_size = self.config.hidden_size // heads
+        names, config = self.names, self.config
         operands = {**self.project(x), "cu_seqlens": CU_SEQLENS, **self.bias}
+        optional = {"num_key_value_heads": config.num_key_value_heads, "window": self.window}
         context = self.builder.op(
             "attention",
             f"{self.name}.{names.attention}",
             operands,
-            num_attention_heads=heads,
-            scale=1.0 / math.sqrt(head_size * self.score_terms),
+            num_attention_heads=config.num_attention_heads,
+            scale=1.0 / math.sqrt(config.head_size * self.score_terms),
+            **{name: value for name, value in optional.items() if value},
         )
         return self._add(names.attention_output, context, residual)
 
     def project(self, x: str) -> dict[str, str]:
         """Append the projections of attention: queries, keys and values by operand."""
-        names, width = self.names, self.config.hidden_size
-        parts = {"query": names.query, "key": names.key, "value": names.value}
-        return {part: self._linear(name, x, width) for part, name in parts.items()}
+        names, config = self.names, self.config
+        heads = config.num_attention_heads
+        sharers = config.num_key_value_heads or heads
+        parts = {"query": (names.query, heads), "key": (names.key, sharers), "value": (names.value, sharers)}
+        return {
+            part: self._linear(name, x, count * config.head_size) for part, (name, count) in parts.items()
+        }
 
     def _feed_forward(self, x: str, residual: str) -> str:
         names, size = self.names, self.config.intermediate_size
@@ -109,7 +116,15 @@ class Layer:
 
     def _norm(self, name: str, x: str) -> str:
         module = f"{self.module or self.name}.{name}"
-        return self.builder.layer_norm(f"{self.name}.{name}", x, self.config.layer_norm_eps, module=module)
+        config = self.config
+        return self.builder.layer_norm(
+            f"{self.name}.{name}",
+            x,
+            config.layer_norm_eps,
+            module=module,
+            bias=config.norm_bias,
+            rms=config.rms_norm,
+        )
 
 
 def _beside(name: str, other: str) -> str:

@@ -193,13 +193,24 @@ class ModelBuilder:
         return self.op("linear", name, operands, activation="none", columns=out_features)
 
     def layer_norm(
-        self, name: str, x: str, epsilon: float, *, module: str | None = None, bias: bool = True
+        self,
+        name: str,
+        x: str,
+        epsilon: float,
+        *,
+        module: str | None = None,
+        bias: bool = True,
+        rms: bool = False,
     ) -> str:
-        """A layer norm: ``module.weight`` and, if it has one, ``module.bias``, a number per column of x."""
+        """A layer norm: ``module.weight`` and, if it has one, ``module.bias``, a number per column of x.
+
+        An RMS norm leaves the mean in.
+        """
         module = name if module is None else module
         gamma = self._tensor(f"{module}.weight", self._columns[x])
         beta = (self._tensor if bias else self._zeros)(f"{module}.bias", self._columns[x])
-        return self.op("layer_norm", name, {"x": x, "gamma": gamma, "beta": beta}, epsilon=epsilon)
+        operands, attributes = {"x": x, "gamma": gamma, "beta": beta}, {"rms": 1} if rms else {}
+        return self.op("layer_norm", name, operands, epsilon=epsilon, **attributes)
 
     def add(self, name: str, a: str, b: str) -> str:
         """The sum of two values."""

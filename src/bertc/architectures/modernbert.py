@@ -35,8 +35,7 @@ class _Config(EncoderConfig):
         theta, factor = self.local_rope_theta, self.local_rope_factor
         if kind == _FULL:
             theta, factor = self.global_rope_theta, self.global_rope_factor
-        head_size = self.hidden_size // self.num_attention_heads
-        return Angles(self.max_position_embeddings, head_size, theta, factor)
+        return Angles(self.max_position_embeddings, self.head_size, theta, factor)
 
 
 def _read_config(reader: ConfigReader) -> _Config:

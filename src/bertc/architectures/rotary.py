@@ -64,7 +64,7 @@ def read_scaling(reader: ConfigReader, given: Mapping[str, Any], theta: float) -
 
 def require_pairs(reader: ConfigReader, config: EncoderConfig) -> None:
     """Refuse sizes of which no table of angles can be made."""
-    positions, head_size = config.max_position_embeddings, config.hidden_size // config.num_attention_heads
+    positions, head_size = config.max_position_embeddings, config.head_size
     reader.require(
         positions <= MAX_POSITIONS, f"max_position_embeddings is {positions}, above {MAX_POSITIONS}"
     )
@@ -77,11 +77,6 @@ class RotaryConfig(EncoderConfig):
 
     rope_theta: float
     rope_factor: float = 1.0
-
-    @property
-    def head_size(self) -> int:
-        """The columns of a head."""
-        return self.hidden_size // self.num_attention_heads
 
     @property
     def halves(self) -> Order:

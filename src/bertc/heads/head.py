@@ -83,21 +83,26 @@ class Head:
     """Whether config.json names the head's outputs (``id2label``)."""
 
 
-TRANSFORM = ("dense", "activation", "layer_norm", "pooling")
+TRANSFORM = ("first", "dense", "activation", "layer_norm", "pooling")
 """The words of :func:`transform` and :func:`pooled_linear`: a family may spell them for any head that is made
 with these. ``pooling`` is a mode of ``pool``; a ``dense`` of no name is none."""
 
 
-def transform(context: HeadContext, x: str, out_features: int, activation: str = "") -> str:
-    """Append a dense layer, its activation, and a layer norm where the head is spelled with one.
+def transform(
+    context: HeadContext, x: str, out_features: int, word: str = "dense", *, activation: str = ""
+) -> str:
+    """Append a dense layer, its activation, and a layer norm, as far as the head is spelled with them.
 
     ``activation`` is an op that counts more than those of config, family and encoder.
     """
     builder, spelling, config = context.builder, context.spelling, context.config
-    dense = builder.linear(spelling["dense"], x, out_features, bias=config.head_bias)
+    name = spelling[word]
+    if not name:
+        return x
+    dense = builder.linear(name, x, out_features, bias=config.head_bias)
     activation = activation or config.head_activation or spelling.get("activation") or config.activation
-    dense = builder.activation(activation, f"{spelling['dense']}.activation", dense)
-    if "layer_norm" not in spelling:
+    dense = builder.activation(activation, f"{name}.activation", dense)
+    if not spelling.get("layer_norm"):
         return dense
     return builder.layer_norm(spelling["layer_norm"], dense, config.layer_norm_eps, bias=config.norm_bias)
 
@@ -110,15 +115,18 @@ def first_token(builder: ModelBuilder, hidden: str) -> str:
 def pooled_linear(context: HeadContext, out_features: int, output: str = "output") -> str:
     """Append two dense layers on a sequence's one row, its first unless config or spelling say otherwise.
 
-    Between them are an activation and perhaps a norm; the first may be missing. Returns [sequences,
-    out_features].
+    Between them are an activation and perhaps a norm, behind which a late mean is taken; the first may be
+    missing. The last layer of a mean is the mean of that layer. Returns [sequences, out_features].
     """
+    builder, x, width = context.builder, context.hidden, context.config.hidden_size
     mode = context.spelling.get("pooling", context.config.classifier_pooling)
-    name = "pooler.first_token" if mode == "cls" else f"pooler.{mode}"
-    x = context.builder.pool(name, context.hidden, mode)
-    if context.spelling["dense"]:
-        x = transform(context, x, context.config.hidden_size, context.config.pooler_activation)
-    return context.builder.linear(context.spelling[output], x, out_features)
+    late = mode == "late"
+    if late:
+        x, mode = transform(context, x, width), "mean"
+    x = builder.pool("pooler.first_token" if mode == "cls" else f"pooler.{mode}", x, mode)
+    if not late:
+        x = transform(context, x, width, activation=context.config.pooler_activation)
+    return builder.linear(context.spelling[output], x, out_features)
 
 
 def token_linear(context: HeadContext, out_features: int) -> str:

@@ -19,6 +19,8 @@ SPELLING = {
 def predictions(context: HeadContext, x: str) -> str:
     """Append the head to rows of hidden states; return a logit for each entry of the vocabulary."""
     spelling, config = context.spelling, context.config
+    if config.prediction_head_size:
+        x = transform(context, x, config.prediction_head_size, "first")
     return context.builder.linear(
         spelling["decoder"],
         transform(context, x, config.prediction_size),

@@ -32,7 +32,10 @@ _X = (Operand("x"),)
 _CU_SEQLENS = Operand("cu_seqlens")
 _STATIC = Operand("static", "vector", optional=True)
 _ATTENDED = Operand("attended", optional=True, has_default=True)
-_DISTANCE_BIAS = Operand("distance_bias", "distances", optional=True)
+_DISTANCES = (
+    Operand("distance_bias", "distances", optional=True),
+    Operand("slopes", "vector", optional=True),
+)
 _POSITIONS = (
     Operand("rotary", "angles", optional=True),
     *(Operand(name, optional=True, has_default=True) for name in ("position_ids", "places")),
@@ -66,10 +69,16 @@ _TABLES = (
 
 _FLOATS = ("f32", "bf16")
 _STORED = (*_FLOATS, "u8")
-_EPSILON = {"epsilon": float}
+_NORMS: Mapping[str, Any] = {
+    "attributes": {"epsilon": float, "rms": int},
+    "defaults": {"rms": 0},
+    "features": ("rms",),
+    "in_place": "x",
+}
 _LINEAR: Mapping[str, type | tuple[str, ...]] = {"activation": ACTIVATIONS, "gated": int}
 _ATTENTION: dict[str, type | tuple[str, ...]] = {
     "num_attention_heads": int,
+    "num_key_value_heads": int,
     "scale": float,
     "compute_dtype": (*_FLOATS, "int8"),
     "out_dtype": _STORED,
@@ -88,7 +97,7 @@ def _product(types: Types, _: Mapping[str, Attribute], tokens: float) -> float: 
 
 def _attention(types: Types, attributes: Mapping[str, Attribute], tokens: float) -> float:
     """Return the operations of attention for one token."""
-    columns = _columns(types["qkv"]) // 3 if "qkv" in types else _columns(types["query"])
+    columns, _ = rules.attention_columns(types, attributes)
     operations = attention_operations(columns, seen_keys(tokens, int(attributes["window"])))
     tables = [types[name] for name in ("position_keys", "position_queries") if name in types]
     return operations + sum(product_operations(columns, min(tokens, int(each.shape[0]))) for each in tables)
@@ -122,17 +131,15 @@ _ROWS = (
         forms={"fp16": "embed", "int8": "embed"},
         compared=True,
     ),
-    _op("layer_norm", _ANY, _NORM, attributes=_EPSILON, in_place="x", compared=True),
+    _op("layer_norm", _ANY, _NORM, **_NORMS, compared=True),
     _op(
         "layer_norm_quantize",
         _TYPED,
         (*_NORM, *_ROUNDING),
-        attributes=_EPSILON,
-        features=("cu_seqlens",),
+        **{**_NORMS, "features": ("rms", "cu_seqlens")},
         outputs=("y", *_QUANTIZED),
-        in_place="x",
     ),
-    _op("layer_norm_bf16", _TYPED, _NORM, attributes=_EPSILON, outputs=("y", "y_bf16"), in_place="x"),
+    _op("layer_norm_bf16", _TYPED, _NORM, **_NORMS, outputs=("y", "y_bf16")),
     _op(
         "linear",
         _ANY,
@@ -168,14 +175,17 @@ _ROWS = (
             Operand("qkv", optional=True),
             _STATIC,
             _ATTENDED,
-            _DISTANCE_BIAS,
+            *_DISTANCES,
             *_POSITIONS,
             *_DISENTANGLED,
         ),
         attributes=_ATTENTION,
         reference=reference_attention.attention,
-        defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0},
-        features=("attended", "buckets", "distance_bias", "rotary", "window"),
+        defaults={"compute_dtype": "f32", "out_dtype": "f32", "window": 0, "num_key_value_heads": 0},
+        features=(
+            *("attended", "buckets", "distance_bias", "rotary", "window"),
+            *("num_key_value_heads", "slopes"),
+        ),
         work=_attention,
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,

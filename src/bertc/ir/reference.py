@@ -150,10 +150,13 @@ def embed(
     return np.asarray(total, np.float32)
 
 
-def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> Array:
-    """Normalize rows, then scale and shift columns (Ba et al. 2016, arXiv:1607.06450, eq. 3-4)."""
+def layer_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float, rms: int = 0) -> Array:
+    """Normalize rows, then scale and shift columns (Ba et al. 2016, arXiv:1607.06450, eq. 3-4).
+
+    With ``rms`` the mean stays in the rows (Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4).
+    """
     wide = x.astype(np.float64)
-    centered = wide - wide.mean(axis=-1, keepdims=True)
+    centered = wide if rms else wide - wide.mean(axis=-1, keepdims=True)
     variance = (centered**2).mean(axis=-1, keepdims=True)
     return np.asarray(centered / np.sqrt(variance + epsilon) * gamma + beta, np.float32)
 
@@ -191,16 +194,18 @@ def quantize_rows(x: Array, static: Array | None = None, **change: Array) -> tup
 
 
 def layer_norm_quantize(
-    x: Array, gamma: Array, beta: Array, *, epsilon: float, **rounding: Array
+    x: Array, gamma: Array, beta: Array, *, epsilon: float, rms: int = 0, **rounding: Array
 ) -> tuple[Array, ...]:
     """Return the layer norm, plain for the residual and in 8 bits for the next linear layer."""
-    plain = layer_norm(x, gamma, beta, epsilon=epsilon)
+    plain = layer_norm(x, gamma, beta, epsilon=epsilon, rms=rms)
     return (plain, *quantize_rows(plain, **rounding))
 
 
-def layer_norm_bf16(x: Array, gamma: Array, beta: Array, *, epsilon: float) -> tuple[Array, Array]:
+def layer_norm_bf16(
+    x: Array, gamma: Array, beta: Array, *, epsilon: float, rms: int = 0
+) -> tuple[Array, Array]:
     """Return the layer norm, plain for the residual and in bf16 for the next linear layer."""
-    plain = layer_norm(x, gamma, beta, epsilon=epsilon)
+    plain = layer_norm(x, gamma, beta, epsilon=epsilon, rms=rms)
     return plain, formulas.round_to_bf16(plain)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ def attention(
     static: Array | None = None,
     attended: Array | None = None,
     distance_bias: Array | None = None,
+    slopes: Array | None = None,
     rotary: Array | None = None,
     position_ids: Array | None = None,
     places: Array | None = None,
@@ -33,10 +35,13 @@ def attention(
     compute_dtype: str,  # noqa: ARG001
     out_dtype: str,
     window: int = 0,
+    num_key_value_heads: int = 0,
 ) -> Array:
     """Compute softmax attention inside each sequence (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
 
-    ``query``, ``key`` and ``value`` are [tokens, heads * head_dim], or ``qkv`` holds them side by side.
+    ``query``, ``key`` and ``value`` are [tokens, heads * head_dim], or ``qkv`` holds them side by side. Keys
+    and values may be of fewer heads, ``num_key_value_heads``, each for as many neighboring heads of queries
+    (Ainslie et al. 2023, arXiv:2305.13245, sec. 2.2).
 
     With ``compute_dtype`` "bf16" a target may round queries, keys, values and probabilities to bf16,
     with "int8" also queries and keys to 8 bits with a scale for each token and head; the reference
@@ -47,7 +52,8 @@ def attention(
 
     ``distance_bias`` [heads, 2 * reach + 1] is added to the scores: that of the key d tokens after the query
     is in column reach + d, that of keys farther away than the reach in the first or the last (Raffel et al.
-    2020, arXiv:1910.10683, sec. 2.1).
+    2020, arXiv:1910.10683, sec. 2.1). ``slopes`` [heads] times that distance, whether before or after, is
+    taken off the scores (ALiBi; Press et al. 2022, arXiv:2108.12409, sec. 3).
 
     ``rotary`` [positions, 2 pairs] has the cosines, then the sines by which :func:`rotate` turns queries and
     keys; positions count from 0 in each sequence unless ``position_ids`` says otherwise. With a ``window`` a
@@ -59,10 +65,14 @@ def attention(
     query times row b of ``position_keys`` and the key times row b of ``position_queries``, either [rows,
     heads * head_dim], where b is in column reach + d of ``buckets``, or in its first or last one.
     """
-    parts = (query, key, value) if qkv is None else np.split(qkv.astype(np.float32), 3, axis=1)
+    heads, sharers = num_attention_heads, num_key_value_heads or num_attention_heads
+    parts: Sequence[Array | None] = (query, key, value)
+    if qkv is not None:
+        size = qkv.shape[1] // (heads + 2 * sharers)
+        parts = np.split(qkv.astype(np.float32), [heads * size, (heads + sharers) * size], axis=1)
     queries, keys, values = (np.asarray(part) for part in parts)
-    out = np.empty(values.shape, np.float32)
-    shape = (-1, num_attention_heads, values.shape[1] // num_attention_heads)
+    out = np.empty(queries.shape, np.float32)
+    size = queries.shape[1] // heads
     for start, stop in itertools.pairwise(cu_seqlens):
         end = (
             stop
@@ -71,9 +81,10 @@ def attention(
         )
         bounds = (slice(start, stop), slice(start, end), slice(start, end))
         q, k, v = (
-            each[rows].reshape(shape).transpose(1, 0, 2)
+            each[rows].reshape(-1, each.shape[1] // size, size).transpose(1, 0, 2)
             for each, rows in zip((queries, keys, values), bounds, strict=True)
         )
+        k, v = (np.repeat(each, heads // sharers, axis=0) for each in (k, v))
         if rotary is not None:
             at = np.arange(stop - start) if position_ids is None else position_ids[start:stop]
             q, k = rotate(q, rotary[at]), rotate(k, rotary[at[: end - start]])
@@ -82,14 +93,17 @@ def attention(
             at = np.arange(stop - start) if places is None else places[start:stop].astype(np.int64)
             index = _by_distance(buckets, at, end - start)
             if position_keys is not None:
-                scores += np.take_along_axis(q @ _of_heads(position_keys, shape), index, axis=2)
+                scores += np.take_along_axis(q @ _of_heads(position_keys, size), index, axis=2)
             if position_queries is not None:
-                products = k @ _of_heads(position_queries, shape)
+                products = k @ _of_heads(position_queries, size)
                 found = np.take_along_axis(products, index.transpose(0, 2, 1), axis=2)
                 scores += found.transpose(0, 2, 1)
         scores *= scale
         if distance_bias is not None:
             scores += _by_distance(distance_bias, np.arange(stop - start), end - start)
+        if slopes is not None:
+            at = np.arange(stop - start)
+            scores -= slopes[:, None, None] * np.abs(at[:, None] - at[: end - start])
         if window:
             at = np.arange(stop - start) if places is None else places[start:stop].astype(np.int64)
             scores[:, ~_within(at, end - start, window)] = -np.inf
@@ -119,9 +133,9 @@ def _within(places: Array, keys: int, window: int) -> Array:
     return sees
 
 
-def _of_heads(table: Array, shape: tuple[int, ...]) -> Array:
-    """Return a table [rows, heads * head_dim] as [heads, head_dim, rows]; ``shape`` is that of its heads."""
-    return np.asarray(table, np.float32).reshape(shape).transpose(1, 2, 0)
+def _of_heads(table: Array, head_dim: int) -> Array:
+    """Return a table [rows, heads * head_dim] as [heads, head_dim, rows]."""
+    return np.asarray(table, np.float32).reshape(len(table), -1, head_dim).transpose(1, 2, 0)
 
 
 def _by_distance(table: Array, places: Array, keys: int) -> Array:

@@ -122,8 +122,10 @@ def _per_column(types: Types, *vectors: str) -> Result:
     return (x,)
 
 
-def layer_norm(types: Types, _: Attributes) -> Result:
+def layer_norm(types: Types, attributes: Attributes) -> Result:
     """Return the type of ``x``; ``gamma`` and ``beta`` have a number for each of its columns."""
+    if attributes["rms"] not in (0, 1):
+        _fail(f"attribute 'rms' is {attributes['rms']}, expected 0 or 1")
     return _per_column(types, "gamma", "beta")
 
 
@@ -213,33 +215,50 @@ def linear_int8(types: Types, attributes: Attributes) -> Result:
     return _stored(out, types, attributes)
 
 
+def attention_columns(types: Types, attributes: Attributes) -> tuple[int, int]:
+    """Return the columns of the queries, and those of the keys, which are as many as those of the values.
+
+    Each of ``num_key_value_heads`` is shared by as many neighboring heads.
+    """
+    heads = int(attributes["num_attention_heads"])
+    sharers = int(attributes["num_key_value_heads"]) or heads
+    columns = (
+        _width(types["query"]) if "query" in types else _width(types["qkv"]) // (heads + 2 * sharers) * heads
+    )
+    return columns, columns // heads * sharers
+
+
 def attention(types: Types, attributes: Attributes) -> Result:
-    """Return a row for each token, as wide as ``query``, ``key`` and ``value``, or as a third of ``qkv``."""
+    """Return a row for each token, as wide as ``query``, or as the queries in ``qkv``."""
     separate = [name for name in ("query", "key", "value") if name in types]
     if len(separate) != (0 if "qkv" in types else 3):
         _fail("inputs 'query', 'key' and 'value' go together, or 'qkv' stands for them")
-    if separate:
-        found = [_rows(types, name, DType.F32, DType.BF16) for name in separate]
-        if len(set(found)) > 1:
-            _fail(f"query, key and value differ: {', '.join(map(str, found))}")
-        rows, width = found[0].shape[0], _width(found[0])
-    else:
-        qkv = _rows(types, "qkv", DType.F32, DType.BF16)
-        rows, width = qkv.shape[0], _width(qkv) // 3
-        _same(_width(qkv), 3 * width, "width of qkv")
-    _same(rows, TOKENS, "rows of queries, keys and values")
+    found = [_rows(types, name, DType.F32, DType.BF16) for name in separate or ("qkv",)]
+    for each in found:
+        _same(each.shape[0], TOKENS, "rows of queries, keys and values")
+    heads, sharers = int(attributes["num_attention_heads"]), int(attributes["num_key_value_heads"])
+    if heads < 1 or sharers < 0 or (sharers and heads % sharers):
+        _fail(f"{heads} attention heads do not divide into {sharers} that have keys and values")
+    width, shared = attention_columns(types, attributes)
+    if width % heads:
+        _fail(f"{width} columns do not divide into {heads} attention heads")
+    if separate and found[1:] != [TensorType(found[0].dtype, (TOKENS, shared))] * 2:
+        _fail(f"query, key and value differ: {', '.join(map(str, found))}")
+    _same(_width(found[0]), width if separate else width + 2 * shared, "width of qkv")
     _vector(types, "cu_seqlens", SEQUENCES_PLUS_ONE, DType.I32)
     _vector(types, "attended", TOKENS, DType.I32)
-    heads = int(attributes["num_attention_heads"])
-    if heads < 1 or width % heads:
-        _fail(f"{width} columns do not divide into {heads} attention heads")
     if "distance_bias" in types:
         bias = _typed(types, "distance_bias", 2)
         _same(bias.shape[0], heads, "rows of distance_bias")
         if _width(bias) % 2 == 0:
             _fail(f"width of distance_bias is {_width(bias)}, expected an odd number: 0 is in the middle")
+    if "slopes" in types and "distance_bias" in types:
+        _fail("inputs 'slopes' and 'distance_bias' exclude each other")
+    _vector(types, "slopes", heads)
     _positions(types, width // heads, int(attributes["window"]))
     _disentangled(types, width, int(attributes["window"]))
+    if "buckets" in types and width != shared:
+        _fail("input 'buckets' goes with no shared heads of keys and values")
     return _stored(TensorType(DType.F32, (TOKENS, width)), types, attributes)
 
 
@@ -264,8 +283,8 @@ def _disentangled(types: Types, width: int, window: int) -> None:
         _fail("input 'buckets' goes with 'position_keys' and 'position_queries', and only with them")
     if not tables:
         return
-    if window or "rotary" in types or "distance_bias" in types:
-        _fail("input 'buckets' goes with no window, 'rotary' or 'distance_bias'")
+    if window or not {"rotary", "distance_bias", "slopes"}.isdisjoint(types):
+        _fail("input 'buckets' goes with no window, 'rotary', 'distance_bias' or 'slopes'")
     buckets = _typed(types, "buckets", 2, DType.I32)
     _same(buckets.shape[0], 1, "rows of buckets")
     if _width(buckets) % 2 == 0:

@@ -79,6 +79,8 @@ class _Lifter:
             return 1, 2 * _reach(self._tensors[name].array) + 1
         if operand == "position_keys":  # of rows that buckets name, as there are no others
             return int(self._tensors[step.inputs["buckets"]].array.max()) + 1, columns
+        if operand == "slopes":
+            return (int(step.attributes["num_attention_heads"]),)
         if operand == "word_scale":
             return (int(step.attributes["word_rows"]),)
         if operand == "rotary":

@@ -15,8 +15,8 @@ from bertc.passes.rewrite import common_parent, count_uses, rewrite
 def fuse_qkv(graph: Graph) -> Graph:
     """Turn ``attention(linear(x), linear(x), linear(x))`` into ``attention(qkv=linear(x))``.
 
-    The three weights [H, H] are stacked to [3H, H]: a row's result does not depend on the others. Layers
-    that share the three share what they become; it is named after their module.
+    The three weights are stacked, [H, H] to [3H, H] where heads share no keys: a row's result does not
+    depend on the others. Layers that share the three share what they become; it is named after their module.
     """
     producers, uses = graph.producers(), count_uses(graph)
     replaced: dict[str, tuple[Node, ...]] = {}

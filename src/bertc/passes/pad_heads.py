@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _Padded(NamedTuple):
-    """A constant, and the heads (three times as many for queries, keys and values) that its axis holds."""
+    """A constant, and the heads (of queries, keys and values together) that its axis holds."""
 
     name: str
     axis: int
@@ -83,11 +83,13 @@ def _find(graph: Graph, uses: Mapping[str, int]) -> Iterator[tuple[_Padded, ...]
         qkv, readers = producers.get(node["qkv"]), consumers.get(node.outputs[0], [])
         if qkv is not None and _match(qkv, node, readers, uses):
             heads = int(node.attributes["num_attention_heads"])
+            sharers = int(node.attributes.get("num_key_value_heads", 0)) or heads
+            all_heads = heads + 2 * sharers
             rotary = node["rotary"]
             half = int(graph.constants[rotary].source.shape[1]) // 2 if rotary else 0
             yield (
-                _Padded(qkv["weight"], 0, 3 * heads, half, 2 * heads if half else 0),
-                _Padded(qkv["bias"], 0, 3 * heads, half, 2 * heads if half else 0),
+                _Padded(qkv["weight"], 0, all_heads, half, all_heads - sharers if half else 0),
+                _Padded(qkv["bias"], 0, all_heads, half, all_heads - sharers if half else 0),
                 _Padded(readers[0]["weight"], 1, heads, half),
                 *((_Padded(rotary, 1, 1, half, 1),) if half else ()),
                 *(

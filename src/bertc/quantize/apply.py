@@ -166,7 +166,7 @@ class _Typer:
         if precision == FP32:
             self._plain(node)
             return
-        for operand in ("distance_bias", "rotary", "buckets"):
+        for operand in ("distance_bias", "slopes", "rotary", "buckets"):
             if node[operand]:
                 self.constants.f32(node[operand])
         tables = [name for name in ("position_keys", "position_queries") if node[name]]

@@ -123,12 +123,12 @@ def plan_edge(
     static = all(is_static_edge(producer, recipe) for producer in producers)
     after, affine, gain = edge, None, 0.0
     smoothed = is_smoothed(producers, recipe) and edge.rows >= FEWEST_ROWS
+    share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
+    rounding = Rounding(static, 2 ** (bits - 1) - 1, share, heads_of_queries_and_values(producers[0]))
     shift = smoothed and _is_shifted(producers, recipe)
     fixed = static and any(map(_knows_no_places, producers))
     places = choose_places(edge, shift=shift) if by_place and not fixed else {}
     if smoothed or places:
-        share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
-        rounding = Rounding(static, 2 ** (bits - 1) - 1, share)
         affine = choose_affine(
             edge,
             weight,
@@ -145,7 +145,7 @@ def plan_edge(
     if not static or scheme.observer is None:
         return EdgePlan(edge, affine, None, gain, places)
     if scheme.granularity == "per_channel_group":
-        groups = group_channels(after, scheme, scheme.observer)
+        groups = rounding.made_alike(group_channels(after, scheme, scheme.observer))
         affine = groups if affine is None else affine.then(groups)
         after = affine.statistics(edge)
     scale = static_scale(after, scheme.observer, symmetric=scheme.symmetric)
@@ -163,6 +163,14 @@ def is_static_edge(producer: Node | None, recipe: Recipe) -> bool:
     mode = recipe.activations.mode
     writes = producer is not None and any(OPS[form].stores("u8") for form in OPS[producer.op].forms.values())
     return mode == "static" or (mode == "mixed" and writes)
+
+
+def heads_of_queries_and_values(producer: Node | None) -> tuple[int, int]:
+    """Return how many heads a node's output is of, and how many of those have values; 1 for no attention."""
+    if producer is None or producer.op != "attention":
+        return 1, 1
+    heads = int(producer.attributes["num_attention_heads"])
+    return heads, int(producer.attributes.get("num_key_value_heads", 0)) or heads
 
 
 def _is_quiet(producer: Node | None) -> bool:

@@ -4,6 +4,8 @@ Attention's output is a mean of value rows, with weights that sum to one. So a c
 shifted by scaling and shifting that channel of all values: by rows of the value projection and its bias
 (as in Outlier Suppression+, arXiv:2304.09145, sec. 4.1).
 
+Heads that share values share their changes.
+
 A gated layer's output is a gate times a value: it is scaled, not shifted, by the values' rows and biases.
 """
 
@@ -18,6 +20,7 @@ import numpy as np
 from bertc.ir.graph import Constant, DType, Graph, Node
 from bertc.passes.rewrite import count_uses
 from bertc.quantize.constants import RoundedWeight
+from bertc.quantize.edges import heads_of_queries_and_values
 from bertc.quantize.layers import RoundedLayer
 from bertc.quantize.smooth import ChannelAffine
 
@@ -65,7 +68,7 @@ def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
         if projection is None:
             raise ValueError(f"{value} is made by no projection of values")
         weight, bias = (graph.constants[name].array for name in _weight_and_bias(projection))
-        multiplier, offset = _of_all_rows(len(bias), affine)
+        multiplier, offset = _of_all_rows(len(bias), change_of_values(producers[value], affine))
         changed = weight * multiplier[:, None], bias * multiplier + offset
         constants.update(_constants(_weight_and_bias(projection), changed))
         weight, bias = (graph.constants[name].array for name in _weight_and_bias(reader))
@@ -74,8 +77,20 @@ def fold_values(graph: Graph, affines: Mapping[str, ChannelAffine]) -> Graph:
     return dataclasses.replace(graph, constants=constants)
 
 
+def change_of_values(node: Node, affine: ChannelAffine) -> ChannelAffine:
+    """Return the change of the values that changes the output of a node, which makes it of them.
+
+    Heads that share values are changed alike (``Rounding.alike``).
+    """
+    heads, own = heads_of_queries_and_values(node)
+    multiplier, offset = (
+        each.reshape(own, heads // own, -1)[:, 0].reshape(-1) for each in (affine.multiplier, affine.offset)
+    )
+    return ChannelAffine(multiplier, offset, affine.alpha)
+
+
 def fold_into_rounded(projection: RoundedLayer, affine: ChannelAffine) -> RoundedLayer:
-    """Return a rounded projection changed as :func:`fold_values` changes it: its integers stay."""
+    """Return a rounded projection with its values changed, by :func:`change_of_values`: its integers stay."""
     multiplier, offset = _of_all_rows(len(projection.bias), affine)
     weight = RoundedWeight(projection.weight.numbers, projection.weight.scale * multiplier)
     places = {place: bias * multiplier + offset for place, bias in projection.place_biases.items()}

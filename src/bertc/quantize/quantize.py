@@ -20,7 +20,12 @@ from bertc.ir.graph import Graph, Node
 from bertc.precision import WEIGHT_BITS
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.edges import EdgePlan, plan_edge
-from bertc.quantize.fold_values import find_value_projections, fold_into_rounded, fold_values
+from bertc.quantize.fold_values import (
+    change_of_values,
+    find_value_projections,
+    fold_into_rounded,
+    fold_values,
+)
 from bertc.quantize.insert_layers import insert_layers, smoothed_name
 from bertc.quantize.layers import RoundedLayer, round_layer
 from bertc.quantize.smooth import ChannelAffine
@@ -89,7 +94,8 @@ class Quantizer:
         for edge, affine in folded.items():
             projection = self._projections[edge]
             if projection in layers:
-                layers[projection] = fold_into_rounded(layers[projection], affine)
+                change = change_of_values(self._producers[edge], affine)
+                layers[projection] = fold_into_rounded(layers[projection], change)
         reference = fold_values(self._graph, folded)
         draft, rounded = insert_layers(reference, layers, affines)
         static = {

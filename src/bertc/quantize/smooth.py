@@ -97,6 +97,19 @@ class Rounding:
     """The largest number of a weight: 127 or 63."""
     weight_share: float
     """The error of weights, as a share of what rounding to nearest gives."""
+    heads: tuple[int, int] = (1, 1)
+    """How many heads of attention the input is of, and how many of those have values: a change of the input
+    is one of the values, and so must be alike for the neighboring heads that share some."""
+
+    def alike(self, vectors: Array) -> Array:
+        """Return [..., channels], the mean of heads that share values in place of what is each one's own."""
+        heads, own = self.heads
+        split = vectors.reshape(*vectors.shape[:-1], own, heads // own, -1)
+        return np.broadcast_to(split.mean(axis=-2, keepdims=True), split.shape).reshape(vectors.shape)
+
+    def made_alike(self, affine: ChannelAffine) -> ChannelAffine:
+        """Return a change without places, alike for heads that share values."""
+        return ChannelAffine(self.alike(affine.multiplier), self.alike(affine.offset), affine.alpha)
 
 
 def no_change(channels: int) -> ChannelAffine:
@@ -118,13 +131,13 @@ def choose_affine(
     ``weight`` float32 [out, in] is that of all layers that read the edge. ``migration`` is "auto", an
     alpha, or None. Rows at ``places`` are shifted by their own means.
     """
-    offset = shift_by_means(edge, places, shift=shift)
+    offset = rounding.alike(shift_by_means(edge, places, shift=shift))
     candidates = [_affine(np.ones(offset.shape[1]), offset, None, places)]
     if migration is not None:
         shifted = edge.affine(candidates[0].multiplier, offset)
         typical = np.sqrt(shifted.variance() + shifted.mean**2)
-        size = np.sqrt(typical * np.maximum(shifted.high, -shifted.low))
-        norms = np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0))
+        size = rounding.alike(np.sqrt(typical * np.maximum(shifted.high, -shifted.low)))
+        norms = rounding.alike(np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0)))
         for alpha in ALPHAS if migration == "auto" else (float(migration),):
             scale = _floored(size) ** alpha / _floored(norms) ** (1 - alpha)
             candidates.append(_affine(np.exp(np.log(scale).mean()) / scale, offset, alpha, places))

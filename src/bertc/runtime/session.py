@@ -25,7 +25,7 @@ ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids", "places")
 """Inputs that tokenizers, callers and the padded call pass to any model."""
 
-_OF_DISTANCES = {"attention.distance_bias", HOST}
+_OF_DISTANCES = {"attention.distance_bias", "attention.slopes", HOST}
 """The features of programs that depend, or may, on the distance from token to token."""
 
 _LANES = 16

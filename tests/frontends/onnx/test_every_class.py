@@ -28,7 +28,9 @@ FORMS = ((11, "eager"), (13, "eager"), (14, "sdpa"), (18, "sdpa"))
 REFUSED = {"ModernBertForMultipleChoice": "ArgMax", "RoFormerForMultipleChoice": "counts padding on purpose"}
 """Classes whose exports are refused, and why: one looks for the first token by the mask, one takes the last
 column, padding or not."""
-CLASSES = tuple(each for each in supported_classes() if each.name not in REFUSED)
+OF_TOKENS = ("EuroBertForSequenceClassification",)
+"""Classes whose export is an embedding model's: the mean of what each token gets, be it of labels."""
+CLASSES = tuple(each for each in supported_classes() if each.name not in (*REFUSED, *OF_TOKENS))
 
 
 @pytest.mark.filterwarnings("ignore:.*has no tokenizer beside it")  # of modules

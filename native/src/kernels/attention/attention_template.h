@@ -90,14 +90,29 @@ void spread_bias(const Attention& in, float factor, float* to) {
   }
 }
 
+// The same of a slope instead of a bias.
+template <class V>
+void spread_slope(const Attention& in, float factor, float* to) {
+  static constexpr float kPlaces[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  using F32 = typename V::F32;
+  const F32 lanes = V::load(kPlaces), down = V::set(-in.slope * factor), zero = V::set(0.0f);
+  const std::size_t before = in.queries - 1, count = before + attention_columns(in.keys);
+  for (std::size_t i = 0; i < count; i += 16) {
+    const F32 distance = V::add(lanes, V::set(static_cast<float>(i) - static_cast<float>(before)));
+    V::store(to + i, V::mul(V::max(distance, V::sub(zero, distance)), down));
+  }
+}
+
 // multiply_scores(first, count, tile_rows, span) writes the scores of these rows and returns their scales.
 template <bool kWindowed, class V, class Dot, class MultiplyScores>
 BERTC_INLINE void attend_keys(const Attention& in, const Scratch<typename Dot::Active>& scratch,
                               Laps<V>& laps, MultiplyScores multiply_scores) {
   Span span{0, in.keys};
   Window<V> window(in);
-  if (in.distance_bias != nullptr) {
-    spread_bias<V>(in, Exponential<V, typename Dot::Active>::kFactor, scratch.bias);
+  const bool biased = in.distance_bias != nullptr || in.slope != 0.0f;
+  if (biased) {
+    const auto spread = in.distance_bias != nullptr ? spread_bias<V> : spread_slope<V>;
+    spread(in, Exponential<V, typename Dot::Active>::kFactor, scratch.bias);
     laps.lap(kPacking);
   }
   const Blocking blocking(in.queries, attention_queries(in.keys), kTileRows<Dot>);
@@ -109,7 +124,7 @@ BERTC_INLINE void attend_keys(const Attention& in, const Scratch<typename Dot::A
     if constexpr (kWindowed) window.hide(scratch.scores, columns, count);
     laps.lap(kScores);
     float inverse_sums[kMostQueries];
-    if (in.distance_bias == nullptr) {
+    if (!biased) {
       softmax<V, false>(scratch.scores, columns, count, span.length, scales, nullptr, scratch.weights,
                         inverse_sums);
     } else {

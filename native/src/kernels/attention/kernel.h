@@ -3,9 +3,9 @@
 // turned by an angle for each pair of columns and position; with a window, a query sees the keys near it;
 // disentangled, scores have two more terms, Q R^T and K S^T of the rows of R and S that distances name.
 //
-// Q, K and V are rows of the fused [tokens, 3 * heads * head_dim] array. K and V are packed once per
-// head into the layout of weights (keys are the columns of the first product, depth of the second).
-// Then a block of rows of Q at a time is multiplied, exponentiated and multiplied again, so that
+// Q, K and V are rows of one fused array, in which neighboring heads may share K and V. K and V are packed
+// once per head into the layout of weights (keys are the columns of the first product, depth of the
+// second). Then a block of rows of Q at a time is multiplied, exponentiated and multiplied again, so that
 // scores stay in L1. The division by the row's sum comes last. How a sequence is cut into blocks and
 // tiles depends on its numbers of queries and keys alone, so its result does not depend on the batch.
 #pragma once
@@ -35,6 +35,9 @@ struct Attention {
   // Farther keys get the first or the last number, 16 of which are alike at either end.
   const float* distance_bias;
   std::size_t reach;  // 16 or more
+  // What scores lose for each token from query to key, where there is no such row (ALiBi; Press et al. 2022,
+  // arXiv:2108.12409, sec. 3).
+  float slope;
   // Null, or [positions][2 * half]: the cosines of a position's angles, then their sines. Columns d and
   // half + d of queries and keys, d < half, are a pair; columns from 2 * half on stay as they are.
   const float* rotary;

@@ -19,6 +19,7 @@ struct LayerNorm {
   const float* gamma;
   const float* beta;
   float epsilon;
+  bool rms;        // the mean counts as zero, in the variance too
   float* y;        // may be x
   uint16_t* bf16;  // null, or where the row goes in bf16
   RowQuantization quantization;

@@ -38,7 +38,7 @@ void run(const LayerNorm& in) {
   for (std::size_t row = 0; row < in.rows; ++row) {
     const float* x = in.x + row * in.padded_columns;
     float* y = in.y + row * in.padded_columns;
-    const float mean = row_mean<V>(x, in.columns, in.padded_columns);
+    const float mean = in.rms ? 0.0f : row_mean<V>(x, in.columns, in.padded_columns);
     const float variance = row_variance<V>(x, in.columns, mean);
     const F32 center = V::set(mean);
     const F32 inverse = V::set(1.0f / __builtin_sqrtf(variance + in.epsilon));

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import InputError
-from bertc.exporters.onnx.writer import MASKED, Writer
+from bertc.exporters.onnx.writer import FLOAT, MASKED, Writer
 from bertc.ir.graph import Constant, Node
 
 Array = np.ndarray[Any, Any]
@@ -16,20 +16,27 @@ Array = np.ndarray[Any, Any]
 def attention(writer: Writer, node: Node) -> str:
     """Append attention on ``qkv``; return the name of the result, float32 [batch, length, hidden]."""
     heads, qkv = int(node.attributes["num_attention_heads"]), writer.read(node["qkv"])
-    width = writer.columns(node["qkv"]) // 3
-    parts = writer.add_all("Split", 3, qkv, writer.integers(width, width, width), axis=-1)
-    shape = writer.shape(heads, width // heads)
+    sharers = int(node.attributes.get("num_key_value_heads", 0)) or heads
+    size = writer.columns(node["qkv"]) // (heads + 2 * sharers)
+    width, shared = heads * size, sharers * size
+    parts = writer.add_all("Split", 3, qkv, writer.integers(width, shared, shared), axis=-1)
     query, key, value = (
-        writer.add("Transpose", writer.add("Reshape", part, shape), perm=(0, 2, 1, 3)) for part in parts
+        writer.add("Transpose", writer.add("Reshape", part, writer.shape(count, size)), perm=(0, 2, 1, 3))
+        for part, count in zip(parts, (heads, sharers, sharers), strict=True)
     )
     if node["rotary"]:
-        query, key = (_turned(writer, node["rotary"], each, width // heads) for each in (query, key))
+        query, key = (_turned(writer, node["rotary"], each, size) for each in (query, key))
+    if sharers < heads:
+        of_each = writer.integers(*np.repeat(np.arange(sharers), heads // sharers).tolist())
+        key, value = (writer.add("Gather", each, of_each, axis=1) for each in (key, value))
     scores = writer.add("MatMul", query, writer.add("Transpose", key, perm=(0, 1, 3, 2)))
     if node["buckets"]:
         scores = _disentangled(writer, node, scores, query, key)
     scores = writer.add("Mul", scores, writer.number(float(node.attributes["scale"])))
     if node["distance_bias"]:
         scores = writer.add("Add", scores, _by_distance(writer, node["distance_bias"]))
+    if node["slopes"]:
+        scores = writer.add("Add", scores, _fall(writer, node["slopes"]))
     if node.attributes.get("window"):
         scores = writer.add("Add", scores, _window(writer, int(node.attributes["window"])))
     scores = writer.add("Add", scores, writer.attention_bias())
@@ -116,6 +123,22 @@ def _distances(writer: Writer) -> str:
         return writer.add("Sub", keys, queries)
 
     return writer.once("distances", write)
+
+
+def _fall(writer: Writer, slopes: str) -> str:
+    """Return what scores lose by the distance from query to key: float32 [heads, length, length]."""
+    length, falls = writer.options.length, -writer.graph.constants[slopes].array[:, None, None]
+
+    def make() -> Array:
+        places = np.arange(length or 0)
+        return np.asarray(falls * np.abs(places[None, :] - places[:, None]), np.float32)
+
+    def write() -> str:
+        distances = writer.add("Cast", writer.add("Abs", _distances(writer)), to=FLOAT)
+        return writer.add("Mul", distances, writer.make(slopes, lambda: falls))
+
+    name = f"{slopes}.by_distance"
+    return writer.make(name, make) if length is not None else writer.once(name, write)
 
 
 def _by_distance(writer: Writer, name: str) -> str:

@@ -26,6 +26,11 @@ def layer_norm(writer: Writer, node: Node) -> None:
 def normalize_rows(writer: Writer, node: Node, gamma: str, beta: str) -> str:
     """Append a layer norm with these vectors; return its result."""
     x, epsilon = writer.read(node["x"]), float(node.attributes["epsilon"])
+    if node.attributes.get("rms"):
+        squares = writer.add("ReduceSum", writer.add("Mul", x, x), writer.integers(-1))
+        mean = writer.add("Div", squares, writer.number(float(writer.columns(node["x"]))))
+        root = writer.add("Sqrt", writer.add("Add", mean, writer.number(epsilon)))
+        return writer.add("Add", writer.add("Mul", writer.add("Div", x, root), gamma), beta)
     if writer.options.opset >= 17:
         return writer.add("LayerNormalization", x, gamma, beta, axis=-1, epsilon=epsilon)
     centered = writer.add("Sub", x, writer.add("ReduceMean", x, axes=[-1]))

@@ -179,7 +179,7 @@ def _guard(_: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | Non
 
 
 @rule("matmul")
-def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
+def _mix(raiser: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     """Write attention of queries, keys and values, all columns of which are in the order of heads."""
     scores, value = operands
     if not isinstance(scores, Scores) or not scores.normalized or not isinstance(value, View):
@@ -187,31 +187,33 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
     query, key = scores.query, scores.key
     parts = [(query, query.layout[-1]), (key, key.layout[-2]), (value, value.layout[-1])]
     rows: list[Rows] = []
-    scale, heads = scores.scale, Atom("column", 1)
+    scale, heads, sharers = scores.scale, 0, 0
     if value.rotary is not None or not _same_rotary(query, key):
         return None
     for view, last in parts:
         found = split_heads(view.layout[:-2])
         if found is None or any(atom.kind != "column" for atom in last):
             return None
-        if rows and found[1].size != heads.size:
+        _, own_heads, times = found
+        if (own_heads.size * times != heads) if rows else times > 1:
             return None
-        heads = found[1]
+        heads, sharers = own_heads.size * times, own_heads.size
         # The factors of queries and keys are in the scale of their scores.
         own = view if view is value else dataclasses.replace(view, factor=1.0, rotary=None)
-        part = raiser.part(own, (heads, *last))
+        part = raiser.part(own, (own_heads, *last))
         if part is None:
             return None
         if view is not value:
             part, number = without_factor(part)
             scale *= number
         rows.append(part)
-    if not _are_tokens(value.layout[-2]) or len({each.width for each in rows}) > 1:
+    widths = [each.width for each in rows]
+    if not _are_tokens(value.layout[-2]) or widths[1:] != [widths[0] // heads * sharers] * 2:
         return None
     sources = {id(each.x) if isinstance(each, Product) else None for each in rows}
     if None in sources or len(sources) > 1:
         raise raiser.no_op("queries, keys and values are no linear layers of one value")
-    usual = 1.0 / math.sqrt(rows[0].width // heads.size)
+    usual = 1.0 / math.sqrt(widths[0] // heads)
     operands_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
     operands_of["cu_seqlens"] = CU_SEQLENS
     if scores.bias is not None:
@@ -225,13 +227,14 @@ def _mix(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         "attention",
         raiser.name("attention"),
         operands_of,
-        num_attention_heads=int(heads.size),
+        num_attention_heads=int(heads),
         # What single precision made of it, in whichever steps, is no other scale.
         scale=usual if math.isclose(scale, usual, rel_tol=_ROUNDING) else scale,
         **({"window": scores.window} if scores.window else {}),
+        **({"num_key_value_heads": int(sharers)} if sharers < heads else {}),
     )
-    width = rows[0].width
-    size = width // heads.size
+    width = widths[0]
+    size = width // heads
     leading = tuple(
         tuple(dataclasses.replace(atom, stride=size) if atom.kind == "column" else atom for atom in axis)
         for axis in query.layout[:-2]

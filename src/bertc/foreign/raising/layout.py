@@ -21,7 +21,7 @@ class Atom:
     """``batch``, ``length``, ``key`` (the tokens that a score is about) or ``column``."""
     size: Any
     stride: int = 0
-    """Of a column: how far apart two neighbors are in the row."""
+    """Of a column: how far apart two neighbors are in the row; 0 for the same columns several times."""
 
 
 Axis = tuple[Atom, ...]
@@ -92,14 +92,29 @@ def align(first: Layout, second: Layout) -> Layout | None:
     return tuple(result)
 
 
-def split_heads(leading: Sequence[Axis]) -> tuple[Atom, Atom] | None:
-    """Return the atoms of sequences and of heads, if the leading axes of an operand of attention hold these.
+def repeat(layout: Layout, shape: Shape) -> Layout | None:
+    """Return the layout after axes of one element became axes of several, None if another became longer."""
+    if len(shape) != len(layout):
+        return None
+    before, result = shape_of(layout), []
+    for axis, size, wanted in zip(layout, before, shape, strict=True):
+        if size != wanted and not (_is_one(size) and isinstance(wanted, int)):
+            return None
+        result.append(axis if size == wanted else (Atom("column", wanted, 0),))
+    return tuple(result)
 
-    Heads of one element may have no atom.
+
+def split_heads(leading: Sequence[Axis]) -> tuple[Atom, Atom, int] | None:
+    """Return the atoms of sequences and of heads, and how often each head is repeated.
+
+    That is if the leading axes of an operand of attention hold these. Heads of one element may have no atom.
     """
     atoms = [atom for axis in leading for atom in axis]
+    times = 1
+    if atoms and atoms[-1].kind == "column" and not atoms[-1].stride and not _is_one(atoms[-1].size):
+        times = atoms.pop().size
     if len(atoms) == 1:
         atoms.append(Atom("column", 1))
     if [atom.kind for atom in atoms] != ["batch", "column"]:
         return None
-    return atoms[0], atoms[1]
+    return atoms[0], atoms[1], times

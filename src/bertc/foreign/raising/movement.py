@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from bertc.foreign.graph import ForeignNode
-from bertc.foreign.raising.layout import Layout, columns, regroup, shape_of
+from bertc.foreign.raising.layout import Layout, columns, regroup, repeat, shape_of
 from bertc.foreign.raising.meanings import Control, Known, Masked, Meaning, Product, Scores, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.primitives.movement import slice_bounds
@@ -74,6 +74,9 @@ def _same(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
         return x if node.attributes["to"] == "float32" else None
     if isinstance(x, View) and x.rows.width == 1 and len(raiser.shape(node.output)) == len(x.layout):
         return x  # a number for each row, which is spread over columns where it is used
+    if isinstance(x, View):
+        layout = repeat(x.layout, raiser.shape(node.output))
+        return None if layout is None else with_layout(x, layout)
     same = not isinstance(x, Masked) and raiser.shape(node.output) == shape_of(x.layout)
     return x if same else None
 
@@ -128,7 +131,7 @@ def _part(raiser: Raiser, view: View) -> View:
     One column alone stays a part: a head's layer gives several such answers, as of starts and ends.
     """
     last = view.layout[-1]
-    rows = raiser.rows_of(view) if len(last) == 1 else None
+    rows = raiser.rows_of(view) if len(last) == 1 and len(view.layout) < 4 else None
     if not isinstance(rows, Product) or rows is view.rows or rows.width == 1:
         return view
     return View(rows, (*view.layout[:-1], columns(rows.width)))

@@ -216,7 +216,7 @@ class Raiser:
         for part, array in (("weight", norm.gamma), ("bias", norm.beta)):
             self.tensors[f"{name}.{part}"] = Tensor.of(np.asarray(array, np.float32))
         # The number that was rounded to single precision: 1e-12, of 9.99999996e-13.
-        return self.builder.layer_norm(name, x, float(str(np.float32(norm.epsilon))))
+        return self.builder.layer_norm(name, x, float(str(np.float32(norm.epsilon))), rms=norm.rms)
 
     def distance_bias(self, value: str, shape: Shape, atoms: Sequence[str]) -> Array | None:
         """Return what a value adds to the scores of each head by the distance from query to key, if it does.

@@ -54,6 +54,7 @@ class LayerNorm:
     gamma: Array
     beta: Array
     epsilon: float
+    rms: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,16 +166,16 @@ def _normalization(
         vectors = [each for each in constants if each.ndim]
         scalars = {float(each) for each in constants if not each.ndim}
         epsilons = sorted(each for each in scalars if 0 < each < 0.01)
-        for gamma, beta, epsilon in itertools.product(
-            [*vectors, np.ones(base.width)], [*vectors, np.zeros(base.width)], [*epsilons, 0.0]
+        for gamma, beta, epsilon, rms in itertools.product(
+            [*vectors, np.ones(base.width)], [*vectors, np.zeros(base.width)], [*epsilons, 0.0], (False, True)
         ):
-            if _near(found, [_layer_norm(x, gamma, beta, epsilon) for x in samples]):
-                return LayerNorm(gamma, beta, epsilon)
+            if _near(found, [_layer_norm(x, gamma, beta, epsilon, rms=rms) for x in samples]):
+                return LayerNorm(gamma, beta, epsilon, rms)
     return None
 
 
-def _layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
-    centered = x - x.mean(axis=1, keepdims=True)
+def _layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float, *, rms: bool) -> Array:
+    centered = x if rms else x - x.mean(axis=1, keepdims=True)
     variance = (centered**2).mean(axis=1, keepdims=True)
     return np.asarray(centered / np.sqrt(variance + epsilon) * gamma + beta)
 

@@ -165,7 +165,7 @@ def _turned(meaning: Any) -> Turned | None:
     last = meaning.layout[-1] or meaning.layout[-2]
     if len(last) != 1 or last[0].kind != "column" or last[0].stride not in (1, 2) or len(atoms) > 2:
         return None
-    if len(atoms) == 1 and last[0].size == meaning.rows.width:
+    if len(atoms) == 1 and last[0].size == meaning.rows.width and len(meaning.layout) < 4:
         return None  # no heads: rows as they are
     term = Term(column_order(last, meaning.offset), np.ones((1, last[0].size)))
     return Turned(_with_columns(meaning, last[0].size), (term,))
