@@ -11,8 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
-import resource
 import shutil
 import signal
 import socket
@@ -24,6 +22,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import http_load
 
 HERE = Path(__file__).resolve().parent
 TARGETS = {
@@ -44,18 +44,6 @@ TARGETS = {
 }
 """At most; shares are at least."""
 AT_LEAST = {"share_of_library", "goodput_2x", "goodput_5x", "goodput_400"}
-WRK_SCRIPT = """
-local requests, at = {}, 0
-function init(args)
-  for line in io.lines(args[1]) do
-    requests[#requests + 1] = wrk.format("POST", "/embed", {["content-type"] = "application/json"}, line)
-  end
-end
-function request()
-  at = at % #requests + 1
-  return requests[at]
-end
-"""
 
 
 class Server:
@@ -132,9 +120,11 @@ class Bench:
     def start_load(self, server: Server, connections: int, **options: Any) -> subprocess.Popen[str]:
         """Begin to send the sentences."""
         wanted = {"port": server.port, "path": "/embed", "bodies": self.bodies, "seconds": self.seconds}
-        argument = json.dumps({**wanted, "connections": connections, **options})
-        command = [sys.executable, str(HERE / "http_load.py"), argument]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, str(HERE / "http_load.py")]
+        with tempfile.TemporaryFile("w+") as told:  # more than an argument may hold
+            json.dump({**wanted, "connections": connections, **options}, told)
+            told.seek(0)
+            return subprocess.Popen(command, stdin=told, stdout=subprocess.PIPE, text=True)
 
     def load(self, server: Server, connections: int, **options: Any) -> dict[str, Any]:
         """Send them, and return what came back."""
@@ -143,29 +133,10 @@ class Bench:
         return found
 
     def wrk(self, server: Server, connections: int) -> dict[str, Any]:
-        """The same as :meth:`load`, by wrk, which takes less of the machine, if it is installed."""
+        """The same by wrk, which takes less of the machine, where it is installed."""
         if shutil.which("wrk") is None:
             return {**self.load(server, connections), "client": "http_load.py"}
-        with tempfile.TemporaryDirectory() as folder:
-            script, lines = Path(folder) / "wrk.lua", Path(folder) / "bodies"
-            script.write_text(WRK_SCRIPT)
-            lines.write_text("".join(json.dumps(body) + "\n" for body in self.bodies))
-            address = f"http://127.0.0.1:{server.port}"
-            options = ["-t1", f"-c{connections}", f"-d{max(1, round(self.seconds))}s", "-s", str(script)]
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run(
-                ["wrk", *options, address, "--", str(lines)], capture_output=True, text=True, check=True
-            )
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        count, seconds = re.findall(r"(\d+) requests in ([\d.]+)s", done.stdout)[0]
-        refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", done.stdout)))
-        return {
-            "client": "wrk",
-            "ok": int(count) - refused,
-            "seconds": float(seconds),
-            "client_cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-            "statuses": {"200": int(count) - refused, "other": refused},
-        }
+        return {**http_load.wrk(server.port, self.bodies, connections, self.seconds), "client": "wrk"}
 
     def latency(self) -> dict[str, Any]:
         """One connection, beside the library's own call in turns."""

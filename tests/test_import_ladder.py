@@ -248,7 +248,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "sklearn": {"numpy", "sklearn"},
     "spacy": {"spacy"},
     # All of it is an extra, which its command asks for before it loads it.
-    "serve": {"msgspec", "numpy", "orjson", "uvicorn"},
+    "serve": {"httptools", "msgspec", "numpy", "orjson", "uvicorn"},
     "errors": set(),
     "ports": set(),
     "precision": set(),

@@ -56,8 +56,8 @@ void BatchQueue::drop(std::unordered_map<Id, Job>::iterator job) {
 }
 
 std::vector<BatchQueue::Finished> BatchQueue::take_finished() {
-  notifier_.clear();
   const std::lock_guard lock(mutex_);
+  notifier_.clear();
   return std::exchange(finished_, {});
 }
 
@@ -116,7 +116,7 @@ void BatchQueue::take_from(Lane& lane, std::vector<Job>& batch) {
     if (found != jobs_.end()) {
       Job& job = found->second;
       if (job.deadline != 0 && job.deadline <= now) {
-        finish(job, Outcome::kExpired, {});
+        finish(job, Outcome::kExpired, {}, now);
       } else {
         if (!batch.empty() &&
             (tokens + job.request.tokens > max_batch_tokens_ || !can_merge(batch[0].request, job.request))) {
@@ -131,13 +131,12 @@ void BatchQueue::take_from(Lane& lane, std::vector<Job>& batch) {
   }
 }
 
-// With the mutex held.
-void BatchQueue::finish(const Job& job, Outcome outcome, std::string error) {
-  const uint64_t now = nanoseconds();
+// With the mutex held. What is in finished_ already was told.
+void BatchQueue::finish(const Job& job, Outcome outcome, std::string error, uint64_t now) {
   const uint64_t began = outcome == Outcome::kExpired ? now : running_since_;
+  if (finished_.empty()) notifier_.notify();
   finished_.push_back(
       {job.id, outcome, std::move(error), began - job.submitted, now - began, running_tokens_});
-  notifier_.notify();
 }
 
 void BatchQueue::run(std::vector<Job>& batch) {
@@ -163,8 +162,8 @@ void BatchQueue::run(std::vector<Job>& batch) {
   }
 
   const std::lock_guard lock(mutex_);
-  const uint64_t took = nanoseconds() - running_since_;
-  for (std::size_t i = 0; i < batch.size(); ++i) finish(batch[i], outcomes[i], std::move(errors[i]));
+  const uint64_t now = nanoseconds(), took = now - running_since_;
+  for (std::size_t i = 0; i < batch.size(); ++i) finish(batch[i], outcomes[i], std::move(errors[i]), now);
   lanes_[batch[0].session.get()].used_ns += took;
   ++batches_;
   requests_ += batch.size();

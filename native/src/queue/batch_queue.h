@@ -84,7 +84,7 @@ class BatchQueue {
   Lane* next_lane();
   void take_from(Lane& lane, std::vector<Job>& batch);
   void run(std::vector<Job>& batch);
-  void finish(const Job& job, Outcome outcome, std::string error);
+  void finish(const Job& job, Outcome outcome, std::string error, uint64_t now);
   void drop(std::unordered_map<Id, Job>::iterator job);
 
   const std::size_t max_batch_tokens_;

@@ -79,7 +79,7 @@ class BatchQueue:
         times = RunTimes()
         pieces = split(batch, self.max_batch_tokens)
         if len(pieces) == 1:
-            return await self._run(session, pieces[0], output, timeout, times), times
+            return await self._run(session, batch, output, timeout, times), times
         slots = asyncio.Semaphore(IN_FLIGHT)
 
         async def run(piece: PackedBatch) -> FloatArray:

@@ -44,6 +44,9 @@ class PackedBatch:
 
 def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> PackedBatch:
     """Concatenate token ids and token types of several sequences."""
+    if len(ids) == 1:  # as in a call with one text, and in nearly all requests of a server
+        arrays = {"input_ids": np.array(ids[0], np.int32), "token_type_ids": np.array(type_ids[0], np.int32)}
+        return PackedBatch(arrays, np.array((0, len(ids[0])), np.int32))
     lengths = [len(sequence) for sequence in ids]
     cu_seqlens = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=cu_seqlens[1:])

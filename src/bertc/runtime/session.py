@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,9 @@ _IGNORED = ("token_type_ids", "position_ids", "places")
 
 _OF_DISTANCES = {"attention.distance_bias", "attention.slopes", HOST}
 """The features of programs that depend, or may, on the distance from token to token."""
+
+_CHECK_SECONDS = 0.005
+"""How long a queue's batches do without a look at the file: it takes some microseconds, a short batch ten."""
 
 _LANES = 16
 """A buffer's row takes a multiple of so many elements."""
@@ -66,6 +71,7 @@ class Session:
             raise InputError(f"num_threads must be an integer from 1 to 1024, found {num_threads!r}")
         self._executable = executable
         self._check_unchanged = executable.check_unchanged
+        self._checked = -math.inf
         self._native = _native_session(executable, environment.isa() if isa is None else isa, num_threads)
         self.inputs = tuple(Port(*port) for port in self._native.inputs)
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
@@ -179,7 +185,10 @@ class Session:
         ``timeout`` are the seconds that it may wait there, 0 for any time. Raises ``InputError`` for a batch
         that makes no sense, of which ids beyond a table show only when it runs.
         """
-        self._check_unchanged()
+        now = time.monotonic()
+        if now - self._checked > _CHECK_SECONDS:
+            self._check_unchanged()
+            self._checked = now
         results, arguments = self._bind(batch, outputs)
         return queue.submit(self._native, *arguments, timeout), results
 

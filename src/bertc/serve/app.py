@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import orjson
 
 from bertc.errors import BertcError
 from bertc.serve.body import Disconnected, Receive, check_content_type, parse, read_body
-from bertc.serve.call import Call, Header
+from bertc.serve.call import LINK, Call, Header
 from bertc.serve.errors import RequestError, refusal_of
 from bertc.serve.pages import PAGES
 from bertc.serve.routes.table import ROUTES, Route
@@ -68,10 +68,9 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: list[Header] = scope["headers"]
-        call = Call.of(headers)
-        call.task = asyncio.current_task()
-        watch = _Watch(call, receive, self.state.settings.body_timeout)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        call = Call(headers.get(b"x-request-id", b""))
+        watch = _Watch(call, scope, receive, self.state.settings.body_timeout)
         self.state.metrics.in_flight += 1
         try:
             status, more, body = await self._reply(scope, headers, call, watch)
@@ -103,9 +102,11 @@ class Application:
         finally:
             watch.end()
             self.state.metrics.in_flight -= 1
-        await self._send(scope, send, call, status, (*more, *self._cors(headers)), body)
+        if self._origins:
+            more = (*more, *self._cors(headers))
+        await self._send(scope, send, call, status, more, body)
 
-    async def _reply(self, scope: Scope, headers: list[Header], call: Call, watch: _Watch) -> Answer:
+    async def _reply(self, scope: Scope, headers: Mapping[bytes, bytes], call: Call, watch: _Watch) -> Answer:
         """Return what is replied. Raises what refuses the request."""
         path, method = scope["path"], scope["method"]
         if method == "OPTIONS" and self._origins:
@@ -144,11 +145,10 @@ class Application:
             return 200, TEXT, found
         return 200, JSON, orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY, default=_contiguous)
 
-    def _authorize(self, headers: list[Header]) -> None:
+    def _authorize(self, headers: Mapping[bytes, bytes]) -> None:
         if self._authorization is None:
             return
-        given = next((value for name, value in headers if name == b"authorization"), b"")
-        kind, _, key = given.partition(b" ")
+        kind, _, key = headers.get(b"authorization", b"").partition(b" ")
         if not hmac.compare_digest(kind.capitalize() + b" " + key.strip(), self._authorization):
             raise RequestError(
                 "Unauthorized",
@@ -161,10 +161,8 @@ class Application:
         body = orjson.dumps(refusal.body(openai=call.openai))
         return refusal.status, (*JSON, *refusal.headers), body
 
-    def _cors(self, headers: list[Header]) -> tuple[Header, ...]:
-        if not self._origins:
-            return ()
-        origin = next((value for name, value in headers if name == b"origin"), b"")
+    def _cors(self, headers: Mapping[bytes, bytes]) -> tuple[Header, ...]:
+        origin = headers.get(b"origin", b"")
         if b"*" in self._origins:
             origin = b"*"
         elif origin not in self._origins:
@@ -208,12 +206,19 @@ class Application:
 class _Watch:
     """Ends a request whose body does not come, or whose client goes away while it is answered."""
 
-    def __init__(self, call: Call, receive: Receive, body_timeout: float) -> None:
+    def __init__(self, call: Call, scope: Scope, receive: Receive, body_timeout: float) -> None:
         self._call = call
         self.receive = receive
         self._reads = True
+        self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
         self._body_timeout = body_timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._link = scope.get("extensions", {}).get(LINK)
+        if self._link is not None:
+            self._link.listener = self._disconnected
+            if self._link.complete:
+                return  # all of the request is here, and its connection tells when the client goes away
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(PATIENCE, self._look)
 
@@ -223,15 +228,18 @@ class _Watch:
 
     def end(self) -> None:
         """Stop watching."""
-        self._timer.cancel()
+        if self._link is not None:
+            self._link.listener = None
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
 
     def _look(self) -> None:
         if self._reads:
             self._timer = self._loop.call_later(self._body_timeout, self._give_up)
-            return
-        self._watcher = self._loop.create_task(self._wait_for_the_end())
+        elif self._link is None:
+            self._watcher = self._loop.create_task(self._wait_for_the_end())
 
     def _give_up(self) -> None:
         if self._reads:
@@ -242,12 +250,15 @@ class _Watch:
     async def _wait_for_the_end(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        self._disconnected()
+
+    def _disconnected(self) -> None:
         self._cancel("Disconnected")
 
     def _cancel(self, why: str) -> None:
         self._call.cancelled_because = why
-        if self._call.task is not None:
-            self._call.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _no_body() -> RequestError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
 
-from bertc.serve.call import Header
 from bertc.serve.errors import RequestError
 
 Receive = Callable[[], Awaitable[Any]]
@@ -18,11 +17,11 @@ class Disconnected(Exception):  # noqa: N818 (nobody has made a mistake)
     """Raised where a client went away before it had sent its request."""
 
 
-async def read_body(receive: Receive, headers: list[Header], limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
     """Return the bytes of a body. Raises ``RequestError`` for too many, ``Disconnected``."""
-    for name, value in headers:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
-            raise _too_large(limit)
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         whole: bytes = message.get("body", b"")
@@ -42,17 +41,17 @@ async def read_body(receive: Receive, headers: list[Header], limit: int) -> byte
         message = await receive()
 
 
-def check_content_type(headers: list[Header]) -> None:
+def check_content_type(headers: Mapping[bytes, bytes]) -> None:
     """Raise ``RequestError`` for a body that says it is something else than JSON."""
-    for name, value in headers:
-        if name == b"content-type":
-            kind = value.split(b";", 1)[0].strip().lower()
-            if kind not in (b"application/json", b"") and not kind.endswith(b"+json"):
-                raise RequestError(
-                    "UnsupportedMediaType", "the body must be JSON: send Content-Type: application/json"
-                )
-        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise RequestError("UnsupportedMediaType", "the body is compressed: send it as it is")
+    kind = headers.get(b"content-type", b"")
+    if kind != b"application/json":
+        kind = kind.split(b";", 1)[0].strip().lower()
+        if kind not in (b"application/json", b"") and not kind.endswith(b"+json"):
+            raise RequestError(
+                "UnsupportedMediaType", "the body must be JSON: send Content-Type: application/json"
+            )
+    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+        raise RequestError("UnsupportedMediaType", "the body is compressed: send it as it is")
 
 
 def parse(body: bytes, kind: type) -> Any:

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import re
 import time
-from dataclasses import dataclass, field
 
 _IDS = itertools.count(1)
-_RUN = os.urandom(4).hex()
+_RUN = os.urandom(4).hex().encode()
 _SANE_ID = re.compile(rb"[\w.:-]{1,128}")
 
 Header = tuple[bytes, bytes]
+LINK = "bertc.link"
+"""The extension of ASGI by which our own server tells the application of a client that goes away."""
 
 
-@dataclass
 class Call:
-    """The facts about a request that its reply's headers, the log and the metrics tell."""
+    """The facts about a request that its reply's headers, the log and the metrics tell.
 
-    id: bytes
-    route: str = ""
-    openai: bool = False
+    What few requests have is an attribute of the class until it is set: making one costs next to nothing.
+    """
+
+    route = ""
+    openai = False
     """Whether errors take the form of OpenAI."""
-    started: float = field(default_factory=time.perf_counter)
-    model: str = ""
-    items: int = 0
-    is_batch: bool = False
-    characters: int = 0
-    tokens: int = 0
-    truncated: int = 0
-    tokenization_s: float = 0.0
-    queue_s: float = 0.0
-    inference_s: float = 0.0
-    task: asyncio.Task[object] | None = None
-    cancelled_because: str = ""
+    model = ""
+    items = 0
+    is_batch = False
+    characters = 0
+    tokens = 0
+    truncated = 0
+    tokenization_s = 0.0
+    queue_s = 0.0
+    inference_s = 0.0
+    cancelled_because = ""
     """Why the server itself cancelled the request: its client went away, or its body never came."""
 
-    @classmethod
-    def of(cls, headers: list[Header]) -> Call:
-        """Return a call with the id that the client gave it, or one of ours."""
-        given = next((value for name, value in headers if name == b"x-request-id"), b"")
-        return cls(given if _SANE_ID.fullmatch(given) else f"{_RUN}-{next(_IDS):x}".encode())
+    def __init__(self, given: bytes = b"") -> None:
+        """``given`` is the id that the client gave the request, if it did; else it gets one of ours."""
+        self.id = given if given and _SANE_ID.fullmatch(given) else b"%b-%x" % (_RUN, next(_IDS))
+        self.started = time.perf_counter()
 
     @property
     def seconds(self) -> float:

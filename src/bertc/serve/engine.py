@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bertc.errors import BertcError
-from bertc.ports import SELECTED, SEQUENCES, TOKENS
+from bertc.ports import SELECTED, SEQUENCES
 from bertc.runtime.batch_queue import BatchQueue
 from bertc.runtime.batching import FloatArray
 from bertc.serve.admission import Admission
@@ -75,13 +75,9 @@ class Engine:
         try:
             prepared = await self._in_time(call, lambda: task.prepare(items))
             call.tokens += int(prepared.batch.cu_seqlens[-1])
-            call.truncated += prepared.truncated
-            if prepared.truncated and not self._may_truncate(truncate):
-                raise RequestError(
-                    "Validation",
-                    f"`inputs` must have at most {prepared.limit or model.limit} tokens; "
-                    f"{prepared.truncated} of {len(items)} have more: shorten them, or set `truncate`",
-                )
+            if prepared.truncated:
+                call.truncated += prepared.truncated
+                self._check_truncated(model, prepared, len(items), truncate)
             if nonzero and len(prepared.batch.cu_seqlens) <= len(items):
                 raise RequestError("Empty", "`inputs` has a text of which no token is left")
             values = await self._run(call, model, prepared, task.output)
@@ -124,11 +120,18 @@ class Engine:
 
     def _guess(self, items: Sequence[Any], limit: int | None) -> int:
         """Return about how many tokens items have."""
-        guesses = (_characters(item) // CHARACTERS_PER_TOKEN + 2 for item in items)
-        return sum(guesses if limit is None else (min(guess, limit) for guess in guesses))
+        guesses = [_characters(item) // CHARACTERS_PER_TOKEN + 2 for item in items]
+        return sum(guesses) if limit is None else sum([min(guess, limit) for guess in guesses])
 
-    def _may_truncate(self, truncate: bool | None) -> bool:
-        return self.settings.auto_truncate if truncate is None else truncate
+    def _check_truncated(
+        self, model: Model, prepared: Prepared[Any], count: int, truncate: bool | None
+    ) -> None:
+        if not (self.settings.auto_truncate if truncate is None else truncate):
+            raise RequestError(
+                "Validation",
+                f"`inputs` must have at most {prepared.limit or model.limit} tokens; "
+                f"{prepared.truncated} of {count} have more: shorten them, or set `truncate`",
+            )
 
     async def _run(self, call: Call, model: Model, prepared: Prepared[Any], output: str) -> FloatArray:
         batch, port = prepared.batch, model.encoder.info.output(output)
@@ -136,8 +139,9 @@ class Engine:
         sequences = len(batch.cu_seqlens) - 1
         if not sequences:
             return np.empty((0, port.columns), np.float32)
-        selected = len(batch.inputs.get(SELECTED, ()))
-        rows = {TOKENS: batch.cu_seqlens[-1], SEQUENCES: sequences, SELECTED: selected}[port.rows]
+        rows = sequences
+        if port.rows != SEQUENCES:
+            rows = len(batch.inputs.get(SELECTED, ())) if port.rows == SELECTED else int(batch.cu_seqlens[-1])
         if rows * port.columns > MAX_NUMBERS:
             raise RequestError(
                 "Validation",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from bertc.serve.call import Call
 
@@ -48,6 +47,8 @@ class Metrics:
         self.in_flight = 0
         """The requests that have begun and not ended."""
         self._counters: dict[Key, int] = defaultdict(int)
+        self._answered: dict[tuple[str, bool, str], list[int]] = {}
+        """By route, whether for a batch, and model: requests, inputs, tokens and inputs that were cut."""
         self._histograms = {
             "te_request_duration": Histogram(SECONDS),
             "te_request_tokenization_duration": Histogram(SECONDS),
@@ -62,22 +63,26 @@ class Metrics:
 
     def total(self, name: str, **labels: str) -> int:
         """Return a counter."""
-        return self._counters[name, tuple(labels.items())]
+        return self._totals()[name, tuple(labels.items())]
 
     def succeeded(self, call: Call) -> None:
         """Count a request that was answered."""
-        counters = self._counters
-        for key in _requests_of(call.route, call.is_batch):
-            counters[key] += 1
+        key = call.route, call.is_batch, call.model
+        answered = self._answered.get(key)
+        if answered is None:
+            answered = self._answered[key] = [0, 0, 0, 0]
+        answered[0] += 1
         if not call.model:
             return
-        inputs, tokens, truncated = _amounts_of(call.model)
-        counters[inputs] += call.items
-        counters[tokens] += call.tokens
-        counters[truncated] += call.truncated
-        seconds = call.seconds, call.tokenization_s, call.queue_s, call.inference_s
-        for histogram, value in zip(self._histograms.values(), (*seconds, call.tokens), strict=True):
-            histogram.observe(value)
+        answered[1] += call.items
+        answered[2] += call.tokens
+        answered[3] += call.truncated
+        duration, tokenization, queue, inference, length = self._histograms.values()
+        duration.observe(call.seconds)
+        tokenization.observe(call.tokenization_s)
+        queue.observe(call.queue_s)
+        inference.observe(call.inference_s)
+        length.observe(call.tokens)
 
     def failed(self, call: Call, status: int, error_type: str) -> None:
         """Count a request that was refused, or whose client went away (499)."""
@@ -93,7 +98,7 @@ class Metrics:
         for name, value in totals.items():
             lines += [f"# TYPE {name} counter", f"{name} {value:.15g}"]
         named: dict[str, list[str]] = defaultdict(list)
-        for (name, labels), count in sorted(self._counters.items()):
+        for (name, labels), count in sorted(self._totals().items()):
             shown = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
             named[name].append(f"{name}{{{shown}}} {count}" if shown else f"{name} {count}")
         for name, found in named.items():
@@ -102,22 +107,20 @@ class Metrics:
             lines += [f"# TYPE {name} histogram", *histogram.lines(name)]
         return "\n".join(lines) + "\n"
 
-
-@cache
-def _requests_of(route: str, is_batch: bool) -> tuple[Key, ...]:
-    """Return the counters that go up by one with a request that was answered."""
-    method = (("method", "batch" if is_batch else "single"),)
-    return (
-        ("te_request_count", method),
-        ("te_request_success", method),
-        ("bertc_route_requests", (("route", route), ("status", "200"))),
-    )
-
-
-@cache
-def _amounts_of(model: str) -> tuple[Key, Key, Key]:
-    labels = (("model", model),)
-    return ("bertc_model_inputs", labels), ("bertc_model_tokens", labels), ("bertc_truncated_inputs", labels)
+    def _totals(self) -> dict[Key, int]:
+        """Return all counters, with those that requests that were answered have gone up by."""
+        totals = self._counters.copy()
+        for (route, is_batch, model), (requests, inputs, tokens, truncated) in self._answered.items():
+            method = (("method", "batch" if is_batch else "single"),)
+            totals["te_request_count", method] += requests
+            totals["te_request_success", method] += requests
+            totals["bertc_route_requests", (("route", route), ("status", "200"))] += requests
+            if model:
+                labels = (("model", model),)
+                totals["bertc_model_inputs", labels] += inputs
+                totals["bertc_model_tokens", labels] += tokens
+                totals["bertc_truncated_inputs", labels] += truncated
+        return totals
 
 
 def _escaped(value: str) -> str:

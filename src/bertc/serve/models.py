@@ -52,7 +52,7 @@ class Model:
         facts = self.encoder.info.embedding
         name = prompt_name or facts.default_prompt_name
         if name is None:
-            return list(texts), ""
+            return texts if isinstance(texts, list) else list(texts), ""
         prompts = facts.all_prompts
         if name not in prompts:
             raise RequestError(
@@ -94,13 +94,13 @@ class Registry:
         ``does`` says what that is. A name that no model has counts only where several could be meant, as
         many clients must name some model or other. Raises ``RequestError``.
         """
-        able = [model for model in self._models.values() if isinstance(model.encoder, kinds) and fits(model)]
         named = None if name is None else self._models.get(name)
-        if named is not None and named not in able:
+        if named is not None and isinstance(named.encoder, kinds) and fits(named):
+            return named
+        able = [model for model in self._models.values() if isinstance(model.encoder, kinds) and fits(model)]
+        if named is not None:
             others = f"these can: {_listed(able)}" if able else "no loaded model can"
             raise RequestError("Backend", f"{named.name} is no model that {does}; {others}")
-        if named is not None:
-            return named
         if not able:
             raise RequestError("Backend", f"no model is loaded that {does}; loaded: {_listed(self.models)}")
         if name is not None and len(able) > 1:

@@ -1,67 +1,312 @@
-"""HTTP as uvicorn reads it with httptools, with bounds on the head of a request: its size and its time."""
+"""HTTP/1.1 for uvicorn's server, by httptools: what our application needs of it, and bounds.
+
+uvicorn's own protocol looks through each header of a reply with regular expressions, and makes and cancels
+timers for each request. Here replies are written as they are, and one look at all connections a second stands
+for their timers.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from asyncio.events import TimerHandle
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+import uvicorn
+from uvicorn.server import ServerState
+
+from bertc.serve.call import LINK, Header
 
 MAX_HEAD_BYTES = 65536
 HEAD_SECONDS = 30.0
+"""The seconds in which the first head must have come, and any head that has begun."""
+IDLE_SECONDS = 75.0
+"""The seconds that a connection may stay open after a reply."""
+HIGH_WATER = 65536
+"""The bytes of a body that may wait until the application takes them."""
+_CLOSE: Header = (b"connection", b"close")
+_STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
-_BODY = b'{"error":"the head of the request is too large","error_type":"HeadersTooLarge"}'
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-    b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-)
+
+def _refusal(status: int, error: str, error_type: str) -> bytes:
+    body = f'{{"error":"{error}","error_type":"{error_type}"}}'
+    head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    return _STATUS_LINES[status] + (head + body).encode()
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request does not begin, whose head does not end or is too large."""
+_TOO_LARGE = _refusal(431, "the head of the request is too large", "HeadersTooLarge")
+_NO_HTTP = _refusal(400, "this is no HTTP/1.1", "BadRequest")
 
-    _in_head = True
-    _head_bytes = 0
-    _head_timer: TimerHandle | None = None
+
+class Exchange:
+    """A request and its reply, which the application sends whole: its head, then all of its body."""
+
+    def __init__(self, connection: Connection, scope: dict[str, Any], *, keep_alive: bool) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.wants_continue = False
+        self.body: list[bytes] = []
+        """What has come of the body, and was not received yet."""
+        self.size = 0
+        """The bytes of ``body``."""
+        self.complete = False
+        """Whether all of the body has come."""
+        self.over = False
+        """Whether nobody waits for the reply any more."""
+        self.listener: Callable[[], None] | None = None
+        """Called where the client goes away before it has its reply."""
+        self.task: asyncio.Task[None] | None = None
+        self._connection = connection
+        self._received = False
+        """Whether the application has all of the body."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._head = b""
+
+    async def run(self) -> None:
+        """Let the application answer."""
+        try:
+            await self._connection.app(self.scope, self.receive, self.send)
+        finally:
+            self._connection.ended(self)
+
+    def wake(self) -> None:
+        """Tell the application that there is something to receive."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def receive(self) -> dict[str, Any]:
+        """Return what has come of the body; after all of it, wait until there is nobody any more."""
+        if self.wants_continue:
+            self.wants_continue = False
+            self._connection.proceed()
+        while not self.over and not self.body and (self._received or not self.complete):
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+        if self.over:
+            return {"type": "http.disconnect"}
+        body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
+        self.body, self.size, self._received = [], 0, self.complete
+        self._connection.read_on()
+        return {"type": "http.request", "body": body, "more_body": not self.complete}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write the head and the body together."""
+        if message["type"] == "http.response.start":
+            self._head = self._head_of(message["status"], message["headers"])
+        elif not self.over:
+            self._connection.reply(self, self._head + message["body"])
+
+    def _head_of(self, status: int, headers: list[Header]) -> bytes:
+        closes = _CLOSE in headers
+        self.keep_alive = self.keep_alive and not closes and not self._connection.is_last
+        lines = [_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]]
+        lines.append(b"\r\n" if self.keep_alive or closes else b"connection: close\r\n\r\n")
+        return b"".join(lines)
+
+
+class Connection(asyncio.Protocol):
+    """A connection, whose requests are answered one after the other."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 (uvicorn passes it)
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.loop = _loop or asyncio.get_running_loop()
+        self.app: Any = config.loaded_app
+        self._leaving = False
+        self._connections: set[Any] = server_state.connections
+        self._tasks = server_state.tasks
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._present: Exchange | None = None
+        """The request that is being answered."""
+        self._next: deque[Exchange] = deque()
+        """Requests that came before their time."""
+        self._coming: Exchange | None = None
+        """The request whose body comes; None while a head does."""
+        self._url = b""
+        self._headers: list[Header] = []
+        self._head_bytes = 0
+        self._since, self._patience = self.loop.time(), HEAD_SECONDS
+        """Since when the connection waits for a request, and how long it may."""
+        self._reads = self._writes = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Give the first request a while to come."""
-        super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close)
+        """Take up a connection."""
+        self._transport = transport
+        self._connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._stop_timer()
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Tell the application that there is nobody any more."""
+        self._connections.discard(self)
+        self._next.clear()
+        if self._present is not None:
+            self._present.over = True
+            self._present.wake()
+            if self._present.listener is not None:
+                self._present.listener()
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head."""
-        if self._in_head:
+        """Read a part of a request, or several requests."""
+        if self._coming is None:
             self._head_bytes += len(data)
-            if self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self._close()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # to what we do not speak: the request itself is answered
+        except httptools.HttpParserError:
+            self._refuse(_NO_HTTP)
+        if self._coming is None and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        """Answer no further request until the client has read more."""
+        self._writes = False
+
+    def resume_writing(self) -> None:
+        """Go on with the next request."""
+        self._writes = True
+        self._begin()
+
+    # What the parser finds in data_received.
+
+    def on_message_begin(self) -> None:
+        """Expect a head."""
+        self._url, self._headers = b"", []
+        self._since, self._patience = self.loop.time(), HEAD_SECONDS
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the URL."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Leave the head."""
-        self._in_head = False
-        self._head_bytes = 0
-        self._stop_timer()
-        super().on_headers_complete()
+        """Make a request of the head, and begin to answer it."""
+        parser, self._head_bytes = self._parser, 0
+        path, query = (_split if len(self._url) <= 128 else _split.__wrapped__)(self._url)
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": parser.get_http_version(),
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "query_string": query,
+            "headers": self._headers,
+        }
+        keep_alive = scope["http_version"] != "1.0" and parser.should_keep_alive()
+        exchange = self._coming = Exchange(self, scope, keep_alive=keep_alive)
+        scope["extensions"] = {LINK: exchange}
+        for name, value in self._headers:
+            if name == b"expect" and value.lower() == b"100-continue":
+                exchange.wants_continue = True
+        self._next.append(exchange)
+        self._begin()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        exchange = self._coming
+        if exchange is None or exchange.over:
+            return  # it was answered without the rest
+        exchange.body.append(body)
+        exchange.size += len(body)
+        exchange.wake()
+        if exchange.size > HIGH_WATER:
+            self._stop_reading()
 
     def on_message_complete(self) -> None:
         """Expect another head."""
-        self._in_head = True
-        super().on_message_complete()
+        if self._coming is not None:
+            self._coming.complete = True
+            self._coming.wake()
+            self._coming = None
 
-    def _close(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+    # What an exchange asks for.
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection ends with the present request."""
+        return self._leaving and not self._next
+
+    def proceed(self) -> None:
+        """Tell a client that asked so to send its body."""
+        if not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def read_on(self) -> None:
+        """Read more, unless requests wait already."""
+        if not self._reads and not self._next and not self._transport.is_closing():
+            self._reads = True
+            self._transport.resume_reading()
+
+    def reply(self, exchange: Exchange, data: bytes) -> None:
+        """Write a reply, and go on with the next request."""
+        exchange.over = True
+        self._present = None
+        if self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if not exchange.keep_alive:
+            self._transport.close()
+            return
+        self._since, self._patience = self.loop.time(), IDLE_SECONDS
+        self._begin()
+
+    def ended(self, exchange: Exchange) -> None:
+        """Forget a request; one without a reply ends the connection."""
+        if exchange.task is not None:
+            self._tasks.discard(exchange.task)
+        if exchange is self._present:
+            self._transport.close()
+
+    # What the server asks for.
+
+    def look(self, now: float) -> None:
+        """Close a connection that has been waiting for a request for too long."""
+        if self._present is None and not self._next and now - self._since > self._patience:
+            self._transport.close()
+
+    def shutdown(self) -> None:
+        """Close the connection, after the reply if it owes one."""
+        self._leaving = True
+        if self._present is None and not self._next:
+            self._transport.close()
+
+    def _begin(self) -> None:
+        """Answer the next request if it is its turn; read on if none waits then."""
+        if self._next and self._present is None and self._writes:
+            exchange = self._present = self._next.popleft()
+            exchange.task = self.loop.create_task(exchange.run())
+            self._tasks.add(exchange.task)
+        if self._next:
+            self._stop_reading()
+        else:
+            self.read_on()
+
+    def _stop_reading(self) -> None:
+        if self._reads and not self._transport.is_closing():
+            self._reads = False
+            self._transport.pause_reading()
+
+    def _refuse(self, reply: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(reply)
+            self._transport.close()
+
+
+@lru_cache(256)
+def _split(url: bytes) -> tuple[str, bytes]:
+    """Return the path of a URL and its query. Raises what httptools raises for one that is none."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.query or b""

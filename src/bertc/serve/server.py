@@ -18,7 +18,7 @@ import uvicorn
 from bertc.errors import InputError
 from bertc.serve.lifecycle import Lifecycle
 from bertc.serve.logs import Log
-from bertc.serve.protocol import BoundedProtocol
+from bertc.serve.protocol import Connection
 from bertc.serve.routes.about import scrape
 from bertc.serve.settings import Settings
 from bertc.serve.state import Phase, State
@@ -54,17 +54,17 @@ class _Runner(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 self.lifecycle.application(),
-                http=BoundedProtocol,
+                http=Connection,
                 loop="uvloop" if sys.platform != "win32" else "asyncio",
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 log_level="warning",
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 date_header=False,
                 backlog=2048,
-                timeout_keep_alive=75,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
@@ -87,6 +87,15 @@ class _Runner(uvicorn.Server):
             self._metrics = await asyncio.start_server(self._scrape, self.state.settings.host, port)
         for each in sockets or ():
             self.state.log.info("listening", address=_address(each))
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections once a second: uvicorn calls this ten times."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening."""
@@ -117,7 +126,7 @@ class _Runner(uvicorn.Server):
     async def _take(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(
-            lambda: BoundedProtocol(self.config, self.server_state, self.lifespan.state, loop), connection
+            lambda: Connection(self.config, self.server_state, self.lifespan.state, loop), connection
         )
 
     def _end(self) -> None:

@@ -99,5 +99,7 @@ def _checked(item: Any, index: int, prompt: str) -> str | tuple[str, str]:
 
 def normalized(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Rows of float32 divided by their length, or by 1e-12 where that is larger."""
-    norms = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=-1, keepdims=True))
-    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
+    wide = vectors.astype(np.float64)
+    norms = np.sqrt(np.add.reduce(wide * wide, axis=-1, keepdims=True))
+    wide /= np.maximum(norms, 1e-12)
+    return wide.astype(np.float32)
