@@ -48,9 +48,9 @@ class TableModel:
         """Return the rows with the answers behind the other columns; a row without a text has a null.
 
         ``rows`` are an Arrow table or record batch, a data frame of pandas, or an iterator of record batches,
-        which gives one, as Spark's ``mapInArrow`` wants it: with lists and bytes of any length, as Spark knows
-        none of fixed size. Raises ``InputError`` for a column that is not
-        there, or there already, and for texts that the model refuses.
+        which gives one, as Spark's ``mapInArrow`` wants it: with lists and bytes of any length, since Spark
+        knows none of fixed size. Raises ``InputError`` for a column that is not there, or there already, and
+        for texts that the model refuses.
         """
         arrow = pyarrow("answering rows of tables")
         if isinstance(rows, Iterator):
