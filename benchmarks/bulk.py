@@ -179,6 +179,7 @@ def on_ray(file: Path, rows: Path, texts: list[str], count: int) -> list[list[st
 
     write_rows(rows, texts, count, 10_000)
     ray.init(
+        "local",
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",

@@ -48,12 +48,13 @@ class TableModel:
         """Return the rows with the answers behind the other columns; a row without a text has a null.
 
         ``rows`` are an Arrow table or record batch, a data frame of pandas, or an iterator of record batches,
-        which gives one, as Spark's ``mapInArrow`` wants it. Raises ``InputError`` for a column that is not
-        there, or there already, and for texts that the model refuses.
+        which gives one, as Spark's ``mapInArrow`` wants it: with lists and bytes of any length, since Spark
+        knows none of fixed size. Raises ``InputError`` for a column that is not there, or there already, and
+        for texts that the model refuses.
         """
         arrow = pyarrow("answering rows of tables")
         if isinstance(rows, Iterator):
-            return (self._with_answers(batch) for batch in rows)
+            return (self._with_answers(batch, any_size=True) for batch in rows)
         if isinstance(rows, (arrow.Table, arrow.RecordBatch)):
             return self._with_answers(rows)
         return self._with_columns_of_pandas(rows)
@@ -85,11 +86,13 @@ class TableModel:
         threads = self._num_threads or assigned_threads()
         return answering(load(fspath(self._model), num_threads=threads), self._question)
 
-    def _with_answers(self, rows: Any) -> Any:
+    def _with_answers(self, rows: Any, any_size: bool = False) -> Any:
         arrow = pyarrow("answering rows of tables")
         self._check_names(rows.schema.names)
         answers = self.answer(*(rows.column(name) for name in self._columns))
-        schema = arrow.schema([*rows.schema, *self.fields], rows.schema.metadata)
+        fields = [_of_any_size(field) for field in self.fields] if any_size else self.fields
+        answers = [each.cast(field.type) for each, field in zip(answers, fields, strict=True)]
+        schema = arrow.schema([*rows.schema, *fields], rows.schema.metadata)
         return type(rows).from_arrays([*rows.columns, *answers], schema=schema)
 
     def _with_columns_of_pandas(self, frame: Any) -> Any:
@@ -111,6 +114,14 @@ class TableModel:
         for field in self.fields:
             if field.name in names:
                 raise InputError(f"the rows have a column {field.name!r} already: name another as output")
+
+
+def _of_any_size(field: Any) -> Any:
+    """Return a field with lists or bytes of any length, if they are of fixed size."""
+    arrow = pyarrow("answering rows of tables")
+    if arrow.types.is_fixed_size_list(field.type):
+        return field.with_type(arrow.list_(field.type.value_type))
+    return field.with_type(arrow.binary()) if arrow.types.is_fixed_size_binary(field.type) else field
 
 
 class Embed(TableModel):

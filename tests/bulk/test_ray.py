@@ -34,7 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         warnings.simplefilter("default")
         patch.setenv("BERTC_CACHE", str(cache))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # or a busy machine starves them
         node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
         found = Cluster(initialize_head=True, head_node_args=node)
         try:
@@ -93,7 +93,7 @@ class Killer(Thread):
                 if not self.killed:
                     os.kill(process, signal.SIGKILL)
                     self.killed.append(process)
-            time.sleep(0.002)
+            time.sleep(0.02)
 
 
 def test_two_nodes_share_a_job_that_survives_a_killed_process(
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_rows_is_told_as_without_a_cluster(
 ) -> None:
     del cluster
     rows = write_rows(tmp_path / "rows.parquet", [*TEXTS[:70], None])
-    with pytest.raises(bertc.InputError, match=r"row 70: no text .*1 finished shards are kept"):
+    with pytest.raises(bertc.InputError, match=r"row 70: no text .*finished shards are kept"):
         job(rows, ray="auto", on_null="error")
 
 
@@ -167,7 +167,7 @@ def test_a_job_goes_on_when_a_node_is_gone(cluster: Any, job: RunJob, tmp_path: 
 
     def remove() -> None:
         while len(set(processes_of_shards().values())) < 2:
-            time.sleep(0.002)
+            time.sleep(0.02)
         cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
 
     thread = Thread(target=remove)
