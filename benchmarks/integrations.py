@@ -29,8 +29,8 @@ from bertc.sentence_transformers import CrossEncoder, SentenceTransformer
 
 ROUNDS = 3
 Work = Callable[[list[str]], object]
-Models = tuple[Any, Any]
-"""The compiled file, and the model in PyTorch."""
+Models = tuple[str, Any, str]
+"""The compiled file, the model in PyTorch, and the folder of its checkpoint."""
 
 
 def encode(models: Models) -> tuple[Work, Work]:
@@ -115,31 +115,29 @@ def haystack(models: Models) -> tuple[Work, Work]:
 
 
 def lancedb(models: Models) -> tuple[Work, Work]:
-    """Add texts to a table on disk."""
+    """Add texts to a table on disk, which makes its function anew by what it has stored of it."""
     import lancedb
-    from lancedb.pydantic import LanceModel, Vector
+    import pyarrow as arrow
+    from lancedb.embeddings import EmbeddingFunctionConfig, get_registry
 
     from bertc.lancedb import BertcEmbeddings
 
-    ours = BertcEmbeddings.create(name=str(models[0]))
-    theirs = BertcEmbeddings.create(name=str(models[0]))
-    theirs._handle = SimpleNamespace(model=models[1])
-
     def work(function: Any) -> Work:
-        width = ours.ndims()
-
-        class Row(LanceModel):  # type: ignore[misc]
-            text: str = function.SourceField()
-            vector: Vector(width) = function.VectorField()  # type: ignore[valid-type]
+        config = EmbeddingFunctionConfig(vector_column="vector", source_column="text", function=function)
+        vectors = arrow.list_(arrow.float32(), function.ndims())
+        schema = arrow.schema({"text": arrow.string(), "vector": vectors})
 
         def run(texts: list[str]) -> object:
             with tempfile.TemporaryDirectory() as folder:
-                rows = lancedb.connect(folder).create_table("rows", schema=Row)
+                rows = lancedb.connect(folder).create_table(
+                    "rows", schema=schema, embedding_functions=[config]
+                )
                 return rows.add([{"text": text} for text in texts])
 
         return run
 
-    return work(ours), work(theirs)
+    own = get_registry().get("sentence-transformers")
+    return work(BertcEmbeddings.create(name=models[0])), work(own.create(name=models[2]))
 
 
 def spacy(models: Models) -> tuple[Work, Work]:
@@ -149,7 +147,7 @@ def spacy(models: Models) -> tuple[Work, Work]:
     import bertc.spacy  # noqa: F401 (registers the component)
 
     nlp = spacy.blank("en")
-    nlp.add_pipe("bertc_ner", config={"model": str(models[0])})
+    nlp.add_pipe("bertc_ner", config={"model": models[0]})
     return lambda texts: list(nlp.pipe(texts)), lambda texts: models[1](texts, batch_size=32)
 
 
@@ -212,17 +210,17 @@ def main() -> None:
     texts = [text for pair in sts.read(arguments["data"]) for text in (pair.first, pair.second)]
     texts = (texts * (arguments["rows"] // len(texts) + 1))[: arguments["rows"]]
     given = {kind: arguments[kind] for kind in ("embedder", "reranker", "ner") if arguments[kind]}
-    models = {kind: (file, _torch_model(kind, folder)) for kind, (file, folder) in given.items()}
-    lines = []
+    models = {kind: (file, _torch_model(kind, folder), folder) for kind, (file, folder) in given.items()}
+    print(*table(["texts/s", "bertc", "PyTorch", "times"], []), sep="\n")
     for name, (kind, make) in CASES.items():
         if kind in models:
             try:
                 ours, theirs = measure(make(models[kind]), texts)
             except ImportError as error:
-                lines.append([name, f"({error})", "", ""])
-                continue
-            lines.append([name, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.1f}"])
-    print("\n".join(table(["texts/s", "bertc", "PyTorch", "times"], lines)))
+                cells = [name, f"({error})", "", ""]
+            else:
+                cells = [name, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.1f}"]
+            print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

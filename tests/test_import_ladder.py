@@ -379,7 +379,10 @@ def test_loading_and_running_a_model_needs_no_compiler(tmp_path: Path) -> None:
     make_bert_checkpoint(source, "embedding")
     bertc.compile(source, path)
     modules = loaded_after(
-        "import sys, bertc\nencoder = bertc.load(sys.argv[1])\nencoder.encode(['hello world'])", str(path)
+        "import sys, bertc\nencoder = bertc.load(sys.argv[1])\nencoder.encode(['hello world'])\n"
+        "from bertc.sentence_transformers import SentenceTransformer\n"
+        "SentenceTransformer(sys.argv[1]).encode(['hello world'])",
+        str(path),
     )
     ours = {name.split(".")[1] for name in modules if name.startswith("bertc.")}
     assert "encoder" in ours
