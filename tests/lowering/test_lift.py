@@ -56,7 +56,8 @@ def test_vectors_by_place_are_lifted() -> None:
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize(
-    ("class_name", "sizes"), [("ModernBertModel", {"local_attention": 6}), ("UltrabertModel", {})]
+    ("class_name", "sizes"),
+    [("ModernBertModel", {"local_attention": 6}), ("UltrabertModel", {}), ("JinaBertModel", {})],
 )
 def test_gates_angles_and_windows_are_lifted(
     dtype: str, class_name: str, sizes: dict[str, Any], tmp_path: Path

@@ -14,6 +14,7 @@ from bertc.architectures import (
     esm,
     eurobert,
     gte,
+    jina_bert,
     jina_embeddings_v3,
     megatron_bert,
     modernbert,
@@ -50,6 +51,7 @@ FAMILIES: tuple[Family[Any], ...] = (
     roformer.FAMILY,
     jina_embeddings_v3.FAMILY,
     esm.FAMILY,
+    jina_bert.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 
