@@ -146,8 +146,11 @@ def measure(model: RealModel, shared: Path, temporary: Path) -> list[Row]:
 
 
 def encoder_classes() -> list[ModelClass]:
-    """Return the bare encoder of every model type."""
-    return [each for each in supported_classes() if each.head.name == ENCODER_HEAD]
+    """Return the bare encoder of every model type that ``transformers`` has code of."""
+    import transformers
+
+    encoders = [each for each in supported_classes() if each.head.name == ENCODER_HEAD]
+    return [each for each in encoders if hasattr(transformers, each.name)]
 
 
 def random_encoder(model: ModelClass, path: Path, **changes: int) -> Path:
@@ -219,8 +222,10 @@ def page(results: dict[str, Any]) -> str:
         "what a family does; it is never run. Such are those for Alibaba-NLP/new-impl (GTE, of",
         "`model_type` `new`; also Snowflake's arctic-embed-m-v2.0), for nomic-ai/nomic-bert-2048",
         "(NomicBERT; also arctic-embed-m-long) and for jinaai/xlm-roberta-flash-implementation",
-        "(jina-embeddings-v3, of `model_type` `xlm-roberta`; `adapter=` chooses one of its adapters). ESM's",
-        "contacts, and values that RoFormer turns (`rotary_value`), are not supported.",
+        "(jina-embeddings-v3, of `model_type` `xlm-roberta`; `adapter=` chooses one of its adapters), and for",
+        "jinaai/jina-bert-implementation (jina-embeddings-v2, of `model_type` `bert` with ALiBi; not",
+        "jina-bert-v2-qk-post-norm). ESM's contacts, and values that RoFormer turns (`rotary_value`), are not",
+        "supported.",
         "",
         "Folders of sentence-transformers and PyLate make an embedding model, or one for "
         f"{' or '.join(folders)}.",

@@ -111,10 +111,15 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
 @pytest.mark.parametrize(
     ("class_name", "options"),
-    [("ModernBertModel", {"local_attention": 6}), ("DebertaV2Model", {}), ("UltrabertModel", {})],
+    [
+        ("ModernBertModel", {"local_attention": 6}),
+        ("DebertaV2Model", {}),
+        ("UltrabertModel", {"initializer_range": 0.05}),
+        ("JinaBertModel", {}),
+    ],
 )
 def test_a_compiled_file_with_what_families_add_is_written_again(
-    class_name: str, options: dict[str, int], recipe: Any, length: int | None, tmp_path: Path
+    class_name: str, options: dict[str, Any], recipe: Any, length: int | None, tmp_path: Path
 ) -> None:
     checkpoint = save_checkpoint(tmp_path / "model", class_name, **options)
     source = bertc.compile(checkpoint, tmp_path / "model.bertc", recipe).path
@@ -152,7 +157,8 @@ def packed_to(length: int) -> PackedBatch:
     """Two sequences of a length, as a file with a fixed one takes them."""
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 300, 2 * length).astype(np.int32)
-    return PackedBatch({"input_ids": ids}, np.array([0, length, 2 * length], np.int32))
+    inputs = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+    return PackedBatch(inputs, np.array([0, length, 2 * length], np.int32))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from bertc.lowering.lower import lower
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
 from tests.support.batches import MASKS, padded_batch
-from tests.support.hf_checkpoints import CONFIGS, save_checkpoint
+from tests.support.hf_checkpoints import CONFIGS, hf_class, save_checkpoint
 
 Array = np.ndarray[Any, Any]
 
@@ -45,8 +45,7 @@ def load_fp32(path: Path) -> Encoder:
 def expected_of(path: Path, class_name: str, **arrays: Array | None) -> dict[str, Array]:
     """What the class gives for padded arrays, each output by its name."""
     torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    model = getattr(transformers, class_name).from_pretrained(path, dtype=torch.float32).eval()
+    model = hf_class(class_name).from_pretrained(path, dtype=torch.float32).eval()
     given = {name: torch.from_numpy(np.asarray(a)) for name, a in arrays.items() if a is not None}
     if class_name.endswith("MultipleChoice"):  # [batch, choices, seq]: each row is a question of one choice
         given = {name: array[:, None] for name, array in given.items()}

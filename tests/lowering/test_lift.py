@@ -60,6 +60,7 @@ def test_vectors_by_place_are_lifted() -> None:
         ("ModernBertModel", {"local_attention": 6, "intermediate_size": 40}),
         ("DebertaV2Model", {}),
         ("UltrabertModel", {"intermediate_size": 40}),
+        ("JinaBertModel", {"intermediate_size": 40}),
     ],
 )
 def test_what_families_add_is_lifted(

@@ -24,6 +24,7 @@ from bertc.frontends.model_class import supported_classes
 from bertc.lowering.lower import lower
 from bertc.runtime.session import Session
 from bertc.runtime.tokenization import Tokenizer
+from tests.support import jina_bert
 from tests.support.multilingual import SENTENCES
 from tests.support.tiny_models import make_tokenizer, write_json
 
@@ -64,6 +65,12 @@ OF_FAMILY: Mapping[str, Mapping[str, Any]] = {
 """Options of the classes whose names begin so."""
 
 
+def hf_class(name: str) -> Any:
+    """Return a class of ``transformers``, or one that it lacks from ``jina_bert``."""
+    transformers = pytest.importorskip("transformers")
+    return jina_bert.classes()[name] if name.startswith("JinaBert") else getattr(transformers, name)
+
+
 def save_checkpoint(
     path: Path, class_name: str, *, tokenizer: NativeTokenizer | None = None, **config: Any
 ) -> Path:
@@ -72,9 +79,8 @@ def save_checkpoint(
     ``tokenizer`` is by default that of ``tiny_models``.
     """
     torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    model_class = getattr(transformers, class_name)
+    model_class = hf_class(class_name)
     keys = next(each.family.config_keys for each in supported_classes() if each.name == class_name)
     own = next((found for start, found in OF_FAMILY.items() if class_name.startswith(start)), {})
     given = {keys.get(key, key): value for key, value in {**SMALL, **own, **config}.items()}

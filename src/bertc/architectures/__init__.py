@@ -16,6 +16,7 @@ from bertc.architectures import (
     esm,
     eurobert,
     gte,
+    jina_bert,
     jina_embeddings_v3,
     megatron_bert,
     modernbert,
@@ -54,6 +55,7 @@ FAMILIES: tuple[Family[Any], ...] = (
     esm.FAMILY,
     deberta.FAMILY,
     deberta_v2.FAMILY,
+    jina_bert.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

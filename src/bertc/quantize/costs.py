@@ -75,6 +75,6 @@ def _elements(graph: Graph) -> Iterator[tuple[str, int]]:
     """Yield the count of numbers in each node's matrix or largest table, by name."""
     for node in graph.nodes:
         large = [each.name for each in OPS[node.op].operands if each.packing in ("weight", "table")]
-        if large:
-            shapes = (graph.constants[node[name]].source.shape for name in large if node[name])
+        shapes = [graph.constants[node[name]].source.shape for name in large if node[name]]
+        if shapes:
             yield node.name, max(map(math.prod, shapes))

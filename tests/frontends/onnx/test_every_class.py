@@ -30,7 +30,11 @@ REFUSED = {"ModernBertForMultipleChoice": "ArgMax", "RoFormerForMultipleChoice":
 column, padding or not."""
 OF_TOKENS = ("EuroBertForSequenceClassification",)
 """Classes whose export is an embedding model's: the mean of what each token gets, be it of labels."""
-CLASSES = tuple(each for each in supported_classes() if each.name not in (*REFUSED, *OF_TOKENS))
+CLASSES = tuple(
+    each
+    for each in supported_classes()
+    if each.name not in (*REFUSED, *OF_TOKENS) and hasattr(transformers, each.name)
+)
 
 
 @pytest.mark.filterwarnings("ignore:.*has no tokenizer beside it")  # of modules
