@@ -27,7 +27,13 @@ FORMS = ((11, "eager"), (13, "eager"), (14, "sdpa"), (18, "sdpa"))
 """Opsets, and how attention is computed; classes take turns."""
 REFUSED = {"ModernBertForMultipleChoice": "ArgMax"}
 """Classes whose exports have an operator that is refused: it looks for the first token by the mask."""
-CLASSES = tuple(each for each in supported_classes() if each.name not in REFUSED)
+ON_THE_HOST = ("deberta", "deberta-v2")
+"""Families whose attention no rule raises: it runs on the host."""
+CLASSES = tuple(
+    each
+    for each in supported_classes()
+    if each.name not in REFUSED and each.model_type not in ON_THE_HOST
+)
 
 
 @pytest.mark.filterwarnings("ignore:.*has no tokenizer beside it")  # of modules
@@ -61,6 +67,16 @@ def test_a_class_that_finds_its_first_token_by_the_mask_is_refused(
     supported = next(each for each in supported_classes() if each.name == name)
     with pytest.raises(bertc.CheckpointError, match=operator):
         import_onnx(exported(supported, tmp_path, 14, "sdpa")[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*run on the host")
+@pytest.mark.parametrize("name", ["DebertaModel", "DebertaV2ForSequenceClassification"])
+def test_attention_that_no_rule_raises_runs_on_the_host(name: str, tmp_path: Path) -> None:
+    supported = next(each for each in supported_classes() if each.name == name)
+    folder, path = exported(supported, tmp_path, 17, "eager")
+    found = import_onnx(path)
+    assert "host" in {node.op for node in found.graph.nodes}
+    assert_same_numbers(found, import_model(folder))
 
 
 def checkpoint_of(supported: ModelClass, tmp_path: Path) -> Path:
