@@ -12,6 +12,7 @@ import bertc
 from bertc.artifact.reader import open_artifact
 from tests.hostile.conftest import Attack, make_hosted_artifact
 from tests.support.artifacts import Artifacts
+from tests.support.hf_checkpoints import save_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*run on the host")
 
@@ -50,6 +51,18 @@ def test_forged_headers_are_refused_or_harmless(kind: str, artifact: Path, attac
         if outcome.split(":")[0] not in ("fine", "ArtifactError", "InputError", "MemoryError")
     }
     assert not unexpected
+    assert "ArtifactError" in kinds(outcomes)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("kind", ["integers", "wiring"])
+def test_forged_rows_by_distance_are_refused_or_harmless(
+    kind: str, artifacts: Artifacts, attack: Attack
+) -> None:
+    """What distances name are numbers of a tensor, which are as hostile as those of the header."""
+    source = artifacts.derived("disentangled", lambda path: save_checkpoint(path, "DebertaV2Model"))
+    outcomes = attack(kind, artifacts.compile(source, "int8"))
+    assert kinds(outcomes) <= {"fine", "ArtifactError", "InputError", "MemoryError"}
     assert "ArtifactError" in kinds(outcomes)
 
 

@@ -320,7 +320,7 @@ def _distances(
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("compute_dtype", TOLERANCE)
+@pytest.mark.parametrize("compute_dtype", ["f32", "int8"])
 @pytest.mark.parametrize(
     ("head_size", "span", "farthest", "terms"),
     [
@@ -366,7 +366,6 @@ def test_rows_by_distance_treat_a_sequence_alike_in_every_batch(compute_dtype: s
         np.testing.assert_array_equal(together[one], attend(rows[one], (length,)))
 
 
-@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -386,15 +385,15 @@ def test_rows_by_distance_treat_a_sequence_alike_in_every_batch(compute_dtype: s
         ("position_queries", lambda array: array.view(np.int32)),
     ],
 )
-def test_buckets_that_name_other_rows_than_there_are_are_refused(name: str, change: Any, isa: str) -> None:
+def test_buckets_that_name_other_rows_than_there_are_are_refused(name: str, change: Any) -> None:
     lowered = _disentangled()
     before = lowered.tensors[name]
     array = np.ascontiguousarray(change(before.array))
     dtype = {np.dtype(np.int32): "i32", np.dtype(np.float32): "f32"}[array.dtype]
     changed = dataclasses.replace(lowered, tensors={**lowered.tensors, name: Tensor(dtype, array)})
-    build_program(lowered, isa)
+    build_program(lowered, ISAS[0])
     with pytest.raises(ArtifactError, match=f"tensor '{name}' must"):
-        build_program(changed, isa)
+        build_program(changed, ISAS[0])
 
 
 def _disentangled() -> Executable:

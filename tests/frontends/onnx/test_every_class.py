@@ -30,10 +30,14 @@ REFUSED = {"ModernBertForMultipleChoice": "ArgMax", "RoFormerForMultipleChoice":
 column, padding or not."""
 OF_TOKENS = ("EuroBertForSequenceClassification",)
 """Classes whose export is an embedding model's: the mean of what each token gets, be it of labels."""
+ON_THE_HOST = ("deberta", "deberta-v2")
+"""Families whose attention no rule raises: it runs on the host."""
 CLASSES = tuple(
     each
     for each in supported_classes()
-    if each.name not in (*REFUSED, *OF_TOKENS) and hasattr(transformers, each.name)
+    if each.name not in (*REFUSED, *OF_TOKENS)
+    and each.model_type not in ON_THE_HOST
+    and hasattr(transformers, each.name)
 )
 
 
@@ -68,6 +72,16 @@ def test_a_class_that_takes_its_tokens_by_the_padding_is_refused(
     supported = next(each for each in supported_classes() if each.name == name)
     with pytest.raises(bertc.CheckpointError, match=reason):
         import_onnx(exported(supported, tmp_path, 14, "sdpa")[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*run on the host")
+@pytest.mark.parametrize("name", ["DebertaModel", "DebertaV2ForSequenceClassification"])
+def test_attention_that_no_rule_raises_runs_on_the_host(name: str, tmp_path: Path) -> None:
+    supported = next(each for each in supported_classes() if each.name == name)
+    folder, path = exported(supported, tmp_path, 17, "eager")
+    found = import_onnx(path)
+    assert "host" in {node.op for node in found.graph.nodes}
+    assert_same_numbers(found, import_model(folder))
 
 
 def checkpoint_of(supported: ModelClass, tmp_path: Path) -> Path:

@@ -63,7 +63,8 @@ struct Scratch {
   float* bias;  // of all distances, from 1 - queries on: at most 2 * columns
 
   explicit BERTC_INLINE Scratch(const Attention& in) {
-    const std::size_t columns = attention_columns(in.keys), rows = attention_queries(in.keys);
+    const std::size_t columns = attention_columns(in.keys),
+                      rows = attention_queries(in.keys, in.buckets != nullptr);
     scores = reinterpret_cast<float*>(in.scratch);
     mixed = scores + rows * columns;
     keys = reinterpret_cast<Element*>(mixed + rows * in.head_dim);
@@ -115,7 +116,8 @@ BERTC_INLINE void attend_keys(const Attention& in, const Scratch<typename Dot::A
     spread(in, Exponential<V, typename Dot::Active>::kFactor, scratch.bias);
     laps.lap(kPacking);
   }
-  const Blocking blocking(in.queries, attention_queries(in.keys), kTileRows<Dot>);
+  const std::size_t most = attention_queries(in.keys, in.buckets != nullptr);
+  const Blocking blocking(in.queries, most, kTileRows<Dot>);
   for (std::size_t first = 0, block = 0; first < in.queries; ++block) {
     const std::size_t count = blocking.rows + (block < blocking.longer ? 1 : 0);
     if constexpr (kWindowed) span = window.next(first, count);

@@ -68,10 +68,11 @@ enum AttentionPart : std::size_t { kPacking, kScores, kSoftmax, kMixing, kAttent
 constexpr std::size_t attention_columns(std::size_t length) { return (length + 31) / 32 * 32; }
 
 // Rows of Q in a block. Eight are one tile of a product (product.h); their scores and weights at 512
-// keys take 24 KB of L1. With few keys a softmax takes mostly waiting for results: two tiles at a time.
+// keys take 24 KB of L1. With few keys a softmax takes mostly waiting for results: two tiles at a time. So it
+// is where keys are multiplied by rows of distances, too: 16 keys and 8 queries have 23 of them, 16 have 31.
 inline constexpr std::size_t kMostQueries = 16, kShortColumns = 64;
-constexpr std::size_t attention_queries(std::size_t length) {
-  return attention_columns(length) <= kShortColumns ? kMostQueries : kMostQueries / 2;
+constexpr std::size_t attention_queries(std::size_t length, bool disentangled) {
+  return disentangled || attention_columns(length) <= kShortColumns ? kMostQueries : kMostQueries / 2;
 }
 
 // In 8 bits the first product takes half the time of bf16, a quarter of float32's, but quantizing takes 200
@@ -95,7 +96,7 @@ constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t he
                                               std::size_t rows = 0) {
   const std::size_t columns = attention_columns(length);
   const std::size_t short_scores = kMostQueries * (columns < kShortColumns ? columns : kShortColumns);
-  const std::size_t long_scores = kMostQueries / 2 * columns;
+  const std::size_t long_scores = (rows > 0 ? kMostQueries : kMostQueries / 2) * columns;
   const std::size_t scores = short_scores > long_scores ? short_scores : long_scores;
   const std::size_t floats = 2 * columns                // the bias of all distances
                              + 2 * columns * head_dim   // packed K and V
