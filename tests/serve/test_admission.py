@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 pytest.importorskip("msgspec", reason='the extra "serve" is not installed')
 
 from bertc.serve.admission import Admission
+from bertc.serve.call import LINK
 from bertc.serve.errors import RequestError
 
 if TYPE_CHECKING:
@@ -136,6 +139,34 @@ def test_an_overloaded_server_refuses_late_and_says_when_to_come_back(make_serve
     server.call(leave())
     assert server.post("/embed", {"inputs": "a"}).status == 200
     assert state.metrics.total("te_request_failure", err="overloaded") == 3
+
+
+def test_a_connection_that_ends_takes_its_request_along(make_server: MakeServer) -> None:
+    server = make_server("embedder", max_concurrent_requests=1, overload_delay=60)
+    admission = server.state.engine.admission
+    link = SimpleNamespace(complete=True, listener=None)
+
+    async def use() -> None:
+        charge = await admission.enter(1)
+        body = {"type": "http.request", "body": b'{"inputs": "a"}'}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/embed",
+            "headers": [],
+            "extensions": {LINK: link},
+        }
+        receive, send = AsyncMock(return_value=body), AsyncMock()
+        request = asyncio.ensure_future(server.application(scope, receive, send))
+        await asyncio.sleep(0)
+        assert admission.waiting == 1
+        link.listener()
+        await request
+        assert (admission.waiting, link.listener, send.called) == (0, None, False)
+        admission.leave(charge)
+
+    server.call(use())
+    assert server.state.metrics.total("te_request_failure", err="disconnected") == 1
 
 
 def test_a_request_that_waits_too_long_is_given_up(make_server: MakeServer) -> None:

@@ -82,17 +82,26 @@ def test_cohere(url: str, ranked: list[tuple[int, float]]) -> None:
     assert [(each.index, each.relevance_score) for each in reply.results] == ranked
 
 
-@pytest.mark.parametrize("provider", ["infinity", "hosted_vllm", "huggingface"])
-def test_rerank_of_litellm(url: str, ranked: list[tuple[int, float]], provider: str) -> None:
-    litellm = client("litellm")
+@pytest.fixture
+def litellm(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the internet for prices
+    return client("litellm")
+
+
+@pytest.mark.parametrize(
+    ("provider", "place"), [("infinity", "/infinity"), ("hosted_vllm", ""), ("huggingface", "")]
+)
+def test_rerank_of_litellm(
+    url: str, ranked: list[tuple[int, float]], litellm: Any, provider: str, place: str
+) -> None:
     reply = litellm.rerank(
-        model=f"{provider}/reranker", query=QUERY, documents=TEXTS, api_base=url, api_key="k"
+        model=f"{provider}/reranker", query=QUERY, documents=TEXTS, api_base=f"{url}{place}", api_key="k"
     )
     assert [(each["index"], each["relevance_score"]) for each in reply.results] == ranked
+    assert [each["document"]["text"] for each in reply.results] == [TEXTS[index] for index, _ in ranked]
 
 
-def test_embedding_of_litellm(url: str, vectors: Any) -> None:
-    litellm = client("litellm")
+def test_embedding_of_litellm(url: str, vectors: Any, litellm: Any) -> None:
     reply = litellm.embedding(model="openai/embedder", input=TEXTS, api_base=f"{url}/v1", api_key="k")
     same([each["embedding"] for each in reply.data], vectors)
 

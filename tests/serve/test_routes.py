@@ -134,6 +134,9 @@ def test_rerank_as_jina_and_cohere(server: Server, models: dict[str, Any], path:
     objects = ok(server, path, {"query": "a man", "documents": [{"text": text} for text in TEXTS]})
     assert [each["index"] for each in objects["results"]] == [each["corpus_id"] for each in ranked]
     assert "document" not in objects["results"][0]
+    texts = ok(server, "/infinity/rerank", body)["results"]
+    assert [each["document"] for each in texts] == [each["document"]["text"] for each in found["results"]]
+    assert "document" not in ok(server, "/infinity/rerank", {"query": "a", "documents": ["b"]})["results"][0]
     assert (
         found["usage"]["total_tokens"]
         == models["reranker"].count_tokens([("a man", text) for text in TEXTS]).tokens

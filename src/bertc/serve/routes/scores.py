@@ -79,7 +79,7 @@ async def rerank(state: State, call: Call, body: RerankRequest) -> Any:
 
 
 async def rerank_documents(state: State, call: Call, body: RerankRequest) -> dict[str, Any]:
-    """Return the scores of documents as Jina, Cohere, vLLM and infinity do."""
+    """Return the scores of documents as Jina, Cohere and vLLM do."""
     documents = body.documents if body.documents is not None else body.texts
     if documents is None:
         raise RequestError("Unprocessable", "`documents` is missing")
@@ -102,6 +102,15 @@ async def rerank_documents(state: State, call: Call, body: RerankRequest) -> dic
             "tokens": {"input_tokens": call.tokens},
         },
     }
+
+
+async def rerank_infinity(state: State, call: Call, body: RerankRequest) -> dict[str, Any]:
+    """Return the same with documents as texts, as infinity does: its requests are those of vLLM to a byte."""
+    found = await rerank_documents(state, call, body)
+    for result in found["results"]:
+        if "document" in result:
+            result["document"] = result["document"]["text"]
+    return found
 
 
 async def _rerank_texts(state: State, call: Call, body: RerankRequest) -> list[dict[str, Any]]:

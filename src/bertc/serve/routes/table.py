@@ -110,6 +110,14 @@ ROUTES: tuple[Route, ...] = (
         )
         for path in ("/v1/rerank", "/v2/rerank")
     ),
+    _post(
+        "/infinity/rerank",
+        "Rerank, as infinity",
+        scores.rerank_infinity,
+        schema.RerankRequest,
+        OBJECT,
+        openai=True,
+    ),
     Route("/v1/models", "The models", about.models, reply=OBJECT, openai=True),
     Route("/info", "Models and limits", about.info, reply=OBJECT),
     Route("/certificates", "How far each model is from its fp32 self", about.certificates, reply=OBJECT),
