@@ -6,8 +6,9 @@ Every line is a fresh process. The first ones run a model that costs nothing (ze
 sentences, and tell seconds and peak memory by the number of rows; the next ones run the model, the job and
 ``encode`` of the same rows in turns. ``--scale-rows 10000 100000 1000000`` runs the job once for each number,
 and tells how much rows/s differ. ``--kills 20`` kills jobs at random places and resumes them, and fails if a
-row is there twice or not at all, a byte differs, or a process had to do more than a shard again. ``--ray``
-runs the free model on a Ray cluster of this machine, as a job and in ``map_batches``, start-up apart.
+row is there twice or not at all, a byte differs, or a process had to do more than a shard again.
+``--ray 500000`` runs the free model on a Ray cluster of this machine, as a job and in ``map_batches``, over a
+tenth of the rows and over all, and tells what is between them.
 """
 
 from __future__ import annotations
@@ -171,51 +172,55 @@ def make_free() -> None:
         vars(module)["answering"] = free
 
 
-def on_ray(file: Path, rows: Path, texts: list[str], count: int) -> list[list[str]]:
-    """Return lines of a free model on a cluster of this machine, the second time each."""
+def on_ray(file: Path, rows: Path, texts: list[str], count: int) -> tuple[list[list[str]], str]:
+    """Return lines of a free model on a cluster of this machine, and the seconds without start and end.
+
+    Those are what ten times as many rows take longer.
+    """
     import ray
 
     from bertc.ray import Embed, ship
 
-    write_rows(rows, texts, count, 10_000)
-    ray.init(
-        "local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-        runtime_env={"worker_process_setup_hook": make_free},
-    )
-    ray.data.DataContext.get_current().enable_progress_bars = False
-
-    def job(out: Path) -> None:
-        settings = JobSettings(str(rows), out, Question("encode"), shard_rows=10_000, ray="auto")
+    def job(source: Path, out: Path) -> None:
+        settings = JobSettings(str(source), out, Question("encode"), shard_rows=10_000, ray="auto")
         run_job(bertc.load(file, num_threads=1), settings)
 
-    def map_batches(out: Path) -> None:
-        pool = ray.data.ActorPoolStrategy(size=1)
-        arguments = {"model": ship(file), "column": "text", "output": "embedding"}
-        data = ray.data.read_parquet(str(rows)).map_batches(
-            Embed, fn_constructor_kwargs=arguments, batch_format="pyarrow", batch_size=8192, compute=pool,
+    def map_batches(source: Path, out: Path) -> None:
+        data = ray.data.read_parquet(str(source)).map_batches(
+            Embed,
+            fn_constructor_kwargs={"model": model, "column": "text", "output": "embedding"},
+            batch_format="pyarrow",
+            batch_size=8192,
+            compute=ray.data.ActorPoolStrategy(size=1),
             num_cpus=1,
-        )  # fmt: skip
+        )
         data.write_parquet(str(out))
 
+    hook = {"worker_process_setup_hook": make_free}
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error", runtime_env=hook)
+    lines, notes = [], []
     try:
-        kinds = {"job --ray, a free model": job, "map_batches, a free model": map_batches}
-        return [line(kind, count, second_time(run), 0) for kind, run in kinds.items()]
+        model = ship(file)
+        few = rows.with_name("few.parquet")
+        for path, number in ((few, count // 10), (rows, count)):
+            write_rows(path, texts, number, 10_000)
+        for kind, run in {"job --ray, a free model": job, "map_batches, a free model": map_batches}.items():
+            timed(run, few)
+            short, long = timed(run, few), timed(run, rows)
+            lines += [line(kind, count // 10, short, 0), line(kind, count, long, 0)]
+            per = (long - short) / (count - count // 10) * 100_000
+            notes.append(f"{kind}: {per:.2f} s for 100,000 rows, {short:.1f} s to start and for the first.")
     finally:
         ray.shutdown()
+    return lines, " ".join(notes)
 
 
-def second_time(run: Callable[[Path], None]) -> float:
-    """Return the seconds of a run, after one that has started all there is to start."""
-    seconds = 0.0
-    for _ in range(2):
-        with tempfile.TemporaryDirectory() as name:
-            start = time.perf_counter()
-            run(Path(name) / "out")
-            seconds = time.perf_counter() - start
-    return seconds
+def timed(run: Callable[[Path, Path], None], source: Path) -> float:
+    """Return the seconds of a run."""
+    with tempfile.TemporaryDirectory() as name:
+        start = time.perf_counter()
+        run(source, Path(name) / "out")
+        return time.perf_counter() - start
 
 
 def arguments_of() -> argparse.Namespace:
@@ -230,7 +235,7 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--scale-rows", type=int, nargs="*", default=[])
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--instances", type=int, default=1, help="of the jobs that are killed")
-    parser.add_argument("--ray", type=int, default=0, metavar="ROWS", help="such as 100000")
+    parser.add_argument("--ray", type=int, default=0, metavar="ROWS", help="such as 500000")
     return parser.parse_args()
 
 
@@ -256,7 +261,9 @@ def main() -> None:
             lines += more
             notes.append(note)
         if given.ray:
-            lines += on_ray(given.file, rows, texts, given.ray)
+            more, note = on_ray(given.file, rows, texts, given.ray)
+            lines += more
+            notes.append(note)
         if given.kills:
             notes.append(kill_at_random(given.file, rows, texts, given.kills, given.instances))
     print("\n".join(table(["", "rows", "seconds", "rows/s", "peak, MB"], lines)))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
@@ -20,7 +21,7 @@ from threading import Thread
 from typing import Any
 
 from bertc.bulk.columnar import pyarrow
-from bertc.bulk.on_ray import ray_for, run_shards
+from bertc.bulk.on_ray import connected, run_shards
 from bertc.bulk.output import Finished, OutputFolder
 from bertc.bulk.results import Question
 from bertc.bulk.shards import SHARD_ROWS, Shard, have_column, plan_shards
@@ -68,9 +69,8 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
     start = time.perf_counter()
     facts = _job_facts(encoder, settings)
     source = settings.source
-    if settings.ray is not None:
-        ray_for("a job on many machines")
-        source = source if is_url(source) else str(Path(source).absolute())  # processes are in other folders
+    if settings.ray is not None and not is_url(source):
+        source = str(Path(source).absolute())  # the processes of a cluster are in other folders
     shards = plan_shards(source, settings.columns, settings.id_column, settings.shard_rows)
     id_column = settings.id_column or ("id" if have_column(shards, "id") else None)
     facts["id_column"] = id_column
@@ -79,7 +79,11 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
         settings.folder, identity, settings.question, settings.columns, id_column,
         settings.on_null, settings.batch_tokens,
     )  # fmt: skip
-    with OutputFolder(settings.folder, {"bertc": __version__, **facts}, resume=settings.resume) as output:
+    job = {"bertc": __version__, **facts}
+    with (
+        nullcontext() if settings.ray is None else connected(settings.ray),
+        OutputFolder(settings.folder, job, resume=settings.resume) as output,
+    ):
         planned = {shard.id(identity): shard for shard in shards}
         output.check_known(planned)
         left = [shard for name, shard in planned.items() if name not in output.finished]
@@ -150,7 +154,7 @@ def _results(
     """Yield each shard when it is done, here, in processes or on a cluster."""
     if settings.ray is not None:
         most = settings.instances if settings.instances > 1 else None
-        return run_shards(settings.ray, encoder, work, shards, most, advance)
+        return run_shards(encoder, work, shards, most, advance)
     if settings.instances == 1 or len(shards) < 2:
         return _in_this_process(encoder, work, shards, advance)
     return _in_processes(encoder, work, shards, min(settings.instances, len(shards)), advance)

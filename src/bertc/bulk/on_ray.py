@@ -78,46 +78,67 @@ def ship(path: str | os.PathLike[str]) -> ShippedModel:
     return ShippedModel(Path(path).stem, digest, ray.put(content))
 
 
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Be connected to a cluster while the block runs, unless this process is; "local" starts one for it.
+
+    Raises ``InputError`` for a cluster that does not answer.
+    """
+    ray = ray_for("a job on many machines")
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(address, logging_level="error", log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"cannot reach a Ray cluster at {address}: {reason}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def run_shards(
-    address: str, encoder: Encoder, work: Work, shards: Sequence[Shard], most: int | None, advance: Advance
+    encoder: Encoder, work: Work, shards: Sequence[Shard], most: int | None, advance: Advance
 ) -> Iterator[Finished]:
-    """Run shards as tasks of a cluster, and yield each when it is done.
+    """Run shards as tasks of the cluster that this process is connected to, and yield each when it is done.
 
     A task has as many CPUs as the model has threads here, or those of the smallest node, and the model there
-    as many threads. ``most`` bounds the tasks at a time. Raises ``InputError`` for a cluster that does not
-    answer or a folder that its nodes do not share, and ``BertcError`` for a shard that kills its processes.
+    as many threads. ``most`` bounds the tasks at a time. Raises ``InputError`` for a folder that the nodes do
+    not share, and ``BertcError`` for a shard that kills its processes.
     """
-    ray = ray_for("--ray")
-    with _connected(ray, address):
-        smallest = min((int(node["Resources"].get("CPU", 0)) or 1) for node in _nodes_with_cpus(ray))
-        threads = min(encoder.session.num_threads or default_num_threads(), smallest)
-        task = ray.remote(_run_shard).options(num_cpus=threads, max_retries=RETRIES)
-        model = ship(encoder.artifact.path)
-        work = replace(work, folder=work.folder.absolute())
-        left, running = iter(shards), dict[Any, Shard]()
-        try:
-            while True:
-                places = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
-                room = (most or _WAITING * places) - len(running)
-                for shard in islice(left, max(0, room)):
-                    running[task.remote(model, work, shard, __version__)] = shard
-                if not running:
-                    return
-                (done,), _ = ray.wait(list(running), num_returns=1)
-                shard = running.pop(done)
-                finished = _result(ray, done, shard)
-                advance(shard.rows, finished.tokens)
-                yield finished
-        finally:
+    ray = ray_for("a job on many machines")
+    threads = min(encoder.session.num_threads or default_num_threads(), _smallest_node(ray))
+    task = ray.remote(_run_shard).options(num_cpus=threads, max_retries=RETRIES)
+    model = ship(encoder.artifact.path)
+    work = replace(work, folder=work.folder.absolute())
+    left, running = iter(shards), dict[Any, Shard]()
+    try:
+        while True:
+            places = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+            room = (most or _WAITING * places) - len(running)
+            for shard in islice(left, max(0, room)):
+                running[task.remote(model, work, shard, __version__)] = shard
+            if not running:
+                return
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            shard = running.pop(done)
+            finished = _result(ray, done, shard)
+            advance(shard.rows, finished.tokens)
+            yield finished
+    finally:
+        if ray.is_initialized():
             for each in running:
                 ray.cancel(each)
 
 
-def _nodes_with_cpus(ray: Any) -> list[Any]:
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
-    if not nodes:
+def _smallest_node(ray: Any) -> int:
+    """Return the CPUs of the node that has the fewest; a node without one does no work."""
+    cpus = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    if not any(cpus):
         raise InputError("the Ray cluster has no node with a CPU: add one")
-    return nodes
+    return min(each for each in cpus if each)
 
 
 def _result(ray: Any, reference: Any, shard: Shard) -> Finished:
@@ -131,23 +152,6 @@ def _result(ray: Any, reference: Any, shard: Shard) -> Finished:
             f"{shard.file.path}: its processes died {RETRIES + 1} times, perhaps for want of memory: {reason}"
         ) from None
     return finished
-
-
-@contextmanager
-def _connected(ray: Any, address: str) -> Iterator[None]:
-    """Connect to a cluster, unless this process is connected already; "local" starts one for the time."""
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        ray.init(address, logging_level="error", log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot reach a Ray cluster at {address}: {reason}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 # What follows runs in the processes of a cluster.
