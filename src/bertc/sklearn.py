@@ -54,9 +54,10 @@ class BertcVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def transform(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803
         """Return the vectors of texts: a list, an array or a column. Raises ``InputError``."""
         check_is_fitted(self, "_n_features_out")
-        if not isinstance(X, str) and getattr(X, "ndim", 1) != 1:
+        dimensions = 0 if isinstance(X, str) else getattr(X, "ndim", 1)
+        if dimensions != 1:
             raise InputError(
-                f"the texts have {getattr(X, 'ndim', 0)} dimensions: expected a list or one column; name the "
+                f"the texts have {dimensions} dimensions: expected a list or one column; name the "
                 'column of a table by a string, ("text"), not by a list of one, (["text"])'
             )
         return self._encode(X)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bertc.errors import MissingExtraError
+from bertc.errors import InputError, MissingExtraError
 from bertc.model_handle import ModelHandle
 
 try:
@@ -35,6 +35,10 @@ class EntityRecognizer:
     def __init__(
         self, model: str, aggregation_strategy: str = "simple", num_threads: int | None = None
     ) -> None:
+        if aggregation_strategy == "none":
+            raise InputError(
+                'aggregation_strategy "none" gives tokens, no entities: expected "simple" or another'
+            )
         self._handle = ModelHandle(model, "token_classification", num_threads=num_threads)
         self._strategy = aggregation_strategy
 

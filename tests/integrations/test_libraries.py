@@ -78,6 +78,8 @@ def test_a_vectorizer_is_a_transformer_of_scikit_learn(models: Path, vectors: An
     assert columns.fit_transform(table).shape == (4, 16)
     with pytest.raises(InputError, match=r"2 dimensions: expected a list or one column"):
         vectorizer.transform(table)
+    with pytest.raises(InputError, match=r"0 dimensions: expected a list"):
+        vectorizer.transform("the cat")
     with pytest.raises(InputError, match="expected one for embedding"):
         BertcVectorizer(models / "ner.bertc").fit(TEXTS)
 
@@ -209,6 +211,8 @@ def test_a_component_of_spacy_sets_entities(models: Path, tmp_path: Path) -> Non
         assert {each.label_ for each in doc.ents} <= {each["entity_group"] for each in entities}
         assert bool(doc.ents) == bool(entities)
     assert [each.text for each in nlp(texts[0]).ents] == [each.text for each in docs[0].ents]
+    with pytest.raises(InputError, match="gives tokens, no entities"):
+        bertc.spacy.EntityRecognizer("ner.bertc", "none")
 
 
 def test_bertopic_takes_our_class(models: Path) -> None:

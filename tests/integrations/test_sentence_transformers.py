@@ -35,13 +35,23 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def both(checkpoint: MakeArtifact, artifact: MakeArtifact) -> tuple[Any, SentenceTransformer]:
+def make_both(checkpoint: MakeArtifact, artifact: MakeArtifact) -> tuple[Any, SentenceTransformer]:
     options = {"prompts": PROMPTS, "device": "cpu"}
     return st.SentenceTransformer(str(checkpoint()), **options), SentenceTransformer(artifact(), **options)
 
 
+@pytest.fixture(scope="module")
+def both(checkpoint: MakeArtifact, artifact: MakeArtifact) -> tuple[Any, SentenceTransformer]:
+    """The library's model and ours, for tests that change neither."""
+    return make_both(checkpoint, artifact)
+
+
 @pytest.fixture
+def both_anew(checkpoint: MakeArtifact, artifact: MakeArtifact) -> tuple[Any, SentenceTransformer]:
+    return make_both(checkpoint, artifact)
+
+
+@pytest.fixture(scope="module")
 def both_rerankers(artifacts: Artifacts) -> tuple[Any, CrossEncoder]:
     folder = artifacts.tiny_checkpoint("classification", id2label={"0": "relevance"})
     ours = CrossEncoder(artifacts.compile(folder, "fp32"), max_length=16)
@@ -87,8 +97,8 @@ def test_a_call_gives_what_the_library_gives(both: Any, call: Callable[[Any], An
     assert_same(call(ours), call(theirs))
 
 
-def test_settings_change_what_they_change_there(both: Any) -> None:
-    for model in both:
+def test_settings_change_what_they_change_there(both_anew: Any) -> None:
+    for model in both_anew:
         assert model.get_embedding_dimension() == 32 and str(model.device) == "cpu"
         assert model.prompts == {"document": "", **PROMPTS} and model.to("cpu").eval() is model
         assert model.tokenizer(TEXTS[:2], padding=True)["attention_mask"] == [[1, 1, 1, 1, 0], [1] * 5]
@@ -97,7 +107,7 @@ def test_settings_change_what_they_change_there(both: Any) -> None:
         with model.truncate_embeddings(4):
             assert model.encode(TEXTS).shape == (4, 4) and model.get_embedding_dimension() == 4
         model.max_seq_length = 4
-    theirs, ours = both
+    theirs, ours = both_anew
     with pytest.warns(bertc.TruncationWarning, match="limit of this model"):
         cut = ours.encode(TEXTS)
     assert ours.max_seq_length == ours.get_max_seq_length() == 4
@@ -130,8 +140,8 @@ def test_the_library_takes_our_classes_for_its_own(both: Any, both_rerankers: An
     assert found[0][0]["corpus_id"] == 0
 
 
-def test_a_model_is_copied_with_its_settings(both: Any) -> None:
-    _, ours = both
+def test_a_model_is_copied_with_its_settings(both_anew: Any) -> None:
+    _, ours = both_anew
     ours.max_seq_length, ours.truncate_dim = 32, 16
     for twin in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours)):
         assert type(twin) is SentenceTransformer and twin.max_seq_length == 32
