@@ -21,6 +21,7 @@ from real_models import random_encoder
 import bertc
 from bertc.bench.memory import measure_memory, resident_mb
 from bertc.frontends.model_class import supported_classes
+from bertc.recipe import Recipe
 from bertc.runtime.environment import default_num_threads
 
 BASE = {
@@ -29,8 +30,8 @@ BASE = {
     "num_attention_heads": 12,
     "intermediate_size": 3072,
 }
-RECIPE = {"weights": {"rounding": "nearest"}, "calibration": {"samples": 16, "held_out": 16}}
-"""What takes no time with weights that mean nothing: memory does not depend on how they were rounded."""
+SAMPLES = {"samples": 128, "held_out": 2}
+"""Few to certify: memory does not depend on how weights that mean nothing were rounded."""
 
 
 def measure(class_name: str, lengths: Sequence[int], dtype: str, threads: int) -> list[dict[str, float]]:
@@ -39,7 +40,9 @@ def measure(class_name: str, lengths: Sequence[int], dtype: str, threads: int) -
     sizes = {**BASE, "max_position_embeddings": max(lengths)}
     with tempfile.TemporaryDirectory() as folder:
         source = random_encoder(model, Path(folder) / "model", **sizes)
-        artifact = bertc.compile(source, Path(folder) / "model.bertc", {**RECIPE, "dtype": dtype})
+        preset = Recipe.load("round-to-nearest" if dtype == "int8" else dtype).to_dict()
+        recipe = {**preset, "calibration": SAMPLES}
+        artifact = bertc.compile(source, Path(folder) / "model.bertc", recipe)
         rows = []
         for length in lengths:
             row = measure_memory(artifact.path, threads, (1, length))
