@@ -24,6 +24,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "grouped": ("EuroBertModel", {}),
     "with all biases": ("EuroBertModel", {"attention_bias": True, "mlp_bias": True, "hidden_act": "gelu"}),
     "wide heads": ("EuroBertModel", {"head_dim": 14, "rope_parameters": {"rope_theta": 500.0}}),
+    "stretched": (
+        "EuroBertModel",
+        {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 180}},
+    ),
     "window of 16": ("UltrabertModel", {"sliding_window": 16}),
     "window of 128": ("UltrabertModel", {"sliding_window": 128}),
     "layers named": (
@@ -32,7 +36,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "sliding_window": 5,
             "layer_types": ["full_attention", "sliding_attention", "full_attention"],
             "rope_parameters": {
-                "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 50000.0},
+                "full_attention": {
+                    "rope_type": "llama3",
+                    "factor": 4.0,
+                    "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 180,
+                    "rope_theta": 50000.0,
+                },
                 "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
             },
         },

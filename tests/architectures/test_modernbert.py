@@ -130,7 +130,10 @@ def test_configs_of_transformers_4_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "rope_type 'yarn' is not supported"),
+        (
+            {"rope_parameters": {"full_attention": {"rope_type": "axial"}}},
+            "rope_type 'axial' is not supported",
+        ),
         ({"rope_parameters": {"full_attention": {"rope_theta": -1}}}, "rope_theta is -1"),
         ({"rope_parameters": [1]}, "rope_parameters is"),
         ({"layer_types": ["full_attention"]}, "layer_types is"),

@@ -31,10 +31,10 @@ def sine(bert: OnnxBert, x: str) -> str:
     return str(bert.op("Sin", x))
 
 
-def rms_norm(bert: OnnxBert, name: str, x: str) -> str:
-    mean = bert.op("ReduceMean", bert.op("Mul", x, x), axes=[-1], keepdims=1)
-    root = bert.op("Sqrt", bert.op("Add", mean, bert.constant(1e-5)))
-    return str(bert.op("Mul", bert.op("Div", x, root), bert.weight(f"{name}.gain", HIDDEN)))
+def l1_norm(bert: OnnxBert, name: str, x: str) -> str:
+    mean = bert.op("ReduceMean", bert.op("Abs", x), axes=[-1], keepdims=1)
+    size = bert.op("Add", mean, bert.constant(1e-5))
+    return str(bert.op("Mul", bert.op("Div", x, size), bert.weight(f"{name}.gain", HIDDEN)))
 
 
 def causal(bert: OnnxBert) -> str:
@@ -127,7 +127,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "square": ({"linear": square}, ("Mul",)),
     "gate": ({"linear": gate}, ("Mul",)),
     "sine": ({"gelu": sine}, ("Sin",)),
-    "rms_norm": ({"norm": rms_norm}, ("ReduceMean",)),
+    "l1_norm": ({"norm": l1_norm}, ("ReduceMean",)),
     "causal": ({"mask": causal}, ("Trilu", "Softmax", "MatMul")),
     "rotary values": ({"attention": partial(rotary, values=True)}, ("Slice", "Neg", "Softmax", "MatMul")),
     "convolution": ({"head": convolved}, ("Conv", "Transpose", "Relu")),
@@ -135,11 +135,11 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "least": ({"head": least}, ("Where", "ReduceMin")),
     "deviation": ({"head": standard_deviation}, ("Sub", "Pow")),
     "layers": ({"head": sum_of_layers, "layers": 2}, ("Add", "Tanh")),
-    "every layer": ({"gelu": sine, "norm": rms_norm, "layers": 3}, ("Sin",)),
+    "every layer": ({"gelu": sine, "norm": l1_norm, "layers": 3}, ("Sin",)),
 }
 """Parts of a tiny BERT that there is no op for, and operators that the host runs for them."""
 
-ALL = {"linear": gate, "gelu": sine, "norm": rms_norm, "mask": causal, "head": convolved, "layers": 2}
+ALL = {"linear": gate, "gelu": sine, "norm": l1_norm, "mask": causal, "head": convolved, "layers": 2}
 """Many of them in one model."""
 
 

@@ -273,10 +273,9 @@ std::unique_ptr<Op> make_attention(Binder& binder, const Kernels& kernels) {
   const float* slopes = bind_slopes(binder, heads);
   const Rotary rotary = bind_rotary(binder, out.columns / heads);
   const Reach reach = bind_reach(binder);
-  binder.require(
-      disentangled.rows == 0 || (bias.rows == nullptr && slopes == nullptr && rotary.table == nullptr &&
-                                 reach.window == 0 && sharers == 1),
-      "buckets go with no distance_bias, slopes, rotary, window or shared heads");
+  binder.require(disentangled.rows == 0 || (bias.rows == nullptr && slopes == nullptr &&
+                                            rotary.table == nullptr && reach.window == 0 && sharers == 1),
+                 "buckets go with no distance_bias, slopes, rotary, window or shared heads");
   while (by_precision[wanted] == nullptr) --wanted;
   return std::make_unique<AttentionOp>(
       qkv, out,

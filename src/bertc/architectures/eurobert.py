@@ -11,7 +11,7 @@ from bertc.architectures import bert
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family, ModelType
 from bertc.architectures.layers import Layer, LayerNames
 from bertc.architectures.model_builder import ModelBuilder
-from bertc.architectures.rotary import Angles, read_scaling, require_pairs
+from bertc.architectures.rotary import Angles, read_one, require_pairs
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 _NAMES = LayerNames(
@@ -84,11 +84,8 @@ def read_sizes(
 
 def _read_config(reader: ConfigReader) -> Config:
     config = read_sizes(reader, positions=8192, epsilon=1e-5, poolings=_POOLINGS)
-    given = reader.value("rope_parameters") or reader.value("rope_scaling") or {}
-    valid = isinstance(given, dict)
-    reader.require(valid, f"rope_parameters is {given!r}, expected an object")
-    rope = read_scaling(reader, given if valid else {}, reader.number("rope_theta", 10_000.0))
-    return dataclasses.replace(config, rope_parameters=json.dumps({FULL: rope}))
+    rope = {FULL: read_one(reader, config, 10_000.0)}
+    return dataclasses.replace(config, rope_parameters=json.dumps(rope))
 
 
 def _optional(reader: ConfigReader, key: str) -> int:
@@ -102,7 +99,7 @@ def encoder(builder: ModelBuilder, config: Config) -> str:
     kinds = config.layer_types.split(",") if config.layer_types else [FULL] * config.num_hidden_layers
     angles = {
         kind: builder.constant(
-            f"rotary.{kind}", Angles(config.max_position_embeddings, config.head_size, *rope[kind])
+            f"rotary.{kind}", Angles(config.max_position_embeddings, config.head_size, rope[kind])
         )
         for kind in dict.fromkeys(kinds)
     }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
 
 from bertc.architectures import bert
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family, ModelType
 from bertc.architectures.model_builder import ModelBuilder
-from bertc.architectures.rotary import Angles, read_scaling, require_pairs
+from bertc.architectures.rope_scaling import Rope
+from bertc.architectures.rotary import Angles, read_angles, require_pairs
 from bertc.ports import CU_SEQLENS
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
@@ -25,17 +27,13 @@ class _Config(EncoderConfig):
     """The tokens that a layer with a window sees, half of them on either side."""
     layer_types: str
     """The kind of each layer's attention, separated by commas."""
-    global_rope_theta: float
-    global_rope_factor: float
-    local_rope_theta: float
-    local_rope_factor: float
+    rope_parameters: str
+    """The angles of each kind of layers, as JSON."""
 
     def angles(self, kind: str) -> Angles:
         """The angles of one kind of layers."""
-        theta, factor = self.local_rope_theta, self.local_rope_factor
-        if kind == _FULL:
-            theta, factor = self.global_rope_theta, self.global_rope_factor
-        return Angles(self.max_position_embeddings, self.head_size, theta, factor)
+        rope = json.loads(self.rope_parameters)[kind]
+        return Angles(self.max_position_embeddings, self.head_size, rope)
 
 
 def _read_config(reader: ConfigReader) -> _Config:
@@ -51,17 +49,13 @@ def _read_config(reader: ConfigReader) -> _Config:
         classifier_pooling=reader.choice("classifier_pooling", {"cls": "cls", "mean": "mean"}, "cls"),
     )
     require_pairs(reader, config)
-    scaling = {kind: _scaling(reader, kind) for kind in _THETA}
     return _Config(
         **dataclasses.asdict(config),
         attention_bias=reader.flag("attention_bias"),
         mlp_bias=reader.flag("mlp_bias"),
         local_attention=reader.size("local_attention", 128, smallest=2),
         layer_types=",".join(_layer_types(reader, config.num_hidden_layers)),
-        global_rope_theta=scaling[_FULL][0],
-        global_rope_factor=scaling[_FULL][1],
-        local_rope_theta=scaling[_SLIDING][0],
-        local_rope_factor=scaling[_SLIDING][1],
+        rope_parameters=json.dumps({kind: _rope(reader, config, kind) for kind in _THETA}),
     )
 
 
@@ -76,15 +70,13 @@ def _layer_types(reader: ConfigReader, layers: int) -> list[str]:
     return [str(each) for each in found] if valid else []
 
 
-def _scaling(reader: ConfigReader, kind: str) -> tuple[float, float]:
-    """Return theta and factor of one kind of layers; transformers 4 had a key for each kind."""
+def _rope(reader: ConfigReader, config: EncoderConfig, kind: str) -> Rope:
+    """Return the angles of one kind of layers; transformers 4 had a key for each kind."""
     key, usual = _THETA[kind]
     by_kind = reader.value("rope_parameters") or {}
     given = by_kind.get(kind) if isinstance(by_kind, dict) else by_kind
     given = given or reader.value("rope_scaling") or {}
-    valid = isinstance(given, dict)
-    reader.require(valid, f"rope_parameters is {by_kind!r}, expected an object for each kind of layers")
-    return read_scaling(reader, given if valid else {}, reader.number(key, usual))
+    return read_angles(reader, config, given, reader.number(key, usual))
 
 
 def _encoder(builder: ModelBuilder, config: _Config) -> str:

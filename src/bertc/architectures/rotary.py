@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from bertc.architectures.family import ConfigReader, EncoderConfig
 from bertc.architectures.model_builder import ModelBuilder, Order
+from bertc.architectures.rope_scaling import Rope, frequencies, read_rope
 
 Array = np.ndarray[Any, Any]
 
@@ -18,16 +20,14 @@ MAX_POSITIONS = 2**20
 """Far beyond any encoder: a config that asks for more is wrong, and its table would fill the memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Angles:
     """The table of all positions' cosines and sines, float32 [positions, columns], made where it is read."""
 
     positions: int
     columns: int
     """The columns of a head that are turned: twice the number of pairs."""
-    theta: float
-    factor: float = 1.0
-    """What positions are divided by ("linear" scaling)."""
+    rope: Rope
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -36,10 +36,8 @@ class Angles:
 
     def read(self) -> Array:
         """Return the table. Angles are float32 products, as ``transformers`` computes them."""
-        exponents = np.arange(0, self.columns, 2, dtype=np.float32) / np.float32(self.columns)
-        # A power in float64, rounded, is nearer to PyTorch's in float32 than NumPy's in float32 is.
-        powers = np.power(self.theta, exponents.astype(np.float64)).astype(np.float32)
-        return table(self.positions, np.float32(1) / powers / np.float32(self.factor))
+        magnitude = np.float32(self.rope.get("attention_factor", 1.0))
+        return table(self.positions, frequencies(self.rope, self.columns)) * magnitude
 
 
 def table(positions: int, frequencies: Array) -> Array:
@@ -48,18 +46,13 @@ def table(positions: int, frequencies: Array) -> Array:
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def read_scaling(reader: ConfigReader, given: Mapping[str, Any], theta: float) -> tuple[float, float]:
-    """Return theta and the factor of linear scaling by an entry of ``rope_parameters``, or what is usual."""
-    kind = given.get("rope_type", given.get("type", "default"))
-    factor = given.get("factor", 1.0) if kind == "linear" else 1.0
-    theta = given.get("rope_theta", theta)
-    reader.require(
-        kind in ("default", "linear"), f"rope_type {kind!r} is not supported, only default and linear"
-    )
-    for name, value in (("rope_theta", theta), ("factor", factor)):
-        valid = type(value) in (int, float) and 0 < value < float("inf")
-        reader.require(valid, f"{name} is {value!r}, expected a positive number")
-    return (1.0, 1.0) if reader.problems else (float(theta), float(factor))
+def read_angles(reader: ConfigReader, config: EncoderConfig, given: Any, theta: float) -> Rope:
+    """Return what an entry of ``rope_parameters`` says of a config's heads; ``theta`` is the usual base."""
+    if not isinstance(given, dict):
+        reader.require(False, f"rope_parameters is {given!r}, expected an object for each kind of layers")
+        given = {}
+    positions = config.max_position_embeddings
+    return read_rope(reader, given, theta, columns=config.head_size, positions=positions)
 
 
 def require_pairs(reader: ConfigReader, config: EncoderConfig) -> None:
@@ -75,8 +68,8 @@ def require_pairs(reader: ConfigReader, config: EncoderConfig) -> None:
 class RotaryConfig(EncoderConfig):
     """The config of an encoder whose layers all turn whole heads by the same angles."""
 
-    rope_theta: float
-    rope_factor: float = 1.0
+    rope_parameters: str
+    """The angles, as JSON."""
 
     @property
     def halves(self) -> Order:
@@ -90,7 +83,8 @@ class RotaryConfig(EncoderConfig):
 
     def operands(self, builder: ModelBuilder, stored: str = "") -> Mapping[str, str]:
         """Return the operands of attention that turn queries and keys, by a ``stored`` table if there is."""
-        angles = Angles(self.max_position_embeddings, self.head_size, self.rope_theta, self.rope_factor)
+        rope = json.loads(self.rope_parameters)
+        angles = Angles(self.max_position_embeddings, self.head_size, rope)
         return {
             "rotary": stored or builder.constant("rotary", angles),
             "position_ids": builder.token_input("position_ids"),
@@ -100,8 +94,12 @@ class RotaryConfig(EncoderConfig):
 def read_rotary(reader: ConfigReader, config: EncoderConfig, theta: float) -> RotaryConfig:
     """Add to a config what ``rope_parameters`` says, or what transformers 4 said in keys of their own."""
     require_pairs(reader, config)
+    return RotaryConfig(
+        **dataclasses.asdict(config), rope_parameters=json.dumps(read_one(reader, config, theta))
+    )
+
+
+def read_one(reader: ConfigReader, config: EncoderConfig, theta: float) -> Rope:
+    """Return the angles that all layers of a config have."""
     given = reader.value("rope_parameters") or reader.value("rope_scaling") or {}
-    valid = isinstance(given, dict)
-    reader.require(valid, f"rope_parameters is {given!r}, expected an object")
-    theta, factor = read_scaling(reader, given if valid else {}, reader.number("rope_theta", theta))
-    return RotaryConfig(**dataclasses.asdict(config), rope_theta=theta, rope_factor=factor)
+    return read_angles(reader, config, given, reader.number("rope_theta", theta))

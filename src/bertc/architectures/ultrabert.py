@@ -9,7 +9,8 @@ from typing import Any
 from bertc.architectures import eurobert
 from bertc.architectures.eurobert import FULL, SLIDING, Config
 from bertc.architectures.family import ConfigReader, Family, ModelType
-from bertc.architectures.rotary import read_scaling
+from bertc.architectures.rope_scaling import Rope
+from bertc.architectures.rotary import read_angles
 
 _THETA = {SLIDING: 10_000.0, FULL: 2_560_000.0}
 """The usual values."""
@@ -35,7 +36,9 @@ def _read_config(reader: ConfigReader) -> Config:
         config,
         layer_types=",".join(kinds),
         sliding_window=window,
-        rope_parameters=json.dumps({kind: _rope(reader, kinds, kind) for kind in dict.fromkeys(kinds)}),
+        rope_parameters=json.dumps(
+            {kind: _rope(reader, config, kinds, kind) for kind in dict.fromkeys(kinds)}
+        ),
         head_bias=False,
         decoder_bias=False,
         prediction_head_size=reader.size("prediction_head_size", 768),
@@ -46,18 +49,15 @@ def _is_of_layers(found: Any, layers: int, types: Any) -> bool:
     return isinstance(found, list) and len(found) == layers and all(isinstance(each, types) for each in found)
 
 
-def _rope(reader: ConfigReader, kinds: list[str], kind: str) -> tuple[float, float]:
+def _rope(reader: ConfigReader, config: Config, kinds: list[str], kind: str) -> Rope:
     """Return the angles of a kind of layers; older configs list ``rope_theta``, one for each layer."""
-    by_kind, theta, older = reader.value("rope_parameters"), 10_000.0, reader.value("rope_theta")
+    by_kind, older = reader.value("rope_parameters"), reader.value("rope_theta")
     if not by_kind and isinstance(older, list):
         by_kind = {of: {"rope_theta": each} for of, each in zip(kinds, older, strict=False)}
     elif not by_kind:
         by_kind = {of: {"rope_theta": each} for of, each in _THETA.items()}
-    given = by_kind.get(kind) if isinstance(by_kind, dict) else None
-    if not isinstance(given, dict):
-        reader.require(False, f"rope_parameters is {by_kind!r}, expected an object for each kind of layers")
-        given = {}
-    return read_scaling(reader, given, theta)
+    given = by_kind.get(kind) if isinstance(by_kind, dict) else by_kind
+    return read_angles(reader, config, given, 10_000.0)
 
 
 _PLAIN = {"dense": ""}
