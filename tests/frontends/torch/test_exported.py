@@ -47,7 +47,7 @@ OTHERS = (
     "XLMRobertaXLForMaskedLM",
 )
 UNTRIED = ("deberta", "deberta-v2", "jina_bert")
-"""Families whose attention no rule raises, so that it runs on the host, and one that PyTorch has no class of."""
+"""Families whose attention no rule raises, so that it runs on the host, and one without a class there."""
 CLASSES = (*(each.name for each in supported_classes() if each.model_type in WHOLE), *OTHERS)
 
 
