@@ -107,15 +107,19 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
     assert largest_difference(path, fp32_session(checkpoint)) < 1e-4
 
 
-@pytest.mark.parametrize("length", [None, 40])
-@pytest.mark.parametrize("recipe", ["fp32", STATIC], ids=["fp32", "static"])
 @pytest.mark.parametrize(
-    ("class_name", "options"),
+    ("class_name", "options", "recipe", "length"),
     [
-        ("ModernBertModel", {"local_attention": 6}),
-        ("DebertaV2Model", {}),
-        ("UltrabertModel", {"initializer_range": 0.05}),
-        ("JinaBertModel", {}),
+        *(
+            (name, sizes, recipe, n)
+            for name, sizes in (("ModernBertModel", {"local_attention": 6}), ("DebertaV2Model", {}))
+            for recipe in ("fp32", STATIC)
+            for n in (None, 40)
+        ),
+        ("UltrabertModel", {}, "fp32", None),
+        ("UltrabertModel", {"initializer_range": 0.05}, STATIC, 40),
+        ("JinaBertModel", {}, "fp32", None),
+        ("JinaBertModel", {}, STATIC, 40),
     ],
 )
 def test_a_compiled_file_with_what_families_add_is_written_again(

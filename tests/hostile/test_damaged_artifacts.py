@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,20 @@ def test_damaged_weights_may_change_numbers_and_nothing_else(artifact: Path, att
 )
 def test_forged_headers_are_refused_or_harmless(kind: str, artifact: Path, attack: Attack) -> None:
     """The hash of these headers is right: what they say is checked, in Python and in the native core."""
-    outcomes = attack(kind, artifact)
+    _assert_refused_or_harmless(attack(kind, artifact))
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("kind", ["integers", "wiring"])
+def test_forged_heads_windows_and_norms_are_refused_or_harmless(
+    kind: str, artifacts: Artifacts, attack: Attack
+) -> None:
+    """Of heads that share keys and values, RMS norms, angles and windows."""
+    source = artifacts.derived("ultrabert", partial(save_checkpoint, class_name="UltrabertModel"))
+    _assert_refused_or_harmless(attack(kind, artifacts.compile(source, "int8")))
+
+
+def _assert_refused_or_harmless(outcomes: dict[str, str]) -> None:
     unexpected = {
         name: outcome
         for name, outcome in outcomes.items()

@@ -22,7 +22,6 @@ CLASSES = {
     "RobertaPreLayerNormModel": {},
     "ModernBertModel": {"local_attention": 8, "num_hidden_layers": 3},
     "UltrabertModel": {"num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2},
-    "JinaBertModel": {"num_attention_heads": 4},
     "NomicBertModel": {},
     "RoFormerModel": {"embedding_size": 20},
     "EsmModel": {"token_dropout": True},

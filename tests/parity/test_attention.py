@@ -196,11 +196,10 @@ def test_a_bias_treats_a_sequence_alike_in_every_batch(compute_dtype: str, isa: 
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("compute_dtype", TOLERANCE)
-@pytest.mark.parametrize("head_size", [16, 64])
-def test_scores_fall_with_the_distance(head_size: int, compute_dtype: str, isa: str) -> None:
+def test_scores_fall_with_the_distance(compute_dtype: str, isa: str) -> None:
     """With and without a window, keys that end early, and heads that share keys and values."""
-    rng = np.random.default_rng(head_size)
-    lengths, slopes = (*LENGTHS, 600), np.float32([2**-1, 2**-8])
+    rng, head_size = np.random.default_rng(0), 32
+    lengths, slopes = (*LENGTHS, 400), np.float32([2**-1, 2**-8])
     rows = rng.standard_normal((sum(lengths), 3 * HEADS * head_size))
     flags = [np.arange(length) < rng.integers(0, length + 1) for length in lengths]
     cases: list[dict[str, Any]] = [
@@ -298,7 +297,7 @@ def test_queries_and_keys_turn_by_their_positions(
 def test_windows_and_turns_treat_a_sequence_alike_in_every_batch(compute_dtype: str, isa: str) -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
-    operands: dict[str, Any] = {"rotary": _angles(rng, 16), "window": 20}
+    operands: dict[str, Any] = {"rotary": _angles(rng, 16), "window": 20, "slopes": np.float32([0.25, 0.5])}
     together = _attend(rows, LENGTHS, isa, compute_dtype, 0.2, **operands)
     for length, start in zip(LENGTHS, _bounds(LENGTHS), strict=False):
         one = slice(start, start + length)
