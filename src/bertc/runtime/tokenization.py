@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
@@ -67,7 +66,7 @@ class Tokenizer:
 
         Raises ``ArtifactError`` if the tokenizer makes no sense, or if its special tokens leave no room.
         """
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             self._native = NativeTokenizer.from_str(tokenizer_json)
             self._native.no_padding()
             side = (self._native.truncation or {}).get("direction", "right")
@@ -127,7 +126,7 @@ class Tokenizer:
         owners: list[int] = []
         for index, (bare, _) in enumerate(self._encode(parts, sys.maxsize, True) if parts else ()):
             bare.truncate(self.room, stride)
-            with _blame_the_file():
+            with _BLAME_THE_FILE:
                 whole = self._processor.process(bare)
             pieces = [piece for piece in (whole, *whole.overflowing) if len(piece)]
             encodings.extend(pieces)
@@ -157,7 +156,7 @@ class Tokenizer:
                     f"the second one, as the limit is {limit}: shorten it"
                 )
             pieces = overlapping(tokens[text].encoding, room, overlap if overlap < room else room // 2)
-            with _blame_the_file():
+            with _BLAME_THE_FILE:
                 encodings.extend(self._processor.process(fixed, piece) for piece in pieces)
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
@@ -167,7 +166,7 @@ class Tokenizer:
         clean = [tuple(map(without_surrogates, each)) for each in parts]
         inputs = [each[0] if len(each) == 1 else each for each in clean]
         encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             return encode(inputs, is_pretokenized=bool(inputs) and isinstance(inputs[0], list))
 
     def _encode_beginnings(
@@ -221,7 +220,7 @@ class Tokenizer:
         ]
         clean = [without_surrogates(part) for part in shortened]
         encode = self._bare.encode_batch if offsets else self._bare.encode_batch_fast
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             encodings = encode(clean, is_pretokenized=isinstance(clean[0], list))
         return [
             Prefix(encoding, len(seen) == len(part))
@@ -251,7 +250,7 @@ class Tokenizer:
     def encode_uncut(self, texts: Sequence[str], *, special_tokens: bool = True) -> list[Encoding]:
         """Tokenize texts of any length with their offsets, as the tokenizer does it without a limit."""
         bare = [encoding for encoding, _ in self._encode(texts, sys.maxsize, True)]
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             return [self._processor.process(each) for each in bare] if special_tokens else bare
 
     def token(self, number: int) -> str:
@@ -269,7 +268,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of some tokens, by the decoder of the tokenizer."""
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             text: str = self._native.decode(list(ids), skip_special_tokens)
         return text
 
@@ -278,7 +277,7 @@ class Tokenizer:
         decoder = self._native.decoder
         if decoder is None:
             return " ".join(tokens)
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             text: str = decoder.decode(tokens)
         return text
 
@@ -313,7 +312,7 @@ class Tokenizer:
         """Cut to the lengths that fit; put in special tokens and token types."""
         finished = []
         keep = last_tokens if self._keeps_end else first_tokens
-        with _blame_the_file():
+        with _BLAME_THE_FILE:
             for prefixes, lengths in settled:
                 cut = [
                     keep(*each) for each in zip([part.encoding for part in prefixes], lengths, strict=True)
@@ -324,7 +323,7 @@ class Tokenizer:
     def _batch(self, encodings: list[Encoding], truncated: int, owners: Sequence[int]) -> TokenizedBatch:
         """Pack what has tokens. ``owners``: what the caller calls the input of each sequence."""
         full = [encoding for encoding in encodings if len(encoding)]
-        with _blame_the_file():  # an id may not fit 32 bits
+        with _BLAME_THE_FILE:  # an id may not fit 32 bits
             packed = pack([each.ids for each in full], [each.type_ids for each in full])
         if self._vocab_size is not None and (packed.inputs["input_ids"] >= self._vocab_size).any():
             self._refuse_token(encodings, owners, self._vocab_size)
@@ -345,18 +344,22 @@ class Tokenizer:
         )
 
 
-@contextmanager
-def _blame_the_file() -> Iterator[None]:
-    """Turn what the tokenizers library raises into ``ArtifactError``.
+class _BlameTheFile:
+    """Turns what the tokenizers library raises into ``ArtifactError``.
 
     What it is given has been checked before, so the tokenizer in the file must be wrong. It raises
-    bare ``Exception``, and its panics are no ``Exception`` at all.
+    bare ``Exception``, and its panics are no ``Exception`` at all. A class, as a generator would cost a
+    microsecond each time.
     """
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise ArtifactError(
-            f"the tokenizer in the file does not work ({error}): compile the model again"
-        ) from None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise ArtifactError(
+                f"the tokenizer in the file does not work ({error}): compile the model again"
+            ) from None
+
+
+_BLAME_THE_FILE = _BlameTheFile()
