@@ -30,9 +30,7 @@ REFUSED = {"ModernBertForMultipleChoice": "ArgMax"}
 ON_THE_HOST = ("deberta", "deberta-v2")
 """Families whose attention no rule raises: it runs on the host."""
 CLASSES = tuple(
-    each
-    for each in supported_classes()
-    if each.name not in REFUSED and each.model_type not in ON_THE_HOST
+    each for each in supported_classes() if each.name not in REFUSED and each.model_type not in ON_THE_HOST
 )
 
 
