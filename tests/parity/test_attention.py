@@ -9,94 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertc.architectures.disentangled import by_distance
 from bertc.artifact.executable import Executable, Tensor
 from bertc.errors import ArtifactError, InputError
-from bertc.ir import formulas, reference_attention
-from bertc.ir.graph import DType
 from bertc.lowering.lower import lower
+from tests.parity.attention_calls import HEADS, LENGTHS, TOLERANCE, bounds, expected_attention, run_attention
 from tests.parity.op_cases import Builder, Shape
-from tests.support.native import ISAS, build_program, run_native
+from tests.support.native import ISAS, build_program
 
 Array = np.ndarray[Any, Any]
-LENGTHS = (1, 20, 21, 48, 49, 50, 64, 65, 130, 257)
-HEADS = 2
-TOLERANCE = {"f32": 1e-5, "bf16": 1e-2, "int8": 1e-2}
-
-
-def _bounds(lengths: tuple[int, ...]) -> Array:
-    return np.cumsum((0, *lengths)).astype(np.int32)
-
-
-def _attend(
-    rows: Array,
-    lengths: tuple[int, ...],
-    isa: str,
-    compute_dtype: str,
-    scale: float,
-    bias: Array | None = None,
-    rotary: Array | None = None,
-    window: int = 0,
-    distances: dict[str, Array] | None = None,
-    slopes: Array | None = None,
-    sharers: int = HEADS,
-    **inputs: Array | None,
-) -> Array:
-    """``inputs`` are those of the graph beside ids: ``attended``, ``position_ids``, ``places``."""
-    tokens, columns = rows.shape
-    builder = Builder(Shape(lengths, columns, columns, HEADS, 0), np.random.default_rng(0))
-    operands = {"qkv": builder.activation("qkv", columns), "cu_seqlens": "cu_seqlens"}
-    builder.constant("qkv.rows", rows.astype(np.float32))
-    if bias is not None:
-        operands["distance_bias"] = builder.constant("bias", bias.astype(np.float32))
-    if slopes is not None:
-        operands["slopes"] = builder.constant("slopes", slopes)
-    if rotary is not None:
-        operands |= {"rotary": builder.constant("rotary", rotary), "position_ids": "position_ids"}
-    for name, array in (distances or {}).items():
-        rows_in = DType.F32 if compute_dtype == "f32" else DType.BF16
-        operands[name] = builder.constant(name, array, DType.I32 if name == "buckets" else rows_in)
-    given = {name: array for name, array in inputs.items() if array is not None}
-    operands |= {name: name for name in given}
-    builder.node(
-        "attention",
-        operands,
-        ["y"],
-        num_attention_heads=HEADS,
-        scale=scale,
-        num_key_value_heads=sharers,
-        compute_dtype=compute_dtype,
-        window=window,
-    )
-    builder.result("y")
-    batch = {"input_ids": np.arange(tokens, dtype=np.int32), "cu_seqlens": _bounds(lengths), **given}
-    return run_native(builder.graph(), batch, isa)["y"]
-
-
-def _expected(
-    rows: Array,
-    lengths: tuple[int, ...],
-    scale: float,
-    bias: Array | None = None,
-    window: int = 0,
-    distances: dict[str, Array] | None = None,
-    sharers: int = HEADS,
-    **operands: Array | None,
-) -> Array:
-    operands |= distances or {}
-    if bias is not None:
-        operands["distance_bias"] = bias.astype(np.float32)
-    return reference_attention.attention(
-        _bounds(lengths),
-        qkv=rows,
-        **{name: array for name, array in operands.items() if array is not None},
-        num_attention_heads=HEADS,
-        num_key_value_heads=sharers,
-        scale=scale,
-        compute_dtype="f32",
-        out_dtype="f32",
-        window=window,
-    )
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -105,8 +25,8 @@ def _expected(
 def test_sequences_of_any_length_agree_with_numpy(head_size: int, compute_dtype: str, isa: str) -> None:
     rng = np.random.default_rng(head_size)
     rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * head_size)) * rng.uniform(0.5, 1.5)
-    found = _attend(rows, LENGTHS, isa, compute_dtype, head_size**-0.5)
-    error = np.abs(found - _expected(rows, LENGTHS, head_size**-0.5)).max()
+    found = run_attention(rows, LENGTHS, isa, compute_dtype, head_size**-0.5)
+    error = np.abs(found - expected_attention(rows, LENGTHS, head_size**-0.5)).max()
     assert error <= TOLERANCE[compute_dtype] * np.abs(rows).max()
 
 
@@ -121,16 +41,16 @@ def test_products_of_integers_of_8_bits_are_exact(head_size: int, isa: str) -> N
     heads[:, :2, :, 0] = rng.choice([-127, 127], heads[:, :2, :, 0].shape)
     heads[:, 2] = np.sign(heads[:, 2])
     scale = 1 / (127 * 127)
-    found = _attend(rows, lengths, isa, "int8", scale)
+    found = run_attention(rows, lengths, isa, "int8", scale)
     # Weights are off by 2^-7 at most, sums of them, too, and their ratio is by twice that.
-    assert np.abs(found - _expected(rows, lengths, scale)).max() <= 2**-6
+    assert np.abs(found - expected_attention(rows, lengths, scale)).max() <= 2**-6
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_zero_queries_and_keys_weigh_all_values_alike(isa: str) -> None:
     rows = np.zeros((60, 3 * HEADS * 16))
     rows[:, 2 * HEADS * 16 :] = np.arange(60)[:, None]
-    np.testing.assert_allclose(_attend(rows, (60,), isa, "int8", 0.25), 29.5, rtol=2**-7)
+    np.testing.assert_allclose(run_attention(rows, (60,), isa, "int8", 0.25), 29.5, rtol=2**-7)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -138,10 +58,10 @@ def test_whether_8_bits_are_used_depends_on_the_length_of_a_sequence_alone(isa: 
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((20 + 130, 3 * HEADS * 32))
     short, long = (slice(0, 20), slice(20, 150))
-    together = _attend(rows, (20, 130), isa, "int8", 0.2)
-    np.testing.assert_array_equal(together[short], _attend(rows[short], (20,), isa, "int8", 0.2))
-    np.testing.assert_array_equal(together[long], _attend(rows[long], (130,), isa, "int8", 0.2))
-    in_bf16 = _attend(rows, (20, 130), isa, "bf16", 0.2)
+    together = run_attention(rows, (20, 130), isa, "int8", 0.2)
+    np.testing.assert_array_equal(together[short], run_attention(rows[short], (20,), isa, "int8", 0.2))
+    np.testing.assert_array_equal(together[long], run_attention(rows[long], (130,), isa, "int8", 0.2))
+    in_bf16 = run_attention(rows, (20, 130), isa, "bf16", 0.2)
     np.testing.assert_array_equal(together[short], in_bf16[short])
     assert (together[long] != in_bf16[long]).any() == isa.startswith("avx512")
 
@@ -161,8 +81,8 @@ def test_a_bias_by_distance_agrees_with_numpy(
     flags = [np.arange(length) < count for length, count in zip(lengths, counts, strict=True)]
     for attended in (None, np.concatenate(flags).astype(np.int32)):
         operands = {} if attended is None else {"attended": attended}
-        found = _attend(rows, lengths, isa, compute_dtype, head_size**-0.5, bias, attended=attended)
-        error = np.abs(found - _expected(rows, lengths, head_size**-0.5, bias, **operands)).max()
+        found = run_attention(rows, lengths, isa, compute_dtype, head_size**-0.5, bias, attended=attended)
+        error = np.abs(found - expected_attention(rows, lengths, head_size**-0.5, bias, **operands)).max()
         assert error <= TOLERANCE[compute_dtype] * np.abs(rows).max()
 
 
@@ -174,9 +94,9 @@ def test_what_a_bias_says_of_tokens_beyond_the_last_key_counts_for_nothing(
     """It grows so fast that weights are 0 for all keys if a column behind them is looked at."""
     bias = np.repeat(200.0 * np.arange(-300, 301)[None], HEADS, axis=0)
     rows = np.random.default_rng(0).standard_normal((sum(LENGTHS), 3 * HEADS * 16))
-    found = _attend(rows, LENGTHS, isa, compute_dtype, 0.25, bias)
+    found = run_attention(rows, LENGTHS, isa, compute_dtype, 0.25, bias)
     rounding = 0 if compute_dtype == "f32" or not isa.endswith("bf16") else 2**-8
-    expected = _expected(rows, LENGTHS, 0.25, bias)
+    expected = expected_attention(rows, LENGTHS, 0.25, bias)
     np.testing.assert_allclose(found, expected, rtol=rounding, atol=1e-6)
 
 
@@ -186,11 +106,11 @@ def test_a_bias_treats_a_sequence_alike_in_every_batch(compute_dtype: str, isa: 
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
     bias = rng.standard_normal((HEADS, 2 * 40 + 1))
-    together = _attend(rows, LENGTHS, isa, compute_dtype, 0.2, bias)
-    for length, start in zip(LENGTHS, _bounds(LENGTHS), strict=False):
+    together = run_attention(rows, LENGTHS, isa, compute_dtype, 0.2, bias)
+    for length, start in zip(LENGTHS, bounds(LENGTHS), strict=False):
         one = slice(start, start + length)
         np.testing.assert_array_equal(
-            together[one], _attend(rows[one], (length,), isa, compute_dtype, 0.2, bias)
+            together[one], run_attention(rows[one], (length,), isa, compute_dtype, 0.2, bias)
         )
 
 
@@ -209,8 +129,8 @@ def test_scores_fall_with_the_distance(compute_dtype: str, isa: str) -> None:
     ]
     for operands in cases:
         given = rows[:, : (HEADS + 2 * operands.get("sharers", HEADS)) * head_size]
-        found = _attend(given, lengths, isa, compute_dtype, head_size**-0.5, slopes=slopes, **operands)
-        expected = _expected(given, lengths, head_size**-0.5, slopes=slopes, **operands)
+        found = run_attention(given, lengths, isa, compute_dtype, head_size**-0.5, slopes=slopes, **operands)
+        expected = expected_attention(given, lengths, head_size**-0.5, slopes=slopes, **operands)
         assert np.abs(found - expected).max() <= TOLERANCE[compute_dtype] * np.abs(rows).max()
 
 
@@ -224,8 +144,10 @@ def test_heads_that_share_keys_and_values_give_the_bits_of_heads_that_repeat_the
     query, key, value = np.split(shared, [HEADS * 32, (HEADS + 1) * 32], axis=1)
     repeated = np.concatenate([query, *[key] * HEADS, *[value] * HEADS], axis=1)
     operands: dict[str, Any] = {"rotary": _angles(rng, 16), "window": 20, "slopes": np.float32([0.25, 0.5])}
-    found = _attend(shared, LENGTHS, isa, compute_dtype, 0.2, sharers=1, **operands)
-    np.testing.assert_array_equal(found, _attend(repeated, LENGTHS, isa, compute_dtype, 0.2, **operands))
+    found = run_attention(shared, LENGTHS, isa, compute_dtype, 0.2, sharers=1, **operands)
+    np.testing.assert_array_equal(
+        found, run_attention(repeated, LENGTHS, isa, compute_dtype, 0.2, **operands)
+    )
 
 
 def _angles(rng: np.random.Generator, pairs: int, positions: int = 700) -> Array:
@@ -246,8 +168,8 @@ def test_a_window_hides_what_is_farther(head_size: int, window: int, compute_dty
     gaps = np.cumsum(rng.integers(1, 4, len(rows))).astype(np.int32)
     cases: list[dict[str, Any]] = [{}, {"bias": bias}, {"attended": np.concatenate(flags).astype(np.int32)}]
     for operands in (*cases, {"places": gaps}, {"places": gaps, **cases[2]}):
-        found = _attend(rows, lengths, isa, compute_dtype, scale, window=window, **operands)
-        expected = _expected(rows, lengths, scale, window=window, **operands)
+        found = run_attention(rows, lengths, isa, compute_dtype, scale, window=window, **operands)
+        expected = expected_attention(rows, lengths, scale, window=window, **operands)
         assert np.abs(found - expected).max() <= TOLERANCE[compute_dtype] * np.abs(rows).max()
 
 
@@ -260,10 +182,10 @@ def test_hidden_keys_count_for_nothing(compute_dtype: str, isa: str) -> None:
     rows[140:160, HEADS * 16 : 2 * HEADS * 16] = 60
     rows[140:160, 2 * HEADS * 16 :] = 1000
     near = slice(137, 163)
-    found = np.delete(_attend(rows, (300,), isa, compute_dtype, 0.25, window=3), near, axis=0)
+    found = np.delete(run_attention(rows, (300,), isa, compute_dtype, 0.25, window=3), near, axis=0)
     assert np.abs(found).max() < 10
     np.testing.assert_allclose(
-        found, np.delete(_expected(rows, (300,), 0.25, window=3), near, axis=0), atol=0.05, rtol=0.02
+        found, np.delete(expected_attention(rows, (300,), 0.25, window=3), near, axis=0), atol=0.05, rtol=0.02
     )
 
 
@@ -271,7 +193,7 @@ def test_hidden_keys_count_for_nothing(compute_dtype: str, isa: str) -> None:
 @pytest.mark.parametrize("compute_dtype", TOLERANCE)
 def test_a_window_as_long_as_the_text_hides_nothing(compute_dtype: str, isa: str) -> None:
     rows = np.random.default_rng(0).standard_normal((sum(LENGTHS), 3 * HEADS * 32))
-    wide, none = (_attend(rows, LENGTHS, isa, compute_dtype, 0.2, window=window) for window in (256, 0))
+    wide, none = (run_attention(rows, LENGTHS, isa, compute_dtype, 0.2, window=window) for window in (256, 0))
     np.testing.assert_array_equal(wide, none)
 
 
@@ -287,8 +209,8 @@ def test_queries_and_keys_turn_by_their_positions(
     for positions in (None, rng.integers(0, 700, len(rows)).astype(np.int32)):
         for window in (0, 20):
             operands: dict[str, Any] = {"rotary": rotary, "position_ids": positions, "window": window}
-            found = _attend(rows, LENGTHS, isa, compute_dtype, head_size**-0.5, **operands)
-            expected = _expected(rows, LENGTHS, head_size**-0.5, **operands)
+            found = run_attention(rows, LENGTHS, isa, compute_dtype, head_size**-0.5, **operands)
+            expected = expected_attention(rows, LENGTHS, head_size**-0.5, **operands)
             assert np.abs(found - expected).max() <= TOLERANCE[compute_dtype] * np.abs(rows).max()
 
 
@@ -298,132 +220,18 @@ def test_windows_and_turns_treat_a_sequence_alike_in_every_batch(compute_dtype: 
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
     operands: dict[str, Any] = {"rotary": _angles(rng, 16), "window": 20, "slopes": np.float32([0.25, 0.5])}
-    together = _attend(rows, LENGTHS, isa, compute_dtype, 0.2, **operands)
-    for length, start in zip(LENGTHS, _bounds(LENGTHS), strict=False):
+    together = run_attention(rows, LENGTHS, isa, compute_dtype, 0.2, **operands)
+    for length, start in zip(LENGTHS, bounds(LENGTHS), strict=False):
         one = slice(start, start + length)
-        alone = _attend(rows[one], (length,), isa, compute_dtype, 0.2, **operands)
+        alone = run_attention(rows[one], (length,), isa, compute_dtype, 0.2, **operands)
         np.testing.assert_array_equal(together[one], alone)
-
-
-def _distances(
-    rng: np.random.Generator, width: int, span: int, farthest: int, terms: str
-) -> dict[str, Array]:
-    """Buckets as DeBERTa has them, and rows that bf16 can represent."""
-    rows, buckets = by_distance(span, farthest)
-    tables = {
-        name: formulas.round_to_bf16(rng.standard_normal((len(rows), width)).astype(np.float32))
-        for name, term in (("position_keys", "c2p"), ("position_queries", "p2c"))
-        if term in terms
-    }
-    return {"buckets": buckets, **tables}
-
-
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("compute_dtype", ["f32", "int8"])
-@pytest.mark.parametrize(
-    ("head_size", "span", "farthest", "terms"),
-    [
-        (16, 1, 0, "c2p p2c"),
-        (32, 4, 6, "c2p"),
-        (48, 6, 40, "p2c"),
-        (64, 64, 128, "c2p p2c"),
-        (16, 300, 0, "c2p p2c"),
-        (32, 40, 22, "c2p p2c"),
-    ],
-)
-def test_scores_take_rows_by_distance(
-    head_size: int, span: int, farthest: int, terms: str, compute_dtype: str, isa: str
-) -> None:
-    """With keys that end early, and with tokens that lie apart in some sequences."""
-    rng = np.random.default_rng(span)
-    lengths = (1, 21, 64, 65, 300)
-    rows = rng.standard_normal((sum(lengths), 3 * HEADS * head_size))
-    distances = _distances(rng, HEADS * head_size, span, farthest, terms)
-    flags = [np.arange(length) < rng.integers(0, length + 1) for length in lengths]
-    gaps = np.cumsum(np.where(np.arange(len(rows)) < 100, 1, rng.integers(1, 4, len(rows)))).astype(np.int32)
-    attended = {"attended": np.concatenate(flags).astype(np.int32)}
-    scale = (3 * head_size) ** -0.5
-    for operands in ({}, attended, {"places": gaps, **attended}):
-        found = _attend(rows, lengths, isa, compute_dtype, scale, distances=distances, **operands)
-        expected = _expected(rows, lengths, scale, distances=distances, **operands)
-        # Three terms of bf16 numbers, the products of which are up to twice as large as contents alone.
-        assert np.abs(found - expected).max() <= 2 * TOLERANCE[compute_dtype] * np.abs(rows).max()
-
-
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("compute_dtype", TOLERANCE)
-def test_rows_by_distance_treat_a_sequence_alike_in_every_batch(compute_dtype: str, isa: str) -> None:
-    """Also where the tokens of another sequence lie apart."""
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
-    distances = _distances(rng, HEADS * 32, 16, 32, "c2p p2c")
-    places = np.arange(len(rows), dtype=np.int32) * np.where(np.arange(len(rows)) < len(rows) - 3, 1, 2)
-    attend = functools.partial(_attend, isa=isa, compute_dtype=compute_dtype, scale=0.1, distances=distances)
-    together = attend(rows, LENGTHS, places=places.astype(np.int32))
-    for length, start in zip(LENGTHS[:-1], _bounds(LENGTHS), strict=False):
-        one = slice(start, start + length)
-        np.testing.assert_array_equal(together[one], attend(rows[one], (length,)))
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("buckets", lambda array: array + 1),
-        ("buckets", lambda array: array[:, ::-1]),
-        ("buckets", lambda array: 2 * array),
-        ("buckets", lambda array: array - array * (array == array.max())),
-        ("buckets", lambda array: np.concatenate([array, array + 1], axis=1)),
-        ("buckets", lambda array: np.arange(array.size, dtype=np.int32)[None]),
-        ("buckets", lambda array: array[:, :31]),
-        ("buckets", lambda array: array.astype(np.float32)),
-        ("buckets", lambda array: np.repeat(array, 2, axis=0)),
-        ("position_keys", lambda array: array[:1]),
-        ("position_keys", lambda array: array[:, :16]),
-        ("position_queries", lambda array: array[:5]),
-        ("position_queries", lambda array: array[:, :16]),
-        ("position_queries", lambda array: array.view(np.int32)),
-    ],
-)
-def test_buckets_that_name_other_rows_than_there_are_are_refused(name: str, change: Any) -> None:
-    lowered = _disentangled()
-    before = lowered.tensors[name]
-    array = np.ascontiguousarray(change(before.array))
-    dtype = {np.dtype(np.int32): "i32", np.dtype(np.float32): "f32"}[array.dtype]
-    changed = dataclasses.replace(lowered, tensors={**lowered.tensors, name: Tensor(dtype, array)})
-    build_program(lowered, ISAS[0])
-    with pytest.raises(ArtifactError, match=f"tensor '{name}' must"):
-        build_program(changed, ISAS[0])
-
-
-def _disentangled() -> Executable:
-    """Attention with 16 columns for each of two heads, and 18 rows of either table."""
-    builder = Builder(Shape((3,), 96, 96, HEADS, 0), np.random.default_rng(0))
-    operands = {"qkv": builder.activation("qkv", 96), "cu_seqlens": "cu_seqlens"}
-    rows, buckets = by_distance(9)
-    operands["buckets"] = builder.constant("buckets", buckets, DType.I32)
-    operands |= {name: builder.normal(name, len(rows), 32) for name in ("position_keys", "position_queries")}
-    builder.node("attention", operands, ["y"], num_attention_heads=HEADS, scale=0.25)
-    builder.result("y")
-    return lower(builder.graph())
-
-
-@pytest.mark.parametrize("isa", ISAS)
-def test_places_in_any_order_meet_rows_that_are_there(isa: str) -> None:
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((300, 3 * HEADS * 16))
-    distances = _distances(rng, HEADS * 16, 16, 64, "c2p p2c")
-    for places in (rng.integers(0, 2**31 - 1, 300), np.zeros(300), np.arange(300)[::-1]):
-        places = places.astype(np.int32)
-        found = _attend(rows, (100, 200), isa, "f32", 0.2, distances=distances, places=places)
-        expected = _expected(rows, (100, 200), 0.2, distances=distances, places=places)
-        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_positions_beyond_the_table_are_refused(isa: str) -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((20, 3 * HEADS * 32))
-    attend = functools.partial(_attend, rows, (8, 12), isa, "f32", 0.2, rotary=_angles(rng, 16, 12))
+    attend = functools.partial(run_attention, rows, (8, 12), isa, "f32", 0.2, rotary=_angles(rng, 16, 12))
     attend()
     with pytest.raises(InputError, match="sequence 1 has 12 tokens, but the model has positions for 11"):
         attend(rotary=_angles(rng, 16, 11))
@@ -437,7 +245,7 @@ def test_places_in_any_order_do_no_harm(isa: str) -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((700, 3 * HEADS * 16))
     for places in (rng.integers(0, 2**31 - 1, 700), np.zeros(700), np.arange(700)[::-1]):
-        found = _attend(rows, (300, 400), isa, "int8", 0.2, window=16, places=places.astype(np.int32))
+        found = run_attention(rows, (300, 400), isa, "int8", 0.2, window=16, places=places.astype(np.int32))
         assert np.isfinite(found).all()
 
 
@@ -508,6 +316,6 @@ def test_any_number_may_be_a_bias(isa: str, number: float) -> None:
     hostile[0][0, ::3] = number
     for name, plain, given in zip(("bias", "slopes"), (bias, slopes), hostile, strict=True):
         expected, found = (
-            _attend(rows, LENGTHS, isa, "int8", 0.25, **{name: each}) for each in (plain, given)
+            run_attention(rows, LENGTHS, isa, "int8", 0.25, **{name: each}) for each in (plain, given)
         )
         np.testing.assert_array_equal(found[:, 16:], expected[:, 16:])
