@@ -24,6 +24,7 @@ from bertc.artifact.reader import open_artifact
 from bertc.bench.engine import OURS, Driver, Engine
 from bertc.bench.memory import resident_mb
 from bertc.errors import BertcError
+from bertc.runtime.parent_process import end_with_parent
 
 T = TypeVar("T")
 
@@ -144,6 +145,7 @@ def _start_process(log: Path, threads: int, cores: tuple[int, ...]) -> None:
     An interrupt from the keyboard goes to all processes: the first decides what happens to the others.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

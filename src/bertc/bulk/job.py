@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,6 @@ from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from bertc.bulk.columnar import pyarrow
@@ -30,6 +28,7 @@ from bertc.bulk.work import NULL, Advance, Work, Worker
 from bertc.encoder import Encoder, load
 from bertc.errors import BertcError
 from bertc.runtime.environment import default_num_threads
+from bertc.runtime.parent_process import end_with_parent
 from bertc.runtime.progress import progress
 from bertc.version import __version__
 
@@ -188,7 +187,7 @@ def _in_processes(
     counters = context.Value("q", 0), context.Value("q", 0)
     threads = max(1, (encoder.session.num_threads or default_num_threads()) // instances)
     stop = context.Event()
-    arguments = (str(encoder.artifact.path.absolute()), threads, work, os.getpid(), stop, *counters)
+    arguments = (str(encoder.artifact.path.absolute()), threads, work, stop, *counters)
     pool = ProcessPoolExecutor(instances, mp_context=context, initializer=_start_worker, initargs=arguments)
     seen = [0, 0]
 
@@ -231,14 +230,13 @@ def _start_worker(
     path: str,
     threads: int,
     work: Work,
-    parent: int,
     stop: Event,
     rows: Synchronized[int],
     tokens: Synchronized[int],
 ) -> None:
     """Load the model. An interrupt from the keyboard goes to all processes: the first one decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent()
 
     def advance(more_rows: int, more_tokens: int) -> None:
         for counter, more in ((rows, more_rows), (tokens, more_tokens)):
@@ -253,10 +251,3 @@ def _start_worker(
 def _run_shard(shard: Shard) -> Finished:
     worker, advance = _workers[0]
     return worker.run(shard, advance)
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone: it would wait for more work for ever."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
