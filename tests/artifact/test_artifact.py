@@ -301,11 +301,11 @@ def test_hidden_states_must_be_buffers_of_tokens(buffer: str) -> None:
 
 def test_features_that_a_reader_lacks_are_named_whatever_else_they_bring() -> None:
     program = dataclasses.replace(
-        PROGRAM, features=("embed.first_position", "attention.slopes", "disentangled")
+        PROGRAM, features=("embed.first_position", "attention.memory", "disentangled")
     )
     text = dataclasses.replace(MANIFEST, program=program).to_json().replace('"rows":3', '"rows":[3]')
     message = (
-        r"the file needs what this bertc does not know \(attention\.slopes, disentangled\): update bertc"
+        r"the file needs what this bertc does not know \(attention\.memory, disentangled\): update bertc"
     )
     with pytest.raises(ArtifactError, match=message):
         Manifest.from_json(text)

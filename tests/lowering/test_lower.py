@@ -55,8 +55,8 @@ def test_a_scale_and_zero_point_that_rows_share_are_in_those_of_the_columns() ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inputs": {"slopes": "x"}}, "no input 'slopes': the file may need a newer bertc"),
-        ({"attributes": {"slopes": 7}}, "no attribute 'slopes': the file may need a newer bertc"),
+        ({"inputs": {"memory": "x"}}, "no input 'memory': the file may need a newer bertc"),
+        ({"attributes": {"memory": 7}}, "no attribute 'memory': the file may need a newer bertc"),
         ({"outputs": ("more",)}, "has 1 outputs, the step 2: the file may need a newer bertc"),
     ],
 )
