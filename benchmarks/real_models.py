@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,45 @@ def certify_families(temporary: Path) -> dict[str, str]:
     return certificates
 
 
+NOT_SUPPORTED = {
+    "not encoders of text alone: decoders, pages, tables, pictures, bytes, molecules": (
+        *("bart", "mbart", "mvp", "layoutlm", "tapas", "modernvbert", "ultravbert", "neomme"),
+        *("perceiver", "esmc"),
+    ),
+    "attention of another kind, sparse or approximate": (
+        *("big_bird", "longformer", "nystromformer", "mra", "yoso", "reformer", "fnet"),
+    ),
+    "layers of another kind: convolutions, bottlenecks, pooling between layers, integers, adapters": (
+        *("convbert", "squeezebert", "mobilebert", "funnel", "ibert", "xmod"),
+    ),
+    "more than tokens goes in: entities, sounds and shapes, languages": (
+        "luke",
+        "roc_bert",
+        "flaubert",
+        "xlm",
+    ),
+}
+"""Why families of the masked LM mapping of ``transformers`` do not compile."""
+
+
+def masked_lms() -> set[str]:
+    """Return the model types that ``transformers`` has a masked LM of, and that compile."""
+    found = {each.model_type for each in supported_classes() if each.head.name == "masked_lm"}
+    return found - {"jina_bert"}  # whose code is on the hub
+
+
+def _coverage() -> Iterator[str]:
+    """Yield how much of the masked LM mapping of ``transformers`` compiles."""
+    compiled, others = len(masked_lms()), [*NOT_SUPPORTED.values()]
+    total = compiled + sum(map(len, others))
+    yield f"Of the {total} model types for which `transformers` 5.23 has a masked LM, {compiled} compile."
+    yield "The others do not:"
+    yield ""
+    rows = [[why, ", ".join(f"`{each}`" for each in names)] for why, names in NOT_SUPPORTED.items()]
+    yield from table(["why", "model types"], rows)
+    yield ""
+
+
 def page(results: dict[str, Any]) -> str:
     """Return docs/models.md: what the registry has, and what was measured."""
     names: dict[str, dict[str, str]] = {}
@@ -227,6 +266,7 @@ def page(results: dict[str, Any]) -> str:
         "jina-bert-v2-qk-post-norm). ESM's contacts, and values that RoFormer turns (`rotary_value`), are",
         "not supported.",
         "",
+        *_coverage(),
         "Folders of sentence-transformers and PyLate make an embedding model, or one for "
         f"{' or '.join(folders)}.",
         "",
