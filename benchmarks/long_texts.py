@@ -29,6 +29,7 @@ BASE = {
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "intermediate_size": 3072,
+    "pad_token_id": 0,
 }
 SAMPLES = {"samples": 128, "held_out": 2}
 """Few to certify: memory does not depend on how weights that mean nothing were rounded."""
