@@ -9,10 +9,8 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
 from bertc.bulk.columnar import pyarrow
-from bertc.bulk.results import Answering, Question, answering, with_nulls
+from bertc.bulk.results import Answering, Question, answering
 from bertc.encoder import Encoder
 from bertc.errors import InputError
 from bertc.loading import load
@@ -40,9 +38,8 @@ def register(
         )
     method = _METHODS[encoder.info.task]
     if method == "classify" and len(encoder.info.labels) == 1:
-        method, answers = "predict", _scoring(encoder, options)
-    else:
-        answers = answering(encoder, Question(method, options))
+        method = "predict"
+    answers = answering(encoder, Question(method, options))
 
     def of_texts(texts: Any) -> Any:
         return _answer(answers, [texts])
@@ -64,22 +61,9 @@ def register(
     return name
 
 
-def _scoring(encoder: Any, options: dict[str, Any]) -> Answering:
-    arrow = pyarrow("a function of DuckDB")
-    field = arrow.field("score", arrow.float32())
-    return Answering(
-        lambda pairs: encoder.predict(pairs, **options),
-        [field],
-        lambda scores: [arrow.array(np.asarray(scores), field.type)],
-    )
-
-
 def _answer(answers: Answering, columns: list[Any]) -> Any:
     """Return the answers to the rows of one Arrow array of texts, or of two, as one Arrow array."""
-    rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
-    is_there = [None not in row for row in rows]
-    items = [row if len(row) > 1 else row[0] for row, there in zip(rows, is_there, strict=True) if there]
-    found = with_nulls(answers.columns(answers.ask(items)), is_there)
+    found = answers.of_columns(columns)
     if len(found) == 1:
         return found[0]
     return pyarrow("a function of DuckDB").StructArray.from_arrays(found, fields=answers.fields)

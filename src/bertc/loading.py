@@ -138,6 +138,12 @@ def is_compiled(path: str | PathLike[str]) -> bool:
     return not isinstance(path, str) or text.endswith(".bertc") or os.path.exists(text)  # noqa: PTH110
 
 
+def lasting_place(model: str | PathLike[str]) -> str:
+    """Return what a path or hub id means in this folder, to be loaded by a process in any other."""
+    path = Path(model)
+    return str(path.absolute()) if path.exists() else os.fspath(model)
+
+
 def _source_file(source: str | PathLike[str]) -> Path | None:
     """Return the path of a file that a front end reads; None for a folder, a hub id, a compiled file."""
     path = expand_home(source)

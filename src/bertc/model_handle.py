@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from bertc.encoder import Encoder
 from bertc.errors import InputError
-from bertc.loading import load
+from bertc.loading import lasting_place, load
 from bertc.task_table import TASKS
 
 
@@ -29,9 +28,7 @@ class ModelHandle:
                 raise InputError(f"{', '.join(options)}: give these where the model is loaded")
             _check_task(model, task)
         else:
-            model = fspath(model)
-            place = Path(model)
-            model = str(place.absolute()) if place.exists() else model
+            model = lasting_place(model)
         self._source = model
         self._task = task
         self._options = options

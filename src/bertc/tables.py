@@ -14,9 +14,9 @@ from typing import Any
 
 from bertc.bulk.columnar import pyarrow
 from bertc.bulk.engines import assigned_threads
-from bertc.bulk.results import Answering, Question, answering, as_item, with_nulls
+from bertc.bulk.results import Answering, Question, answering
 from bertc.errors import InputError
-from bertc.loading import load
+from bertc.loading import lasting_place, load
 
 Place = str | PathLike[str]
 
@@ -38,8 +38,7 @@ class TableModel:
         answers. ``num_threads`` is by default what the engine gives to a task: the CPUs of Ray and Spark, one
         in Dask, and outside of an engine all that the process may use.
         """
-        is_here = isinstance(model, str | Path) and Path(model).exists()
-        self._model = str(Path(model).absolute()) if is_here else model
+        self._model = lasting_place(model) if isinstance(model, str | Path) else model
         self._question, self._columns = question, tuple(columns)
         self._output = (output,) if isinstance(output, str) else output
         self._num_threads = num_threads
@@ -73,10 +72,7 @@ class TableModel:
 
     def answer(self, *columns: Any) -> list[Any]:
         """Return the answers to Arrow arrays of texts (two for pairs), an array for each of ``fields``."""
-        texts = list(zip(*(column.to_pylist() for column in columns), strict=True))
-        is_there = [None not in each for each in texts]
-        items = [as_item(each) for each, there in zip(texts, is_there, strict=True) if there]
-        return with_nulls(self._answering.columns(self._answering.ask(items)), is_there)
+        return self._answering.of_columns(columns)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_answering"}

@@ -107,15 +107,14 @@ def test_sentence_transformers_modules_are_inside(tmp_path: Path) -> None:
     assert largest_difference(path, fp32_session(checkpoint)) < 1e-4
 
 
+FORMS = (("fp32", None), ("fp32", 40), (STATIC, None), (STATIC, 40))
+
+
 @pytest.mark.parametrize(
     ("class_name", "options", "recipe", "length"),
     [
-        *(
-            (name, sizes, recipe, n)
-            for name, sizes in (("ModernBertModel", {"local_attention": 6}), ("DebertaV2Model", {}))
-            for recipe in ("fp32", STATIC)
-            for n in (None, 40)
-        ),
+        *(("ModernBertModel", {"local_attention": 6}, *form) for form in FORMS),
+        *(("DebertaV2Model", {}, *form) for form in FORMS),
         ("UltrabertModel", {}, "fp32", None),
         ("UltrabertModel", {"initializer_range": 0.05}, STATIC, 40),
         ("JinaBertModel", {}, "fp32", None),

@@ -67,7 +67,7 @@ class _Numbers:
         return float(value) if valid and value is not None else 1.0
 
 
-def _read_yarn(numbers: _Numbers, rope: Rope, columns: int, positions: int) -> Rope:  # noqa: ARG001
+def _read_yarn(numbers: _Numbers, rope: Rope, columns: int, positions: int) -> Rope:  # noqa: ARG001 (of _READ)
     numbers.require(rope["rope_theta"] != 1, "rope_theta is 1, expected another base for rope_type 'yarn'")
     factor = numbers("factor", positions / rope[_PRETRAINED])
     usual = _magnitude(factor)
@@ -86,7 +86,7 @@ def _magnitude(factor: float, scale: float = 1.0) -> float:
     return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
-def _read_llama3(numbers: _Numbers, rope: Rope, columns: int, positions: int) -> Rope:  # noqa: ARG001
+def _read_llama3(numbers: _Numbers, rope: Rope, columns: int, positions: int) -> Rope:  # noqa: ARG001 (of _READ)
     keys = ("factor", "low_freq_factor", "high_freq_factor")
     factor, low, high = (numbers(key) for key in keys)
     numbers.require(low < high, f"low_freq_factor is {low:g}, expected less than high_freq_factor {high:g}")

@@ -37,6 +37,13 @@ class Answering:
     columns: Callable[[Any], list[Any]]
     """Makes Arrow arrays of answers, one for each field."""
 
+    def of_columns(self, texts: Sequence[Any]) -> list[Any]:
+        """Return the answers to Arrow arrays of texts, two for pairs; a null where one of them has one."""
+        rows = list(zip(*(column.to_pylist() for column in texts), strict=True))
+        is_there = [None not in row for row in rows]
+        items = [as_item(row) for row, there in zip(rows, is_there, strict=True) if there]
+        return with_nulls(self.columns(self.ask(items)), is_there)
+
 
 def answering(encoder: Encoder, question: Question) -> Answering:
     """Return how a model answers. Raises ``InputError`` for a model of another task, or a wrong option."""
