@@ -59,7 +59,7 @@ def duckdb(models: Models) -> tuple[Work, Work]:
 
     from bertc.duckdb import register
 
-    con = duckdb.connect()
+    con: Any = duckdb.connect()
     encoder = bertc.load(models[0])
     register(con, encoder)
 

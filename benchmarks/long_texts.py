@@ -35,15 +35,17 @@ SAMPLES = {"samples": 128, "held_out": 2}
 """Few to certify: memory does not depend on how weights that mean nothing were rounded."""
 
 
-def measure(class_name: str, lengths: Sequence[int], dtype: str, threads: int) -> list[dict[str, float]]:
-    """Measure one text of each length."""
+def measure(
+    class_name: str, lengths: Sequence[int], dtype: str, threads: int, keep: Path | None = None
+) -> list[dict[str, float]]:
+    """Measure one text of each length, with a file that is kept if ``keep`` says where."""
     model = next(each for each in supported_classes() if each.name == class_name)
     sizes = {**BASE, "max_position_embeddings": max(lengths)}
     with tempfile.TemporaryDirectory() as folder:
         source = random_encoder(model, Path(folder) / "model", **sizes)
         preset = Recipe.load("round-to-nearest" if dtype == "int8" else dtype).to_dict()
         recipe = {**preset, "calibration": SAMPLES}
-        artifact = bertc.compile(source, Path(folder) / "model.bertc", recipe)
+        artifact = bertc.compile(source, keep or Path(folder) / "model.bertc", recipe)
         rows = []
         for length in lengths:
             row = measure_memory(artifact.path, threads, (1, length))
@@ -59,11 +61,12 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 2048, 8192, 32768])
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--threads", type=int, default=default_num_threads())
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="where the compiled file stays")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     if resident_mb() is None:
         sys.exit("this system has no /proc/self/status: measure on Linux")
-    rows = measure(given.class_name, sorted(given.lengths), given.dtype, given.threads)
+    rows = measure(given.class_name, sorted(given.lengths), given.dtype, given.threads, given.keep)
     if given.json:
         print(json.dumps({"class": given.class_name, "dtype": given.dtype, "rows": rows}))
         return

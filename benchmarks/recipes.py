@@ -36,14 +36,33 @@ WITHOUT: Mapping[str, Mapping[str, Any]] = {
     "with fp16 tables": {"embeddings": "fp16"},
 }
 """Variants of the default recipe, each with something left out."""
+_UNBOUNDED = {"weights": {"bound": "none"}}
+_FFN_OUTPUT = "encoder.layer.?.output.dense"
+PARTS: Mapping[str, Mapping[str, Any]] = {
+    "nothing, and no shift by place": {**_UNBOUNDED, "smoothing": {"place_shift": False}},
+    "nothing": _UNBOUNDED,
+    **{
+        name: {**_UNBOUNDED, "nodes": dict.fromkeys(nodes, "bf16")}
+        for name, nodes in {
+            "query, key, value": ("*.self.query", "*.self.key", "*.self.value"),
+            "attention's output": ("*.attention.output.dense",),
+            "first feed-forward matrix": ("*.intermediate.dense",),
+            "second feed-forward matrix": (_FFN_OUTPUT,),
+            "both": ("*.intermediate.dense", _FFN_OUTPUT),
+        }.items()
+    },
+}
+"""Variants of the default with weights that are not bounded, each with parts in bf16."""
 HEADINGS = {
     "cosine": "mean cosine",
     "worst": "worst cosine",
     "spearman": "STS Spearman",
     "agreement": "SST-2 labels as fp32",
     "accuracy": "SST-2 accuracy",
+    "margin": "error of SST-2's logits",
     "f1": "People's Daily F1",
 }
+DIGITS = {"cosine": 5, "worst": 5, "margin": 4}
 
 
 class _Labels:
@@ -52,11 +71,16 @@ class _Labels:
     def __init__(self, model: bertc.Encoder) -> None:
         self.model = model
         self.found: Array = np.empty(0, str)
+        self.margins: Array = np.empty(0)
+        """How far the logit of the second label is above that of the first."""
 
     def classify(self, inputs: Any) -> Any:
         """Do as :meth:`bertc.Encoder.classify`."""
         answers: Any = self.model.classify(inputs)
         self.found = np.array([answer["label"] for answer in answers])
+        scores = np.array([answer["score"] for answer in answers], np.float64)
+        margins = np.log(scores / (1 - scores))
+        self.margins = np.where(self.found == self.model.info.labels[1], margins, -margins)
         return answers
 
 
@@ -66,7 +90,7 @@ class Yardsticks:
     def __init__(self, shared: Path) -> None:
         self._data = shared / "data"
         self._vectors: Array | None = None
-        self._labels: Array | None = None
+        self._labels: _Labels | None = None
 
     def similarity(self, file: Path) -> Row:
         """Score sentence embeddings."""
@@ -87,9 +111,10 @@ class Yardsticks:
         labels = _Labels(model)
         result = classification.evaluate(labels, self._data / "sst2" / "dev.tsv", model.info.labels)
         if self._labels is None:
-            self._labels = labels.found
-        agreement = 100 * float(np.mean(self._labels == labels.found))
-        return {"agreement": agreement, "accuracy": result.metrics["accuracy"]}
+            self._labels = labels
+        agreement = 100 * float(np.mean(self._labels.found == labels.found))
+        margin = float(np.sqrt(np.mean((self._labels.margins - labels.margins) ** 2)))
+        return {"agreement": agreement, "accuracy": result.metrics["accuracy"], "margin": margin}
 
     def entities(self, file: Path) -> Row:
         """Score labels of characters."""
@@ -114,6 +139,7 @@ def main() -> None:
         "--recipes", nargs="+", default=RECIPES, help="presets or files; the first is the norm"
     )
     parser.add_argument("--methods", action="store_true", help="also the default without each of its methods")
+    parser.add_argument("--parts", action="store_true", help="also with parts in bf16: where the error is")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     yardsticks = Yardsticks(args.shared)
@@ -122,7 +148,11 @@ def main() -> None:
         args.shared / "models" / "sst2-minilm-l6": yardsticks.classification,
         args.shared / "models" / "ner-zh-small": yardsticks.entities,
     }
-    recipes = {**{name: name for name in args.recipes}, **(WITHOUT if args.methods else {})}
+    recipes = {
+        **{name: name for name in args.recipes},
+        **(WITHOUT if args.methods else {}),
+        **(PARTS if args.parts else {}),
+    }
     rows = {}
     if not args.json:
         print(f"| recipe | {' | '.join(HEADINGS.values())} |\n|---|{'---|' * len(HEADINGS)}", flush=True)
@@ -130,9 +160,7 @@ def main() -> None:
         for name, recipe in recipes.items():
             rows[name] = row = measure(recipe, models, Path(folder))
             if not args.json:
-                cells = (
-                    f"{row[key]:.5f}" if key in ("cosine", "worst") else f"{row[key]:.2f}" for key in HEADINGS
-                )
+                cells = (f"{row[key]:.{DIGITS.get(key, 2)}f}" for key in HEADINGS)
                 print(f"| {name} | {' | '.join(cells)} |", flush=True)
     if args.json:
         print(json.dumps(rows, indent=2))
