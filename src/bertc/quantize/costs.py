@@ -21,8 +21,8 @@ GIGAOPS: Mapping[str, Mapping[str, float]] = {
     "avx2": {INT8: 365, INT7: 365, BF16: 190, FP32: 195},
     "scalar": {INT8: 40, INT7: 40, BF16: 30, FP32: 43},
 }
-"""The rate of matrix products by instruction set, on two cores; docs/performance.md has the measurements,
-but of ``avx_vnni``. Only ratios count. An instruction set that is not here counts as ``avx2``."""
+"""The rate of matrix products by instruction set, on two cores; docs/performance.md has the measurements.
+Only ratios count. An instruction set that is not here counts as ``avx2``."""
 
 SIZE_WEIGHT = 0.1
 """The weight of size against time: a file larger by 10 % counts as much as one slower by 1 %. Size is what a
