@@ -155,6 +155,6 @@ def test_a_null_is_null_or_no_row_or_an_error(job: RunJob, tmp_path: Path) -> No
     assert counts["rows"] == 89 and counts["rejected"] == 1
     assert read_rows(tmp_path / "skip") == {row: vector for row, vector in with_null.items() if row != 70}
     with pytest.raises(
-        bertc.InputError, match=r"rows\.parquet, row 70: no text .*1 finished shards are kept"
+        bertc.InputError, match=r"rows\.parquet, row 70: no text .*1 finished shards are kept in \S+$"
     ):
         job(rows, "error", on_null="error")

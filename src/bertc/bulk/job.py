@@ -22,8 +22,8 @@ from bertc.bulk.columnar import pyarrow
 from bertc.bulk.on_ray import connected, run_shards
 from bertc.bulk.output import Finished, OutputFolder
 from bertc.bulk.results import Question
-from bertc.bulk.shards import SHARD_ROWS, Shard, have_column, plan_shards
-from bertc.bulk.storage import is_url
+from bertc.bulk.shards import SHARD_ROWS, Shard, choose_ids, plan_shards
+from bertc.bulk.storage import UnmendableError, is_url
 from bertc.bulk.work import NULL, Advance, Work, Worker
 from bertc.encoder import Encoder, load
 from bertc.errors import BertcError
@@ -70,8 +70,8 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
     source = settings.source
     if settings.ray is not None and not is_url(source):
         source = str(Path(source).absolute())  # the processes of a cluster are in other folders
-    shards = plan_shards(source, settings.columns, settings.id_column, settings.shard_rows)
-    id_column = settings.id_column or ("id" if have_column(shards, "id") else None)
+    shards = plan_shards(source, settings.columns, settings.id_column, settings.shard_rows, settings.folder)
+    id_column = choose_ids(shards, settings.id_column)
     facts["id_column"] = id_column
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     work = Work(
@@ -143,8 +143,11 @@ def _run(
                 output.add(finished)
                 yield finished
         except BertcError as error:
-            kept = f"{len(output.finished)} finished shards are kept in {work.folder}"
-            raise type(error)(f"{error}. {kept}: go on with --resume") from None
+            advice = "" if isinstance(error, UnmendableError) else ": go on with --resume"
+            error.args = (
+                f"{error}. {len(output.finished)} finished shards are kept in {work.folder}{advice}",
+            )
+            raise
 
 
 def _results(

@@ -38,12 +38,16 @@ class InputFile:
         return _open(self.path)
 
     def check_unchanged(self) -> None:
-        """Raise ``InputError`` if the file is no longer what it was."""
+        """Raise ``UnmendableError`` if the file is no longer what it was, ``InputError`` if it is gone."""
         if fingerprint(self.path) != self.fingerprint:
-            raise InputError(
-                f"{self.path} has changed since the job began. Finished shards are kept; they are of what it "
-                "was: begin again in a new folder"
+            raise UnmendableError(
+                f"{self.path} has changed since the job began, whose results are of what it was: begin again "
+                "in a new folder"
             )
+
+
+class UnmendableError(InputError):
+    """Raised for the end of a job that cannot go on as it was begun."""
 
 
 def is_url(path: str) -> bool:
@@ -51,16 +55,19 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def find_files(where: str, suffixes: Collection[str]) -> list[InputFile]:
+def find_files(where: str, suffixes: Collection[str], output: Path | None = None) -> list[InputFile]:
     """Return the files of a path, a folder with all below it, or a glob, in the order of their names.
 
-    In folders and globs, files of other suffixes are left out, and those whose names begin with . or _.
-    Raises ``InputError`` where there are none.
+    In folders and globs, files of other suffixes are left out, those whose names begin with . or _, and what
+    is in the folder ``output``, of this machine. Raises ``InputError`` where there are none.
     """
     try:
         paths, base = _list_url(where) if is_url(where) else _list_local(where)
         single = paths == [where]
         chosen = paths if single else [path for path in paths if _belongs(path, base, suffixes)]
+        if output is not None and not single and not is_url(where):
+            folder = output.resolve()
+            chosen = [path for path in chosen if folder not in Path(path).resolve().parents]
         if not chosen:
             raise InputError(
                 f"{where}: no files that end in {', '.join(suffixes)}: name a file, a folder or a pattern"
