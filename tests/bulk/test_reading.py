@@ -102,6 +102,12 @@ def test_text_that_is_not_utf8_is_rejected_from_parquet(job: RunJob, tmp_path: P
     [
         ("rows.csv", b'id,text\n1,"never closed\n', "a quote is never closed"),
         ("rows.csv", b"", "the first line is empty"),
+        (
+            "rows.csv",
+            b"id,text\r1,a\r2,b\r",
+            "line 1: not comma-separated .*, and line feeds at the ends of lines",
+        ),
+        ("rows.csv", "id,text\n".encode("utf-16"), "line 1: .*: write names of columns in UTF-8"),
         ("rows.csv", b"id,words\n1,a\n", "no column 'text', it has id, words"),
         ("rows.parquet", b"PAR1 no", "the file cannot be read"),
         ("rows.arrow", b"ARROW1 no", "the file cannot be read"),

@@ -151,6 +151,8 @@ def test_a_null_is_null_or_no_row_or_an_error(job: RunJob, tmp_path: Path) -> No
     assert job(rows, "null")["rows"] == 90
     with_null = read_rows(tmp_path / "null")
     assert with_null[70] is None and None not in [with_null[row] for row in range(90) if row != 70]
+    parquet.write_table(arrow.table({"id": [1, 2], "text": arrow.nulls(2)}), tmp_path / "none.parquet")
+    assert job(tmp_path / "none.parquet", "none")["rows"] == 2 and read_rows(tmp_path / "none")[2] is None
     counts = job(rows, "skip", on_null="skip")
     assert counts["rows"] == 89 and counts["rejected"] == 1
     assert read_rows(tmp_path / "skip") == {row: vector for row, vector in with_null.items() if row != 70}

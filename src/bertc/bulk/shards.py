@@ -120,8 +120,9 @@ def _check_columns(file: InputFile, columns: tuple[str, ...], id_column: str | N
             )
         if names.count(column) > 1:
             raise InputError(f"{file.path}: {names.count(column)} columns are called {column!r}: rename one")
+    types = pyarrow("reading texts").types
     for column in columns:
-        if not is_text(dict(found)[column]):
+        if not is_text(dict(found)[column]) and not types.is_null(dict(found)[column]):
             raise InputError(f"{file.path}: the column {column!r} is {dict(found)[column]}, expected strings")
 
 

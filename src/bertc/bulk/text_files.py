@@ -149,7 +149,10 @@ def _header(file: InputFile) -> tuple[list[str], int]:
     try:
         names = _split(first.decode("utf-8-sig"), _is_quoted(file)) if first.strip() else []
     except ValueError as error:
-        raise InputError(f"{file.path}, line 1: {error}") from None
+        raise InputError(
+            f"{file.path}, line 1: {error}: write names of columns in UTF-8, and line feeds at the ends of "
+            "lines"
+        ) from None
     if not names:
         raise InputError(f"{file.path}: the first line is empty, expected the names of the columns")
     return names, len(first)
