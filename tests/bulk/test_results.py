@@ -125,6 +125,11 @@ def test_pairs_have_the_scores_of_predict(job: RunJob, artifacts: Artifacts, tmp
     assert list(read_rows(tmp_path / "out").values()) == expected.tolist()
     with pytest.raises(bertc.InputError, match="2 labels, reranking is for models of one: use classify"):
         job(tmp_path / "rows.parquet", "two", head="classification", question=Question("predict"))
+    for question in (Question("tag"), Question("encode", {}, "float8")):
+        with pytest.raises(bertc.InputError, match=r"not tag$|float8") as caught:
+            job(tmp_path / "rows.parquet", "two", question=question)
+        assert "--resume" not in str(caught.value)
+    assert not (tmp_path / "two").exists()  # so that the next try may have that name
 
 
 def test_a_bound_on_tokens_changes_no_result(

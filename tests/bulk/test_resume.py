@@ -192,6 +192,10 @@ def test_a_folder_below_its_source_is_no_part_of_it(job: RunJob, tmp_path: Path)
         for state in (0, 5):
             assert job(source, "in/out", resume=True)["resumed_shards"] == state
         shutil.rmtree(tmp_path / "in" / "out")
+    with pytest.raises(
+        bertc.InputError, match=r"its files are in .*, the folder of results: name a new folder"
+    ):
+        job(tmp_path / "in", "in")
 
 
 def test_a_folder_is_not_taken_for_another_job(job: RunJob, tmp_path: Path) -> None:

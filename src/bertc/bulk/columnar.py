@@ -197,4 +197,6 @@ def _blame(file: InputFile, what: str) -> Iterator[None]:
         yield
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file.path}: {what} cannot be read ({reason})") from None
+        raise InputError(
+            f"{file.path}: {what} cannot be read ({reason}): write the file again, or leave it out"
+        ) from None

@@ -18,10 +18,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from bertc.bulk.columnar import pyarrow
 from bertc.bulk.on_ray import connected, run_shards
 from bertc.bulk.output import Finished, OutputFolder
-from bertc.bulk.results import Question
+from bertc.bulk.results import Question, answering
 from bertc.bulk.shards import SHARD_ROWS, Shard, choose_ids, plan_shards
 from bertc.bulk.storage import UnmendableError, is_url
 from bertc.bulk.work import NULL, Advance, Work, Worker
@@ -64,7 +63,7 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
     with what is left, and gives the same files. Raises ``InputError`` for files, columns or options that do
     not fit, before any work, and for a file that is damaged or changes meanwhile: finished shards are kept.
     """
-    pyarrow("writing a folder of parquet files")
+    answering(encoder, settings.question)  # fails here for a model of another task, or a wrong option
     start = time.perf_counter()
     facts = _job_facts(encoder, settings)
     source = settings.source

@@ -66,8 +66,12 @@ def find_files(where: str, suffixes: Collection[str], output: Path | None = None
         single = paths == [where]
         chosen = paths if single else [path for path in paths if _belongs(path, base, suffixes)]
         if output is not None and not single and not is_url(where):
-            folder = output.resolve()
+            folder, found = output.resolve(), len(chosen)
             chosen = [path for path in chosen if folder not in Path(path).resolve().parents]
+            if found and not chosen:
+                raise InputError(
+                    f"{where}: its files are in {output}, the folder of results: name a new folder"
+                )
         if not chosen:
             raise InputError(
                 f"{where}: no files that end in {', '.join(suffixes)}: name a file, a folder or a pattern"
