@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as arrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
 import bertc
 from bertc.bulk import text_files
@@ -100,6 +102,12 @@ def test_text_that_is_not_utf8_is_rejected_from_parquet(job: RunJob, tmp_path: P
     [
         ("rows.csv", b'id,text\n1,"never closed\n', "a quote is never closed"),
         ("rows.csv", b"", "the first line is empty"),
+        (
+            "rows.csv",
+            b"id,text\r1,a\r2,b\r",
+            "line 1: not comma-separated .*, and line feeds at the ends of lines",
+        ),
+        ("rows.csv", "id,text\n".encode("utf-16"), "line 1: .*: write names of columns in UTF-8"),
         ("rows.csv", b"id,words\n1,a\n", "no column 'text', it has id, words"),
         ("rows.parquet", b"PAR1 no", "the file cannot be read"),
         ("rows.arrow", b"ARROW1 no", "the file cannot be read"),
@@ -127,6 +135,70 @@ def test_a_column_that_one_of_many_files_lacks_is_found_first(job: RunJob, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def _write(path: Path, columns: list[tuple[str, Any]]) -> Path:
+    """Write columns, of any names and types, to an Arrow file."""
+    table = arrow.table([array for _, array in columns], names=[name for name, _ in columns])
+    with ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    return path
+
+
+def test_columns_of_one_name_and_ids_that_parquet_lacks_are_refused(job: RunJob, tmp_path: Path) -> None:
+    text, path = ("text", arrow.array(["the cat"])), tmp_path / "rows.arrow"
+    with pytest.raises(bertc.InputError, match=r"rows\.arrow: 2 columns are called 'text': rename one"):
+        job(_write(path, [text, text]))
+    month = arrow.array([arrow.MonthDayNano([1, 2, 3])])
+    with pytest.raises(bertc.InputError, match="is month_day_nano_interval, which parquet cannot hold: name"):
+        job(_write(path, [text, ("month", month)]), id_column="month")
+    (tmp_path / "rows.csv").write_text("id,text,text\n1,a,b\n")
+    with pytest.raises(bertc.InputError, match="2 columns are called 'text'"):
+        job(tmp_path / "rows.csv")
+    assert not (tmp_path / "out").exists()
+    assert job(_write(path, [("id", month), ("id", month), text]))["rows"] == 1
+    assert [*read_rows(tmp_path / "out")] == ["rows.arrow#0"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(arrow.string_view(), arrow.binary_view(), arrow.large_string()),
+        *(arrow.dictionary(arrow.int8(), arrow.string()), arrow.int64()),
+    ],
+    ids=str,
+)
+def test_ids_of_any_type_stay_where_rows_are_left_out(job: RunJob, tmp_path: Path, kind: Any) -> None:
+    ids = arrow.array([1, 2, 3] if arrow.types.is_integer(kind) else ["é", "b", "c"]).cast(kind)
+    job(
+        _write(tmp_path / "rows.arrow", [("id", ids), ("text", arrow.array(["a", None, "dog"]))]),
+        on_null="skip",
+    )
+    assert [*read_rows(tmp_path / "out")] == [ids[0].as_py(), ids[2].as_py()]
+
+
+def test_ids_of_two_kinds_are_refused_where_they_are_asked_for(job: RunJob, tmp_path: Path) -> None:
+    write_rows(tmp_path / "in" / "1.parquet", TEXTS[:3])
+    write_rows(tmp_path / "in" / "2.csv", TEXTS[:3], ids="abc")
+    with pytest.raises(
+        bertc.InputError, match=r"2\.csv: the ids in 'id' are strings, those of .*1\.parquet int"
+    ):
+        job(tmp_path / "in", id_column="id")
+    job(tmp_path / "in")
+    assert [*read_rows(tmp_path / "out")][::3] == ["1.parquet#0", "2.csv#0"]
+
+
+def test_names_that_are_no_unicode_are_kept_as_far_as_they_can_be(job: RunJob, tmp_path: Path) -> None:
+    lines = [json.dumps({"id": name, "text": "\ud800 the cat"}) for name in ("é\U0001f600", "\ud800")]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text("\n".join(lines))
+    assert job(tmp_path / "in", id_column="id")["rejected"] == 1
+    assert [*read_rows(tmp_path / "out")] == ["é\U0001f600"]
+    (tmp_path / "in" / "a.jsonl").rename(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xff.jsonl"))
+    job(tmp_path / "in", "out2")
+    assert [*read_rows(tmp_path / "out2")] == ["\\xff.jsonl#0", "\\xff.jsonl#1"]
+    long = write_rows(tmp_path / ("\U0001f600" * 60 + ".csv"), TEXTS[:3])  # 244 bytes
+    assert job(long, "out3")["rows"] == 3
+
+
 def test_sources_that_have_no_files_say_so(job: RunJob, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(bertc.InputError, match="no files that end in"):
@@ -137,3 +209,20 @@ def test_sources_that_have_no_files_say_so(job: RunJob, tmp_path: Path) -> None:
         job(tmp_path / "*.parquet")
     with pytest.raises(bertc.InputError, match="nowhere://"):
         job("nowhere://rows.parquet")
+
+
+def test_a_folder_below_that_cannot_be_read_is_not_passed_over(
+    job: RunJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", ".b"):
+        write_rows(tmp_path / "in" / name / "rows.csv", TEXTS[:3])
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(bertc.InputError, match="cannot read .*in/b: Permission denied"):
+        job(tmp_path / "in")

@@ -125,6 +125,11 @@ def test_pairs_have_the_scores_of_predict(job: RunJob, artifacts: Artifacts, tmp
     assert list(read_rows(tmp_path / "out").values()) == expected.tolist()
     with pytest.raises(bertc.InputError, match="2 labels, reranking is for models of one: use classify"):
         job(tmp_path / "rows.parquet", "two", head="classification", question=Question("predict"))
+    for question in (Question("tag"), Question("encode", {}, "float8")):
+        with pytest.raises(bertc.InputError, match=r"not tag$|float8") as caught:
+            job(tmp_path / "rows.parquet", "two", question=question)
+        assert "--resume" not in str(caught.value)
+    assert not (tmp_path / "two").exists()  # so that the next try may have that name
 
 
 def test_a_bound_on_tokens_changes_no_result(
@@ -151,10 +156,12 @@ def test_a_null_is_null_or_no_row_or_an_error(job: RunJob, tmp_path: Path) -> No
     assert job(rows, "null")["rows"] == 90
     with_null = read_rows(tmp_path / "null")
     assert with_null[70] is None and None not in [with_null[row] for row in range(90) if row != 70]
+    parquet.write_table(arrow.table({"id": [1, 2], "text": arrow.nulls(2)}), tmp_path / "none.parquet")
+    assert job(tmp_path / "none.parquet", "none")["rows"] == 2 and read_rows(tmp_path / "none")[2] is None
     counts = job(rows, "skip", on_null="skip")
     assert counts["rows"] == 89 and counts["rejected"] == 1
     assert read_rows(tmp_path / "skip") == {row: vector for row, vector in with_null.items() if row != 70}
     with pytest.raises(
-        bertc.InputError, match=r"rows\.parquet, row 70: no text .*1 finished shards are kept"
+        bertc.InputError, match=r"rows\.parquet, row 70: no text .*1 finished shards are kept in \S+$"
     ):
         job(rows, "error", on_null="error")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +18,7 @@ from pyarrow import parquet
 
 import bertc
 from bertc.bulk import work
-from bertc.bulk.output import MANIFEST, SUCCESS
+from bertc.bulk.output import MANIFEST, SUCCESS, Finished, OutputFolder
 from bertc.bulk.results import Question
 from tests.bulk.conftest import TEXTS, RunJob, files_of, read_rows, write_rows
 from tests.conftest import MakeArtifact
@@ -103,7 +106,8 @@ def test_a_file_that_changes_meanwhile_stops_the_job(
 
     monkeypatch.setattr(work, "file_facts", change)
     with pytest.raises(
-        bertc.InputError, match=r"has changed since the job began.*1 finished shards are kept"
+        bertc.InputError,
+        match=r"has changed since the job began.*new folder.*1 finished shards are kept in \S+$",
     ):
         job(rows)
     monkeypatch.undo()
@@ -130,6 +134,68 @@ def test_a_disk_that_is_full_keeps_finished_shards(
     monkeypatch.undo()
     assert job(rows, resume=True)["resumed_shards"] == 2
     assert len(read_rows(tmp_path / "out")) == len(TEXTS)
+
+
+def test_a_disk_that_has_no_room_for_the_manifest_keeps_what_it_says(tmp_path: Path) -> None:
+    shard = Finished("1", "rows.csv", "1.parquet", 1, 0, 0, 3, 0.1, 0, "")
+    with OutputFolder(tmp_path, {}, resume=True) as output:
+        (tmp_path / shard.file).touch()
+        output.add(shard)
+    size = (tmp_path / MANIFEST).stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+    try:
+        with (
+            pytest.raises(bertc.InputError, match=r"cannot write .*_manifest\.jsonl: File too large"),
+            OutputFolder(tmp_path, {}, resume=True) as output,
+        ):
+            output.add(dataclasses.replace(shard, shard="2"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / MANIFEST).stat().st_size == size + 20
+    with OutputFolder(tmp_path, {}, resume=True) as output:
+        assert output.finished == {"1": shard}
+
+
+def test_results_that_are_gone_are_made_again(job: RunJob, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.parquet")
+    job(rows)
+    whole = files_of(tmp_path / "out")
+    gone, cut, *_ = sorted((tmp_path / "out").glob("*.parquet"))
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    assert job(rows, resume=True)["resumed_shards"] == 3
+    assert files_of(tmp_path / "out") == whole
+
+
+def test_a_finished_job_that_has_more_to_do_is_not_finished(
+    job: RunJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "in" / "1.parquet", TEXTS[:50])
+    job(tmp_path / "in")
+    write_rows(tmp_path / "in" / "2.parquet", TEXTS[:50], ids=range(50, 100))
+    states: list[bool] = []
+    facts = work.file_facts
+
+    def look(path: Path) -> tuple[int, str]:
+        states.append((tmp_path / "out" / SUCCESS).exists())
+        return facts(path)
+
+    monkeypatch.setattr(work, "file_facts", look)
+    assert job(tmp_path / "in", resume=True)["resumed_shards"] == 1
+    assert states == [False] and (tmp_path / "out" / SUCCESS).exists()
+
+
+def test_a_folder_below_its_source_is_no_part_of_it(job: RunJob, tmp_path: Path) -> None:
+    write_rows(tmp_path / "in" / "rows.parquet")
+    for source in (tmp_path / "in", tmp_path / "in" / "**" / "*.parquet"):
+        for state in (0, 5):
+            assert job(source, "in/out", resume=True)["resumed_shards"] == state
+        shutil.rmtree(tmp_path / "in" / "out")
+    with pytest.raises(
+        bertc.InputError, match=r"its files are in .*, the folder of results: name a new folder"
+    ):
+        job(tmp_path / "in", "in")
 
 
 def test_a_folder_is_not_taken_for_another_job(job: RunJob, tmp_path: Path) -> None:

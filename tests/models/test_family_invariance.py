@@ -26,6 +26,7 @@ CLASSES = {
     "RoFormerModel": {"embedding_size": 20},
     "EsmModel": {"token_dropout": True},
     "DebertaV2Model": {},
+    "JinaBertModel": {},
 }
 
 

@@ -239,6 +239,22 @@ def test_positions_beyond_the_table_are_refused(isa: str) -> None:
         attend(position_ids=np.arange(-7, 13).clip(0).astype(np.int32))
 
 
+@pytest.mark.parametrize("number", [np.inf, np.nan, 3e38])
+@pytest.mark.parametrize("isa", ISAS)
+def test_any_number_may_be_of_an_angle(isa: str, number: float) -> None:
+    """What comes of it is of no use, but it comes out, and texts that end before do not see it."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((sum(LENGTHS), 3 * HEADS * 32))
+    angles = _angles(rng, 16, 257)
+    hostile = angles.copy()
+    hostile[70:] = number
+    expected, found = (
+        run_attention(rows, LENGTHS, isa, "int8", 0.2, rotary=each, window=9) for each in (angles, hostile)
+    )
+    before = bounds(LENGTHS)[LENGTHS.index(130)]
+    np.testing.assert_array_equal(found[:before], expected[:before])
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_places_in_any_order_do_no_harm(isa: str) -> None:
     """They ought to increase: what comes of others is of no use, but it comes out."""

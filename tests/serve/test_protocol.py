@@ -17,6 +17,7 @@ from bertc.serve import protocol
 from bertc.serve.protocol import Connection
 
 POST = b"POST /a%20b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+CHUNKED = POST[:-3].replace(b"Content-Length: 3", b"Transfer-Encoding: chunked")
 GET = b"GET /health HTTP/1.1\r\n\r\n"
 
 
@@ -26,13 +27,20 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
-        self.reads, self.closed = True, False
+        self.reads, self.closed, self.aborted = True, False, False
+        self.unread = 0
 
     def write(self, data: Any) -> None:
         self.written += data
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def is_closing(self) -> bool:
         return self.closed
@@ -207,6 +215,47 @@ def test_connections_that_wait_too_long_are_closed() -> None:
         await bench.feed(POST[20:])
         assert not closes_after(1e9)  # what is asked is answered
         bench.may_answer.set()
+        await bench.feed(b"")
+
+    run(test)
+
+
+@pytest.mark.parametrize("pipelined", [b"", GET])
+def test_a_client_that_reads_nothing_is_left_in_the_end(pipelined: bytes) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.feed(POST)
+        bench.connection.pause_writing()
+        await bench.feed(pipelined)
+        now, bench.wire.unread = bench.connection.loop.time(), 900
+        states = []
+        for step in range(1, 5):  # the client reads a bit in the second of these times
+            bench.wire.unread -= 100 * (step == 2)
+            bench.connection.look(now + step * (protocol.IDLE_SECONDS + 1))
+            states.append((bench.wire.closed, bench.wire.aborted))
+        assert states == [(True, False), (True, False), (True, True), (True, True)]
+        bench.connection.connection_lost(None)
+
+    run(test)
+
+
+def test_trailers_are_no_headers() -> None:
+    async def test(bench: Bench) -> None:
+        found = await bench.feed(CHUNKED + b"3\r\nabc\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+        assert found == ok(b"abc")
+        assert b"authorization" not in dict(bench.asked[0]["headers"])
+        big = 2 * protocol.MAX_HEAD_BYTES
+        assert await bench.feed(CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (big, bytes(big))) == ok(bytes(big))
+
+    run(test)
+
+
+@pytest.mark.parametrize("begin", [b"0\r\nx: ", b"0\r\n" + b"x: y\r\n" * 1000 + b"z", b"3;x="])
+def test_what_never_ends_beside_a_body_is_refused(begin: bytes) -> None:
+    async def test(bench: Bench) -> None:
+        assert await bench.feed(CHUNKED, begin, *[b"a" * 8192] * 7) == b""
+        assert (await bench.feed(*[b"a" * 8192] * 2)).startswith(b"HTTP/1.1 431 ")
+        assert bench.wire.closed
+        bench.connection.connection_lost(None)
         await bench.feed(b"")
 
     run(test)

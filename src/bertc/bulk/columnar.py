@@ -22,16 +22,15 @@ def pyarrow(purpose: str) -> Any:
     return pyarrow
 
 
-def parquet_columns(file: InputFile) -> list[str]:
-    """Return the names of the columns of a parquet file. Raises ``InputError``."""
+def parquet_columns(file: InputFile) -> list[tuple[str, Any]]:
+    """Return the names of the columns of a parquet file and their types. Raises ``InputError``."""
     with _open_parquet(file) as opened:
-        return list(opened.schema_arrow.names)
+        return [(each.name, each.type) for each in opened.schema_arrow]
 
 
-def plan_parquet(file: InputFile, columns: Columns, shard_rows: int) -> Iterator[tuple[int, int, int]]:
+def plan_parquet(file: InputFile, shard_rows: int) -> Iterator[tuple[int, int, int]]:
     """Yield row ranges of whole row groups; groups that are larger than a shard are cut."""
     with _open_parquet(file) as opened:
-        _check_types(file, opened.schema_arrow, columns)
         metadata = opened.metadata
         groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
     yield from cut(groups, shard_rows)
@@ -55,16 +54,15 @@ def read_parquet(
             start = stop
 
 
-def arrow_columns(file: InputFile) -> list[str]:
-    """Return the names of the columns of an Arrow IPC file. Raises ``InputError``."""
+def arrow_columns(file: InputFile) -> list[tuple[str, Any]]:
+    """Return the names of the columns of an Arrow IPC file and their types. Raises ``InputError``."""
     with _open_arrow(file) as opened:
-        return list(opened.schema.names)
+        return [(each.name, each.type) for each in opened.schema]
 
 
-def plan_arrow(file: InputFile, columns: Columns, shard_rows: int) -> Iterator[tuple[int, int, int]]:
+def plan_arrow(file: InputFile, shard_rows: int) -> Iterator[tuple[int, int, int]]:
     """Yield row ranges of whole record batches; larger ones are cut."""
     with _open_arrow(file) as opened:
-        _check_types(file, opened.schema, columns)
         sizes = []
         for index in range(opened.num_record_batches):
             with _blame(file, f"record batch {index}"):
@@ -123,7 +121,7 @@ def _parts(
         lower, upper = max(begin - start, 0), min(end - start, batch.num_rows)
         if lower < upper:
             piece = batch.slice(lower, upper - lower)
-            ids = None if id_column is None else piece.column(id_column)
+            ids = None if id_column is None else _without_view(piece.column(id_column))
             yield _part(start + lower, [piece.column(name) for name in columns], ids)
         start += batch.num_rows
 
@@ -159,14 +157,18 @@ def _strings(column: Any) -> tuple[list[str | None], dict[int, str]]:
         return values, bad
 
 
-def _check_types(file: InputFile, schema: Any, columns: Columns) -> None:
-    arrow = pyarrow(f"reading {file.path}")
-    for name in columns:
-        kind = schema.field(name).type
-        kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
-        is_text = (arrow.types.is_string, arrow.types.is_large_string, arrow.types.is_string_view)
-        if not any(test(kind) for test in is_text):
-            raise InputError(f"{file.path}: the column {name!r} is {kind}, expected strings")
+def is_text(kind: Any) -> bool:
+    """Tell whether an Arrow type is one of strings, in a dictionary or not."""
+    types = pyarrow("reading texts").types
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _without_view(ids: Any) -> Any:
+    """Return an Arrow array in another form if rows cannot be taken from it."""
+    arrow = pyarrow("reading ids")
+    plain = {arrow.string_view(): arrow.string(), arrow.binary_view(): arrow.binary()}
+    return ids.cast(plain[ids.type]) if ids.type in plain else ids
 
 
 @contextmanager
@@ -195,4 +197,6 @@ def _blame(file: InputFile, what: str) -> Iterator[None]:
         yield
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file.path}: {what} cannot be read ({reason})") from None
+        raise InputError(
+            f"{file.path}: {what} cannot be read ({reason}): write the file again, or leave it out"
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bertc.bulk import columnar, text_files
 from bertc.bulk.parts import Part
@@ -18,10 +19,10 @@ Cuts = Iterator[tuple[int, int, int]]
 class Format:
     """How a kind of file is divided, and read. All raise ``InputError``."""
 
-    columns: Callable[[InputFile], list[str] | None]
-    """Returns the names of a file's columns; None where each row has its own."""
-    plan: Callable[[InputFile, Columns, int], Cuts]
-    """Cuts a file into shards of so many rows, after a look at the types of some columns."""
+    columns: Callable[[InputFile], list[tuple[str, Any]] | None]
+    """Returns the names of a file's columns and their Arrow types; None where each row has its own."""
+    plan: Callable[[InputFile, int], Cuts]
+    """Cuts a file into shards of so many rows."""
     read: Callable[[InputFile, int, int, int, Columns, str | None], Iterator[Part]]
     """Yields the rows from a begin to an end, of which the first has such a number: the texts of some
     columns, and the ids of one."""

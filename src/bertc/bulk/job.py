@@ -18,12 +18,11 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from bertc.bulk.columnar import pyarrow
 from bertc.bulk.on_ray import connected, run_shards
 from bertc.bulk.output import Finished, OutputFolder
-from bertc.bulk.results import Question
-from bertc.bulk.shards import SHARD_ROWS, Shard, have_column, plan_shards
-from bertc.bulk.storage import is_url
+from bertc.bulk.results import Question, answering
+from bertc.bulk.shards import SHARD_ROWS, Shard, choose_ids, plan_shards
+from bertc.bulk.storage import UnmendableError, is_url
 from bertc.bulk.work import NULL, Advance, Work, Worker
 from bertc.encoder import Encoder, load
 from bertc.errors import BertcError
@@ -64,14 +63,14 @@ def run_job(encoder: Encoder, settings: JobSettings, *, show_progress: bool = Fa
     with what is left, and gives the same files. Raises ``InputError`` for files, columns or options that do
     not fit, before any work, and for a file that is damaged or changes meanwhile: finished shards are kept.
     """
-    pyarrow("writing a folder of parquet files")
+    answering(encoder, settings.question)  # fails here for a model of another task, or a wrong option
     start = time.perf_counter()
     facts = _job_facts(encoder, settings)
     source = settings.source
     if settings.ray is not None and not is_url(source):
         source = str(Path(source).absolute())  # the processes of a cluster are in other folders
-    shards = plan_shards(source, settings.columns, settings.id_column, settings.shard_rows)
-    id_column = settings.id_column or ("id" if have_column(shards, "id") else None)
+    shards = plan_shards(source, settings.columns, settings.id_column, settings.shard_rows, settings.folder)
+    id_column = choose_ids(shards, settings.id_column)
     facts["id_column"] = id_column
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     work = Work(
@@ -143,8 +142,11 @@ def _run(
                 output.add(finished)
                 yield finished
         except BertcError as error:
-            kept = f"{len(output.finished)} finished shards are kept in {work.folder}"
-            raise type(error)(f"{error}. {kept}: go on with --resume") from None
+            advice = "" if isinstance(error, UnmendableError) else ": go on with --resume"
+            error.args = (
+                f"{error}. {len(output.finished)} finished shards are kept in {work.folder}{advice}",
+            )
+            raise
 
 
 def _results(

@@ -68,16 +68,22 @@ class OutputFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lines.close()
+        with suppress(OSError):  # of what it could not write and has told of
+            self._lines.close()
 
     def check_known(self, planned: Collection[str]) -> None:
-        """Raise ``InputError`` if a finished shard is none of those that are planned now, by their ids."""
+        """Raise ``InputError`` if a finished shard is none of those that are planned now, by their ids.
+
+        If some of these are not finished, the job no longer is.
+        """
         for name, shard in self.finished.items():
             if name not in planned:
                 raise InputError(
                     f"{shard.source} has changed, or is gone, since {shard.file} was made of it: name a new "
                     "folder"
                 )
+        if len(self.finished) < len(planned):
+            (self.path / SUCCESS).unlink(missing_ok=True)
 
     def add(self, shard: Finished) -> None:
         """Add a shard, whose file is in its place, to the manifest. Raises ``InputError``."""
@@ -119,13 +125,18 @@ class OutputFolder:
             self._check_same(entries[0], facts, resume)
             if torn:  # the job was stopped while it wrote the line
                 file.truncate(len(whole) + 1)
-            for entry in entries[1:]:
-                self.finished[entry["shard"]] = Finished(**entry)
+            finished = (Finished(**entry) for entry in entries[1:])
+            self.finished = {shard.shard: shard for shard in finished if self._has(shard)}
             self._remove_drafts()
         except BaseException:
             file.close()
             raise
         return file
+
+    def _has(self, shard: Finished) -> bool:
+        """Tell whether the file of a shard is there; one that somebody took away, or cut, is made again."""
+        path = self.path / shard.file
+        return path.is_file() and path.stat().st_size == shard.bytes
 
     def _check_same(self, found: Mapping[str, Any], facts: Mapping[str, Any], resume: bool) -> None:
         if found.get("kind") != KIND or found.get("version") != VERSION:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from bertc.errors import InputError, MissingExtraError
 _SAMPLE = 65536
 """The bytes at the beginning and at the end of a file that its fingerprint looks at; parquet and Arrow files
 end with an index of all the rest."""
+
+_HIDDEN = (".", "_")
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,16 @@ class InputFile:
         return _open(self.path)
 
     def check_unchanged(self) -> None:
-        """Raise ``InputError`` if the file is no longer what it was."""
+        """Raise ``UnmendableError`` if the file is no longer what it was, ``InputError`` if it is gone."""
         if fingerprint(self.path) != self.fingerprint:
-            raise InputError(
-                f"{self.path} has changed since the job began. Finished shards are kept; they are of what it "
-                "was: begin again in a new folder"
+            raise UnmendableError(
+                f"{self.path} has changed since the job began, whose results are of what it was: begin again "
+                "in a new folder"
             )
+
+
+class UnmendableError(InputError):
+    """Raised for the end of a job that cannot go on as it was begun."""
 
 
 def is_url(path: str) -> bool:
@@ -51,16 +58,23 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def find_files(where: str, suffixes: Collection[str]) -> list[InputFile]:
+def find_files(where: str, suffixes: Collection[str], output: Path | None = None) -> list[InputFile]:
     """Return the files of a path, a folder with all below it, or a glob, in the order of their names.
 
-    In folders and globs, files of other suffixes are left out, and those whose names begin with . or _.
-    Raises ``InputError`` where there are none.
+    In folders and globs, files of other suffixes are left out, those whose names begin with . or _, and what
+    is in the folder ``output``, of this machine. Raises ``InputError`` where there are none.
     """
     try:
         paths, base = _list_url(where) if is_url(where) else _list_local(where)
         single = paths == [where]
         chosen = paths if single else [path for path in paths if _belongs(path, base, suffixes)]
+        if output is not None and not single and not is_url(where):
+            folder, found = output.resolve(), len(chosen)
+            chosen = [path for path in chosen if folder not in Path(path).resolve().parents]
+            if found and not chosen:
+                raise InputError(
+                    f"{where}: its files are in {output}, the folder of results: name a new folder"
+                )
         if not chosen:
             raise InputError(
                 f"{where}: no files that end in {', '.join(suffixes)}: name a file, a folder or a pattern"
@@ -98,14 +112,23 @@ def _input_file(path: str, base: str) -> InputFile:
 def _list_local(where: str) -> tuple[list[str], str]:
     """Return paths, and the folder that is left out of their names."""
     if Path(where).is_dir():
-        files = (str(path) for path in Path(where).rglob("*") if path.is_file())
-        return list(files), where
+        return list(_walk(where)), where
     if glob.has_magic(where) and not Path(where).exists():
         base = _fixed(where)
         found = Path(base).glob(where.removeprefix(base).lstrip("/"))
         return [str(path) for path in found if path.is_file()], base
     Path(where).stat()
     return [where], ""
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Yield the files below a folder. Raises ``OSError`` for a folder that cannot be read: it may hold rows."""
+    entries = list(os.scandir(folder))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(_HIDDEN):
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield entry.path
 
 
 def _list_url(where: str) -> tuple[list[str], str]:
@@ -126,7 +149,7 @@ def _fixed(pattern: str) -> str:
 
 def _belongs(path: str, base: str, suffixes: Collection[str]) -> bool:
     parts = path.removeprefix(base).lstrip("/").split("/")
-    hidden = any(part.startswith((".", "_")) for part in parts)
+    hidden = any(part.startswith(_HIDDEN) for part in parts)
     return not hidden and PurePosixPath(path).suffix.lower() in suffixes
 
 

@@ -21,9 +21,8 @@ LONGEST_RECORD = 2**28
 """The bytes of a record, which is read whole."""
 
 
-def plan_lines(file: InputFile, columns: Columns, shard_rows: int) -> Iterator[tuple[int, int, int]]:
+def plan_lines(file: InputFile, shard_rows: int) -> Iterator[tuple[int, int, int]]:
     """Yield byte ranges of so many lines."""
-    del columns
     yield from _cut(file, 0, shard_rows, quoted=False)
 
 
@@ -42,14 +41,13 @@ def read_json_lines(
     )
 
 
-def table_columns(file: InputFile) -> list[str]:
-    """Return the names of the columns, which are in the first line. Raises ``InputError``."""
-    return _header(file)[0]
+def table_columns(file: InputFile) -> list[tuple[str, Any]]:
+    """Return the names of the columns, which are in the first line, and their type. Raises ``InputError``."""
+    return [(name, pyarrow("bulk jobs").string()) for name in _header(file)[0]]
 
 
-def plan_table(file: InputFile, columns: Columns, shard_rows: int) -> Iterator[tuple[int, int, int]]:
+def plan_table(file: InputFile, shard_rows: int) -> Iterator[tuple[int, int, int]]:
     """Yield byte ranges of so many records behind the header."""
-    del columns
     yield from _cut(file, _header(file)[1], shard_rows, quoted=_is_quoted(file))
 
 
@@ -114,6 +112,8 @@ def _json_row(line: bytes, columns: Columns, id_column: str | None) -> tuple[tup
         if text is not None and not isinstance(text, str):
             raise ValueError(f"{name!r} is {type(text).__name__}, expected a string")
     given = None if id_column is None else value[id_column]
+    if isinstance(given, str):
+        given.encode()  # half of a surrogate pair, which JSON can spell, is no id: raises ValueError
     return texts, None if given is None else given if isinstance(given, str) else json.dumps(given)
 
 
@@ -149,7 +149,10 @@ def _header(file: InputFile) -> tuple[list[str], int]:
     try:
         names = _split(first.decode("utf-8-sig"), _is_quoted(file)) if first.strip() else []
     except ValueError as error:
-        raise InputError(f"{file.path}, line 1: {error}") from None
+        raise InputError(
+            f"{file.path}, line 1: {error}: write names of columns in UTF-8, and line feeds at the ends of "
+            "lines"
+        ) from None
     if not names:
         raise InputError(f"{file.path}: the first line is empty, expected the names of the columns")
     return names, len(first)

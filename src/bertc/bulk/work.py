@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from bertc.bulk.output import Finished, file_facts, shard_file, write_rejected
 from bertc.bulk.parts import Part, Rejected
 from bertc.bulk.results import Answering, Question, answering, as_item, with_nulls
 from bertc.bulk.shards import Shard
+from bertc.bulk.storage import UnmendableError
 from bertc.encoder import Encoder
 from bertc.errors import InputError, TruncationWarning
 from bertc.runtime.batch_queue import split
@@ -138,9 +140,9 @@ class _Run:
     def _without_nulls(self, part: Part, is_there: list[bool]) -> tuple[Part, list[bool]]:
         missing = [index for index, there in enumerate(is_there) if not there]
         if self._work.on_null == ERROR:
-            raise InputError(
+            raise UnmendableError(
                 f"{self._shard.file.path}, row {part.rows[missing[0]]}: no text (null): choose --on-null null"
-                " or skip"
+                " or skip, and a new folder"
             )
         self.rejected += [Rejected(part.rows[index], "no text (null)") for index in missing]
         kept = _only(part, [index for index, there in enumerate(is_there) if there])
@@ -174,7 +176,7 @@ class _Run:
     def _ids(self, part: Part) -> Any:
         arrow = pyarrow("writing .parquet")
         if part.ids is None:
-            name = self._shard.file.name
+            name = os.fsencode(self._shard.file.name).decode(errors="backslashreplace")
             return arrow.array([f"{name}#{row}" for row in part.rows], arrow.string())
         return part.ids
 

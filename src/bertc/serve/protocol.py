@@ -22,6 +22,7 @@ from uvicorn.server import ServerState
 from bertc.serve.call import LINK, Header
 
 MAX_HEAD_BYTES = 65536
+"""Also of what else is no body: trailers, and what may stand beside the size of a chunk."""
 HEAD_SECONDS = 30.0
 """The seconds in which the first head must have come, and any head that has begun."""
 IDLE_SECONDS = 75.0
@@ -135,8 +136,11 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: list[Header] = []
         self._head_bytes = 0
+        """The bytes that came since the last part of a body, or the last head."""
         self._since, self._patience = self.loop.time(), HEAD_SECONDS
         """Since when the connection waits for a request, and how long it may."""
+        self._unread = 0
+        """The bytes that the client had not read when it was to be closed."""
         self._reads = self._writes = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -156,15 +160,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request, or several requests."""
-        if self._coming is None:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # to what we do not speak: the request itself is answered
         except httptools.HttpParserError:
             self._refuse(_NO_HTTP)
-        if self._coming is None and self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(_TOO_LARGE)
 
     def pause_writing(self) -> None:
@@ -188,8 +191,9 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self._headers.append((name.lower(), value))
+        """Take a header; one that follows a body is none that a proxy has seen, and is left out."""
+        if self._coming is None:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Make a request of the head, and begin to answer it."""
@@ -215,7 +219,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
-        exchange = self._coming
+        exchange, self._head_bytes = self._coming, 0
         if exchange is None or exchange.over:
             return  # it was answered without the rest
         exchange.body.append(body)
@@ -226,6 +230,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Expect another head."""
+        self._head_bytes = 0
         if self._coming is not None:
             self._coming.complete = True
             self._coming.wake()
@@ -272,9 +277,18 @@ class Connection(asyncio.Protocol):
     # What the server asks for.
 
     def look(self, now: float) -> None:
-        """Close a connection that has been waiting for a request for too long."""
-        if self._present is None and not self._next and now - self._since > self._patience:
+        """Close a connection that has been waiting for too long: for a request, or for its client to read.
+
+        What the client takes nothing of for as long again is thrown away.
+        """
+        if self._present is not None or (self._next and self._writes) or now - self._since <= self._patience:
+            return
+        unread = self._transport.get_write_buffer_size()
+        if self._transport.is_closing() and unread >= self._unread:
+            self._transport.abort()
+        else:
             self._transport.close()
+        self._unread, self._since = unread, now
 
     def shutdown(self) -> None:
         """Close the connection, after the reply if it owes one."""
