@@ -19,7 +19,7 @@ from bertc.serve.call import Call
 from bertc.serve.errors import RequestError, refusal_of
 from bertc.serve.models import Model
 from bertc.serve.settings import MAX_WHOLE_TEXT, Settings
-from bertc.serve.together import MAX_TEXT_CHARACTERS, Together
+from bertc.serve.together import MAX_CHARACTERS, Together
 from bertc.tasks.task import Prepared, Task
 
 Result = TypeVar("Result")
@@ -77,7 +77,7 @@ class Engine:
         charge = await self.admission.enter(self._guess(items, None if whole else model.limit))
         try:
             # Who has a text that may have to be cut wants to hear of that.
-            if joins and len(items) == 1 and call.characters <= min(MAX_TEXT_CHARACTERS, 2 * model.limit):
+            if joins and len(items) == 1 and call.characters <= min(MAX_CHARACTERS, 2 * model.limit):
                 answers = await self._together.answer(call, model, task, items[0])
                 if answers is not None:
                     return answers  # type: ignore[no-any-return]

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 from bertc.ports import SEQUENCES
 from bertc.runtime.batch_queue import BatchQueue, ExpiredError, QueueError
 from bertc.runtime.batching import FloatArray
+from bertc.runtime.tokenization import FEW_CHARACTERS
 from bertc.serve.call import Call
 from bertc.serve.models import Model
 from bertc.tasks.task import Prepared, Task
 
-MAX_TEXT_CHARACTERS = 1000
-"""The longest text that is made ready along with others."""
-MAX_CHARACTERS = 4000
-"""The most characters of a group: for the 0.2 ms that making them ready takes, nothing else happens."""
+MAX_CHARACTERS = FEW_CHARACTERS
+"""The most characters of a group, so that one thread makes it ready: it is not what the cores are for."""
 
 
 class Together:
