@@ -182,19 +182,23 @@ def test_numbers_that_are_none_are_refused(make_server: MakeServer, monkeypatch:
     import numpy as np
 
     server = make_server("embedder")
-    run = server.state.engine.queue.run
+    submit = server.state.engine.queue.submit
     spoil = {"with": np.nan}
 
-    async def spoiled(*arguments: Any, **options: Any) -> Any:
-        values, times = await run(*arguments, **options)
-        values[0] = spoil["with"]
-        return values, times
+    def spoiled(*arguments: Any) -> Any:
+        def end(*facts: Any) -> None:
+            values[0] = spoil["with"]
+            arguments[-1](*facts)
 
-    monkeypatch.setattr(server.state.engine.queue, "run", spoiled)
+        number, values = submit(*arguments[:-1], end)
+        return number, values
+
+    monkeypatch.setattr(server.state.engine.queue, "submit", spoiled)
     for value in (np.nan, np.inf, 0.0):
         spoil["with"] = value
-        reply = server.post("/embed", {"inputs": "a dog"})
-        assert (reply.status, reply.json["error_type"]) == (424, "Backend")
+        for inputs in ("a dog", ["a dog", "a cat"]):
+            reply = server.post("/embed", {"inputs": inputs})
+            assert (reply.status, reply.json["error_type"]) == (424, "Backend")
 
 
 def test_a_client_that_goes_away_takes_its_work_along(make_server: MakeServer) -> None:

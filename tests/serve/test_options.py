@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,3 +102,21 @@ def test_an_endpoint_for_traces_is_refused(start: Any) -> None:
 def test_settings_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Settings(**{"models": (ModelSource("m", "m.bertc"),), **options})
+
+
+def test_the_container_and_the_unit_start_what_the_command_line_knows(start: Any) -> None:
+    deploy = Path(__file__).parents[2] / "deploy"
+    container = (deploy / "Containerfile").read_text("utf-8")
+    unit = (deploy / "bertc.service").read_text("utf-8")
+    entry = json.loads(re.findall(r"^ENTRYPOINT (.*)$", container, re.MULTILINE)[0])
+    variables = dict(each.split("=", 1) for each in re.findall(r"[A-Z_]+=\S+", container))
+    assert entry[:2] == ["bertc", "serve"]
+    settings = start([*entry[2:], "/models/embedder.bertc"], variables)
+    assert (settings.host, settings.port, settings.json_output) == ("0.0.0.0", 3000, True)
+    assert f":{settings.port}/health" in container  # what looks whether it is well
+
+    program, *arguments = shlex.split(re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0])
+    assert (Path(program).name, arguments[0]) == ("bertc", "serve")
+    settings = start(arguments[1:])
+    assert settings.models == (ModelSource("model", "/srv/bertc/model.bertc"),)
+    assert settings.json_output

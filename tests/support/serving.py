@@ -68,6 +68,18 @@ class Server:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.request("POST", path, raw, {"content-type": "application/json", **headers})
 
+    def post_all(self, path: str, bodies: Iterable[Any]) -> list[Reply]:
+        """Send requests with JSON at the same moment."""
+        raw = [json.dumps(body).encode() for body in bodies]
+
+        async def send() -> list[Reply]:
+            return await asyncio.gather(
+                *(exchange(self.application, "POST", path, [each], {}) for each in raw)
+            )
+
+        replies: list[Reply] = self.call(send())
+        return replies
+
     def request(
         self, method: str, path: str, body: bytes | Iterable[bytes], headers: dict[str, str] | None = None
     ) -> Reply:

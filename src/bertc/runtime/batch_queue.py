@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,10 @@ class RunTimes:
     run_ns: int = 0
 
 
+Ended = Callable[[QueueError | ExpiredError | None, int, int], None]
+"""What is called with the end of a batch: why it has no results, and its nanoseconds in queue and batch."""
+
+
 class BatchQueue:
     """Runs batches of many callers on one thread, merged to at most ``max_batch_tokens``.
 
@@ -48,7 +53,7 @@ class BatchQueue:
     def __init__(self, max_batch_tokens: int) -> None:
         self.max_batch_tokens = max_batch_tokens
         self._native = _native.Queue(max_batch_tokens)
-        self._futures: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._ended: dict[int, Ended] = {}
         self._hosted = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -100,18 +105,32 @@ class BatchQueue:
     ) -> FloatArray:
         if session.has_host_steps:
             return await self._run_hosted(session, batch, output, timeout, times)
-        number, results = session.submit(self._native, batch, outputs=(output,), timeout=timeout)
         future = asyncio.get_running_loop().create_future()
-        self._futures[number] = future
+        number, values = self.submit(session, batch, output, timeout, partial(_settle, future))
         try:
             queued_ns, run_ns = await future
         except asyncio.CancelledError:
-            self._native.cancel(number)
-            self._futures.pop(number, None)
+            self.cancel(number)
             raise
         times.queued_ns += queued_ns
         times.run_ns += run_ns
-        return results[output]
+        return values
+
+    def submit(
+        self, session: Session, batch: PackedBatch, output: str, timeout: float, ended: Ended
+    ) -> tuple[int, FloatArray]:
+        """Put a batch into the queue in one piece: its number, and the output, which is there when it ends.
+
+        For sessions without steps on the host. ``timeout`` is as in :meth:`run`. Raises ``InputError``.
+        """
+        number, results = session.submit(self._native, batch, outputs=(output,), timeout=timeout)
+        self._ended[number] = ended
+        return number, results[output]
+
+    def cancel(self, number: int) -> None:
+        """Take out a batch if it waits; nobody is told of its end."""
+        self._native.cancel(number)
+        self._ended.pop(number, None)
 
     async def _run_hosted(
         self, session: Session, batch: PackedBatch, output: str, timeout: float, times: RunTimes
@@ -129,15 +148,27 @@ class BatchQueue:
 
     def _take_finished(self) -> None:
         for number, outcome, error, queued_ns, run_ns, _ in self._native.take_finished():
-            future = self._futures.pop(number, None)
-            if future is None or future.done():
+            ended = self._ended.pop(number, None)
+            if ended is None:
                 continue
-            if outcome == "done":
-                future.set_result((queued_ns, run_ns))
-            elif outcome == "expired":
-                future.set_exception(ExpiredError(_EXPIRED))
-            else:
-                future.set_exception(QueueError(error))
+            problem: QueueError | ExpiredError | None = None
+            if outcome != "done":
+                problem = ExpiredError(_EXPIRED) if outcome == "expired" else QueueError(error)
+            ended(problem, queued_ns, run_ns)
+
+
+def _settle(
+    future: asyncio.Future[tuple[int, int]],
+    error: QueueError | ExpiredError | None,
+    queued_ns: int,
+    run_ns: int,
+) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result((queued_ns, run_ns))
+    else:
+        future.set_exception(error)
 
 
 def split(batch: PackedBatch, max_tokens: int) -> Sequence[PackedBatch]:

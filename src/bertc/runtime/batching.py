@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,8 +56,7 @@ def pack(ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> Pac
 
 
 def _concatenate(rows: Sequence[Sequence[int]], cu_seqlens: IntArray) -> IntArray:
-    flat = (number for row in rows for number in row)
-    return np.fromiter(flat, np.int32, count=int(cu_seqlens[-1]))
+    return np.fromiter(chain.from_iterable(rows), np.int32, count=int(cu_seqlens[-1]))
 
 
 def windows(items: Sequence[T], min_items: int = 1, max_items: int | None = None) -> Iterator[Sequence[T]]:

@@ -32,6 +32,8 @@ from bertc.runtime.prefixes import (
     shorten,
 )
 
+FEW_CHARACTERS = 1000
+"""Up to so many characters it takes longer to wake threads, and as long to wait for them, than to tokenize."""
 _WITHOUT_SPECIAL_TOKENS = processors.TemplateProcessing(single="$A", pair="$A:0 $B:1", special_tokens=[])
 """For a tokenizer that has no post-processor."""
 
@@ -99,10 +101,11 @@ class Tokenizer:
         """
         parts = self._parts(items, first)
         size = CHARACTERS_PER_TOKEN * self.max_seq_length
+        lengths = [count_characters(part) for each in parts for part in each]
         if keep_second:
             encodings, truncated = self._encode_beginnings(parts, size, offsets, lengths_that_keep_the_second)
-        elif all(count_characters(part) <= size for each in parts for part in each):
-            encodings = self._encode_whole(parts, offsets)
+        elif max(lengths, default=0) <= size:
+            encodings = self._encode_whole(parts, offsets, alone=sum(lengths) <= FEW_CHARACTERS)
             truncated = sum(
                 len(each) >= self.max_seq_length and len(each.overflowing) > 0 for each in encodings
             )
@@ -161,13 +164,19 @@ class Tokenizer:
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
 
-    def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool) -> list[Encoding]:
-        """Items as the tokenizers library encodes and cuts them: for what is not too long for it."""
+    def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool, *, alone: bool) -> list[Encoding]:
+        """Items as the tokenizers library encodes and cuts them: for what is not too long for it.
+
+        It wakes threads for each list of several; ``alone`` is one item at a time.
+        """
         clean = [tuple(map(without_surrogates, each)) for each in parts]
         inputs = [each[0] if len(each) == 1 else each for each in clean]
         encode = self._native.encode_batch if offsets else self._native.encode_batch_fast
+        split = bool(inputs) and isinstance(inputs[0], list)
         with _BLAME_THE_FILE:
-            return encode(inputs, is_pretokenized=bool(inputs) and isinstance(inputs[0], list))
+            if alone:
+                return [encode([each], is_pretokenized=split)[0] for each in inputs]
+            return encode(inputs, is_pretokenized=split)
 
     def _encode_beginnings(
         self,

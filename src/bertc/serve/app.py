@@ -12,7 +12,7 @@ import orjson
 
 from bertc.errors import BertcError
 from bertc.serve.body import Disconnected, Receive, check_content_type, parse, read_body
-from bertc.serve.call import LINK, Call, Header
+from bertc.serve.call import LINK, Call, Header, head_of
 from bertc.serve.errors import RequestError, refusal_of
 from bertc.serve.pages import PAGES
 from bertc.serve.routes.table import ROUTES, Route
@@ -27,7 +27,7 @@ PATIENCE = 0.05
 """The seconds after which it is worth while to watch whether the client of a request is still there."""
 JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 TEXT: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
-_SAFE: Header = (b"x-content-type-options", b"nosniff")
+_HEAD = b"%bcontent-length: %d\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
 
 _TABLE: dict[str, dict[str, Route]] = {}
 for _route in ROUTES:
@@ -72,10 +72,11 @@ class Application:
         call = Call(headers.get(b"x-request-id", b""))
         watch = _Watch(call, scope, receive, self.state.settings.body_timeout)
         self.state.metrics.in_flight += 1
+        took = b""
         try:
             status, more, body = await self._reply(scope, headers, call, watch)
             if call.model:
-                more = (*more, *call.headers())
+                took = call.head()
             self.state.metrics.succeeded(call)
         except Disconnected:
             self.state.metrics.failed(call, 499, "Disconnected")
@@ -104,7 +105,19 @@ class Application:
             self.state.metrics.in_flight -= 1
         if self._origins:
             more = (*more, *self._cors(headers))
-        await self._send(scope, send, call, status, more, body)
+        if self.state.phase is Phase.DRAINING:
+            more = (*more, (b"connection", b"close"))
+        if self.state.settings.log_requests or status >= 500:
+            self._log(call, status)
+        head = _HEAD % (head_of(more) + took, len(body), call.id)
+        body = b"" if scope["method"] == "HEAD" else body
+        if watch.link is not None:
+            watch.link.reply(status, head, body)
+            return
+        lines = head[:-2].split(b"\r\n")
+        pairs = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})
 
     async def _reply(self, scope: Scope, headers: Mapping[bytes, bytes], call: Call, watch: _Watch) -> Answer:
         """Return what is replied. Raises what refuses the request."""
@@ -174,22 +187,6 @@ class Application:
             (b"vary", b"origin"),
         )
 
-    async def _send(
-        self, scope: Scope, send: Send, call: Call, status: int, headers: tuple[Header, ...], body: bytes
-    ) -> None:
-        more: list[Header] = [
-            *headers,
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", call.id),
-            _SAFE,
-        ]
-        if self.state.phase is Phase.DRAINING:
-            more.append((b"connection", b"close"))
-        if self.state.settings.log_requests or status >= 500:
-            self._log(call, status)
-        await send({"type": "http.response.start", "status": status, "headers": more})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
     def _log(self, call: Call, status: int) -> None:
         self.state.log.info(
             "request",
@@ -214,10 +211,10 @@ class _Watch:
         self._watcher: asyncio.Task[None] | None = None
         self._body_timeout = body_timeout
         self._timer: asyncio.TimerHandle | None = None
-        self._link = scope.get("extensions", {}).get(LINK)
-        if self._link is not None:
-            self._link.listener = self._disconnected
-            if self._link.complete:
+        self.link = scope.get("extensions", {}).get(LINK)
+        if self.link is not None:
+            self.link.listener = self._disconnected
+            if self.link.complete:
                 return  # all of the request is here, and its connection tells when the client goes away
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(PATIENCE, self._look)
@@ -228,8 +225,8 @@ class _Watch:
 
     def end(self) -> None:
         """Stop watching."""
-        if self._link is not None:
-            self._link.listener = None
+        if self.link is not None:
+            self.link.listener = None
         if self._timer is not None:
             self._timer.cancel()
         if self._watcher is not None:
@@ -238,7 +235,7 @@ class _Watch:
     def _look(self) -> None:
         if self._reads:
             self._timer = self._loop.call_later(self._body_timeout, self._give_up)
-        elif self._link is None:
+        elif self.link is None:
             self._watcher = self._loop.create_task(self._wait_for_the_end())
 
     def _give_up(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from bertc.serve.call import Call
 from bertc.serve.errors import RequestError, refusal_of
 from bertc.serve.models import Model
 from bertc.serve.settings import MAX_WHOLE_TEXT, Settings
+from bertc.serve.together import MAX_CHARACTERS, Together
 from bertc.tasks.task import Prepared, Task
 
 Result = TypeVar("Result")
@@ -42,6 +42,7 @@ class Engine:
         self.admission = Admission(
             settings.queue_tokens, settings.max_concurrent_requests, settings.overload_delay
         )
+        self._together = Together(self.queue, settings.request_timeout)
         self._threads = ThreadPoolExecutor(settings.tokenization_workers, "bertc-tokenize")
 
     def start(self) -> None:
@@ -63,16 +64,23 @@ class Engine:
         truncate: bool | None = None,
         whole: bool = False,
         nonzero: bool = False,
+        joins: bool = False,
     ) -> Result:
         """Return the answers of a task. Raises ``RequestError``.
 
         ``truncate`` is what the request says, None where it says nothing. ``whole`` is for tasks that cut
-        nothing off. ``nonzero`` refuses to give a row of zeros as an answer.
+        nothing off. ``nonzero`` refuses to give a row of zeros as an answer. ``joins`` is for tasks that many
+        requests share, with ``nonzero``, whose answers can be sliced: one text is answered along with others.
         """
         call.model, call.items = model.name, len(items)
         self._check(call, items, whole)
         charge = await self.admission.enter(self._guess(items, None if whole else model.limit))
         try:
+            # Who has a text that may have to be cut wants to hear of that.
+            if joins and len(items) == 1 and call.characters <= min(MAX_CHARACTERS, 2 * model.limit):
+                answers = await self._together.answer(call, model, task, items[0])
+                if answers is not None:
+                    return answers  # type: ignore[no-any-return]
             prepared = await self._in_time(call, lambda: task.prepare(items))
             call.tokens += int(prepared.batch.cu_seqlens[-1])
             if prepared.truncated:
@@ -81,7 +89,7 @@ class Engine:
             if nonzero and len(prepared.batch.cu_seqlens) <= len(items):
                 raise RequestError("Empty", "`inputs` has a text of which no token is left")
             values = await self._run(call, model, prepared, task.output)
-            _check_numbers(model, values, nonzero)
+            model.check_numbers(values, nonzero=nonzero)
             if values.size > 1 << 20:
                 return await self._in_thread(lambda: task.finish(prepared, values))
             return task.finish(prepared, values)
@@ -163,15 +171,6 @@ class Engine:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _check_numbers(model: Model, values: FloatArray, nonzero: bool) -> None:
-    """Raise ``RequestError`` for rows with NaN or infinity, and if they may not be, for rows of zeros."""
-    squares = np.einsum("ij,ij->i", values, values).tolist()  # of a row that is infinite or NaN, too
-    if not all(map(math.isfinite, squares)):
-        raise RequestError("Backend", f"{model.name} gave a number that is none (NaN or infinity)")
-    if nonzero and not all(squares):
-        raise RequestError("Backend", f"{model.name} gave a vector of zeros")
 
 
 def _characters(item: Any) -> int:

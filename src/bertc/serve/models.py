@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from bertc.encoder import Encoder
 from bertc.loading import load
+from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import Tokenizer
 from bertc.serve.errors import RequestError
 from bertc.serve.settings import ModelSource
@@ -28,6 +32,8 @@ class Model:
     file: tuple[int, int, int]
     """What tells the file from one that takes its place: inode, size, time of its last change."""
     loaded_at: float = field(default_factory=time.time)
+    tasks: dict[Any, Any] = field(default_factory=dict)
+    """Tasks that routes keep for the next request with the same options."""
 
     @property
     def limit(self) -> int:
@@ -61,6 +67,17 @@ class Model:
             )
         prompt = prompts[name]
         return [prompt + text for text in texts], prompt
+
+    def check_numbers(self, values: FloatArray, *, nonzero: bool) -> None:
+        """Look at an output [rows, columns]: no NaN or infinity, and if ``nonzero``, no row of zeros.
+
+        Raises ``RequestError``.
+        """
+        squares = np.einsum("ij,ij->i", values, values).tolist()  # of a row that is infinite or NaN, too
+        if not all(map(math.isfinite, squares)):
+            raise RequestError("Backend", f"{self.name} gave a number that is none (NaN or infinity)")
+        if nonzero and not all(squares):
+            raise RequestError("Backend", f"{self.name} gave a vector of zeros")
 
 
 def load_model(source: ModelSource, num_threads: int | None) -> Model:

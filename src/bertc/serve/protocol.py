@@ -19,7 +19,7 @@ import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
-from bertc.serve.call import LINK, Header
+from bertc.serve.call import LINK, Header, head_of
 
 MAX_HEAD_BYTES = 65536
 """Also of what else is no body: trailers, and what may stand beside the size of a chunk."""
@@ -29,7 +29,7 @@ IDLE_SECONDS = 75.0
 """The seconds that a connection may stay open after a reply."""
 HIGH_WATER = 65536
 """The bytes of a body that may wait until the application takes them."""
-_CLOSE: Header = (b"connection", b"close")
+_CLOSE = b"connection: close\r\n"
 _STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -47,32 +47,34 @@ _NO_HTTP = _refusal(400, "this is no HTTP/1.1", "BadRequest")
 class Exchange:
     """A request and its reply, which the application sends whole: its head, then all of its body."""
 
+    wants_continue = False
+    size = 0
+    """The bytes of ``body``."""
+    complete = False
+    """Whether all of the body has come."""
+    over = False
+    """Whether nobody waits for the reply any more."""
+    listener: Callable[[], None] | None = None
+    """Called where the client goes away before it has its reply."""
+    task: asyncio.Task[None] | None = None
+    _received = False
+    """Whether the application has all of the body."""
+    _waiter: asyncio.Future[None] | None = None
+    _head = 200, b""
+
     def __init__(self, connection: Connection, scope: dict[str, Any], *, keep_alive: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
-        self.wants_continue = False
         self.body: list[bytes] = []
         """What has come of the body, and was not received yet."""
-        self.size = 0
-        """The bytes of ``body``."""
-        self.complete = False
-        """Whether all of the body has come."""
-        self.over = False
-        """Whether nobody waits for the reply any more."""
-        self.listener: Callable[[], None] | None = None
-        """Called where the client goes away before it has its reply."""
-        self.task: asyncio.Task[None] | None = None
         self._connection = connection
-        self._received = False
-        """Whether the application has all of the body."""
-        self._waiter: asyncio.Future[None] | None = None
-        self._head = b""
 
     async def run(self) -> None:
         """Let the application answer."""
         try:
             await self._connection.app(self.scope, self.receive, self.send)
         finally:
+            del self.scope  # which has the exchange: a cycle for each request is work for the garbage collector
             self._connection.ended(self)
 
     def wake(self) -> None:
@@ -98,16 +100,18 @@ class Exchange:
     async def send(self, message: dict[str, Any]) -> None:
         """Write the head and the body together."""
         if message["type"] == "http.response.start":
-            self._head = self._head_of(message["status"], message["headers"])
-        elif not self.over:
-            self._connection.reply(self, self._head + message["body"])
+            self._head = message["status"], head_of(message["headers"])
+        else:
+            self.reply(*self._head, message["body"])
 
-    def _head_of(self, status: int, headers: list[Header]) -> bytes:
+    def reply(self, status: int, headers: bytes, body: bytes) -> None:
+        """Write a whole reply; ``headers`` are lines."""
+        if self.over:
+            return
         closes = _CLOSE in headers
         self.keep_alive = self.keep_alive and not closes and not self._connection.is_last
-        lines = [_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]]
-        lines.append(b"\r\n" if self.keep_alive or closes else b"connection: close\r\n\r\n")
-        return b"".join(lines)
+        end = b"\r\n" if self.keep_alive or closes else b"connection: close\r\n\r\n"
+        self._connection.reply(self, b"".join((_STATUS_LINES[status], headers, end, body)))
 
 
 class Connection(asyncio.Protocol):

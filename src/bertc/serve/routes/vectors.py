@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertc.runtime.batching import FloatArray
 from bertc.serve.call import Call
@@ -27,10 +26,11 @@ from bertc.tasks.similarity import similarity
 from bertc.tasks.sparse import SparseEmbedder, SparseEmbedding, SparseRow
 
 TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state")
+MAX_KEPT_TASKS = 256
+"""The most tasks that are kept for a model: requests choose their options, so that there may be thousands."""
 
 
-@dataclass(frozen=True)
-class VectorOptions:
+class VectorOptions(NamedTuple):
     """How a request wants its texts turned into vectors."""
 
     truncate: bool | None = None
@@ -139,6 +139,38 @@ async def _vectors(
     *,
     are_ids: bool = False,
 ) -> FloatArray:
+    if are_ids:
+        task = _task(model, options._replace(prompt_name=None))
+        rows = model.encoder.info.facts.get("vocab_size")
+        of_ids = EmbeddingOfIds(
+            task.tokenizer,
+            task.normalize,
+            task.truncate_dim,
+            vocab_size=rows if isinstance(rows, int) else None,
+            keeps_end=task.tokenizer.direction == "Left",
+            limit=model.limit,
+        )
+        return await state.engine.answer(call, model, of_ids, items, truncate=options.truncate, nonzero=True)
+    _check_texts(items)
+    task = _task(model, options)
+    texts, _ = model.with_prompt(items, options.prompt_name)
+    return await state.engine.answer(
+        call, model, task, texts, truncate=options.truncate, nonzero=True, joins=True
+    )
+
+
+def _task(model: Model, options: VectorOptions) -> Embedding:
+    """Return the task, which is kept for the next request with these options. Raises ``RequestError``."""
+    task = model.tasks.get(options)
+    if task is None:
+        task = _make_task(model, options)
+        if len(model.tasks) >= MAX_KEPT_TASKS:
+            model.tasks.clear()
+        model.tasks[options] = task
+    return task
+
+
+def _make_task(model: Model, options: VectorOptions) -> Embedding:
     embedder = model.encoder
     assert isinstance(embedder, Embedder), "find has looked"
     facts = embedder.info.embedding
@@ -146,33 +178,13 @@ async def _vectors(
         raise RequestError(
             "Validation", f"`dimensions` is above those of {model.name}, which has {embedder.dimensions}"
         )
-    kept = options.dimensions or facts.truncate_dim
     tokenizer = model.tokenizer(options.direction)
-    if are_ids:
-        rows = embedder.info.facts.get("vocab_size")
-        return await state.engine.answer(
-            call,
-            model,
-            EmbeddingOfIds(
-                tokenizer,
-                options.normalize,
-                kept,
-                vocab_size=rows if isinstance(rows, int) else None,
-                keeps_end=tokenizer.direction == "Left",
-                limit=model.limit,
-            ),
-            items,
-            truncate=options.truncate,
-            nonzero=True,
-        )
-    _check_texts(items)
-    texts, prompt = model.with_prompt(items, options.prompt_name)
+    _, prompt = model.with_prompt((), options.prompt_name)
     skipped = 0
     if prompt and not facts.include_prompt:
         (encoding,) = tokenizer([prompt]).encodings
         skipped = len(encoding) - (len(encoding) > 0 and encoding.special_tokens_mask[-1])
-    task = Embedding(tokenizer, options.normalize, kept, skipped)
-    return await state.engine.answer(call, model, task, texts, truncate=options.truncate, nonzero=True)
+    return Embedding(tokenizer, options.normalize, options.dimensions or facts.truncate_dim, skipped)
 
 
 def _check_texts(items: Sequence[str]) -> None:
