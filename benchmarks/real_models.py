@@ -42,6 +42,15 @@ RANDOM_SIZES = {
 }
 """The sizes of the encoders with random weights; their spread is that of trained matrices of such a width."""
 RANDOM_OPTIONS: dict[str, dict[str, Any]] = {
+    "DebertaModel": {"relative_attention": True, "pos_att_type": "c2p|p2c", "position_biased_input": False},
+    "DebertaV2Model": {
+        "relative_attention": True,
+        "pos_att_type": "p2c|c2p",
+        "position_biased_input": False,
+        "position_buckets": 256,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    },
     "EsmModel": {
         "position_embedding_type": "rotary",
         "token_dropout": True,
@@ -49,7 +58,7 @@ RANDOM_OPTIONS: dict[str, dict[str, Any]] = {
         "mask_token_id": 103,
     },
 }
-"""What the config of a class has no usable default for."""
+"""What the config of a class has no usable default for: DeBERTa's are those of its v1 and v3 of base size."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bertc.artifact.schema import ModelInfo
 from bertc.bench.peaks import Peaks
 from bertc.bench.process import EngineFacts
 from bertc.bench.report import FORMAT, rate, ratios
@@ -62,6 +63,13 @@ def timing(*units: float, sequences: int = 1) -> Timing:
     """One call in each round, of so many milliseconds."""
     rounds = [Round((unit,), unit, unit / 2) for unit in units]
     return summarize(rounds, Amount(sequences, 10 * sequences, 1_000_000))
+
+
+def bert_operations(info: ModelInfo, lengths: Sequence[int]) -> int:
+    """Those of BERT's layers: 4 H*H multiply-adds a token, 2 H*I, and 2 H for each token that it meets."""
+    width, inner = info.size("hidden_size"), info.size("intermediate_size")
+    per_layer = sum(n * (4 * width * width + 2 * width * inner) + 2 * n * n * width for n in lengths)
+    return 2 * info.size("num_hidden_layers") * per_layer
 
 
 def facts(name: str) -> EngineFacts:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -62,10 +63,15 @@ def test_a_norm_that_quantizes_is_divided_as_its_parts_are() -> None:
 
 
 def test_attention_is_divided_as_its_own_clock_tells() -> None:
-    parts = split(step("attention"), 10.0, [1.0], np.array([0.1, 0.3, 0.2, 0.4]))
-    assert {part.kernel: (part.nanoseconds, part.products) for part in parts} == {
+    expected = {
         "attention: Q x K": (3.0, 0.5),
         "attention: P x V": (4.0, 0.5),
         "softmax": (2.0, 0.0),
         "attention: packing": (1.0, 0.0),
     }
+    parts = split(step("attention"), 10.0, [1.0], np.array([0.1, 0.3, 0.0, 0.2, 0.4]))
+    assert {part.kernel: (part.nanoseconds, part.products) for part in parts} == expected
+    disentangled = replace(step("attention"), inputs={"qkv": "x", "buckets": "b"})
+    parts = split(disentangled, 15.0, [1.0], np.array([0.1, 0.3, 0.5, 0.2, 0.4]) / 1.5)
+    found = {part.kernel: (round(part.nanoseconds, 9), part.products) for part in parts}
+    assert found == {**expected, "attention: distances": (5.0, 0.0)}

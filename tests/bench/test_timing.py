@@ -2,17 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from bertc.bench.timing import Amount, Round, faster, operations, summarize
+from bertc.bench.timing import Amount, Round, faster, summarize
 from tests.bench.fakes import timing
-from tests.support.answers import make_info
 
 
-def test_operations_by_hand() -> None:
-    sizes = {"hidden_size": 2, "intermediate_size": 3, "num_hidden_layers": 5}
-    info = make_info("embedding", facts=sizes)
-    # per token 4 * 2*2 + 2 * 2*3 = 28 multiply-adds, plus 2 * 2 * n*n of attention
-    assert operations(info, [1, 3]) == 2 * 5 * (28 * 4 + 4 * (1 + 9))
-    assert Amount.of(info, [1, 3]) == Amount(2, 4, 2 * 5 * (28 * 4 + 4 * (1 + 9)))
+def test_an_amount_counts_sequences_tokens_and_operations() -> None:
+    assert Amount.of(lambda lengths: 7 * sum(lengths), [1, 3]) == Amount(2, 4, 28)
 
 
 def test_percentiles_are_of_calls_and_rates_of_rounds() -> None:

@@ -19,12 +19,11 @@ import numpy as np
 from bertc.artifact.reader import open_artifact
 from bertc.artifact.schema import Step
 from bertc.bench.engine import seconds_of
-from bertc.bench.ours import main_output
 from bertc.bench.peaks import Peaks, measure_peaks
 from bertc.bench.report import limit
-from bertc.bench.take_apart import SCORES, split, take_apart
+from bertc.bench.take_apart import DISTANCES, SCORES, split, take_apart
 from bertc.bench.versions import commit, versions
-from bertc.bench.work import Workload, product_dtype
+from bertc.bench.work import Workload, main_output, product_dtype
 from bertc.precision import BF16, FP32, INT8
 from bertc.runtime.machine import machine_facts
 from bertc.runtime.session import Profile, Session
@@ -198,8 +197,10 @@ class LayerBench:
         for index, step in enumerate(self._executable.program.steps):
             if whole.steps[index] == 0:  # only other outputs need it
                 continue
+            of_distances = workload.distance_operations(step)
+            others = workload.operations(step) - of_distances
             for part in split(step, float(whole.steps[index]), shares[index], attention):
-                operations = int(workload.operations(step) * part.products)
+                operations = of_distances if part.kernel == DISTANCES else int(others * part.products)
                 for tally in (kernels[part.kernel], kinds[_kind(step), part.kernel]):
                     tally.nanoseconds += part.nanoseconds
                     tally.operations += operations

@@ -11,9 +11,8 @@ import numpy as np
 
 from bertc.artifact.executable import Executable
 from bertc.artifact.reader import Artifact, open_artifact
-from bertc.artifact.schema import ModelInfo
 from bertc.bench.engine import Array, batches
-from bertc.bench.work import matrix_bytes
+from bertc.bench.work import main_output, matrix_bytes
 from bertc.encoder import encoder_class_of, tokenizer_of
 from bertc.runtime.batching import PackedBatch
 from bertc.runtime.session import Session
@@ -76,11 +75,6 @@ def token_lengths(artifact: Artifact, texts: Sequence[str]) -> list[int]:
     prompt = facts.prompts[facts.default_prompt_name] if facts.default_prompt_name else ""
     tokenizer = Tokenizer(artifact.tokenizer_json, facts.max_lengths.get("", info.max_seq_length))
     return [len(encoding.ids) for encoding in tokenizer([prompt + text for text in texts]).encodings]
-
-
-def main_output(info: ModelInfo) -> tuple[str, ...]:
-    """Return the name of the one output that the model's task reads."""
-    return (TASKS[info.task].output,)
 
 
 class _TimedSession(Session):

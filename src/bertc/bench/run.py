@@ -28,6 +28,7 @@ from bertc.bench.report import FORMAT, best_peaks, rate, ratios
 from bertc.bench.startup import measure_startup
 from bertc.bench.timing import Amount, Effort, Timing, faster, summarize
 from bertc.bench.turns import interleave
+from bertc.bench.work import operations
 from bertc.errors import InputError
 from bertc.precision import FP32
 
@@ -85,6 +86,7 @@ class _Run:
         self._specs = plan(settings)
         self._artifact = open_artifact(settings.files[0])
         self._info = self._artifact.manifest.model
+        self._count = partial(operations, self._artifact.executable, self._info)
         self._longest = self._info.longest_sequence
         too_long = [length for length in settings.lengths if length > self._longest]
         if too_long:
@@ -155,7 +157,7 @@ class _Run:
         if all(((batch, length), name) in self._shapes for name in self._live):
             return
         self._say(f"{batch} x {length}")
-        amount = Amount.of(self._info, [length] * batch)
+        amount = Amount.of(self._count, [length] * batch)
 
         def turns() -> dict[str, Any]:
             return {
@@ -172,7 +174,7 @@ class _Run:
             return
         self._say(settings.source or "texts")
         amounts = {
-            mode: Amount.of(self._info, token_lengths(self._artifact, texts_of(mode, settings.texts)))
+            mode: Amount.of(self._count, token_lengths(self._artifact, texts_of(mode, settings.texts)))
             for mode in TEXT_MODES
         }
 

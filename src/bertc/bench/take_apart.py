@@ -20,7 +20,8 @@ from bertc.bench.work import LINEAR_DTYPES
 
 Array = np.ndarray[Any, Any]
 
-GEMM, NORM, QUANTIZE, SCORES = "GEMM", "layer norm", "quantize", "attention: Q x K"
+GEMM, NORM, QUANTIZE = "GEMM", "layer norm", "quantize"
+SCORES, DISTANCES = "attention: Q x K", "attention: distances"
 KERNELS = {
     **dict.fromkeys(LINEAR_DTYPES, GEMM),
     "layer_norm": NORM,
@@ -89,7 +90,8 @@ class Part:
     operands: tuple[str, ...] = ()
     """The operands of the step that this part reads or writes."""
     products: float = 0.0
-    """The share of the step's matrix products that is in this part."""
+    """The share of the step's matrix products that is in this part, but of those with rows of distances: they
+    are all in the part of the kernel ``DISTANCES``."""
 
 
 def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Array) -> list[Part]:
@@ -111,12 +113,12 @@ def split(step: Step, nanoseconds: float, apart: Sequence[float], attention: Arr
         plain = nanoseconds * min(apart[0], 1.0)
         return [Part(kernel, plain, operands, products=1.0), Part(activation, nanoseconds - plain)]
     if step.op == "attention":
-        packing, scores, softmax, mixing = (nanoseconds * float(share) for share in attention)
-        of_scores = 1 + sum(name in step.inputs for name in ("position_keys", "position_queries"))
-        return [
-            Part(SCORES, scores, products=of_scores / (of_scores + 1)),
-            Part("attention: P x V", mixing, products=1 / (of_scores + 1)),
+        packing, scores, distances, softmax, mixing = (nanoseconds * float(share) for share in attention)
+        parts = [
+            Part(SCORES, scores, products=0.5),
+            Part("attention: P x V", mixing, products=0.5),
             Part("softmax", softmax),
             Part("attention: packing", packing, operands),
         ]
+        return [*parts, Part(DISTANCES, distances)] if "buckets" in step.inputs else parts
     return [Part(kernel, nanoseconds, operands, products=1.0 if kernel == GEMM else 0.0)]

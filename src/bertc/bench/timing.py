@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from bertc.artifact.schema import ModelInfo
-from bertc.operations import attention_operations, product_operations
+Count = Callable[[Sequence[int]], int]
+"""From the numbers of tokens of sequences to the operations of their products (``work.operations``)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Amount:
     operations: int
 
     @classmethod
-    def of(cls, info: ModelInfo, lengths: Sequence[int]) -> Amount:
+    def of(cls, count: Count, lengths: Sequence[int]) -> Amount:
         """Return the amount of work of sequences with these numbers of tokens."""
-        return cls(len(lengths), sum(lengths), operations(info, lengths))
+        return cls(len(lengths), sum(lengths), count(lengths))
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,3 @@ def faster(round_ms: Sequence[float], others: Sequence[float]) -> dict[str, floa
     ratios = [other / own for own, other in zip(round_ms, others, strict=False)]
     low, median, high = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
     return {"median": median, "low": low, "high": high}
-
-
-def operations(info: ModelInfo, lengths: Sequence[int]) -> int:
-    """Return the operations of an encoder's matrix products, 2 per multiply-add; no embeddings, norms, heads.
-
-    A layer takes, per token, 4 H*H multiply-adds for queries, keys, values and their output, 2 H*I for
-    the feed forward part, and those of attention.
-    """
-    hidden, inner = info.size("hidden_size"), info.size("intermediate_size")
-    dense = 4 * product_operations(hidden, hidden) + 2 * product_operations(hidden, inner)
-    per_layer = sum(length * (dense + attention_operations(hidden, length)) for length in lengths)
-    return info.size("num_hidden_layers") * per_layer

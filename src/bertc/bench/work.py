@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from bertc.artifact.executable import Executable
-from bertc.artifact.schema import Program, Step
+from bertc.artifact.schema import ModelInfo, Program, Step
 from bertc.operations import attention_operations, product_operations, seen_keys
 from bertc.ports import SELECTED, SEQUENCES, TOKENS
 from bertc.precision import BF16, FP32, INT8
+from bertc.task_table import TASKS
+
+Array = np.ndarray[Any, Any]
 
 ELEMENT_BYTES = {"f32": 4, "i32": 4, "bf16": 2, "f16": 2, "i8": 1, "u8": 1}
 INT8_FOURS = "int8 fours"
@@ -23,9 +30,32 @@ def product_dtype(step: Step) -> str | None:
     return INT8_FOURS if dtype == INT8 and step.attributes.get("weight_bound") == "fours" else dtype
 
 
+def main_output(info: ModelInfo) -> tuple[str, ...]:
+    """Return the name of the one output that the model's task reads."""
+    return (TASKS[info.task].output,)
+
+
+def operations(executable: Executable, info: ModelInfo, lengths: Sequence[int]) -> int:
+    """Return the operations of the encoder's matrix products for sequences of these numbers of tokens.
+
+    A multiplication and an addition are two. They are those of the program's own steps: gates count, keys
+    beyond a window do not. Steps behind the last hidden states, which are of a head, count where a file does
+    not name those.
+    """
+    program = executable.program
+    last = info.hidden_states[-1] if info.hidden_states else program.outputs[main_output(info)[0]]
+    steps = _steps_to(program, last)
+    loads = [Workload(executable, batch, length) for length, batch in Counter(lengths).items()]
+    return sum(load.operations(step) for load in loads for step in steps)
+
+
 def needed_steps(program: Program, output: str) -> list[Step]:
     """Return the steps that a public output needs, in their order: a session runs these for it."""
-    needed = {program.outputs[output]}
+    return _steps_to(program, program.outputs[output])
+
+
+def _steps_to(program: Program, buffer: str) -> list[Step]:
+    needed = {buffer}
     steps = []
     for step in reversed(program.steps):
         if needed.intersection(step.outputs):
@@ -59,11 +89,19 @@ class Workload:
             return self._rows[out.rows] * product_operations(depth, columns)
         if step.op == "attention":
             keys = seen_keys(self._length, int(step.attributes.get("window", 0)))
-            tables = [name for name in ("position_keys", "position_queries") if name in step.inputs]
-            rows = min(keys, int(self._tensors[step.inputs["buckets"]].array.max()) + 1) if tables else 0
-            positions = len(tables) * product_operations(out.columns, rows)
-            return self._rows[TOKENS] * (attention_operations(out.columns, keys) + positions)
+            contents = self._rows[TOKENS] * attention_operations(out.columns, keys)
+            return contents + self.distance_operations(step)
         return 0
+
+    def distance_operations(self, step: Step) -> int:
+        """Return those of an attention's operations that multiply tokens by rows of distances."""
+        tables = sum(name in step.inputs for name in ("position_keys", "position_queries"))
+        if not tables:
+            return 0
+        rows = _named_rows(self._tensors[step.inputs["buckets"]].array[0], self._length)
+        return (
+            tables * self._rows[SEQUENCES] * product_operations(self._buffers[step.outputs[0]].columns, rows)
+        )
 
     def bytes(self, step: Step, operands: Sequence[str]) -> int:
         """Return the bytes of operands of a step: activations read or written once, weights read once."""
@@ -79,3 +117,14 @@ class Workload:
                 share = self._rows[TOKENS] / array.shape[0] if step.op == "embed" else 1.0
                 total += int(array.nbytes * share)
         return total
+
+
+def _named_rows(buckets: Array, length: int) -> int:
+    """Return how many rows of distances each token of a sequence meets, summed over its tokens.
+
+    ``buckets`` rise by 0 or 1 around the distance 0 in the middle, so that those of a token's first and last
+    key tell.
+    """
+    places, reach = np.arange(length), len(buckets) // 2
+    first, last = (np.clip(each, 0, len(buckets) - 1) for each in (reach - places, reach + places[::-1]))
+    return int((buckets[last] - buckets[first] + 1).sum())

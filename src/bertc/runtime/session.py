@@ -21,7 +21,7 @@ from bertc.runtime.batching import PackedBatch
 
 Array = np.ndarray[Any, Any]
 
-ATTENTION_PARTS = ("packing", "scores", "softmax", "mixing")
+ATTENTION_PARTS = ("packing", "scores", "distances", "softmax", "mixing")
 """The parts of attention that its time is divided by; packing also writes what comes out."""
 
 _IGNORED = ("token_type_ids", "position_ids", "places")

@@ -63,8 +63,7 @@ struct Scratch {
   float* bias;  // of all distances, from 1 - queries on: at most 2 * columns
 
   explicit BERTC_INLINE Scratch(const Attention& in) {
-    const std::size_t columns = attention_columns(in.keys),
-                      rows = attention_queries(in.keys, in.buckets != nullptr);
+    const std::size_t columns = attention_columns(in.keys), rows = attention_queries(in.keys);
     scores = reinterpret_cast<float*>(in.scratch);
     mixed = scores + rows * columns;
     keys = reinterpret_cast<Element*>(mixed + rows * in.head_dim);
@@ -116,8 +115,7 @@ BERTC_INLINE void attend_keys(const Attention& in, const Scratch<typename Dot::A
     spread(in, Exponential<V, typename Dot::Active>::kFactor, scratch.bias);
     laps.lap(kPacking);
   }
-  const std::size_t most = attention_queries(in.keys, in.buckets != nullptr);
-  const Blocking blocking(in.queries, most, kTileRows<Dot>);
+  const Blocking blocking(in.queries, attention_queries(in.keys), kTileRows<Dot>);
   for (std::size_t first = 0, block = 0; first < in.queries; ++block) {
     const std::size_t count = blocking.rows + (block < blocking.longer ? 1 : 0);
     if constexpr (kWindowed) span = window.next(first, count);
@@ -188,7 +186,9 @@ void run(const Attention& in) {
         in, scratch, laps,
         [&](std::size_t first, std::size_t count, std::size_t tile_rows, const Span& span) {
           multiply_content<V, Dot>(in, scratch, head, first, count, tile_rows, span);
+          laps.lap(kScores);
           positions.add(first, count, tile_rows, scratch.scores, span.columns());
+          laps.lap(kDistances);
           return scales;
         });
   }

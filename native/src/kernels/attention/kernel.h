@@ -62,32 +62,34 @@ struct Attention {
 };
 
 // What a head's time goes to: packing also writes what comes out.
-enum AttentionPart : std::size_t { kPacking, kScores, kSoftmax, kMixing, kAttentionParts };
+enum AttentionPart : std::size_t { kPacking, kScores, kDistances, kSoftmax, kMixing, kAttentionParts };
 
 // A row of scores, and of the weights that they become: 32 are exponentiated at a time.
 constexpr std::size_t attention_columns(std::size_t length) { return (length + 31) / 32 * 32; }
 
 // Rows of Q in a block. Eight are one tile of a product (product.h); their scores and weights at 512
-// keys take 24 KB of L1. With few keys a softmax takes mostly waiting for results: two tiles at a time. So it
-// is where keys are multiplied by rows of distances, too: 16 keys and 8 queries have 23 of them, 16 have 31.
+// keys take 24 KB of L1. With few keys a softmax takes mostly waiting for results: two tiles at a time.
 inline constexpr std::size_t kMostQueries = 16, kShortColumns = 64;
-constexpr std::size_t attention_queries(std::size_t length, bool disentangled) {
-  return disentangled || attention_columns(length) <= kShortColumns ? kMostQueries : kMostQueries / 2;
+constexpr std::size_t attention_queries(std::size_t length) {
+  return attention_columns(length) <= kShortColumns ? kMostQueries : kMostQueries / 2;
 }
 
 // In 8 bits the first product takes half the time of bf16, a quarter of float32's, but quantizing takes 200
 // cycles for 16 rows of 32. Shorter sequences gain nothing and are multiplied as the second product is.
 inline constexpr std::size_t kShortestInt8InBf16 = 49, kShortestInt8InF32 = 21;
 
-// Disentangled scores take, beside the bias's room for the buckets of all distances: what queries give with
-// all rows of a table, what 16 keys give with the rows of their distances to a block of queries, and, for
-// tables of another type, a block of one and those rows of the other.
-inline constexpr std::size_t kMostDistances = kMostQueries + 15, kSparePositions = 64;
+// Disentangled scores take, beside the bias's room for the buckets of all distances: what a block of queries
+// gives with all rows of a table, what 16 keys give with the rows of their distances to a panel of queries
+// (and the rows that are read before and behind those), that of all keys by query, and a head's columns of
+// both tables. A panel of n queries has n + 15 distances to 16 keys: 128 multiply 12 % for nothing, and what
+// all keys give takes 512 bytes a token.
+inline constexpr std::size_t kPanelQueries = 128, kPanelDistances = 1 + kPanelQueries + 15 + 8;
+inline constexpr std::size_t kSparePositions = 64;
 constexpr std::size_t position_columns(std::size_t rows) { return (rows + 15) / 16 * 16 + 16; }
-constexpr std::size_t position_floats(std::size_t rows, std::size_t head_dim) {
+constexpr std::size_t position_floats(std::size_t rows, std::size_t columns, std::size_t head_dim) {
   if (rows == 0) return 0;
-  return kSparePositions + kMostQueries * position_columns(rows) + kMostDistances * 16 +
-         (16 + kMostDistances) * head_dim;
+  return kSparePositions + kMostQueries * position_columns(rows) + kPanelDistances * 16 +
+         kPanelQueries * columns + 2 * position_columns(rows) * head_dim;
 }
 
 // What a longer sequence needs is enough for a shorter one: no term falls as the length grows. Rows do,
@@ -96,7 +98,7 @@ constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t he
                                               std::size_t rows = 0) {
   const std::size_t columns = attention_columns(length);
   const std::size_t short_scores = kMostQueries * (columns < kShortColumns ? columns : kShortColumns);
-  const std::size_t long_scores = (rows > 0 ? kMostQueries : kMostQueries / 2) * columns;
+  const std::size_t long_scores = kMostQueries / 2 * columns;
   const std::size_t scores = short_scores > long_scores ? short_scores : long_scores;
   const std::size_t floats = 2 * columns                // the bias of all distances
                              + 2 * columns * head_dim   // packed K and V
@@ -105,7 +107,7 @@ constexpr std::size_t attention_scratch_bytes(std::size_t length, std::size_t he
                              + 2 * 16 * head_dim        // 16 rows of Q that are quantized
                              + 16 * head_dim            // 16 rows of Q or K that are turned
                              + 3 * length * head_dim    // Q, K and V in another type
-                             + position_floats(rows, head_dim);
+                             + position_floats(rows, columns, head_dim);
   return floats * sizeof(float);
 }
 

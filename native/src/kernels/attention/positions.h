@@ -4,9 +4,11 @@
 // A block of queries is multiplied by the rows of `position_keys` for all its distances. Distances grow from
 // key to key by one, and so rows by one or none: those of 16 keys are among 16 columns of that product, which
 // a permutation puts in order. Sixteen keys, as they are packed, are multiplied by the rows of
-// `position_queries` for their distances to the block. What key t gives with distance y is needed at query
-// t - y: diagonals of [distances][16 keys] become rows by four steps, which take a lane from 1, 2, 4 and 8
-// rows further on where that bit of its number is set.
+// `position_queries` for their distances to a panel of queries, many blocks at once, since the distances of
+// neighboring queries are nearly the same. What key t gives with distance y is needed at query t - y:
+// diagonals of [distances][16 keys] become rows by four steps, which take a lane from 1, 2, 4 and 8 rows
+// further on where that bit of its number is set. So either table costs a product for each token and each
+// row that its distances name, and a tenth more.
 #pragma once
 
 #include <cstring>
@@ -18,9 +20,6 @@
 #include "kernels/attention/softmax.h"
 
 namespace bertc::attention {
-
-// Rows of scores that diagonals are made for at a time: with AVX-512, 23 registers.
-inline constexpr std::size_t kDiagonalRows = 8;
 
 template <class V>
 BERTC_INLINE typename V::F32 load_any(const float* from) {
@@ -41,33 +40,37 @@ class Positions {
   // `keys` are packed; `scratch` has room for the buckets of all distances and position_floats().
   Positions(const Attention& in, const Head<Element>& head, const Element* keys, float* scratch)
       : in_(in), head_(head), keys_(keys), groups_(in.head_dim / Dot::kDepth) {
+    const std::size_t columns = attention_columns(in.queries),
+                      table = position_columns(in.rows) * in.head_dim;
     buckets_ = reinterpret_cast<int32_t*>(scratch);
-    queries_by_row_ = scratch + 2 * attention_columns(in.queries) + kSparePositions;
-    keys_by_distance_ = queries_by_row_ + kMostQueries * position_columns(in.rows);
-    block_ = reinterpret_cast<Element*>(keys_by_distance_ + kMostDistances * 16);
-    rows_ = block_ + 16 * in.head_dim;
-    apart_ = false;
+    queries_by_row_ = scratch + 2 * columns + kSparePositions;
+    keys_by_row_ = queries_by_row_ + kMostQueries * position_columns(in.rows) + 16;
+    panel_ = keys_by_row_ + (kPanelDistances - 1) * 16;
+    key_rows_ = reinterpret_cast<Element*>(panel_ + kPanelQueries * columns);
+    query_rows_ = key_rows_ + table;
     for (std::size_t i = 1; in.places != nullptr && i < in.queries; ++i) {
       apart_ = apart_ || static_cast<int64_t>(in.places[i]) - in.places[i - 1] != 1;
     }
-    if (!apart_) spread_buckets();
+    high_ = in.rows - 1;
+    if (!apart_) {
+      spread_buckets();
+      low_ = row_of(in.queries - 1, 0);
+      high_ = row_of(0, (in.keys + 15) / 16 * 16 - 1);
+    }
+    if (in.bf16_positions) {
+      copy_rows<uint16_t>();
+    } else {
+      copy_rows<float>();
+    }
   }
 
   // Adds to the scores [count][stride] of the queries from `first` on. Those of keys that are not there
   // become the lowest number.
   void add(std::size_t first, std::size_t count, std::size_t tile_rows, float* scores, std::size_t stride) {
     if (in_.position_keys != nullptr) multiply_queries(first, count, tile_rows);
-    for (std::size_t key = 0; key < in_.keys; key += 16) {
-      if (apart_) {
-        add_apart(first, count, key, scores + key, stride);
-        continue;
-      }
-      if (in_.position_queries != nullptr) multiply_keys(first, count, key);
-      for (std::size_t row = 0; row < count; row += kDiagonalRows) {
-        const std::size_t rows = count - row < kDiagonalRows ? count - row : kDiagonalRows;
-        add_rows(first, row, rows, key, scores + row * stride + key, stride);
-      }
-    }
+    if (apart_) return add_apart(first, count, scores, stride);
+    if (in_.position_queries != nullptr && first + count > end_) fill_panel(first);
+    for (std::size_t key = 0; key < in_.keys; key += 16) add_keys(first, count, key, scores + key, stride);
   }
 
  private:
@@ -86,95 +89,110 @@ class Positions {
     return buckets_ + (in_.queries + 15 + key - query);
   }
 
+  std::size_t row_of(std::size_t query, std::size_t key) const {
+    return static_cast<std::size_t>(*buckets_of(query, key));
+  }
+
+  // This head's columns of the rows that distances name, in the product's type: what lies apart in a table
+  // of all heads would meet in the same few lines of L1.
+  template <class Stored>
+  void copy_rows() {
+    constexpr bool kSame = sizeof(Stored) == sizeof(Element);
+    if constexpr (kSame || sizeof(Element) == 4) {  // tables of float32 are multiplied in float32
+      const std::size_t size = in_.head_dim;
+      for (std::size_t at = low_ / 16 * 16; in_.position_keys != nullptr && at <= high_; at += 16) {
+        const auto* from = static_cast<const Stored*>(in_.position_keys) + at * in_.position_width;
+        Element* to = key_rows_ + (at - low_ / 16 * 16) * size;
+        if constexpr (kSame) {
+          std::memcpy(to, from, 16 * size * sizeof(Element));
+        } else {
+          for (std::size_t d = 0; d < size; ++d) V::store(to + 16 * d, load_transposed<V>(from, d));
+        }
+      }
+      for (std::size_t row = low_; in_.position_queries != nullptr && row <= high_; ++row) {
+        const auto* from = static_cast<const Stored*>(in_.position_queries) + row * in_.position_width;
+        Element* to = query_rows_ + (row - low_) * size;
+        if constexpr (kSame) {
+          std::memcpy(to, from, size * sizeof(Element));
+        } else {
+          for (std::size_t d = 0; d < size; d += 16) V::store(to + d, load_any<V>(from + d));
+        }
+      }
+    }
+  }
+
   // Queries times the rows of position_keys that their distances name, all where tokens lie apart.
   void multiply_queries(std::size_t first, std::size_t count, std::size_t tile_rows) {
-    const auto low = apart_ ? 0 : static_cast<std::size_t>(*buckets_of(first + count - 1, 0));
-    const auto high = apart_ ? in_.rows - 1 : static_cast<std::size_t>(*buckets_of(first, in_.keys - 1));
+    const std::size_t low = apart_ ? low_ : row_of(first + count - 1, 0);
+    const std::size_t high = apart_ ? high_ : row_of(first, in_.keys - 1);
     first_row_ = low / 16 * 16;
-    const std::size_t blocks = high / 16 - low / 16 + 1;
-    const Apart apart{16 * in_.position_width};
-    const Element* queries = head_.query + first * head_.stride;
-    const std::size_t stride = position_columns(in_.rows);
-    if (in_.bf16_positions == (sizeof(Element) == 2)) {
-      const auto* table = static_cast<const Element*>(in_.position_keys) + first_row_ * in_.position_width;
-      const Operands<Dot> product{queries, head_.stride, table, groups_};
-      return multiply<Dot>(product, count, tile_rows, blocks, queries_by_row_, stride, apart);
-    }
-    if constexpr (sizeof(Element) == 4) {
-      for (std::size_t block = 0; block < blocks; ++block) {
-        const auto* table =
-            static_cast<const uint16_t*>(in_.position_keys) + (first_row_ + 16 * block) * in_.position_width;
-        for (std::size_t d = 0; d < in_.head_dim; ++d) {
-          V::store(block_ + 16 * d, load_transposed<V>(table, d));
-        }
-        multiply<Dot>({queries, head_.stride, block_, groups_}, count, tile_rows, 1,
-                      queries_by_row_ + 16 * block, stride);
-      }
+    const Element* table = key_rows_ + (first_row_ - low_ / 16 * 16) * in_.head_dim;
+    multiply<Dot>({head_.query + first * head_.stride, head_.stride, table, groups_}, count, tile_rows,
+                  high / 16 - low / 16 + 1, queries_by_row_, position_columns(in_.rows));
+  }
+
+  // What all keys give with their distances to the queries from `first` on: [keys / 16][queries][16], the
+  // last query first.
+  void fill_panel(std::size_t first) {
+    const std::size_t count = in_.queries - first < kPanelQueries ? in_.queries - first : kPanelQueries;
+    end_ = first + count;
+    for (std::size_t key = 0; key < in_.keys; key += 16) {
+      const std::size_t low = row_of(end_ - 1, key), rows = row_of(first, key + 15) - low + 1;
+      multiply<Dot>(
+          {query_rows_ + (low - low_) * in_.head_dim, in_.head_dim, keys_ + key * in_.head_dim, groups_},
+          rows, kTileRows<Dot>, 1, keys_by_row_, 16);
+      skew(buckets_of(end_ - 1, key), static_cast<int32_t>(low), count, panel_ + key * kPanelQueries);
     }
   }
 
-  // The rows of position_queries for the distances of 16 keys to the block, times the keys: [rows][16].
-  void multiply_keys(std::size_t first, std::size_t count, std::size_t key) {
-    low_ = *buckets_of(first + count - 1, key);
-    const auto rows = static_cast<std::size_t>(*buckets_of(first, key + 15) - low_) + 1;
-    Operands<Dot> product{nullptr, in_.position_width, keys_ + key * in_.head_dim, groups_};
-    if (in_.bf16_positions == (sizeof(Element) == 2)) {
-      product.a = static_cast<const Element*>(in_.position_queries) +
-                  static_cast<std::size_t>(low_) * in_.position_width;
-    } else if constexpr (sizeof(Element) == 4) {
-      product.a = rows_;
-      product.a_stride = in_.head_dim;
-      const uint16_t* from = static_cast<const uint16_t*>(in_.position_queries) +
-                             static_cast<std::size_t>(low_) * in_.position_width;
-      for (std::size_t row = 0; row < rows; ++row, from += in_.position_width) {
-        for (std::size_t d = 0; d < in_.head_dim; d += 16) {
-          V::store(rows_ + row * in_.head_dim + d, V::load_bf16(from + d));
-        }
-      }
-    }
-    multiply<Dot>(product, rows, kTileRows<Dot>, 1, keys_by_distance_, 16);
-  }
-
-  // The terms of up to eight rows of the block and 16 keys.
-  void add_rows(std::size_t first, std::size_t row, std::size_t count, std::size_t key, float* scores,
-                std::size_t stride) {
-    constexpr std::size_t kRows = kDiagonalRows;
-    const int rest = in_.keys - key < 16 ? static_cast<int>(in_.keys - key) : 16;
-    F32 terms[kRows + 15];
-    if (in_.position_queries != nullptr) {
-      // The first row whose distance to the last of eight queries may be that of a query that is not there.
-      const int32_t* buckets = buckets_of(first + row + kRows - 1, key);
-      unroll<kRows + 15>([&](auto y) {
-        const int32_t at = buckets[y] < low_ ? 0 : buckets[y] - low_;
-        terms[y] = V::load(keys_by_distance_ + 16 * at);
+  // Lane t of row r becomes that of the row for the r + t th distance; eight rows at a time. Each step's
+  // last rows are the next eight's first, so that each row is made once; the first sixteen only begin that.
+  void skew(const int32_t* buckets, int32_t low, std::size_t count, float* to) const {
+    F32 x[9], ones[10], twos[12], fours[16];
+    x[0] = V::set(0.0f);
+    unroll<2>([&](auto i) { ones[i] = x[0]; });
+    unroll<4>([&](auto i) { twos[i] = x[0]; });
+    unroll<8>([&](auto i) { fours[i] = x[0]; });
+    const auto end = static_cast<std::ptrdiff_t>(count);
+    for (std::ptrdiff_t row = -16; row < end; row += 8) {
+      unroll<8>([&](auto i) {
+        constexpr std::ptrdiff_t kNext = i;
+        x[i + 1] = V::load(keys_by_row_ + 16 * static_cast<std::ptrdiff_t>(buckets[row + 15 + kNext] - low));
+        ones[i + 2] = V::template take_lanes<1>(x[i], x[i + 1]);
+        twos[i + 4] = V::template take_lanes<2>(ones[i], ones[i + 2]);
+        fours[i + 8] = V::template take_lanes<4>(twos[i], twos[i + 4]);
+        if (row >= 0) V::store(to + 16 * (row + kNext), V::template take_lanes<8>(fours[i], fours[i + 8]));
       });
-      unroll<kRows + 14>([&](auto y) { terms[y] = V::template take_lanes<1>(terms[y], terms[y + 1]); });
-      unroll<kRows + 12>([&](auto y) { terms[y] = V::template take_lanes<2>(terms[y], terms[y + 2]); });
-      unroll<kRows + 8>([&](auto y) { terms[y] = V::template take_lanes<4>(terms[y], terms[y + 4]); });
-      unroll<kRows>([&](auto y) { terms[y] = V::template take_lanes<8>(terms[y], terms[y + 8]); });
-    } else {
-      unroll<kRows>([&](auto y) { terms[y] = V::set(0.0f); });
+      x[0] = x[8];
+      unroll<2>([&](auto i) { ones[i] = ones[i + 8]; });
+      unroll<4>([&](auto i) { twos[i] = twos[i + 8]; });
+      unroll<8>([&](auto i) { fours[i] = fours[i + 8]; });
     }
-    unroll<kRows>([&](auto r) {
-      if (r >= count) return;
-      float* to = scores + r * stride;
-      F32 x = V::add(V::load(to), terms[kRows - 1 - r]);
-      if (in_.position_keys != nullptr) {
-        const float* product = queries_by_row_ + (row + r) * position_columns(in_.rows);
-        x = V::add(
-            x, V::load_rising(product, buckets_of(first + row + r, key), static_cast<int32_t>(first_row_)));
-      }
-      V::store(to, rest == 16 ? x : V::keep_lanes(x, rest, kLowest));
-    });
   }
 
-  // The same where tokens lie apart, one by one: such are texts with a hole, which a mask makes.
-  void add_apart(std::size_t first, std::size_t count, std::size_t key, float* scores, std::size_t stride) {
-    const std::size_t rest = in_.keys - key < 16 ? in_.keys - key : 16;
-    for (std::size_t row = 0; row < count; ++row) {
-      for (std::size_t t = 0; t < 16; ++t) {
-        float& score = scores[row * stride + t];
-        score = t < rest ? score + term(first, row, key + t) : kLowest;
+  // The terms of a block of queries and 16 keys.
+  void add_keys(std::size_t first, std::size_t count, std::size_t key, float* scores,
+                std::size_t stride) const {
+    const int rest = in_.keys - key < 16 ? static_cast<int>(in_.keys - key) : 16;
+    for (std::size_t row = 0; row < count; ++row, scores += stride) {
+      F32 x = V::load(scores);
+      if (in_.position_queries != nullptr) {
+        x = V::add(x, V::load(panel_ + key * kPanelQueries + 16 * (end_ - 1 - first - row)));
+      }
+      if (in_.position_keys != nullptr) {
+        const float* product = queries_by_row_ + row * position_columns(in_.rows);
+        x = V::add(x,
+                   V::load_rising(product, buckets_of(first + row, key), static_cast<int32_t>(first_row_)));
+      }
+      V::store(scores, rest == 16 ? x : V::keep_lanes(x, rest, kLowest));
+    }
+  }
+
+  // The same of all keys where tokens lie apart, one by one: such are texts with a hole, which a mask makes.
+  void add_apart(std::size_t first, std::size_t count, float* scores, std::size_t stride) const {
+    for (std::size_t row = 0; row < count; ++row, scores += stride) {
+      for (std::size_t key = 0; key < (in_.keys + 15) / 16 * 16; ++key) {
+        scores[key] = key < in_.keys ? scores[key] + term(first, row, key) : kLowest;
       }
     }
   }
@@ -186,32 +204,28 @@ class Positions {
     const auto at = static_cast<std::size_t>(in_.buckets[reach + held]);
     float sum = in_.position_keys == nullptr ? 0.0f : queries_by_row_[row * position_columns(in_.rows) + at];
     if (in_.position_queries == nullptr) return sum;
-    const std::size_t begin = at * in_.position_width;
-    return sum + (in_.bf16_positions ? dot(key, static_cast<const uint16_t*>(in_.position_queries) + begin)
-                                     : dot(key, static_cast<const float*>(in_.position_queries) + begin));
-  }
-
-  template <class Stored>
-  float dot(std::size_t key, const Stored* row) const {
-    F32 sum = V::set(0.0f);
+    F32 products = V::set(0.0f);
     for (std::size_t d = 0; d < in_.head_dim; d += 16) {
-      sum = V::fma(load_any<V>(head_.key + key * head_.stride + d), load_any<V>(row + d), sum);
+      products = V::fma(load_any<V>(head_.key + key * head_.stride + d),
+                        load_any<V>(query_rows_ + at * in_.head_dim + d), products);
     }
-    return V::sum(sum);
+    return sum + V::sum(products);
   }
 
   const Attention& in_;
   const Head<Element>& head_;
   const Element* keys_;
   std::size_t groups_;
-  bool apart_;  // whether some tokens are not one apart
+  bool apart_ = false;          // whether some tokens are not one apart
+  std::size_t low_ = 0, high_;  // the rows that distances name, those to keys that fill a block up, too
   int32_t* buckets_;
-  float* queries_by_row_;    // [queries of a block][position_columns], from the row `first_row_` on
-  float* keys_by_distance_;  // [rows][16], from the row `low_` on
-  Element* block_;
-  Element* rows_;
+  float* queries_by_row_;  // [queries of a block][position_columns], from the row `first_row_` on
   std::size_t first_row_ = 0;
-  int32_t low_ = 0;
+  float* keys_by_row_;  // [rows][16]; one before and some behind them may be read
+  float* panel_;
+  std::size_t end_ = 0;  // of the panel's queries
+  Element* key_rows_;    // packed as weights are, from the block of `low_` on
+  Element* query_rows_;  // [rows][head_dim], from the row `low_` on
 };
 
 }  // namespace bertc::attention

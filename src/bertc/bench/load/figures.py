@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertc.artifact.schema import ModelInfo
 from bertc.bench.load.generator import Trace
-from bertc.bench.timing import operations
+from bertc.bench.timing import Count
 
 Array = np.ndarray[Any, Any]
 
@@ -37,17 +36,17 @@ class Work:
     computed: Array
     """The tokens with what fills sequences up."""
     operations: Array
-    """Those of the tokens that there are, as :func:`bertc.bench.timing.operations` counts."""
+    """Those of the tokens that there are, as :func:`bertc.bench.work.operations` counts."""
 
     @classmethod
-    def of(cls, info: ModelInfo, requests: Sequence[tuple[int, tuple[int, ...]]], length: int | None) -> Work:
+    def of(cls, count: Count, requests: Sequence[tuple[int, tuple[int, ...]]], length: int | None) -> Work:
         """Return the work of requests: of each the samples, and the tokens of its sequences."""
         lengths = [each for _, each in requests]
         return cls(
             np.array([samples for samples, _ in requests]),
             np.array([sum(each) for each in lengths]),
             np.array([sum(max(tokens, length or 0) for tokens in each) for each in lengths]),
-            np.array([operations(info, each) for each in lengths], np.float64),
+            np.array([count(each) for each in lengths], np.float64),
         )
 
 

@@ -20,7 +20,8 @@ from bertc.bench.load.requests import (
     request_of_ids,
 )
 from bertc.bench.load.settings import Call, Case, PreparedSequence
-from bertc.bench.ours import CompiledModel, main_output
+from bertc.bench.ours import CompiledModel
+from bertc.bench.work import main_output
 from bertc.errors import ArtifactError, InputError
 from bertc.task_table import TASKS
 

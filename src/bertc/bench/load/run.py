@@ -23,6 +23,7 @@ from bertc.bench.load.instance import LoadDriver
 from bertc.bench.load.settings import KERNEL, Case, LoadSettings, check_settings, cores_of
 from bertc.bench.plan import dtype_of
 from bertc.bench.process import EngineProcess, EngineSpec
+from bertc.bench.work import operations
 
 FORMAT = 1
 """The format of a report: raised when a reader of the old one misreads the new one."""
@@ -108,7 +109,8 @@ class _Run:
         else:
             made = settings.sequences, settings.fill, settings.seed
             requests = self._ask_all(LoadDriver.add_ids, case, *made)[0]
-        self._work[case] = Work.of(self._info, requests, case.length)
+        count = partial(operations, self._artifact.executable, self._info)
+        self._work[case] = Work.of(count, requests, case.length)
 
     def measure(self, case: Case, scope: str) -> None:
         """Run one round of a case and scope in all instances at once."""
