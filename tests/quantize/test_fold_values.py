@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertc.ir import formulas, interpreter
-from bertc.ir.graph import Constant, DType, Graph
+from bertc.ir.graph import Graph
 from bertc.passes import fuse
 from bertc.quantize.calibrate import calibrate, quantized_edges
 from bertc.quantize.constants import RoundedWeight
@@ -16,7 +16,13 @@ from bertc.quantize.precisions import choose_precisions
 from bertc.quantize.quantize import Quantizer
 from bertc.quantize.smooth import ChannelAffine
 from bertc.recipe import Recipe
-from tests.support.tiny_graphs import assert_same_results, bert_graph, gated_graph, small_inputs
+from tests.support.tiny_graphs import (
+    assert_same_results,
+    bert_graph,
+    gated_graph,
+    sharing_heads,
+    small_inputs,
+)
 from tests.support.tiny_models import packed_inputs
 
 INPUTS = packed_inputs([1, 5, 30])
@@ -113,24 +119,11 @@ def test_gated_values_are_scaled_and_never_shifted() -> None:
     assert np.abs(found - expected).max() <= 0.05 * np.abs(expected).max()
 
 
-def _sharing(graph: Graph) -> Graph:
-    """The fused graph of a tiny BERT, its two heads with one head's keys and values."""
-    constants, nodes = dict(graph.constants), []
-    for node in graph.nodes:
-        if node.op == "attention":
-            for operand in ("weight", "bias"):
-                name = f"{node['qkv']}.{operand}"
-                constants[name] = Constant(DType.F32, constants[name].array[:64])
-            node = node.with_attributes(num_key_value_heads=1)
-        nodes.append(node)
-    return graph.with_nodes(nodes, constants=constants)
-
-
 @pytest.mark.parametrize(
     "activations", [{}, {"mode": "static", "granularity": "per_channel_group", "group_size": 8}]
 )
 def test_heads_that_share_values_are_changed_alike(activations: dict[str, Any]) -> None:
-    graph, recipe = _sharing(fuse(bert_graph())), Recipe(dtype="int8", activations=activations)
+    graph, recipe = sharing_heads(fuse(bert_graph())), Recipe(dtype="int8", activations=activations)
     precisions = choose_precisions(graph, recipe)
     batches = [packed_inputs([20, 9, 30, 1], seed=seed) for seed in range(3)]
     statistics = calibrate(graph, batches, interpreter.run, quantized_edges(graph, precisions))

@@ -125,6 +125,19 @@ def sink_graphs(recipe: Recipe) -> Quantized:
     return Quantizer(graph, recipe, statistics)(choose_precisions(graph, recipe))
 
 
+def sharing_heads(graph: Graph) -> Graph:
+    """The fused graph of a tiny BERT, its two heads with one head's keys and values."""
+    constants, nodes = dict(graph.constants), []
+    for node in graph.nodes:
+        if node.op == "attention":
+            for operand in ("weight", "bias"):
+                name = f"{node['qkv']}.{operand}"
+                constants[name] = Constant(DType.F32, constants[name].array[:64])
+            node = node.with_attributes(num_key_value_heads=1)
+        nodes.append(node)
+    return graph.with_nodes(nodes, constants=constants)
+
+
 def with_distance_bias(graph: Graph, reach: int = 3) -> Graph:
     """The graph with one bias by distance, which all its attention layers read."""
     attentions = [node for node in graph.nodes if node.op == "attention"]

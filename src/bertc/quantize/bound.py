@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 GROUP_SIZE = {formulas.NONE: 1, formulas.PAIRS: 2, formulas.FOURS: 4}
 """The weights of a group."""
-_PERIOD = 8
+PERIOD = 8
 """After so many depths all groups start anew."""
 SMALLEST_POWER = np.float32(1e-30)
 """The importance that each column has at least."""
@@ -55,7 +55,7 @@ class RankedColumns:
     def __init__(self, power: Array, bound: str) -> None:
         """``power`` [in] is the importance of each column: that of the largest is rounded first."""
         self._count = len(power)
-        padded = np.full(-(-self._count // _PERIOD) * _PERIOD, -1.0)
+        padded = np.full(-(-self._count // PERIOD) * PERIOD, -1.0)
         padded[: self._count] = power
         order = np.argsort(-padded, kind="stable")
         groups = formulas.bounded_groups(len(padded), bound)[order]

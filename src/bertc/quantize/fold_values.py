@@ -30,6 +30,15 @@ Array = np.ndarray[Any, Any]
 def find_value_projections(graph: Graph) -> dict[str, str]:
     """Return the outputs of attentions and gated layers, each with the linear node that makes its values.
 
+    Only such as :func:`find_projections` finds.
+    """
+    producers, found = graph.producers(), find_projections(graph)
+    return {value: name for value, name in found.items() if _makes_values(producers[value])}
+
+
+def find_projections(graph: Graph) -> dict[str, str]:
+    """Return outputs of attentions and of linear nodes, each with the linear node that makes its channels.
+
     Only where one linear node reads the output, nothing else the projection, and no other node the
     constants of either.
     """
@@ -37,7 +46,7 @@ def find_value_projections(graph: Graph) -> dict[str, str]:
     found = {}
     for node in graph.nodes:
         readers = consumers.get(node.outputs[0], [])
-        projection = _projection(node, producers)
+        projection = node if node.op == "linear" else _projection(node, producers)
         if projection is None or len(readers) != 1 or readers[0].op != "linear":
             continue
         reader = readers[0]
@@ -46,6 +55,10 @@ def find_value_projections(graph: Graph) -> dict[str, str]:
         if not projection["residual"] and all(uses[value] == 1 for value in own):
             found[node.outputs[0]] = projection.name
     return found
+
+
+def _makes_values(node: Node) -> bool:
+    return node.op == "attention" or bool(node.attributes.get("gated"))
 
 
 def _projection(node: Node, producers: Mapping[str, Node]) -> Node | None:
@@ -94,7 +107,9 @@ def fold_into_rounded(projection: RoundedLayer, affine: ChannelAffine) -> Rounde
     multiplier, offset = _of_all_rows(len(projection.bias), affine)
     weight = RoundedWeight(projection.weight.numbers, projection.weight.scale * multiplier)
     places = {place: bias * multiplier + offset for place, bias in projection.place_biases.items()}
-    return RoundedLayer(weight, projection.bias * multiplier + offset, places)
+    return dataclasses.replace(
+        projection, weight=weight, bias=projection.bias * multiplier + offset, place_biases=places
+    )
 
 
 def _of_all_rows(rows: int, affine: ChannelAffine) -> tuple[Array, Array]:

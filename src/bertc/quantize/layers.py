@@ -12,7 +12,8 @@ import numpy as np
 from bertc.ir import formulas
 from bertc.ir.formulas import OTHER
 from bertc.quantize.bias_correction import correct_bias
-from bertc.quantize.bound import covering_scale, round_bounded
+from bertc.quantize.bound import GROUP_SIZE, covering_scale, round_bounded
+from bertc.quantize.channel_order import choose_order
 from bertc.quantize.clip import search_scale
 from bertc.quantize.constants import RoundedWeight
 from bertc.quantize.edges import EdgePlan
@@ -31,6 +32,8 @@ class RoundedLayer:
     """The corrected bias: float32 [out]."""
     place_biases: Mapping[int, Array] = field(default_factory=lambda: MappingProxyType({}))
     """That of the rows at each place (an index into ``PLACES``) whose input has a shift of its own."""
+    order: Array | None = None
+    """The order, int [in], that the weights' input channels were brought into; None if they stayed."""
 
 
 def round_layer(
@@ -41,13 +44,21 @@ def round_layer(
     bits: int,
     *,
     with_bias_correction: bool,
+    heads: tuple[int, int] | None = None,
 ) -> RoundedLayer:
-    """Round ``weight`` float32 [out, in]; without a plan nothing is known of the input, or too little."""
+    """Round ``weight`` float32 [out, in]; without a plan nothing is known of the input, or too little.
+
+    Input channels may be moved within ``heads`` (``edges.heads_of_queries_and_values``), if given.
+    """
     limit = 2 ** (bits - 1) - 1
     affine = None if plan is None else plan.affine
     changed = weight if affine is None else affine.weight(weight)
     fits = plan is not None and plan.can_be_fitted_to
     moment = plan.after.second_moment() if plan is not None and fits else np.eye(weight.shape[1])
+    order = None
+    if heads is not None and GROUP_SIZE[scheme.bound] * limit > formulas.GROUP_LIMIT:
+        order = choose_order(changed, np.diag(moment), limit, scheme.bound, heads)
+        changed, moment = changed[:, order], moment[np.ix_(order, order)]
     power = np.diag(moment)
     scale = _scale(changed, power, scheme, limit)
     if fits and scheme.rounding == "gptq":
@@ -56,16 +67,17 @@ def round_layer(
         numbers = round_bounded(changed, scale, power, limit, scheme.bound)
     rounded = RoundedWeight(numbers, scale)
     if plan is None:
-        return RoundedLayer(rounded, bias)
+        return RoundedLayer(rounded, bias, order=order)
 
     def bias_of(place: int) -> Array:
         if fits and with_bias_correction:
-            means = plan.mean(place), plan.mean_after_rounding(place)
-            return correct_bias(bias, weight, means[0], formulas.dequantize_per_channel(*rounded), means[1])
+            mean, after = plan.mean(place), plan.mean_after_rounding(place)
+            after = after if order is None else after[order]
+            return correct_bias(bias, weight, mean, formulas.dequantize_per_channel(*rounded), after)
         return bias if affine is None else affine.bias(weight, bias, place)
 
     places = () if affine is None else affine.places
-    return RoundedLayer(rounded, bias_of(OTHER), {place: bias_of(place) for place in places})
+    return RoundedLayer(rounded, bias_of(OTHER), {place: bias_of(place) for place in places}, order)
 
 
 def _scale(weight: Array, power: Array, scheme: WeightScheme, limit: int) -> Array:

@@ -19,15 +19,17 @@ from bertc.ir.formulas import FIRST
 from bertc.ir.graph import Graph, Node
 from bertc.precision import WEIGHT_BITS
 from bertc.quantize.apply import apply_precisions
-from bertc.quantize.edges import EdgePlan, plan_edge
+from bertc.quantize.edges import EdgePlan, heads_of_queries_and_values, plan_edge
 from bertc.quantize.fold_values import (
     change_of_values,
+    find_projections,
     find_value_projections,
     fold_into_rounded,
     fold_values,
 )
 from bertc.quantize.insert_layers import insert_layers, smoothed_name
 from bertc.quantize.layers import RoundedLayer, round_layer
+from bertc.quantize.move_channels import move_change, move_channels, move_rows, order_of_rows
 from bertc.quantize.smooth import ChannelAffine
 from bertc.quantize.statistics import EdgeStatistics, Statistics
 from bertc.recipe import Recipe
@@ -54,9 +56,11 @@ class Quantizer:
         """Take statistics of all edges that 8-bit layers may read; None if there are none, or no need."""
         self._graph, self._recipe, self._statistics = graph, recipe, statistics
         self._producers = graph.producers()
-        self._projections = find_value_projections(graph)
+        self._projections = find_projections(graph)
+        self._values = find_value_projections(graph)
         self._plans: dict[tuple[Any, ...], EdgePlan] = {}
         self._layers: dict[tuple[Any, ...], RoundedLayer] = {}
+        self._moved: dict[tuple[int, int], RoundedLayer] = {}
 
     def layers(self, precisions: Mapping[str, str]) -> list[Node]:
         """Return the linear nodes that are 8 bits or less in the variant with these precisions."""
@@ -86,17 +90,18 @@ class Quantizer:
                 layers[node.name] = self._layer(node, WEIGHT_BITS[precisions[node.name]], plan)
                 advance(1)
         affines = {edge: plan.affine for edge, plan in plans.items() if plan.affine is not None}
+        graph = self._move_channels(nodes, layers, affines)
         folded: dict[str, ChannelAffine] = {}
-        for edge in self._projections:
+        for edge in self._values:
             if edge in affines:
                 folded[edge], rest = affines.pop(edge).split()
                 affines.update({edge: rest} if rest is not None else {})
         for edge, affine in folded.items():
-            projection = self._projections[edge]
+            projection = self._values[edge]
             if projection in layers:
                 change = change_of_values(self._producers[edge], affine)
                 layers[projection] = fold_into_rounded(layers[projection], change)
-        reference = fold_values(self._graph, folded)
+        reference = fold_values(graph, folded)
         draft, rounded = insert_layers(reference, layers, affines)
         static = {
             smoothed_name(edge) if edge in affines else edge: plan.static
@@ -105,6 +110,28 @@ class Quantizer:
         }
         graph = apply_precisions(draft, precisions, rounded, static)
         return Quantized(graph, reference, MappingProxyType(plans))
+
+    def _move_channels(
+        self, nodes: Sequence[Node], layers: dict[str, RoundedLayer], affines: dict[str, ChannelAffine]
+    ) -> Graph:
+        """Return the graph with channels where rounded layers want them; also change what makes them."""
+        orders: dict[str, Array] = {}
+        for node in nodes:
+            edge, order = node["x"], layers[node.name].order
+            if order is None:
+                continue
+            orders[edge] = order
+            if edge in affines:
+                affines[edge] = move_change(affines[edge], order)
+            projection = self._projections[edge]
+            if projection in layers:
+                layer = layers[projection]
+                key = id(layer), id(order)
+                if key not in self._moved:
+                    rows = order_of_rows(self._producers[edge], len(layer.bias), order)
+                    self._moved[key] = move_rows(layer, rows)
+                layers[projection] = self._moved[key]
+        return move_channels(self._graph, orders)
 
     def _choose_plan(self, group: Sequence[Node], precisions: Mapping[str, str]) -> EdgePlan | None:
         """Return the one plan for all inputs of a group, fitted to the fewest bits of its layers."""
@@ -128,12 +155,15 @@ class Quantizer:
         """Return the rounded layer: the same object for all nodes that share it."""
         key = (node["weight"], node["bias"], bits, id(plan))
         if key not in self._layers:
+            producer = self._producers.get(node["x"])
+            heads = heads_of_queries_and_values(producer) if node["x"] in self._projections else None
             self._layers[key] = round_layer(
                 *self._weight_and_bias(node),
                 plan,
                 self._recipe.weights,
                 bits,
                 with_bias_correction=self._recipe.bias_correction,
+                heads=heads,
             )
         return self._layers[key]
 

@@ -1,0 +1,137 @@
+"""Orders of channels with which weights exceed their bound less, and graphs whose channels move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertc.ir import formulas, interpreter
+from bertc.ir.graph import Graph
+from bertc.passes import fuse
+from bertc.quantize.calibrate import calibrate, quantized_edges
+from bertc.quantize.channel_order import choose_order
+from bertc.quantize.fold_values import find_projections
+from bertc.quantize.move_channels import move_channels
+from bertc.quantize.precisions import choose_precisions
+from bertc.quantize.quantize import Quantized, Quantizer
+from bertc.recipe import Recipe
+from tests.support import fidelity
+from tests.support.edges import normal
+from tests.support.tiny_graphs import (
+    assert_same_results,
+    bert_graph,
+    gated_graph,
+    sharing_heads,
+    small_inputs,
+)
+from tests.support.tiny_models import packed_inputs
+
+Array = np.ndarray[Any, Any]
+BOUNDED = ("pairs", "fours")
+INPUTS = packed_inputs([1, 5, 30])
+ATTENTION = "encoder.layer.0.attention.self"
+FFN = "encoder.layer.0.intermediate.dense"
+RNG = np.random.default_rng(1)
+
+
+def _heavy_tailed(rows: int = 48, columns: int = 96) -> Array:
+    """Weights of which few are large, as trained ones."""
+    return (normal(rows, columns, seed=3) * np.exp(0.7 * normal(rows, columns, seed=4))).astype(np.float32)
+
+
+def _excess(weight: Array, bound: str) -> float:
+    """What groups have beyond the bound where the largest weight is 127, squared, together."""
+    numbers = weight / formulas.largest_scale(weight, 127)[:, None]
+    groups = formulas.bounded_groups(weight.shape[1], bound)
+    sums = (np.maximum(sign * numbers, 0) @ (groups[:, None] == np.unique(groups)) for sign in (1, -1))
+    return float(sum((np.maximum(each - formulas.GROUP_LIMIT, 0) ** 2).sum() for each in sums))
+
+
+@pytest.mark.parametrize("bound", BOUNDED)
+def test_large_weights_of_one_sign_do_not_meet(bound: str) -> None:
+    weight = _heavy_tailed()
+    order = choose_order(weight, np.ones(96), 127, bound, (1, 1))
+    assert sorted(order) == list(range(96))
+    assert _excess(weight[:, order], bound) < {"pairs": 0.1, "fours": 0.5}[bound] * _excess(weight, bound)
+
+
+def test_what_must_be_beyond_the_bound_is_so_in_channels_that_matter_little() -> None:
+    weight, power = np.ones((4, 32), np.float32), np.tile([100.0, 1, 1, 100], 8)
+    order = choose_order(weight, power, 127, "pairs", (1, 1))
+    assert (power[order].reshape(-1, 2).sum(axis=1) == 101).all()
+
+
+def test_channels_stay_in_their_heads_and_those_of_shared_values_move_alike() -> None:
+    order = choose_order(_heavy_tailed(), RNG.uniform(size=96), 127, "pairs", (6, 3)).reshape(3, 2, 16)
+    np.testing.assert_array_equal(order // 16, np.arange(6).reshape(3, 2, 1).repeat(16, axis=2))
+    np.testing.assert_array_equal(order[:, 0] % 16, order[:, 1] % 16)
+    assert (order[0, 0] % 16 != np.arange(16)).any()
+
+
+def test_heads_whose_channels_share_groups_with_others_stay_as_they_are() -> None:
+    order = choose_order(_heavy_tailed(), np.ones(96), 127, "fours", (8, 8))
+    np.testing.assert_array_equal(order, np.arange(96))
+
+
+@pytest.mark.parametrize("hidden", [32, 24])
+@pytest.mark.parametrize("sharing", [False, True])
+def test_moving_channels_keeps_the_function(hidden: int, sharing: bool) -> None:
+    """Hidden size 24 has heads of 12, which are padded to 16."""
+    graph = fuse(bert_graph(hidden_size=hidden))
+    if sharing:
+        graph = sharing_heads(graph)
+    heads = np.stack([RNG.permutation(16), RNG.permutation(16)])
+    orders = {
+        ATTENTION: (heads[[0, 0] if sharing else [0, 1]] + [[0], [16]]).reshape(-1),
+        FFN: RNG.permutation(64),
+    }
+    moved = move_channels(graph, orders)
+    assert_same_results(graph, moved, INPUTS, atol=2e-5)
+    before, after = (
+        interpreter.run(each.with_nodes(each.nodes, outputs={name: name for name in orders}), INPUTS)
+        for each in (graph, moved)
+    )
+    for name, order in orders.items():
+        np.testing.assert_allclose(after[name], before[name][:, order], atol=1e-5)
+
+
+def test_gates_move_with_their_values() -> None:
+    graph = fuse(gated_graph())
+    moved = move_channels(graph, {"ffn.multiply": RNG.permutation(20)})
+    assert_same_results(graph, moved, small_inputs(), atol=2e-5)
+
+
+def test_channels_that_something_else_reads_do_not_move() -> None:
+    graph = fuse(bert_graph())
+    layer = "encoder.layer.0"
+    assert find_projections(graph)[FFN] == FFN and find_projections(graph)[ATTENTION] == f"{ATTENTION}.qkv"
+    assert f"{layer}.output.dense" not in find_projections(graph)
+    seen = graph.with_nodes(graph.nodes, outputs={**graph.outputs, "seen": FFN})
+    assert FFN not in find_projections(seen)
+
+
+def _quantize(graph: Graph, recipe: Recipe) -> Quantized:
+    precisions = choose_precisions(graph, recipe)
+    batches = [packed_inputs([40, 9, 60], seed=seed) for seed in range(6)]
+    statistics = calibrate(graph, batches, interpreter.run, quantized_edges(graph, precisions))
+    return Quantizer(graph, recipe, statistics)(precisions)
+
+
+@pytest.mark.parametrize("nodes", [{}, {FFN: "bf16"}])
+@pytest.mark.parametrize("sharing", [False, True])
+def test_bounded_weights_are_rounded_in_the_order_that_they_are_stored_in(
+    nodes: dict[str, str], sharing: bool
+) -> None:
+    graph = fuse(bert_graph(sink=True))
+    if sharing:
+        graph = sharing_heads(graph)
+    recipe = Recipe(weights={"bound": "fours"}, nodes=nodes)
+    quantized = _quantize(graph, recipe)
+    assert_same_results(graph, quantized.reference, INPUTS, atol=5e-5)
+    weights = [n["weight"] for n in quantized.graph.nodes if n.op == "linear_int8"]
+    for weight in weights:
+        assert formulas.keeps_bound(quantized.graph.constants[weight].array, "fours")
+    expected, found = (interpreter.run(g, INPUTS)["last_hidden_state"] for g in (graph, quantized.graph))
+    assert fidelity.sqnr_db(expected, found) > 25
