@@ -67,15 +67,10 @@ def merge_peft(
         for key, usual in _USUAL.items()
         if key in config and config[key] not in usual
     ]
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    problems += [
-        f"{key} is {value!r}, expected a positive number"
-        for key, value in (("r", rank), ("lora_alpha", alpha))
-        if type(value) not in (int, float) or value <= 0
-    ]
+    rank, alpha = (_positive(config, key, problems) for key in ("r", "lora_alpha"))
     if problems:
         raise CheckpointError(f"{where + _CONFIG}: {'; '.join(problems)}")
-    scale = float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     factors = {tensor.name.removeprefix(_PREFIX): tensor for tensor in file_tensors(folder, where + _WEIGHTS)}
     merged = dict(tensors)
     for module in dict.fromkeys(name.partition(".lora_")[0] for name in factors):
@@ -93,6 +88,14 @@ def merge_peft(
             raise CheckpointError(f"{where + _WEIGHTS}: lora_B, lora_A and {weight} are {shapes}")
         merged[weight] = _Merged(original, left, right, scale)
     return merged
+
+
+def _positive(config: Mapping[str, Any], key: str, problems: list[str]) -> float:
+    value: Any = config.get(key)
+    if type(value) in (int, float) and value > 0:
+        return float(value)
+    problems.append(f"{key} is {value!r}, expected a positive number")
+    return 1.0
 
 
 def _weight_of(module: str, tensors: Mapping[str, StoredTensor]) -> str | None:

@@ -308,6 +308,7 @@ _BERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),), 
 _DISTILBERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),))
 _MPNET = TokenizerClass(_bert, _mpnet_processor, _MPNET_TOKENS, (("vocab.txt",),))
 _ROBERTA = TokenizerClass(_roberta, _roberta_processor, _ROBERTA_TOKENS, (("vocab.json", "merges.txt"),))
+_LUKE = dataclasses.replace(_ROBERTA, extra=("<ent>", "<ent2>", "[UNK]", "[PAD]", "[MASK]", "[MASK2]"))
 _FAIRSEQ_FILES = (("tokenizer.model",), ("sentencepiece.bpe.model",))
 _XLM_ROBERTA = TokenizerClass(
     _xlm_roberta, _xlm_roberta_processor, _ROBERTA_TOKENS, _FAIRSEQ_FILES, number=_number_xlm_roberta
@@ -364,7 +365,7 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "RobertaTokenizer": _ROBERTA,
     "BartTokenizer": _ROBERTA,
     "LEDTokenizer": _ROBERTA,
-    "LukeTokenizer": _ROBERTA,
+    "LukeTokenizer": _LUKE,
     "LongformerTokenizer": _ROBERTA,
     "XLMRobertaTokenizer": _XLM_ROBERTA,
     "CamembertTokenizer": _CAMEMBERT,
