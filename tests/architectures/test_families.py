@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 import bertc
+from bertc import passes
 from bertc.architectures import FAMILIES, ConfigReader
 from bertc.artifact.reader import open_artifact
 from bertc.errors import CheckpointError
 from bertc.frontends.huggingface import import_model
 from bertc.frontends.model_class import find_class, supported_classes
+from bertc.quantize.draft import draft
+from bertc.quantize.precisions import choose_precisions
+from bertc.recipe import Recipe
 from tests.support.batches import padded_batch
 from tests.support.hf_checkpoints import SMALL, load_fp32, save_checkpoint
 
@@ -53,6 +57,68 @@ def test_any_size_of_head_and_table(class_name: str, size: str, tmp_path: Path) 
     found = encoder(batch.input_ids, batch.attention_mask).last_hidden_state
     kept = batch.mask.astype(bool)
     assert np.abs(found[kept] - expected[kept]).max() <= TOLERANCE * np.abs(expected).max()
+
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "X-MOD, norms before": ("XmodModel", {"pre_norm": True, "adapter_reduction_factor": 4}),
+    "X-MOD, norms of adapters": ("XmodModel", {"adapter_layer_norm": True, "ln_before_adapter": False}),
+    "X-MOD, no norm": ("XmodModel", {"adapter_reuse_layer_norm": False, "hidden_act": "relu"}),
+    "BigBird without biases": ("BigBirdModel", {"use_bias": False}),
+    "SqueezeBERT": ("SqueezeBertModel", {"q_groups": 4, "k_groups": 1, "post_attention_groups": 2}),
+}
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_options_of_layers_equal_transformers(variant: str, tmp_path: Path) -> None:
+    class_name, options = VARIANTS[variant]
+    path = save_checkpoint(tmp_path / "model", class_name, **options)
+    batch = padded_batch(np.random.default_rng(0), [3, 47], 300, "right")
+    expected = _hidden(path, class_name, batch.input_ids, attention_mask=batch.attention_mask)
+    found = load_fp32(path)(batch.input_ids, batch.attention_mask).last_hidden_state
+    kept = batch.mask.astype(bool)
+    assert np.abs(found[kept] - expected[kept]).max() <= TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.native
+def test_sparse_attention_is_full_as_long_as_texts_are_short(tmp_path: Path) -> None:
+    sparse = {"attention_type": "block_sparse", "block_size": 2, "num_random_blocks": 1}
+    path = save_checkpoint(tmp_path / "model", "BigBirdModel", **sparse)
+    with pytest.warns(UserWarning, match="block_sparse, which is full attention up to 14 tokens: longer"):
+        encoder = load_fp32(path)
+    assert encoder.info.max_seq_length == encoder.info.longest_sequence == 14
+    ids = np.arange(5, 33).reshape(2, 14)
+    expected = _hidden(path, "BigBirdModel", ids)
+    found = encoder(ids).last_hidden_state
+    assert found is not None and np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
+    with pytest.raises(bertc.InputError):
+        encoder(np.full((1, 15), 7))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "changes", "message"),
+    [
+        ("IBertModel", {"quant_mode": True}, "quant_mode is set: I-BERT's integers are not supported"),
+        ("LongformerModel", {"attention_window": 7}, "attention_window is 7, expected an even number"),
+        ("LongformerModel", {"attention_window": [8]}, r"attention_window is \[8\], expected"),
+        ("BigBirdModel", {"rescale_embeddings": True}, "rescale_embeddings is set"),
+        (
+            "BigBirdModel",
+            {"attention_type": "linear"},
+            "attention_type 'linear' is not supported, only block",
+        ),
+        ("SqueezeBertModel", {"q_groups": 3}, "q_groups: channels do not divide into such groups"),
+        ("SqueezeBertModel", {"embedding_size": 16}, "embedding_size is 16, expected 32"),
+    ],
+)
+def test_what_is_not_supported_is_named(
+    class_name: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = save_checkpoint(tmp_path / "model", class_name)
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    (path / "config.json").write_text(json.dumps({**config, **changes}), "utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        import_model(path)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -97,6 +163,16 @@ def test_task_types_of_ernie(tmp_path: Path) -> None:
     without = load_fp32(save_checkpoint(tmp_path / "without", "ErnieModel"))
     with pytest.raises(bertc.InputError, match="no input 'task_type_ids'"):
         without(ids, task_type_ids=tasks)
+
+
+@pytest.mark.parametrize("class_name", ENCODERS)
+def test_every_product_of_a_family_is_in_8_bits(class_name: str, tmp_path: Path) -> None:
+    graph = passes.fuse(import_model(save_checkpoint(tmp_path / "model", class_name)).graph)
+    recipe = Recipe(dtype="int8")
+    typed = draft(graph, recipe, choose_precisions(graph, recipe))
+    assert {node.op for node in typed.nodes if node.op.startswith("linear")} == {"linear_int8"}
+    computed = {node.attributes["compute_dtype"] for node in typed.nodes if node.op == "attention"}
+    assert computed == {"int8"}
 
 
 @pytest.mark.parametrize("class_name", ENCODERS)

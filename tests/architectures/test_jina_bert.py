@@ -42,6 +42,7 @@ def test_slopes_are_those_of_the_paper() -> None:
     [
         {"num_attention_heads": 2},
         {"num_attention_heads": 3, "hidden_size": 36, "feed_forward_type": "reglu"},
+        {"num_attention_heads": 3, "hidden_size": 48, "qk_post_norm": True},
     ],
 )
 def test_long_texts_equal_the_reference(options: dict[str, Any], tmp_path: Path) -> None:
@@ -76,7 +77,6 @@ def test_a_folder_of_the_hub_is_read_and_its_code_is_not(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"auto_map": {"AutoModel": "jinaai/jina-bert-v2-qk-post-norm--m.JinaBertModel"}}, "qk-post-norm"),
         (
             {"feed_forward_type": "swiglu"},
             "feed_forward_type 'swiglu' is not supported, only original, geglu",

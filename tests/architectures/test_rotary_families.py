@@ -1,4 +1,4 @@
-"""GTE, NomicBERT, RoFormer, jina-embeddings-v3 and ESM: long texts, folders of the hub, what is refused."""
+"""GTE, NomicBERT, RoFormer, jina-embeddings-v3, ESM: long texts, folders of the hub, what is refused."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "max_position_embeddings": 722,
         },
     ),
+    "ESMC": ("EsmcModel", {}),
+    "Longformer": ("LongformerModel", {"attention_window": [32, 256], "max_position_embeddings": 722}),
 }
 
 
@@ -186,6 +188,8 @@ NOMIC = {"n_embd": 32, "activation_function": "swiglu"}
             "factor is 2, .*prenorm is",
         ),
         ("RoFormerModel", {"rotary_value": True}, "rotary_value is set"),
+        ("EsmcModel", {"num_attention_heads": 4}, "heads of 16 columns with norms are not supported"),
+        ("EsmcModel", {"attention_bias": True}, "attention_bias is set: only layers without biases"),
         ("EsmModel", {"is_folding_model": True}, "is_folding_model is set: of ESMFold, the encoder alone"),
         ("EsmModel", {"token_dropout": True, "mask_token_id": None}, "mask_token_id is missing"),
     ],
@@ -200,11 +204,13 @@ def test_what_is_not_supported_is_named(
 
 
 @pytest.mark.native
-def test_masks_of_esm_scale_all_other_tokens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["right", "holes"])
+def test_masks_of_esm_scale_all_other_tokens(kind: str, tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path / "model", "EsmModel", token_dropout=True)
-    batch = padded_batch(np.random.default_rng(0), [3, 20, 60], 300, "right")
-    ids = np.where(batch.mask, batch.input_ids, 1)
+    batch = padded_batch(np.random.default_rng(0), [3, 20, 60], 300, kind)
+    ids = batch.input_ids.copy()
     ids[1, 5:9] = ids[2, ::3] = 32
+    ids = np.where(batch.mask, ids, 1)
     expected = _transformers(path, "EsmModel", input_ids=ids, attention_mask=batch.attention_mask)
     found = load_fp32(path)(ids, batch.attention_mask).last_hidden_state
     kept = batch.mask.astype(bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,85 @@ def test_what_is_not_there_is_refused(folders: tuple[Path, Path, Path], tmp_path
     file.write_bytes(b"")
     with pytest.raises(InputError, match="adapter 'sts' is for a model folder"):
         bertc.compile(file, tmp_path / "model.bertc", adapter="sts")
+
+
+@pytest.fixture(scope="module")
+def of_peft(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint with an adapter in a folder of peft, and the same with it merged by hand."""
+    root = tmp_path_factory.mktemp("peft")
+    both, merged = (save_checkpoint(root / name, "EuroBertModel", num_hidden_layers=1) for name in "ab")
+    rng, tensors = np.random.default_rng(0), numpy.load_file(both / "model.safetensors")
+    by_hand, factors = dict(tensors), {}
+    for name, weight in tensors.items():
+        if "_proj" in name:
+            left, right = (rng.normal(size=(size, RANK)).astype(np.float32) for size in weight.shape)
+            by_hand[name] = weight + left @ right.T * np.float32(ALPHA / RANK)
+            module = f"base_model.model.{name.removesuffix('.weight')}"
+            factors |= {f"{module}.lora_A.weight": right.T.copy(), f"{module}.lora_B.weight": left}
+    folder = both / "adapters" / "retrieval"
+    folder.mkdir(parents=True)
+    numpy.save_file(factors, folder / "adapter_model.safetensors")
+    numpy.save_file(by_hand, merged / "model.safetensors")
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "bias": "none", "use_dora": False}
+    (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    return both, merged
+
+
+def test_an_adapter_of_peft_is_merged(of_peft: tuple[Path, Path]) -> None:
+    both, merged = of_peft
+    found = import_model(both, adapter="retrieval")
+    _assert_same(found, import_model(merged))
+    assert "adapters/retrieval/adapter_model.safetensors" in found.source["files"]
+    with pytest.warns(UserWarning, match="has adapters, 'retrieval': without one"):
+        import_model(both)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"use_dora": True, "peft_type": "IA3"},
+            "peft_type is 'IA3', .*use_dora is True, supported is False",
+        ),
+        ({"r": 0}, "r is 0, expected a positive number"),
+        ({"lora_alpha": "1"}, "lora_alpha is '1', expected"),
+    ],
+)
+def test_what_peft_adds_besides_is_refused(
+    changes: dict[str, Any], message: str, of_peft: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = shutil.copytree(of_peft[0], tmp_path / "model")
+    file = path / "adapters" / "retrieval" / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **changes}), "utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        import_model(path, adapter="retrieval")
+
+
+def test_factors_that_fit_no_layer_are_refused(of_peft: tuple[Path, Path], tmp_path: Path) -> None:
+    path = shutil.copytree(of_peft[0], tmp_path / "model")
+    file = path / "adapters" / "retrieval" / "adapter_model.safetensors"
+    factors = numpy.load_file(file)
+    name = next(name for name in factors if "lora_A" in name)
+    for changed, message in (
+        ({name: factors[name][:1]}, "lora_B, lora_A and layers.0"),
+        ({name.replace("layers.0", "layers.7"): factors[name]}, "layers.7.* is no dense layer with"),
+    ):
+        numpy.save_file({**factors, **changed}, file)
+        with pytest.raises(CheckpointError, match=message):
+            import_model(path, adapter="retrieval")
+
+
+def test_a_language_has_its_adapter(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "model", "XmodModel", num_hidden_layers=1)
+    name = "encoder.layer.0.output.adapter.dense1.weight"
+    tensors = numpy.load_file(path / "model.safetensors")
+    for language, options in (("en_XX", {}), ("de_DE", {"adapter": "de_DE"})):
+        found = import_model(path, **options).graph.constants[name].array
+        np.testing.assert_array_equal(found, tensors[name.replace("adapter", f"adapter_modules.{language}")])
+    with pytest.raises(
+        CheckpointError, match=r"adapter is 'fr_XX', and the checkpoint has one .*: de_DE, en_XX"
+    ):
+        import_model(path, adapter="fr_XX")
 
 
 def test_factors_of_another_rank_are_refused(folders: tuple[Path, Path, Path]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bertc.errors import CheckpointError
-from bertc.frontends.weights import strip_prefix
+from bertc.frontends.weights import strip_prefix, unused_modules
 
 ENCODER = ("embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.bias", "pooler.dense.weight")
 HEAD = ("classifier.weight", "classifier.bias")
@@ -38,3 +38,19 @@ def test_two_models_in_one_file_are_refused_by_their_prefixes() -> None:
     names = [f"{part}.{name}" for part in ("query", "context") for name in ENCODER]
     with pytest.raises(CheckpointError, match=r"2 models, with tensors under 'context.', 'query.'"):
         strip_prefix(names, ENCODER)
+
+
+def test_what_is_unused_in_layers_that_are_used_is_named_once_for_all_of_them() -> None:
+    wanted = [f"encoder.layer.{number}.attention.self.query.weight" for number in range(2)]
+    extra = [f"encoder.layer.{number}.attention.self.query_global.weight" for number in range(2)]
+    names = [
+        *wanted,
+        *extra,
+        "encoder.layer.2.output.dense.bias",
+        "lm_head.weight",
+        "embeddings.position_ids",
+    ]
+    expected = ["encoder.layer", "encoder.layer.*.attention.self.query_global", "lm_head"]
+    assert unused_modules(names, wanted) == expected
+    scales = [f"encoder.layer.0.output.activation.{name}" for name in ("x_min", "act_scaling_factor")]
+    assert unused_modules([*wanted, *scales], wanted) == []

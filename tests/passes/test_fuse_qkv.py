@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from bertc.ir.graph import Graph
 from bertc.passes.fuse_qkv import fuse_qkv
 from tests.support.tiny_graphs import assert_same_results, bert_graph, ops, with_distance_bias
 from tests.support.tiny_models import packed_inputs
@@ -32,16 +33,26 @@ def test_attention_keeps_its_other_operands() -> None:
     assert attention.inputs == {"qkv": QKV, "cu_seqlens": "cu_seqlens", "distance_bias": "distance_bias"}
 
 
-def test_a_projection_that_something_else_reads_is_left() -> None:
+def test_a_projection_that_something_else_reads_is_put_beside_the_others() -> None:
     graph = bert_graph(num_hidden_layers=1)
     outputs = {**graph.outputs, "key": "encoder.layer.0.attention.self.key"}
-    graph = dataclasses.replace(graph, outputs=outputs)
-    assert ops(fuse_qkv(graph)) == ops(graph)
+    _assert_side_by_side(dataclasses.replace(graph, outputs=outputs))
 
 
-def test_projections_of_different_values_are_left() -> None:
+def test_projections_of_different_values_are_put_side_by_side() -> None:
     graph = bert_graph(num_hidden_layers=1)
     key = "encoder.layer.0.attention.self.key"
     nodes = [n.with_inputs(x="embeddings.add_position") if n.name == key else n for n in graph.nodes]
-    graph = graph.with_nodes(nodes)
-    assert ops(fuse_qkv(graph)) == ops(graph)
+    _assert_side_by_side(graph.with_nodes(nodes))
+
+
+def _assert_side_by_side(graph: Graph) -> None:
+    fused = fuse_qkv(graph)
+    assert_same_results(graph, fused, packed_inputs([1, 9]), atol=0)
+    before = ops(graph)
+    at = before.index("attention")
+    assert ops(fused) == [*before[:at], "concat", "concat", *before[at:]]
+    assert fused.nodes[at + 2].inputs == {
+        "qkv": "encoder.layer.0.attention.self.qkv",
+        "cu_seqlens": "cu_seqlens",
+    }

@@ -60,7 +60,13 @@ OF_FAMILY: Mapping[str, Mapping[str, Any]] = {
     "Deberta": DISENTANGLED,
     "EuroBert": {"pad_token_id": 0, "num_key_value_heads": 1},
     "Ultrabert": {"num_key_value_heads": 1, "sliding_window": 4, "prediction_head_size": 40},
+    "Esmc": {"hidden_size": 64},
     "Esm": {"position_embedding_type": "rotary", "pad_token_id": 1, "mask_token_id": 32},
+    "Luke": {"entity_vocab_size": 10, "entity_emb_size": 8},
+    "Xmod": {"languages": ["de_DE", "en_XX"], "default_language": "en_XX"},
+    "Longformer": {"attention_window": 8},
+    "BigBird": {"attention_type": "original_full"},
+    "SqueezeBert": {f"{part}_groups": 2 for part in ("q", "k", "v", "intermediate", "output")},
 }
 """Options of the classes whose names begin so."""
 
@@ -84,11 +90,15 @@ def save_checkpoint(
     keys = next(each.family.config_keys for each in supported_classes() if each.name == class_name)
     own = next((found for start, found in OF_FAMILY.items() if class_name.startswith(start)), {})
     given = {keys.get(key, key): value for key, value in {**SMALL, **own, **config}.items()}
+    if class_name.startswith("SqueezeBert"):
+        given["embedding_size"] = given["hidden_size"]
     settings = model_class.config_class(**given)
     model = model_class(settings)
     for name, tensor in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(tensor, 0, 0.2)
+        elif not tensor.any():  # I-BERT's norms
+            torch.nn.init.normal_(tensor, 1, 0.2)
     model.save_pretrained(path)
     (tokenizer or make_tokenizer(max(300, settings.vocab_size))).save(str(path / "tokenizer.json"))
     if tokenizer is None and settings.model_type != "bert":  # whose class would make something else of it

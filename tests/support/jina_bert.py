@@ -3,8 +3,9 @@
 Written from Guenther et al. 2023 (arXiv:2310.19923, sec. 3: BERT without position embeddings, with gated
 linear units and a bidirectional ALiBi), Press et al. 2022 (arXiv:2108.12409, sec. 3: slopes), Shazeer 2020
 (arXiv:2002.05202: GEGLU and ReGLU), and what is published at ``jinaai/jina-embeddings-v2-base-en``:
-config.json and the names and shapes of the tensors. Heads are those of BERT in ``transformers``, as the
-hub's are.
+config.json and the names and shapes of the tensors. With norms of queries and keys (``qk_post_norm``) it is
+what text-embeddings-inference computes for ``jinaai/jina-embeddings-v2-base-code``
+(``backends/candle/src/models/jina_code.rs``). Heads are those of BERT in ``transformers``, as the hub's are.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def classes() -> dict[str, Any]:
     class JinaBertConfig(transformers.BertConfig):  # type: ignore[misc]
         position_embedding_type: str = "alibi"
         feed_forward_type: str = "geglu"
+        qk_post_norm: bool = False
 
     def linear(rows: int, columns: int, *, bias: bool = True) -> Any:
         return nn.Linear(columns, rows, bias=bias)
@@ -77,6 +79,37 @@ def classes() -> dict[str, Any]:
             gate, inner = self.mlp["gated_layers"](x).chunk(2, -1)
             return self.mlp["layernorm"](self.mlp["wo"](self.gate(gate) * inner) + x)
 
+    class NormedLayer(Layer):
+        """A layer of jina-bert-v2-qk-post-norm, its tensors named as in jina-embeddings-v2-base-code."""
+
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            size = config.hidden_size
+
+            def norm() -> Any:
+                return nn.LayerNorm(size, eps=config.layer_norm_eps)
+
+            self.attention["self"].update({"layer_norm_q": norm(), "layer_norm_k": norm()})
+            self.layer_norm_1, self.layer_norm_2 = norm(), norm()
+            self.mlp = nn.ModuleDict(
+                {
+                    "up_gated_layer": linear(2 * config.intermediate_size, size, bias=False),
+                    "down_layer": linear(size, config.intermediate_size),
+                }
+            )
+
+        def forward(self, x: Any, bias: Any) -> Any:
+            parts, shape = self.attention["self"], (*x.shape[:2], self.heads, -1)
+            query = parts["layer_norm_q"](parts["query"](x)).view(shape).transpose(1, 2)
+            key = parts["layer_norm_k"](parts["key"](x)).view(shape).transpose(1, 2)
+            value = parts["value"](x).view(shape).transpose(1, 2)
+            scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]) + bias
+            mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(x.shape)
+            output = self.attention["output"]
+            x = self.layer_norm_1(output["LayerNorm"](output["dense"](mixed) + x) + x)
+            inner, gate = self.mlp["up_gated_layer"](x).chunk(2, -1)
+            return self.layer_norm_2(self.mlp["down_layer"](inner * self.gate(gate)) + x)
+
     class JinaBertModel(transformers.BertPreTrainedModel):  # type: ignore[misc]
         config_class = JinaBertConfig
 
@@ -90,7 +123,8 @@ def classes() -> dict[str, Any]:
                     "LayerNorm": nn.LayerNorm(size, eps=config.layer_norm_eps),
                 }
             )
-            layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+            kind = NormedLayer if config.qk_post_norm else Layer
+            layers = nn.ModuleList(kind(config) for _ in range(config.num_hidden_layers))
             self.encoder = nn.ModuleDict({"layer": layers})
             self.pooler = nn.ModuleDict({"dense": linear(size, size)}) if add_pooling_layer else None
             self.post_init()

@@ -328,6 +328,12 @@ FOLDERS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "rembert, lower case": lambda: _with(
         _rembert(do_lower_case=True, keep_accents=False), "tokenizer.json", normalizer=PRECOMPILED
     ),
+    "big_bird": lambda: _with(
+        _albert(tokenizer_class="BigBirdTokenizer", mask_token="<mask>"),
+        "tokenizer.json",
+        pre_tokenizer=SPACES,
+    ),
+    "luke": lambda: _merges_txt(tokenizer_class="LukeTokenizer"),
     "deberta": _deberta,
     "deberta, spaces": lambda: _deberta(add_prefix_space=True, mask_token="<mask>"),
     "deberta-v2": _deberta_v2,

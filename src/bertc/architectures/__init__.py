@@ -8,16 +8,20 @@ from bertc.architectures import (
     albert,
     bert,
     bert_generation,
+    big_bird,
     deberta,
     deberta_v2,
     distilbert,
     electra,
     ernie,
     esm,
+    esmc,
     eurobert,
     gte,
     jina_bert,
     jina_embeddings_v3,
+    longformer,
+    luke,
     megatron_bert,
     modernbert,
     mpnet,
@@ -26,8 +30,10 @@ from bertc.architectures import (
     roberta,
     roberta_prelayernorm,
     roformer,
+    squeezebert,
     ultrabert,
     xlm_roberta_xl,
+    xmod,
 )
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family
 from bertc.architectures.model_builder import ModelBuilder
@@ -56,6 +62,12 @@ FAMILIES: tuple[Family[Any], ...] = (
     deberta.FAMILY,
     deberta_v2.FAMILY,
     jina_bert.FAMILY,
+    esmc.FAMILY,
+    luke.FAMILY,
+    xmod.FAMILY,
+    longformer.FAMILY,
+    big_bird.FAMILY,
+    squeezebert.FAMILY,
 )
 """Every family, in the order in which messages and documents list them."""
 

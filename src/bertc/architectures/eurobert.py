@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bertc.architectures import bert
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family, ModelType
@@ -14,7 +15,7 @@ from bertc.architectures.model_builder import ModelBuilder
 from bertc.architectures.rotary import Angles, read_one, require_pairs
 
 FULL, SLIDING = "full_attention", "sliding_attention"
-_NAMES = LayerNames(
+NAMES = LayerNames(
     query="self_attn.q_proj",
     key="self_attn.k_proj",
     value="self_attn.v_proj",
@@ -26,9 +27,10 @@ _NAMES = LayerNames(
     output="mlp.down_proj",
     output_norm="post_attention_layernorm",
 )
+"""What ``transformers`` calls the parts of Llama's layers."""
 _BIASES = {
-    "attention_bias": (_NAMES.query, _NAMES.key, _NAMES.value, _NAMES.attention_output),
-    "mlp_bias": (_NAMES.gate, _NAMES.intermediate, _NAMES.output),
+    "attention_bias": (NAMES.query, NAMES.key, NAMES.value, NAMES.attention_output),
+    "mlp_bias": (NAMES.gate, NAMES.intermediate, NAMES.output),
 }
 """The dense layers that have a bias if a key of the config says so."""
 
@@ -104,7 +106,7 @@ def encoder(builder: ModelBuilder, config: Config) -> str:
         for kind in dict.fromkeys(kinds)
     }
     unbiased = (name for key, names in _BIASES.items() if not getattr(config, key) for name in names)
-    names = dataclasses.replace(_NAMES, unbiased=tuple(unbiased))
+    names = dataclasses.replace(NAMES, unbiased=tuple(unbiased))
     x = builder.embedding("embed_tokens", "word", config.vocab_size, config.embedding_size)
     for index, kind in enumerate(kinds):
         builder.hidden_state(x)
@@ -114,6 +116,17 @@ def encoder(builder: ModelBuilder, config: Config) -> str:
             operands["places"] = builder.token_input("places")
         x = Layer(builder, config, f"layers.{index}", names, bias=operands, window=window).pre_norm(x)
     return builder.hidden_state(builder.layer_norm("norm", x, config.layer_norm_eps, bias=False, rms=True))
+
+
+def _translate(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Read what code on the hub writes: the first of EuroBERT, and that of jina-embeddings-v5-text-nano."""
+    if config.get("model_type") != "eurobert":
+        return None
+    classes = [
+        str(each).replace("JinaEmbeddingsV5", "EuroBert") for each in config.get("architectures") or ()
+    ]
+    pooling = {"classifier_pooling": config["clf_pooling"]} if "clf_pooling" in config else {}
+    return {**pooling, **config, "architectures": classes}
 
 
 _POOLINGS = {"late": "late", "bos": "cls", "mean": "mean"}
@@ -127,4 +140,5 @@ FAMILY = Family(
         "masked_lm": {"dense": "", "decoder": "lm_head", "bias": "lm_head.bias", "words": "embed_tokens"},
     },
     lacks=("question_answering", "multiple_choice"),
+    translate=_translate,
 )

@@ -33,6 +33,8 @@ class EncoderConfig:
     """The name of an op of the table, such as ``gelu_tanh``."""
     first_position: int = 0
     """The row of the position table that a sequence's first token takes."""
+    stored_positions: int = 0
+    """The rows of the checkpoint's position table, where it has more than are used; else 0."""
     task_type_vocab_size: int = 0
     """The number of ERNIE's task types, 0 for a model without."""
     norm_bias: bool = True
@@ -78,7 +80,7 @@ class EncoderConfig:
 
 _OF_HEADS = (
     *("norm_bias", "head_bias", "decoder_bias", "head_activation", "pooler_activation"),
-    *("classifier_pooling", "prediction_head_size", "rms_norm"),
+    *("classifier_pooling", "prediction_head_size", "rms_norm", "stored_positions"),
 )
 """What the graph alone needs to know."""
 

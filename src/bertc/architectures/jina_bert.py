@@ -15,7 +15,13 @@ import numpy as np
 
 from bertc.architectures import bert
 from bertc.architectures.family import ConfigReader, EncoderConfig, Family, ModelType
-from bertc.architectures.layers import LayerNames, embeddings, post_norm_layers
+from bertc.architectures.layers import (
+    Layer,
+    LayerNames,
+    embeddings,
+    post_norm_layers,
+    problem_of_normed_heads,
+)
 from bertc.architectures.model_builder import ModelBuilder
 from bertc.errors import CheckpointError
 
@@ -28,6 +34,12 @@ _GATED = LayerNames(
     output_norm="mlp.layernorm",
     unbiased=("mlp.gate", "mlp.value"),
 )
+_NORMED = dataclasses.replace(
+    _GATED, query_norm="attention.self.layer_norm_q", key_norm="attention.self.layer_norm_k"
+)
+"""The names of jina-bert-v2-qk-post-norm, as in jina-embeddings-v2-base-code."""
+_SECOND_NORM = "layer_norm_1"
+"""That of the sum of a layer's input and what is normed behind its attention."""
 _PLAIN = "original"
 _ACTIVATIONS = {_PLAIN: "", "geglu": "gelu", "reglu": "relu"}
 
@@ -60,19 +72,25 @@ def _encoder(builder: ModelBuilder, config: _Config) -> str:
     bias = {"slopes": builder.constant("slopes", alibi_slopes(config.num_attention_heads))}
     gate = config.feed_forward_activation
     config = dataclasses.replace(config, activation=gate or config.activation)
+    if builder.is_sound(f"encoder.layer.0.{_NORMED.query_norm}"):
+        if problem := problem_of_normed_heads(config, 16):
+            raise CheckpointError(f"config.json: {problem}")
+        return post_norm_layers(builder, config, x, names=_NORMED, bias=bias, kind=_NormedTwice)
     return post_norm_layers(builder, config, x, names=_GATED if gate else LayerNames(), bias=bias)
+
+
+@dataclass(frozen=True)
+class _NormedTwice(Layer):
+    def post_norm(self, x: str) -> str:
+        attended = self._norm(self.names.attention_norm, self._attend(x, x))
+        attended = self._norm(_SECOND_NORM, self.builder.add(f"{self.name}.add", attended, x))
+        return self._norm(self.names.output_norm, self._feed_forward(attended, attended))
 
 
 def _translate(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Read what code on the hub writes under BERT's name."""
     if config.get("model_type") != "bert" or config.get("position_embedding_type") != "alibi":
         return None
-    if "qk-post-norm" in str(config.get("auto_map")):
-        raise CheckpointError(
-            "JinaBERT with norms of queries and keys (jina-bert-v2-qk-post-norm, as in "
-            "jina-embeddings-v2-base-code) is not supported: take a model without, such as "
-            "jina-embeddings-v2-base-en"
-        )
     classes = [str(each) for each in config.get("architectures") or ()]
     classes = [each if each.startswith("Jina") else f"Jina{each}" for each in classes]
     return {**config, "model_type": "jina_bert", "architectures": classes}
@@ -83,6 +101,12 @@ FAMILY = Family(
     read_config=_read_config,
     encoder=_encoder,
     spellings=bert.FAMILY.spellings,
-    renames={**bert.FAMILY.renames, "mlp.gated_layers": (_GATED.gate, _GATED.intermediate)},
+    renames={
+        **bert.FAMILY.renames,
+        "mlp.gated_layers": (_GATED.gate, _GATED.intermediate),
+        "mlp.up_gated_layer": (_GATED.intermediate, _GATED.gate),
+        "mlp.down_layer": _GATED.output,
+        "layer_norm_2": _GATED.output_norm,
+    },
     translate=_translate,
 )

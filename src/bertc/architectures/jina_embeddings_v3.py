@@ -29,9 +29,18 @@ def _encoder(builder: ModelBuilder, config: RotaryConfig) -> str:
 
 
 def _translate(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Read what jinaai/xlm-roberta-flash-implementation writes; its LoRA class is the encoder."""
-    if (config.get("model_type"), config.get("position_embedding_type")) != ("xlm-roberta", "rotary"):
+    """Read what jinaai/xlm-roberta-flash-implementation writes; its LoRA class is the encoder.
+
+    Its config class has no ``model_type``, which jina-reranker-v2 lacks therefore. Without rotary positions
+    it is XLM-RoBERTa with other names of tensors.
+    """
+    model_type = config.get("model_type")
+    if model_type is None and "XLMRobertaFlashConfig" in str(config.get("auto_map")):
+        model_type = "xlm-roberta"
+    if model_type != "xlm-roberta":
         return None
+    if config.get("position_embedding_type") != "rotary":
+        return None if config.get("model_type") else {**config, "model_type": model_type}
     classes = [str(each).replace("LoRA", "Model") for each in config.get("architectures") or ()]
     return {
         **config,

@@ -30,8 +30,12 @@ class LayerNames:
     output_norm: str = "output.LayerNorm"
     gate: str = ""
     """A dense layer beside ``intermediate`` that takes the activation and multiplies what that one gives."""
+    query_norm: str = ""
+    """A norm of all heads' queries together, before they meet the keys."""
+    key_norm: str = ""
+    """The same of keys."""
     unbiased: tuple[str, ...] = ()
-    """The dense layers, of those above, that have no bias."""
+    """The modules, of those above, that have no bias."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,12 @@ class Layer:
         heads = config.num_attention_heads
         sharers = config.num_key_value_heads or heads
         parts = {"query": (names.query, heads), "key": (names.key, sharers), "value": (names.value, sharers)}
-        return {
+        made = {
             part: self._linear(name, x, count * config.head_size) for part, (name, count) in parts.items()
+        }
+        norms = {"query": names.query_norm, "key": names.key_norm}
+        return {
+            part: self._norm(norms[part], value) if norms.get(part) else value for part, value in made.items()
         }
 
     def _feed_forward(self, x: str, residual: str) -> str:
@@ -122,7 +130,7 @@ class Layer:
             x,
             config.layer_norm_eps,
             module=module,
-            bias=config.norm_bias,
+            bias=config.norm_bias and name not in self.names.unbiased,
             rms=config.rms_norm,
         )
 
@@ -130,6 +138,19 @@ class Layer:
 def _beside(name: str, other: str) -> str:
     """Return ``a.b.other`` for ``a.b.c``."""
     return ".".join((*name.split(".")[:-1], other))
+
+
+def problem_of_normed_heads(config: EncoderConfig, multiple: int) -> str:
+    """Return why queries and keys of such heads cannot have norms, "" if they can.
+
+    Kernels take heads of a ``multiple`` of columns, and what fills others up would be part of a norm.
+    """
+    size = config.head_size
+    return (
+        f"heads of {size} columns with norms are not supported, only of multiples of {multiple}"
+        if size % multiple
+        else ""
+    )
 
 
 def embeddings(builder: ModelBuilder, config: EncoderConfig, *, norm: bool = True) -> str:
@@ -145,7 +166,10 @@ def embeddings(builder: ModelBuilder, config: EncoderConfig, *, norm: bool = Tru
         if rows:
             first = config.first_position if table == "position" else 0
             name = f"embeddings.{table}_embeddings"
-            row = builder.embedding(name, table, rows, config.embedding_size, first_position=first)
+            stored = config.stored_positions if table == "position" else 0
+            row = builder.embedding(
+                name, table, rows, config.embedding_size, first_position=first, stored_rows=stored
+            )
             total = builder.add(f"embeddings.add_{table}", total, row) if total else row
     return builder.layer_norm("embeddings.LayerNorm", total, config.layer_norm_eps) if norm else total
 
@@ -159,11 +183,12 @@ def post_norm_layers(
     names: LayerNames = LayerNames(),
     bias: Mapping[str, str] = _NONE,
     orders: Mapping[str, Order] = _AS_STORED,
+    kind: type[Layer] = Layer,
 ) -> str:
     """Append all layers as BERT has them to what the embeddings give: [tokens, hidden_size]."""
     builder.hidden_state(x)
     for i in range(config.num_hidden_layers):
-        layer = Layer(builder, config, f"{prefix}.{i}", names, bias=bias, orders=orders)
+        layer = kind(builder, config, f"{prefix}.{i}", names, bias=bias, orders=orders)
         x = builder.hidden_state(layer.post_norm(x))
     return x
 
@@ -175,10 +200,13 @@ def pre_norm_layers(
     *,
     names: LayerNames,
     norm: str,
+    prefix: str = "encoder.layer",
     bias: Mapping[str, str] = _NONE,
+    kind: type[Layer] = Layer,
 ) -> str:
     """Append all layers with norms before their parts, and the last norm: [tokens, hidden_size]."""
     for i in range(config.num_hidden_layers):
         builder.hidden_state(x)
-        x = Layer(builder, config, f"encoder.layer.{i}", names, bias=bias).pre_norm(x)
-    return builder.hidden_state(builder.layer_norm(norm, x, config.layer_norm_eps))
+        x = kind(builder, config, f"{prefix}.{i}", names, bias=bias).pre_norm(x)
+    unbiased = norm in names.unbiased
+    return builder.hidden_state(builder.layer_norm(norm, x, config.layer_norm_eps, bias=not unbiased))

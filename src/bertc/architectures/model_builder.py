@@ -124,14 +124,26 @@ class ModelBuilder:
         self._columns[name] = self._columns[next(iter(operands.values()))] if columns is None else columns
         return name
 
-    def embedding(self, name: str, table: str, rows: int, columns: int, *, first_position: int = 0) -> str:
+    def embedding(
+        self,
+        name: str,
+        table: str,
+        rows: int,
+        columns: int,
+        *,
+        first_position: int = 0,
+        stored_rows: int = 0,
+    ) -> str:
         """Rows of ``name.weight`` [rows, columns]: ``table`` is the operand of ``embed`` that they are.
 
-        ``first_position`` is the row of a sequence's first token, in a table of positions.
+        ``first_position`` is the row of a sequence's first token, in a table of positions. Of a tensor of
+        more, ``stored_rows``, the first ones are taken.
         """
         ids = TABLES[table]
         self._inputs[ids] = Port(ids, "i32", TOKENS)
-        weight = self._tensor(f"{name}.weight", rows, columns)
+        weight = self._tensor(f"{name}.weight", stored_rows or rows, columns)
+        if stored_rows > rows:
+            weight = self._part(f"{name}.first", weight, slice(0, rows))
         operands = {ids: ids, table: weight, "cu_seqlens": CU_SEQLENS}
         return self.op("embed", name, operands, columns=columns, first_position=first_position)
 
@@ -167,18 +179,19 @@ class ModelBuilder:
         order: Order | None = None,
         tied_weight: str = "",
         tied_bias: str = "",
+        weight: str = "",
     ) -> str:
         """A dense layer: ``module.weight`` [out_features, columns of x] and, if it has one, ``module.bias``.
 
         ``part`` is its number, from 0, among how many layers whose rows the tensors of the module hold one
         after the other; ``order`` has the rows in the order in which this layer gives them, if that is
         another. ``tied_weight`` and ``tied_bias`` are tensors that stand for them where the
-        checkpoint has no others.
+        checkpoint has no others. ``weight`` is a constant that is the matrix instead.
         """
         module = name if module is None else module
         index, count = part
         shape = (count * out_features, self._columns[x])
-        operands = {"x": x, "weight": self._tensor(f"{module}.weight", *shape, tied=tied_weight)}
+        operands = {"x": x, "weight": weight or self._tensor(f"{module}.weight", *shape, tied=tied_weight)}
         if bias:
             operands["bias"] = self._tensor(f"{module}.bias", count * out_features, tied=tied_bias)
         if count > 1 or order is not None:

@@ -1,7 +1,9 @@
-"""Adapters (LoRA, Hu et al. 2021, arXiv:2106.09685) that a checkpoint holds beside its weights, by task.
+"""Adapters that a checkpoint holds beside its weights, of which a model has one.
 
-jina-embeddings-v3 stores them as PyTorch's parametrizations do: ``NAME.parametrizations.weight.original``,
-and beside it ``lora_A`` and ``lora_B`` of all adapters, in the order in which config.json names them.
+jina-embeddings-v3 has one for each task (LoRA, Hu et al. 2021, arXiv:2106.09685) and stores them as PyTorch's
+parametrizations do: ``NAME.parametrizations.weight.original``, and beside it ``lora_A`` and ``lora_B`` of all
+adapters, in the order in which config.json names them. jina-embeddings-v5 has them in folders, as peft saves
+them. X-MOD has one for each language, in layers of their own.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import CheckpointError
+from bertc.frontends.folder import CheckpointFolder
+from bertc.frontends.peft_adapters import FOLDER, adapter_names, merge_peft
 from bertc.ir.graph import StoredTensor
 
 _PARAMETRIZED = ".parametrizations.weight."
 _ORIGINAL = f"{_PARAMETRIZED}original"
+_LANGUAGES = ".adapter_modules."
 
 
 @dataclass(frozen=True)
@@ -43,19 +48,28 @@ class _Merged:
 
 
 def merge_adapter(
-    tensors: Mapping[str, StoredTensor], config: Mapping[str, Any], adapter: str | None
+    folder: CheckpointFolder,
+    subfolder: str,
+    tensors: Mapping[str, StoredTensor],
+    config: Mapping[str, Any],
+    adapter: str | None,
 ) -> Mapping[str, StoredTensor]:
     """Return tensors by their plain names, the adapter of that name added to those which it changes.
 
-    Without a name the weights are those that all adapters share, and a warning says which there are. Raises
-    ``CheckpointError`` for an adapter that the checkpoint does not have.
+    Without a name the weights are those that all adapters share, and a warning says which there are; of
+    languages it is that of config.json. Raises ``CheckpointError`` for an adapter that the checkpoint does
+    not have.
     """
-    if not any(name.endswith(_ORIGINAL) for name in tensors):
+    if any(_LANGUAGES in name for name in tensors):
+        return _of_language(tensors, adapter or config.get("default_language"))
+    names, stated = adapter_names(folder, subfolder), config.get("lora_adaptations")
+    parametrized = any(name.endswith(_ORIGINAL) for name in tensors)
+    if not parametrized and not names:
         if adapter is not None:
             raise CheckpointError(f"the checkpoint has no adapters in it: leave out adapter {adapter!r}")
         return tensors
-    stated = config.get("lora_adaptations")
-    names = [str(each) for each in stated] if isinstance(stated, list) else []
+    if parametrized:
+        names = [str(each) for each in stated] if isinstance(stated, list) else []
     listed = ", ".join(map(repr, names)) or "none that config.json names"
     if adapter is not None and adapter not in names:
         raise CheckpointError(f"adapter is {adapter!r}, the checkpoint has {listed}")
@@ -65,6 +79,9 @@ def merge_adapter(
             "adapter=NAME, or --adapter NAME, merges one",
             stacklevel=4,
         )
+    if not parametrized:
+        where = f"{subfolder}{FOLDER}{adapter}/"
+        return tensors if adapter is None else merge_peft(folder, where, tensors)
     found: dict[str, StoredTensor] = {}
     for name, tensor in tensors.items():
         if name.endswith(_ORIGINAL):
@@ -74,6 +91,19 @@ def merge_adapter(
         elif _PARAMETRIZED not in name:
             found[name] = tensor
     return found
+
+
+def _of_language(tensors: Mapping[str, StoredTensor], language: Any) -> Mapping[str, StoredTensor]:
+    """Return tensors by name, of adapters those of a language: ``adapter`` stands for them."""
+    languages = {name.partition(_LANGUAGES)[2].partition(".")[0] for name in tensors if _LANGUAGES in name}
+    if language not in languages:
+        raise CheckpointError(
+            f"adapter is {language!r}, and the checkpoint has one for each of its languages: "
+            f"{', '.join(sorted(languages))}. adapter=NAME, or --adapter NAME, chooses one"
+        )
+    own = f"{_LANGUAGES}{language}."
+    kept = (name for name in tensors if _LANGUAGES not in name or own in name)
+    return {name.replace(own, ".adapter."): tensors[name] for name in kept}
 
 
 def _merge(

@@ -82,7 +82,7 @@ def read_tensors(
     """
     single, index = (subfolder + file for file in (WEIGHTS, INDEX))
     if folder.has(single):
-        return {tensor.name: tensor for tensor in _tensors(folder, single)}
+        return {tensor.name: tensor for tensor in file_tensors(folder, single)}
     if folder.has(index):
         return _sharded(folder, index)
     if can_read_pickles() and (pickled := read_pickles(folder, subfolder)):
@@ -135,15 +135,15 @@ def _conversion(folder: CheckpointFolder, subfolder: str, model_class: str, keyw
 def _sharded(folder: CheckpointFolder, index: str) -> dict[str, StoredTensor]:
     weight_map = folder.read_weight_map(index)
     files = sorted(set(weight_map.values()))
-    found = {(file, tensor.name): tensor for file in files for tensor in _tensors(folder, file)}
+    found = {(file, tensor.name): tensor for file in files for tensor in file_tensors(folder, file)}
     absent = [name for name, file in weight_map.items() if (file, name) not in found]
     if absent:
         raise CheckpointError(f"{folder.path / index} lists tensors that its files lack: {', '.join(absent)}")
     return {name: found[file, name] for name, file in weight_map.items()}
 
 
-def _tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
-    """Yield the tensors of one file; every offset is checked against the file's size."""
+def file_tensors(folder: CheckpointFolder, file: str) -> Iterator[StoredTensor]:
+    """Yield the tensors of one safetensors file; every offset is checked against the file's size."""
     where = folder.path / file
     stamp = FileStamp.of(where, where.stat())
     data = folder.map(file)

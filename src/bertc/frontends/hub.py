@@ -23,6 +23,7 @@ _FILES = (
     "*sentencepiece.bpe.model",
     "model*.safetensors",
     "*/model*.safetensors",
+    "*adapters/*/adapter_model.safetensors",
 )
 _PICKLES = ("pytorch_model*.bin*", "*/pytorch_model*.bin*")
 """What is downloaded of a model that has nothing else."""
@@ -54,7 +55,7 @@ def download(hub_id: str, subfolder: str = "", *, offline: bool = False) -> Chec
     for candidate in candidates:
         try:
             root = Path(_snapshot(snapshot_download, candidate, subfolder, _FILES, offline))
-            if can_read_pickles() and not any((root / subfolder).rglob("*.safetensors")):
+            if can_read_pickles() and not any((root / subfolder).rglob("model*.safetensors")):
                 _snapshot(snapshot_download, candidate, subfolder, _PICKLES, offline)
         except Exception as error:  # the client raises a wide family: HTTP, offline, disk
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -47,7 +47,7 @@ def import_model(
 
     ``subfolder`` is where in it all files of the model are, as in ``from_pretrained``. ``task`` asks for a
     head that serves it, whatever head the checkpoint was saved with: a masked LM as an embedding model.
-    ``adapter`` is one of those that the checkpoint holds: its weights are merged.
+    ``adapter`` is one of those that the checkpoint holds, by task or language: its weights are merged.
     Raises ``CheckpointError`` that names what is missing, damaged or not supported.
     """
     folder = locate(source, subfolder)
@@ -84,7 +84,7 @@ def import_model(
     )
     stored = read_tensors(folder, subfolder, model_class=model.name)
     with _name_the_folder(folder):
-        stored = merge_adapter(stored, raw, adapter)
+        stored = merge_adapter(folder, subfolder, stored, raw, adapter)
     built = _build(folder, stored, model, config, options, modules.tensors if modules else {})
     mask_token = mask_token_of(tokenizer_json, tokenizer_config)
     lengths = embedding.lengths(limit, config.longest_sequence)

@@ -229,6 +229,16 @@ def _rembert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     return _unigram(vocabulary, options, 2, steps, splits=False)
 
 
+def _big_bird(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+    unknown = (options["unk_token"], 0.0)
+    tokens = [(token, score) for token, score in vocabulary.tokens]
+    number = tokens.index(unknown) if unknown in tokens else 100
+    tokenizer = _unigram(vocabulary, options, number, splits=False)
+    spaces = normalizers.Replace(Regex(r" {2,}"), "\u2581")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(left=False, right=False), spaces])
+    return tokenizer
+
+
 def _deberta_v2(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     tokens = [(token, score) for token, score in vocabulary.tokens]
     unknown = (options["unk_token"], 0.0)
@@ -298,6 +308,7 @@ _BERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),), 
 _DISTILBERT = TokenizerClass(_bert, _bert_processor, _BERT_TOKENS, (("vocab.txt",),))
 _MPNET = TokenizerClass(_bert, _mpnet_processor, _MPNET_TOKENS, (("vocab.txt",),))
 _ROBERTA = TokenizerClass(_roberta, _roberta_processor, _ROBERTA_TOKENS, (("vocab.json", "merges.txt"),))
+_LUKE = dataclasses.replace(_ROBERTA, extra=("<ent>", "<ent2>", "[UNK]", "[PAD]", "[MASK]", "[MASK2]"))
 _FAIRSEQ_FILES = (("tokenizer.model",), ("sentencepiece.bpe.model",))
 _XLM_ROBERTA = TokenizerClass(
     _xlm_roberta, _xlm_roberta_processor, _ROBERTA_TOKENS, _FAIRSEQ_FILES, number=_number_xlm_roberta
@@ -330,6 +341,16 @@ _DEBERTA = TokenizerClass(
 _DEBERTA_V2 = TokenizerClass(
     _deberta_v2, _bert_processor, _DEBERTA_TOKENS, (("spm.model",),), has_token_types=True
 )
+_BIG_BIRD = TokenizerClass(
+    _big_bird,
+    _bert_processor,
+    {
+        **_BERT_TOKENS,
+        **{f"{key}_token": _ROBERTA_TOKENS[f"{key}_token"] for key in ("bos", "eos", "unk", "pad")},
+        "mask_token": AddedToken("[MASK]", lstrip=True),
+    },
+    (("spiece.model",),),
+)
 _REMBERT = dataclasses.replace(_ALBERT, build=_rembert, files=(), keeps_processor=False)
 
 TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
@@ -344,16 +365,21 @@ TOKENIZER_CLASSES: Mapping[str, TokenizerClass] = {
     "RobertaTokenizer": _ROBERTA,
     "BartTokenizer": _ROBERTA,
     "LEDTokenizer": _ROBERTA,
+    "LukeTokenizer": _LUKE,
     "LongformerTokenizer": _ROBERTA,
     "XLMRobertaTokenizer": _XLM_ROBERTA,
     "CamembertTokenizer": _CAMEMBERT,
     "AlbertTokenizer": _ALBERT,
     "RemBertTokenizer": _REMBERT,
+    "BigBirdTokenizer": _BIG_BIRD,
     "EsmTokenizer": _ESM,
     "DebertaTokenizer": _DEBERTA,
     "DebertaV2Tokenizer": _DEBERTA_V2,
 }
 """By name, without the ending "Fast", which changes nothing in ``transformers`` 5."""
 
-AS_IT_IS = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "PythonBackend", "TokenizersBackend")
-"""The classes without rules of their own: tokenizer.json is used as it is."""
+AS_IT_IS = (
+    *("PreTrainedTokenizer", "PreTrainedTokenizerFast", "PythonBackend", "TokenizersBackend"),
+    "EsmcTokenizer",
+)
+"""The classes without rules of their own, or with one vocabulary alone: tokenizer.json is used as it is."""

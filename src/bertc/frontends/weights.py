@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -81,11 +82,34 @@ def _suffixes(name: str) -> Iterator[str]:
     return (".".join(parts[start:]) for start in range(len(parts)))
 
 
-_BUFFERS = ("position_ids", "token_type_ids", "inv_freq")
-"""The endings of tensors that ``transformers`` computes and has stored at times."""
+_BUFFERS = (
+    *("position_ids", "token_type_ids", "inv_freq"),
+    *("weight_integer", "bias_integer", "fc_scaling_factor", "act_scaling_factor", "weight_scaling_factor"),
+    *(".x_min", ".x_max", ".shift"),
+)
+"""The endings of tensors that ``transformers`` computes and has stored at times; the last are I-BERT's."""
+_LAYER = re.compile(r".*?\.\d+\.")
 
 
 def unused_modules(names: Iterable[str], wanted: Collection[str]) -> list[str]:
-    """Return the beginnings, of one or two words, of the names that nothing asked for."""
-    unused = (name for name in names if name not in wanted and not name.endswith(_BUFFERS))
-    return sorted({".".join(name.split(".")[:2]).removesuffix(".weight") for name in unused})
+    """Return the beginnings, of one or two words, of the names that nothing asked for.
+
+    Modules of layers that others were asked of have their whole name, the same for all layers:
+    ``encoder.layer.*.attention.self.query_global``.
+    """
+    layers = {_layer_of(name) for name in wanted}
+    unused = [name for name in names if name not in wanted and not name.endswith(_BUFFERS)]
+    return sorted({_module(name, _layer_of(name) if _layer_of(name) in layers else "") for name in unused})
+
+
+def _layer_of(name: str) -> str:
+    """Return ``encoder.layer.0.`` for a name that begins so; "" for one that is of no layer."""
+    found = _LAYER.match(name)
+    return found[0] if found else ""
+
+
+def _module(name: str, layer: str) -> str:
+    if not layer:
+        return ".".join(name.split(".")[:2]).removesuffix(".weight")
+    stack = layer[:-1].rpartition(".")[0]
+    return f"{stack}.*.{name.removeprefix(layer).rpartition('.')[0]}"

@@ -1,4 +1,7 @@
-"""Query, key and value projections become one matrix, and attention reads their one result."""
+"""Query, key and value projections become one matrix, and attention reads their one result.
+
+Where something stands between a projection and attention, the three are put side by side.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def fuse_qkv(graph: Graph) -> Graph:
     stacked: dict[tuple[str, ...], str] = {}
     for attention in graph.nodes:
         projections = [producers.get(attention[operand]) for operand in ("query", "key", "value")]
-        if attention.op != "attention" or not _match(projections, uses):
+        if attention.op != "attention" or not attention["query"]:
+            continue
+        if not _match(projections, uses):
+            replaced[attention.name] = _side_by_side(attention)
             continue
         found = [node for node in projections if node is not None]
         name = f"{common_parent([node.name for node in found])}.qkv".lstrip(".")
@@ -41,6 +47,16 @@ def fuse_qkv(graph: Graph) -> Graph:
         replaced.update(dict.fromkeys((node.name for node in found), ()))
         replaced[attention.name] = (qkv, fused)
     return rewrite(graph, replaced, constants=constants)
+
+
+def _side_by_side(attention: Node) -> tuple[Node, ...]:
+    """Return the steps that put queries, keys and values side by side, and attention that reads them."""
+    queries_keys, qkv = (f"{attention.name}.{name}" for name in ("query_key", "qkv"))
+    return (
+        Node(queries_keys, "concat", {"a": attention["query"], "b": attention["key"]}, (queries_keys,)),
+        Node(qkv, "concat", {"a": queries_keys, "b": attention["value"]}, (qkv,)),
+        attention.with_inputs(query="", key="", value="", qkv=qkv),
+    )
 
 
 def _new_name(names: Sequence[str], operand: str, taken: Container[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bertc.errors import BertcError
-from bertc.primitives import PRIMITIVES, Operand, Primitive
+from bertc.primitives import PRIMITIVES, Operand, Primitive, elementwise
 from bertc.primitives.dim import Dim, Shape, UnknownSizeError, at, of_sizes, product, shape_at
 from bertc.primitives.primitive import AXES, DTYPE, FLAG, INTEGER, INTEGERS, NUMBER, spell
 
@@ -43,6 +43,12 @@ _LONG, _MAX_ELEMENTS = 512, 2**28
 _NONE = np.zeros(0, np.float32)
 _TRIAL = 16
 """The tokens of the sequence that a region is tried on."""
+
+
+_ANYWHERE = {*elementwise.UNARY, *elementwise.BINARY, "cast", "where", "unsqueeze"} | {
+    name for name in PRIMITIVES if name.startswith("reduce_")
+}
+"""The primitives to which tokens are alike, wherever they stand."""
 
 
 class RegionError(BertcError):
@@ -88,6 +94,11 @@ class Region:
     def sources(self) -> tuple[str, ...]:
         """The nodes of the source that the region computes, each once, in order."""
         return tuple(dict.fromkeys(call.source for call in self.calls))
+
+    @property
+    def reads_places(self) -> bool:
+        """Whether what it gives for a token may depend on the places of others, not only on what they are."""
+        return any(call.op not in _ANYWHERE for call in self.calls)
 
     @property
     def reads(self) -> frozenset[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bertc import _native
 from bertc.artifact.executable import Executable
+from bertc.artifact.schema import Program
 from bertc.errors import ArtifactError, InputError
 from bertc.ports import EMBEDDINGS, HOST, SEQUENCES, TOKENS, Port
 from bertc.runtime import environment
@@ -27,8 +28,8 @@ ATTENTION_PARTS = ("packing", "scores", "distances", "softmax", "mixing")
 _IGNORED = ("token_type_ids", "position_ids", "places")
 """Inputs that tokenizers, callers and the padded call pass to any model."""
 
-_OF_DISTANCES = {"attention.distance_bias", "attention.slopes", HOST}
-"""The features of programs that depend, or may, on the distance from token to token."""
+_OF_DISTANCES = {"attention.distance_bias", "attention.slopes"}
+"""The features of programs that depend on the distance from token to token."""
 
 _CHECK_SECONDS = 0.005
 """How long a queue's batches do without a look at the file: it takes some microseconds, a short batch ten."""
@@ -75,7 +76,7 @@ class Session:
         self._native = _native_session(executable, environment.isa() if isa is None else isa, num_threads)
         self.inputs = tuple(Port(*port) for port in self._native.inputs)
         """The ports of what a batch may hold; of those that are ids, some have defaults."""
-        self.reads_distances = not _OF_DISTANCES.isdisjoint(executable.program.features)
+        self.reads_distances = _reads_distances(executable.program)
         """Whether what comes out may depend on how many tokens lie between two."""
         self._known_inputs = {port.name for port in self.inputs}
         if not self.takes_embeddings:
@@ -280,6 +281,17 @@ def _ids(array: Array, name: str) -> Array:
         if array.size and (array.max() > info.max or array.min() < info.min):
             raise InputError(f"{name} holds numbers that do not fit int32")
     return np.ascontiguousarray(array, np.int32)
+
+
+def _reads_distances(program: Program) -> bool:
+    if not _OF_DISTANCES.isdisjoint(program.features):
+        return True
+    if HOST not in program.features:
+        return False
+    from bertc.primitives.region import Region
+
+    regions = {str(step.attributes["region"]) for step in program.steps if step.op == HOST}
+    return any(Region.from_json(each).reads_places for each in regions)
 
 
 def _native_session(executable: Executable, isa: str, num_threads: int) -> Any:

@@ -32,11 +32,13 @@ OF_TOKENS = ("EuroBertForSequenceClassification",)
 """Classes whose export is an embedding model's: the mean of what each token gets, be it of labels."""
 ON_THE_HOST = ("deberta", "deberta-v2")
 """Families whose attention no rule raises: it runs on the host."""
+UNTRIED = ("ibert", "luke", "esmc", "xmod", "longformer", "big_bird", "squeezebert")
+"""Families that differ from others in names, or in what no rule looks for."""
 CLASSES = tuple(
     each
     for each in supported_classes()
     if each.name not in (*REFUSED, *OF_TOKENS)
-    and each.model_type not in ON_THE_HOST
+    and each.model_type not in (*ON_THE_HOST, *UNTRIED)
     and hasattr(transformers, each.name)
 )
 
