@@ -51,7 +51,7 @@ def job(artifact: MakeArtifact, tmp_path: Path) -> RunJob:
 def write_rows(path: Path, texts: Sequence[str | None] = TEXTS, ids: Sequence[Any] | None = None) -> Path:
     """Write texts to a file of the format of its suffix; ids are row numbers unless they are given."""
     ids = range(len(texts)) if ids is None else ids
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     table = arrow.table({"id": list(ids), "text": arrow.array(texts, arrow.string()), "other": list(ids)})
     if path.suffix == ".parquet":
         parquet.write_table(table, path, row_group_size=25)

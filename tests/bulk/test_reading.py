@@ -195,6 +195,8 @@ def test_names_that_are_no_unicode_are_kept_as_far_as_they_can_be(job: RunJob, t
     (tmp_path / "in" / "a.jsonl").rename(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xff.jsonl"))
     job(tmp_path / "in", "out2")
     assert [*read_rows(tmp_path / "out2")] == ["\\xff.jsonl#0", "\\xff.jsonl#1"]
+    long = write_rows(tmp_path / ("\U0001f600" * 60 + ".csv"), TEXTS[:3])  # 244 bytes
+    assert job(long, "out3")["rows"] == 3
 
 
 def test_sources_that_have_no_files_say_so(job: RunJob, tmp_path: Path) -> None:
@@ -207,3 +209,20 @@ def test_sources_that_have_no_files_say_so(job: RunJob, tmp_path: Path) -> None:
         job(tmp_path / "*.parquet")
     with pytest.raises(bertc.InputError, match="nowhere://"):
         job("nowhere://rows.parquet")
+
+
+def test_a_folder_below_that_cannot_be_read_is_not_passed_over(
+    job: RunJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", ".b"):
+        write_rows(tmp_path / "in" / name / "rows.csv", TEXTS[:3])
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(bertc.InputError, match=r"cannot read .*in/b: Permission denied"):
+        job(tmp_path / "in")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,7 +39,7 @@ class Shard:
 
     def output_name(self, job: str) -> str:
         """Return the name of the file of results; sorted by name, those of a file follow its rows."""
-        stem = PurePosixPath(self.file.name).stem[:60]
+        stem = os.fsencode(PurePosixPath(self.file.name).stem[:60])[:180].decode(errors="ignore")
         return f"{stem}-{self.number:05d}-{self.id(job)[:12]}.parquet"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from bertc.errors import InputError, MissingExtraError
 _SAMPLE = 65536
 """The bytes at the beginning and at the end of a file that its fingerprint looks at; parquet and Arrow files
 end with an index of all the rest."""
+
+_HIDDEN = (".", "_")
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,23 @@ def _input_file(path: str, base: str) -> InputFile:
 def _list_local(where: str) -> tuple[list[str], str]:
     """Return paths, and the folder that is left out of their names."""
     if Path(where).is_dir():
-        files = (str(path) for path in Path(where).rglob("*") if path.is_file())
-        return list(files), where
+        return list(_walk(where)), where
     if glob.has_magic(where) and not Path(where).exists():
         base = _fixed(where)
         found = Path(base).glob(where.removeprefix(base).lstrip("/"))
         return [str(path) for path in found if path.is_file()], base
     Path(where).stat()
     return [where], ""
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Yield the files below a folder. Raises ``OSError`` for one that cannot be read, and may hold rows."""
+    entries = list(os.scandir(folder))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(_HIDDEN):
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield entry.path
 
 
 def _list_url(where: str) -> tuple[list[str], str]:
@@ -137,7 +149,7 @@ def _fixed(pattern: str) -> str:
 
 def _belongs(path: str, base: str, suffixes: Collection[str]) -> bool:
     parts = path.removeprefix(base).lstrip("/").split("/")
-    hidden = any(part.startswith((".", "_")) for part in parts)
+    hidden = any(part.startswith(_HIDDEN) for part in parts)
     return not hidden and PurePosixPath(path).suffix.lower() in suffixes
 
 
