@@ -106,8 +106,12 @@ class Held final : public ThreadPool::Job {
 
 BERTC_TEST(waiting_for_a_held_piece_is_told) {
   ThreadPool pool(2);
-  Held held;
-  check(pool.run(held) > 10'000'000, "a piece was held for 20 ms");
+  bool told = false;
+  for (int i = 0; i < 200 && !told; ++i) {  // on a busy machine, the caller may come when the piece is done
+    Held held;
+    told = pool.run(held) > 10'000'000;
+  }
+  check(told, "a piece was held for 20 ms");
 }
 
 BERTC_TEST(a_pool_that_never_ran_ends) {

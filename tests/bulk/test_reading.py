@@ -224,5 +224,5 @@ def test_a_folder_below_that_cannot_be_read_is_not_passed_over(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(bertc.InputError, match="cannot read .*in/b: Permission denied"):
+    with pytest.raises(bertc.InputError, match=r"cannot read .*in/b: Permission denied"):
         job(tmp_path / "in")

@@ -122,7 +122,7 @@ def _list_local(where: str) -> tuple[list[str], str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Yield the files below a folder. Raises ``OSError`` for a folder that cannot be read: it may hold rows."""
+    """Yield the files below a folder. Raises ``OSError`` for one that cannot be read, and may hold rows."""
     entries = list(os.scandir(folder))
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(_HIDDEN):
