@@ -203,14 +203,15 @@ class Application:
 class _Watch:
     """Ends a request whose body does not come, or whose client goes away while it is answered."""
 
+    _reads = True
+    _timer: asyncio.TimerHandle | None = None
+    _watcher: asyncio.Task[None] | None = None
+
     def __init__(self, call: Call, scope: Scope, receive: Receive, body_timeout: float) -> None:
         self._call = call
         self.receive = receive
-        self._reads = True
         self._task = asyncio.current_task()
-        self._watcher: asyncio.Task[None] | None = None
         self._body_timeout = body_timeout
-        self._timer: asyncio.TimerHandle | None = None
         self.link = scope.get("extensions", {}).get(LINK)
         if self.link is not None:
             self.link.listener = self._disconnected

@@ -114,7 +114,12 @@ class Registry:
         named = None if name is None else self._models.get(name)
         if named is not None and isinstance(named.encoder, kinds) and fits(named):
             return named
-        able = [model for model in self._models.values() if isinstance(model.encoder, kinds) and fits(model)]
+        able = []
+        for model in self._models.values():
+            if isinstance(model.encoder, kinds) and fits(model):
+                if name is None:
+                    return model
+                able.append(model)
         if named is not None:
             others = f"these can: {_listed(able)}" if able else "no loaded model can"
             raise RequestError("Backend", f"{named.name} is no model that {does}; {others}")

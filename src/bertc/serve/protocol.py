@@ -224,7 +224,8 @@ class Connection(asyncio.Protocol):
             return  # it was answered without the rest
         exchange.body.append(body)
         exchange.size += len(body)
-        exchange.wake()
+        if exchange.task is not None:
+            exchange.wake()
         if exchange.size > HIGH_WATER:
             self._stop_reading()
 
@@ -264,7 +265,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._since, self._patience = self.loop.time(), IDLE_SECONDS
-        self._begin()
+        if self._next or not self._reads:
+            self._begin()
 
     def ended(self, exchange: Exchange) -> None:
         """Forget a request; one without a reply ends the connection."""
