@@ -73,7 +73,9 @@ class Model:
 
         Raises ``RequestError``.
         """
-        squares = np.einsum("ij,ij->i", values, values).tolist()  # of a row that is infinite or NaN, too
+        # Of a row that is infinite or NaN, too.
+        single = len(values) == 1
+        squares = [np.vdot(values, values)] if single else np.einsum("ij,ij->i", values, values).tolist()
         if not all(map(math.isfinite, squares)):
             raise RequestError("Backend", f"{self.name} gave a number that is none (NaN or infinity)")
         if nonzero and not all(squares):

@@ -73,7 +73,7 @@ class Exchange:
         try:
             await self._connection.app(self.scope, self.receive, self.send)
         finally:
-            del self.scope  # which has the exchange: a cycle for each request is work for the garbage collector
+            del self.scope  # which has the exchange: a cycle that the garbage collector would have to find
             self._connection.ended(self)
 
     def wake(self) -> None:
