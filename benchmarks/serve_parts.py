@@ -112,7 +112,7 @@ async def parts(path: Path, texts: Sequence[str]) -> dict[str, float]:
         asyncio.get_running_loop().call_soon(arguments[-1], None, 1, 1)  # it has ended: a model for nothing
         return 1, values[: len(arguments[1].cu_seqlens) - 1]
 
-    state.engine.queue.submit = submit  # type: ignore[method-assign]
+    state.engine.queue.submit = submit  # type: ignore[assignment, method-assign]
     found = {"HTTP": await answered_us(echo, texts)}
     whole = await answered_us(lifecycle.application(), texts)
     for name, functions in PARTS.items():

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from bertc.errors import BertcError
-from bertc.serve.body import Disconnected, Receive, check_content_type, parse, read_body
+from bertc.serve.body import Disconnected, Receive, bounded, check_content_type, parse, read_body
 from bertc.serve.call import LINK, Call, Header, head_of
 from bertc.serve.errors import RequestError, refusal_of
 from bertc.serve.pages import PAGES
@@ -147,7 +147,11 @@ class Application:
             found = await route.answer(self.state)
         else:
             check_content_type(headers)
-            raw = await read_body(watch.receive, headers, self.state.settings.payload_limit)
+            limit = self.state.settings.payload_limit
+            if watch.link is not None and watch.link.complete and not watch.link.over:
+                raw = bounded(watch.link.take(), limit)
+            else:
+                raw = await read_body(watch.receive, headers, limit)
             watch.has_body()
             if self.state.phase is Phase.LOADING:
                 raise RequestError(

@@ -91,10 +91,14 @@ class Exchange:
             await self._waiter
         if self.over:
             return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self.take(), "more_body": not self.complete}
+
+    def take(self) -> bytes:
+        """Return what has come of the body and was not received yet."""
         body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
         self.body, self.size, self._received = [], 0, self.complete
         self._connection.read_on()
-        return {"type": "http.request", "body": body, "more_body": not self.complete}
+        return body
 
     async def send(self, message: dict[str, Any]) -> None:
         """Write the head and the body together."""
