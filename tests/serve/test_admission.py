@@ -144,11 +144,10 @@ def test_an_overloaded_server_refuses_late_and_says_when_to_come_back(make_serve
 def test_a_connection_that_ends_takes_its_request_along(make_server: MakeServer) -> None:
     server = make_server("embedder", max_concurrent_requests=1, overload_delay=60)
     admission = server.state.engine.admission
-    link = SimpleNamespace(complete=True, listener=None)
+    link = SimpleNamespace(complete=True, over=False, listener=None, take=lambda: b'{"inputs": "a"}')
 
     async def use() -> None:
         charge = await admission.enter(1)
-        body = {"type": "http.request", "body": b'{"inputs": "a"}'}
         scope = {
             "type": "http",
             "method": "POST",
@@ -156,7 +155,7 @@ def test_a_connection_that_ends_takes_its_request_along(make_server: MakeServer)
             "headers": [],
             "extensions": {LINK: link},
         }
-        receive, send = AsyncMock(return_value=body), AsyncMock()
+        receive, send = AsyncMock(), AsyncMock()
         request = asyncio.ensure_future(server.application(scope, receive, send))
         await asyncio.sleep(0)
         assert admission.waiting == 1

@@ -33,7 +33,7 @@ from bertc.runtime.prefixes import (
 )
 
 FEW_CHARACTERS = 1000
-"""Up to so many characters it takes longer to wake threads, and as long to wait for them, than to tokenize."""
+"""Up to so many characters, to wake threads and to wait for them takes longer than they save."""
 _WITHOUT_SPECIAL_TOKENS = processors.TemplateProcessing(single="$A", pair="$A:0 $B:1", special_tokens=[])
 """For a tokenizer that has no post-processor."""
 
@@ -164,7 +164,9 @@ class Tokenizer:
             owners.extend([index] * len(pieces))
         return self._batch(encodings, 0, [first + owner for owner in owners]), owners
 
-    def _encode_whole(self, parts: Sequence[tuple[Any, ...]], offsets: bool, *, alone: bool) -> list[Encoding]:
+    def _encode_whole(
+        self, parts: Sequence[tuple[Any, ...]], offsets: bool, *, alone: bool
+    ) -> list[Encoding]:
         """Items as the tokenizers library encodes and cuts them: for what is not too long for it.
 
         It wakes threads for each list of several; ``alone`` is one item at a time.
@@ -332,9 +334,11 @@ class Tokenizer:
     def _batch(self, encodings: list[Encoding], truncated: int, owners: Sequence[int]) -> TokenizedBatch:
         """Pack what has tokens. ``owners``: what the caller calls the input of each sequence."""
         full = [encoding for encoding in encodings if len(encoding)]
+        ids = [each.ids for each in full]
         with _BLAME_THE_FILE:  # an id may not fit 32 bits
-            packed = pack([each.ids for each in full], [each.type_ids for each in full])
-        if self._vocab_size is not None and (packed.inputs["input_ids"] >= self._vocab_size).any():
+            packed = pack(ids, [each.type_ids for each in full])
+        largest = max(ids[0]) if len(ids) == 1 else packed.inputs["input_ids"].max(initial=0)
+        if self._vocab_size is not None and largest >= self._vocab_size:
             self._refuse_token(encodings, owners, self._vocab_size)
         empty = [index for index, encoding in enumerate(encodings) if not len(encoding)]
         return TokenizedBatch(packed, encodings, truncated, empty)

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from bertc.errors import BertcError
-from bertc.serve.body import Disconnected, Receive, check_content_type, parse, read_body
+from bertc.serve.body import Disconnected, Receive, bounded, check_content_type, parse, read_body
 from bertc.serve.call import LINK, Call, Header, head_of
 from bertc.serve.errors import RequestError, refusal_of
 from bertc.serve.pages import PAGES
@@ -147,7 +147,11 @@ class Application:
             found = await route.answer(self.state)
         else:
             check_content_type(headers)
-            raw = await read_body(watch.receive, headers, self.state.settings.payload_limit)
+            limit = self.state.settings.payload_limit
+            if watch.link is not None and watch.link.complete and not watch.link.over:
+                raw = bounded(watch.link.take(), limit)
+            else:
+                raw = await read_body(watch.receive, headers, limit)
             watch.has_body()
             if self.state.phase is Phase.LOADING:
                 raise RequestError(
@@ -203,14 +207,15 @@ class Application:
 class _Watch:
     """Ends a request whose body does not come, or whose client goes away while it is answered."""
 
+    _reads = True
+    _timer: asyncio.TimerHandle | None = None
+    _watcher: asyncio.Task[None] | None = None
+
     def __init__(self, call: Call, scope: Scope, receive: Receive, body_timeout: float) -> None:
         self._call = call
         self.receive = receive
-        self._reads = True
         self._task = asyncio.current_task()
-        self._watcher: asyncio.Task[None] | None = None
         self._body_timeout = body_timeout
-        self._timer: asyncio.TimerHandle | None = None
         self.link = scope.get("extensions", {}).get(LINK)
         if self.link is not None:
             self.link.listener = self._disconnected

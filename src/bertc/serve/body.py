@@ -24,10 +24,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
-        whole: bytes = message.get("body", b"")
-        if len(whole) > limit:
-            raise _too_large(limit)
-        return whole
+        return bounded(message.get("body", b""), limit)
     parts, size = [], 0
     while True:
         if message["type"] != "http.request":
@@ -39,6 +36,13 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
+
+
+def bounded(body: bytes, limit: int) -> bytes:
+    """Return a body. Raises ``RequestError`` for more than ``limit`` bytes."""
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
 
 
 def check_content_type(headers: Mapping[bytes, bytes]) -> None:

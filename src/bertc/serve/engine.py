@@ -73,11 +73,11 @@ class Engine:
         requests share, with ``nonzero``, whose answers can be sliced: one text is answered along with others.
         """
         call.model, call.items = model.name, len(items)
-        self._check(call, items, whole)
-        charge = await self.admission.enter(self._guess(items, None if whole else model.limit))
+        limit = model.limit
+        charge = await self.admission.enter(self._check(call, items, None if whole else limit))
         try:
             # Who has a text that may have to be cut wants to hear of that.
-            if joins and len(items) == 1 and call.characters <= min(MAX_CHARACTERS, 2 * model.limit):
+            if joins and len(items) == 1 and call.characters <= min(MAX_CHARACTERS, 2 * limit):
                 answers = await self._together.answer(call, model, task, items[0])
                 if answers is not None:
                     return answers  # type: ignore[no-any-return]
@@ -110,26 +110,27 @@ class Engine:
         except BertcError as error:
             raise refusal_of(error) from error
 
-    def _check(self, call: Call, items: Sequence[Any], whole: bool) -> None:
+    def _check(self, call: Call, items: Sequence[Any], limit: int | None) -> int:
+        """Return about how many tokens items have; ``limit`` are those of one, None where none is cut off."""
         if not items:
             raise RequestError("Empty", "`inputs` cannot be empty")
         most = self.settings.max_client_batch_size
         if len(items) > most:
             raise RequestError("Validation", f"batch size {len(items)} > maximum allowed batch size {most}")
+        tokens = 0
         for item in items:
             if not item or (type(item) is tuple and not any(item)):
                 raise RequestError("Empty", "`inputs` cannot be empty")
-            call.characters += _characters(item)
-        if whole and call.characters > MAX_WHOLE_TEXT:
+            characters = _characters(item)
+            call.characters += characters
+            guess = characters // CHARACTERS_PER_TOKEN + 2
+            tokens += guess if limit is None or guess < limit else limit
+        if limit is None and call.characters > MAX_WHOLE_TEXT:
             raise RequestError(
                 "Validation",
                 f"the texts have more than {MAX_WHOLE_TEXT:,} characters, and this route cuts none",
             )
-
-    def _guess(self, items: Sequence[Any], limit: int | None) -> int:
-        """Return about how many tokens items have."""
-        guesses = [_characters(item) // CHARACTERS_PER_TOKEN + 2 for item in items]
-        return sum(guesses) if limit is None else sum([min(guess, limit) for guess in guesses])
+        return tokens
 
     def _check_truncated(
         self, model: Model, prepared: Prepared[Any], count: int, truncate: bool | None

@@ -10,6 +10,8 @@ from bertc.serve.call import Call
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+MAX_RECENT = 256
+"""The most requests that wait to be counted."""
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
@@ -47,7 +49,9 @@ class Metrics:
         self.in_flight = 0
         """The requests that have begun and not ended."""
         self._counters: dict[Key, int] = defaultdict(int)
-        self._answered: dict[tuple[str, bool, str], list[int]] = {}
+        self._recent: list[tuple[Call, float]] = []
+        """Requests that were answered and are not counted yet, and the seconds that they took."""
+        self._answered: dict[tuple[str, bool, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         """By route, whether for a batch, and model: requests, inputs, tokens and inputs that were cut."""
         self._histograms = {
             "te_request_duration": Histogram(SECONDS),
@@ -66,23 +70,27 @@ class Metrics:
         return self._totals()[name, tuple(labels.items())]
 
     def succeeded(self, call: Call) -> None:
-        """Count a request that was answered."""
-        key = call.route, call.is_batch, call.model
-        answered = self._answered.get(key)
-        if answered is None:
-            answered = self._answered[key] = [0, 0, 0, 0]
-        answered[0] += 1
-        if not call.model:
-            return
-        answered[1] += call.items
-        answered[2] += call.tokens
-        answered[3] += call.truncated
+        """Count a request that was answered: soon, as it costs less to count many in a row."""
+        self._recent.append((call, call.seconds))
+        if len(self._recent) >= MAX_RECENT:
+            self._count_recent()
+
+    def _count_recent(self) -> None:
         duration, tokenization, queue, inference, length = self._histograms.values()
-        duration.observe(call.seconds)
-        tokenization.observe(call.tokenization_s)
-        queue.observe(call.queue_s)
-        inference.observe(call.inference_s)
-        length.observe(call.tokens)
+        for call, seconds in self._recent:
+            answered = self._answered[call.route, call.is_batch, call.model]
+            answered[0] += 1
+            if not call.model:
+                continue
+            answered[1] += call.items
+            answered[2] += call.tokens
+            answered[3] += call.truncated
+            duration.observe(seconds)
+            tokenization.observe(call.tokenization_s)
+            queue.observe(call.queue_s)
+            inference.observe(call.inference_s)
+            length.observe(call.tokens)
+        self._recent.clear()
 
     def failed(self, call: Call, status: int, error_type: str) -> None:
         """Count a request that was refused, or whose client went away (499)."""
@@ -109,6 +117,7 @@ class Metrics:
 
     def _totals(self) -> dict[Key, int]:
         """Return all counters, with those that requests that were answered have gone up by."""
+        self._count_recent()
         totals = self._counters.copy()
         for (route, is_batch, model), (requests, inputs, tokens, truncated) in self._answered.items():
             method = (("method", "batch" if is_batch else "single"),)

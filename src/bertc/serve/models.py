@@ -73,7 +73,9 @@ class Model:
 
         Raises ``RequestError``.
         """
-        squares = np.einsum("ij,ij->i", values, values).tolist()  # of a row that is infinite or NaN, too
+        # Of a row that is infinite or NaN, too.
+        single = len(values) == 1
+        squares = [np.vdot(values, values)] if single else np.einsum("ij,ij->i", values, values).tolist()
         if not all(map(math.isfinite, squares)):
             raise RequestError("Backend", f"{self.name} gave a number that is none (NaN or infinity)")
         if nonzero and not all(squares):
@@ -114,7 +116,12 @@ class Registry:
         named = None if name is None else self._models.get(name)
         if named is not None and isinstance(named.encoder, kinds) and fits(named):
             return named
-        able = [model for model in self._models.values() if isinstance(model.encoder, kinds) and fits(model)]
+        able = []
+        for model in self._models.values():
+            if isinstance(model.encoder, kinds) and fits(model):
+                if name is None:
+                    return model
+                able.append(model)
         if named is not None:
             others = f"these can: {_listed(able)}" if able else "no loaded model can"
             raise RequestError("Backend", f"{named.name} is no model that {does}; {others}")

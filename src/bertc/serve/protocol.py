@@ -74,7 +74,7 @@ class Exchange:
         try:
             await self._connection.app(self.scope, self.receive, self.send)
         finally:
-            del self.scope  # which has the exchange: a cycle for each request is work for the garbage collector
+            del self.scope  # which has the exchange: a cycle that the garbage collector would have to find
             self._connection.ended(self)
 
     def wake(self) -> None:
@@ -92,10 +92,14 @@ class Exchange:
             await self._waiter
         if self.over:
             return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self.take(), "more_body": not self.complete}
+
+    def take(self) -> bytes:
+        """Return what has come of the body and was not received yet."""
         body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
         self.body, self.size, self._received = [], 0, self.complete
         self._connection.read_on()
-        return {"type": "http.request", "body": body, "more_body": not self.complete}
+        return body
 
     async def send(self, message: dict[str, Any]) -> None:
         """Write the head and the body together."""
@@ -228,7 +232,8 @@ class Connection(asyncio.Protocol):
             return  # it was answered without the rest
         exchange.body.append(body)
         exchange.size += len(body)
-        exchange.wake()
+        if exchange.task is not None:
+            exchange.wake()
         if exchange.size > HIGH_WATER:
             self._stop_reading()
 
@@ -269,7 +274,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._since, self._patience = self.loop.time(), IDLE_SECONDS
-        self._begin()
+        if self._next or not self._reads:
+            self._begin()
 
     def ended(self, exchange: Exchange) -> None:
         """Forget a request; one without a reply ends the connection."""
