@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "kernels/attention/attention_template.h"
 #include "test.h"
@@ -83,6 +84,51 @@ BERTC_TEST(attention_scratch_grows_with_the_length) {
     for (std::size_t length = 1; length <= 1100; ++length) {
       check(attention_scratch_bytes(length, head_dim) <= attention_scratch_bytes(length + 1, head_dim),
             count(length, "tokens need more than one more"));
+    }
+  }
+}
+
+// Writes zeros of attention with rows of distances, and returns whether it stayed inside of its scratch.
+bool stays_inside(AttentionKernel kernel, bool bf16, std::size_t length, std::size_t head_dim) {
+  constexpr std::size_t kReach = 160;
+  std::vector<int32_t> buckets(2 * kReach);
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    buckets[i] = static_cast<int32_t>(std::max<std::size_t>(std::min(i, 2 * kReach - 16), 15) - 15);
+  }
+  Attention attention{};
+  attention.queries = attention.keys = length;
+  attention.head_dim = attention.in_stride = attention.out_stride = attention.position_width = head_dim;
+  attention.scale = 1.0f;
+  attention.reach = kReach;
+  attention.buckets = buckets.data();
+  attention.rows = static_cast<std::size_t>(buckets.back()) + 1;
+  attention.bf16_positions = bf16;
+  const std::vector<float> zeros(std::max(length, attention.rows + 16) * head_dim);
+  attention.query = attention.key = attention.value = zeros.data();
+  attention.position_keys = attention.position_queries = zeros.data();
+  std::vector<float> out(length * head_dim);
+  attention.out = out.data();
+  const std::size_t bytes = attention_scratch_bytes(length, head_dim, attention.rows);
+  constexpr std::size_t kBehind = 256;
+  std::vector<std::byte> memory(kAlignment + bytes + kBehind, std::byte{0xA5});
+  const auto at = reinterpret_cast<std::uintptr_t>(memory.data());
+  attention.scratch = memory.data() + (kAlignment - at % kAlignment) % kAlignment;
+  kernel(attention);
+  const std::byte* end = attention.scratch + bytes;
+  return std::all_of(end, end + kBehind, [](std::byte each) { return each == std::byte{0xA5}; });
+}
+
+BERTC_TEST(scores_by_distance_stay_inside_their_scratch) {
+  for (const Isa isa : supported_isas()) {
+    const Kernels kernels = select_kernels(isa);
+    const AttentionKernel by_type[] = {kernels.attention_f32, kernels.attention_bf16, kernels.attention_int8};
+    for (std::size_t type = 0; type < std::size(by_type); ++type) {
+      for (const std::size_t length : {1, 17, 64, 65, 128, 130, 300}) {
+        for (const std::size_t head_dim : {16, 48, 64}) {
+          check(by_type[type] == nullptr || stays_inside(by_type[type], type > 0, length, head_dim),
+                count(length, "tokens write behind their scratch"));
+        }
+      }
     }
   }
 }

@@ -172,6 +172,46 @@ class Probes:
                 return None
         return None if bias is None else _trimmed(bias)
 
+    def rows_by_distance(
+        self, index: str, table: str, shape: Shape, atoms: Sequence[str], longest: int, heads: int
+    ) -> Array | None:
+        """Return the rows of a table that an index names by the distance from its row to its column.
+
+        The table has columns of heads and then rows, which the index, as large as scores, names. Returns
+        [2 * reach + 1, heads, columns], the distance 0 in the middle; None for an index that depends on more.
+        """
+        sizes = self._lengths(table, longest)
+        for length in sorted({*sizes, *(size // 2 for size in sizes[1:])}, reverse=True):
+            long = make_probe(self._graph, (length,), length, pad=padding_id(self._graph))
+            rows = [
+                self._rows_on(probe, index, table, shape, atoms, heads) for probe in (long, *self.batches)
+            ]
+            first = rows[0]
+            if first is not None:
+                return first if all(_is_middle(each, first) for each in rows[1:]) else None
+        return None
+
+    def _rows_on(
+        self, probe: Probe, index: str, table: str, shape: Shape, atoms: Sequence[str], heads: int
+    ) -> Array | None:
+        """Return those rows on a batch; None if there are none, as the table is too small, or others."""
+        try:
+            values = run(self._graph, probe.inputs, [index, table])
+        except CheckpointError:
+            return None
+        spread, whole = _spread(probe, values[index], shape, atoms), values[table]
+        if spread is None or whole.shape != shape_at(self._graph.shapes[table], probe.sizes):
+            return None
+        named = _by_head(spread, atoms)
+        named = named[tuple(slice(None if stride else 1) for stride in named.strides[:2])]
+        line, places = np.concatenate([named[0, 0, -1], named[0, 0, 0, 1:]]), np.arange(named.shape[-1])
+        if not (named == line[places[None, :] - places[:, None] + len(places) - 1]).all():
+            return None
+        stacked = whole.reshape(-1, heads, *whole.shape[-2:])
+        if not (stacked == stacked[0]).all() or line.min() < 0 or line.max() >= whole.shape[-1]:
+            return None
+        return np.asarray(np.moveaxis(stacked[0], 2, 0)[line])
+
     def by_place(self, name: str, shape: Shape, atoms: Sequence[str], longest: int) -> Array | None:
         """Return what a value is at each place of a sequence, the same in all: [longest, columns] or None.
 
@@ -296,6 +336,14 @@ def _depends_on_distance(bias: Array, scores: Array, mask: Array) -> bool:
     counts = mask[:, None, :, None] & mask[:, None, None, :]
     same = (expected > LOW) & (expected < -LOW) & (np.abs(scores - expected) <= _TINY)
     return bool((same | ~counts).all())
+
+
+def _is_middle(rows: Array | None, whole: Array) -> bool:
+    """Return whether rows by distance are those of a longer text, to what their products may differ by."""
+    if rows is None:
+        return False
+    middle = whole[(len(whole) - len(rows)) // 2 :][: len(rows)]
+    return bool((np.abs(rows - middle) <= _TINY * max(1.0, float(np.abs(whole).max()))).all())
 
 
 def _is_band(seen: Array, mask: Array, window: int) -> bool:

@@ -31,6 +31,9 @@ BERTC_INLINE typename V::F32 load_any(const uint16_t* from) {
   return V::load_bf16(from);
 }
 
+template <class Stored>
+inline constexpr std::size_t kLine = 64 / sizeof(Stored);
+
 template <class V, class Dot>
 class Positions {
   using Element = typename Dot::Active;
@@ -94,7 +97,8 @@ class Positions {
   }
 
   // This head's columns of the rows that distances name, in the product's type: what lies apart in a table
-  // of all heads would meet in the same few lines of L1.
+  // of all heads would meet in the same few lines of L1. Those of the next head come from memory meanwhile,
+  // as no hardware guesses strides of a row.
   template <class Stored>
   void copy_rows() {
     constexpr bool kSame = sizeof(Stored) == sizeof(Element);
@@ -103,6 +107,7 @@ class Positions {
       for (std::size_t at = low_ / 16 * 16; in_.position_keys != nullptr && at <= high_; at += 16) {
         const auto* from = static_cast<const Stored*>(in_.position_keys) + at * in_.position_width;
         Element* to = key_rows_ + (at - low_ / 16 * 16) * size;
+        for (std::size_t i = 0; i < 16 * size; i += kLine<Stored>) __builtin_prefetch(from + 16 * size + i);
         if constexpr (kSame) {
           std::memcpy(to, from, 16 * size * sizeof(Element));
         } else {
@@ -112,6 +117,7 @@ class Positions {
       for (std::size_t row = low_; in_.position_queries != nullptr && row <= high_; ++row) {
         const auto* from = static_cast<const Stored*>(in_.position_queries) + row * in_.position_width;
         Element* to = query_rows_ + (row - low_) * size;
+        for (std::size_t i = 0; i < size; i += kLine<Stored>) __builtin_prefetch(from + size + i);
         if constexpr (kSame) {
           std::memcpy(to, from, size * sizeof(Element));
         } else {

@@ -11,6 +11,8 @@ import numpy as np
 
 from bertc.foreign.graph import ForeignNode
 from bertc.foreign.probes import LOW
+from bertc.foreign.raising import distances
+from bertc.foreign.raising.distances import Tokens
 from bertc.foreign.raising.elementwise import without_factor
 from bertc.foreign.raising.layout import Atom, Axis, shape_of, split_heads
 from bertc.foreign.raising.meanings import (
@@ -72,7 +74,8 @@ def _scale(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | N
         return None
     number = other.scalar if node.op == "mul" else 1 / other.scalar
     bias = None if scores.bias is None else scores.bias * number
-    return dataclasses.replace(scores, scale=scores.scale * number, bias=bias)
+    terms = tuple(each.times(number) for each in scores.terms)
+    return dataclasses.replace(scores, scale=scores.scale * number, bias=bias, terms=terms)
 
 
 @rule("add", "sub", "mul", "max")
@@ -187,6 +190,7 @@ def _mix(raiser: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | 
     query, key = scores.query, scores.key
     parts = [(query, query.layout[-1]), (key, key.layout[-2]), (value, value.layout[-1])]
     rows: list[Rows] = []
+    tokens: list[Tokens] = []
     scale, heads, sharers = scores.scale, 0, 0
     if value.rotary is not None or not _same_rotary(query, key):
         return None
@@ -204,7 +208,9 @@ def _mix(raiser: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | 
         if part is None:
             return None
         if view is not value:
-            part, number = without_factor(part)
+            whole = part
+            part, number = without_factor(whole)
+            tokens.append(Tokens(whole, number))
             scale *= number
         rows.append(part)
     widths = [each.width for each in rows]
@@ -213,20 +219,14 @@ def _mix(raiser: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | 
     sources = {id(each.x) if isinstance(each, Product) else None for each in rows}
     if None in sources or len(sources) > 1:
         raise raiser.no_op("queries, keys and values are no linear layers of one value")
-    usual = 1.0 / math.sqrt(widths[0] // heads)
-    operands_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
-    operands_of["cu_seqlens"] = CU_SEQLENS
-    if scores.bias is not None:
-        operands_of["distance_bias"] = raiser.write_constant("distance_bias", scores.bias)
-    if query.rotary is not None:
-        operands_of["rotary"] = raiser.write_constant("rotary", query.rotary)
-        operands_of["position_ids"] = raiser.builder.token_input("position_ids")
-    if scores.window:
-        operands_of["places"] = raiser.builder.token_input("places")
+    name = raiser.name("attention")
+    of_positions = _of_positions(raiser, name, scores, tokens, scale)
+    parts_of = dict(zip(("query", "key", "value"), map(raiser.write, rows), strict=True))
+    usual = 1.0 / math.sqrt(widths[0] // heads * (1 + len(scores.terms)))
     name = raiser.builder.op(
         "attention",
-        raiser.name("attention"),
-        operands_of,
+        name,
+        {**parts_of, "cu_seqlens": CU_SEQLENS, **of_positions},
         num_attention_heads=int(heads),
         # What single precision made of it, in whichever steps, is no other scale.
         scale=usual if math.isclose(scale, usual, rel_tol=_ROUNDING) else scale,
@@ -240,6 +240,26 @@ def _mix(raiser: Raiser, __: ForeignNode, operands: Sequence[Any]) -> Meaning | 
         for axis in query.layout[:-2]
     )
     return View(Written(name, width, True), (*leading, raiser.length, (Atom("column", size, 1),)))
+
+
+def _of_positions(
+    raiser: Raiser, name: str, scores: Scores, tokens: Sequence[Tokens], scale: float
+) -> dict[str, str]:
+    """Write what an attention takes of positions and distances, and return its operands."""
+    operands: dict[str, str] = {}
+    if scores.bias is not None:
+        operands["distance_bias"] = raiser.write_constant("distance_bias", scores.bias)
+    if scores.query.rotary is not None:
+        operands["rotary"] = raiser.write_constant("rotary", scores.query.rotary)
+        operands["position_ids"] = raiser.builder.token_input("position_ids")
+    if scores.window:
+        operands["places"] = raiser.builder.token_input("places")
+    if not scores.terms:
+        return operands
+    found = None if operands else distances.write(raiser, name, scores.terms, tokens[0], tokens[1], scale)
+    if found is None:
+        raise raiser.no_op("its scores by distance are of other values than its queries and keys")
+    return found
 
 
 def _same_rotary(query: View, key: View) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bertc.foreign.graph import ForeignNode, Tensor
-from bertc.foreign.raising.layout import align, columns
+from bertc.foreign.raising.layout import Axis, align, columns
 from bertc.foreign.raising.meanings import Expression, Known, Lookups, Meaning, Product, Rows, View, Written
 from bertc.foreign.raising.raiser import Raiser, Rule, as_tensor, rule, scale
 from bertc.foreign.raising.recognize import Affine, LayerNorm, base_of, recognize
+from bertc.primitives.dim import product
 from bertc.primitives.elementwise import BINARY, UNARY
 
 
@@ -63,6 +64,36 @@ def _per_column(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> M
     else:
         folded = scale(rows, vector if node.op == "mul" else 1 / vector, zero)
     return None if folded is None else dataclasses.replace(x, rows=folded)
+
+
+@rule("add")
+def _bias_of_heads(raiser: Raiser, _: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
+    """Fold a bias into the part of a linear layer that heads are, as a layer of its own."""
+    x, other = operands[::-1] if isinstance(operands[0], Known) else operands
+    if (
+        not isinstance(x, View)
+        or not isinstance(other, Known)
+        or other.scalar is not None
+        or x.rotary is not None
+    ):
+        return None
+    atoms = [atom for axis in x.layout for atom in axis if atom.kind == "column"]
+    part = raiser.part(x, atoms)
+    own = [product(atom.size for atom in axis if atom.kind == "column") for axis in x.layout]
+    shape = other.constant.shape
+    if not isinstance(part, Product) or len(shape) > len(own) or any(not atom.stride for atom in atoms):
+        return None
+    if any(size not in (1, wanted) for size, wanted in zip(shape[::-1], own[::-1], strict=False)):
+        return None
+    vector = np.broadcast_to(np.asarray(other.array, np.float64), own).reshape(-1)
+    rows, width, layout = scale(part, np.float64(1), vector), part.width, list[Axis]()
+    for axis in x.layout:
+        strides = []
+        for atom in axis:
+            width = width // atom.size if atom.kind == "column" else width
+            strides.append(dataclasses.replace(atom, stride=width) if atom.kind == "column" else atom)
+        layout.append(tuple(strides))
+    return None if rows is None else View(rows, tuple(layout))
 
 
 @rule("mul", "div")
@@ -164,4 +195,13 @@ def without_factor(rows: Rows) -> tuple[Rows, float]:
     return rows, 1.0
 
 
-RULES: tuple[Rule, ...] = (_linear, _per_column, _factor, _binary, _unary, _over_columns, _layer_norm)
+RULES: tuple[Rule, ...] = (
+    _linear,
+    _per_column,
+    _bias_of_heads,
+    _factor,
+    _binary,
+    _unary,
+    _over_columns,
+    _layer_norm,
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,41 @@ class Masked:
 
 
 @dataclass(frozen=True, eq=False)
+class RowProducts:
+    """What each token gives with each row of a table."""
+
+    view: View
+    """Queries or keys, with an axis of tokens and then one of a head's columns."""
+    table: str
+    """The value of the foreign graph that they are multiplied by, [..., columns, rows]."""
+    layout: Layout
+
+
+@dataclass(frozen=True, eq=False)
+class ByDistance:
+    """What each token gives with the row of a table that its distance to another token chooses."""
+
+    view: View
+    rows: Array
+    """By the distance from the token to the other: [2 * reach + 1, heads, columns], 0 in the middle."""
+    scale: float
+    of_keys: bool = False
+    """Whether the tokens are keys, and the others queries."""
+
+    def times(self, number: float) -> ByDistance:
+        """Return it times a number."""
+        return replace(self, scale=self.scale * number)
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """A sum of terms of scores by distance, laid out as scores are."""
+
+    terms: tuple[ByDistance, ...]
+    layout: Layout
+
+
+@dataclass(frozen=True, eq=False)
 class Scores:
     """How much each token attends to each, before or after (``normalized``) the softmax."""
 
@@ -167,6 +202,8 @@ class Scores:
     """What is added to the scaled scores by the distance from query to key, [heads, 2 * reach + 1]."""
     window: int = 0
     """How far a query sees; 0: everything."""
+    terms: tuple[ByDistance, ...] = ()
+    """What queries and keys give by distance, added to the scaled scores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,4 +220,4 @@ class Hosted:
     reason: str
 
 
-Meaning = Known | Control | View | Turned | Masked | Scores | Guard | Hosted
+Meaning = Known | Control | View | Turned | Masked | RowProducts | Distances | Scores | Guard | Hosted

@@ -8,12 +8,25 @@ from typing import Any, TypeGuard
 
 from bertc.foreign.graph import ForeignNode
 from bertc.foreign.raising.layout import Layout, columns, regroup, repeat, shape_of
-from bertc.foreign.raising.meanings import Control, Known, Masked, Meaning, Product, Scores, View, Written
+from bertc.foreign.raising.meanings import (
+    Control,
+    Distances,
+    Known,
+    Masked,
+    Meaning,
+    Product,
+    Scores,
+    View,
+    Written,
+)
 from bertc.foreign.raising.raiser import Raiser, Rule, rule
 from bertc.primitives.movement import slice_bounds
 
+_Laid = View | Scores | Distances
+"""What has a layout that may be another."""
 
-def with_layout(meaning: View | Scores, layout: Layout) -> View | Scores:
+
+def with_layout(meaning: _Laid, layout: Layout) -> _Laid:
     """Return the same in another layout."""
     return dataclasses.replace(meaning, layout=layout)
 
@@ -21,7 +34,7 @@ def with_layout(meaning: View | Scores, layout: Layout) -> View | Scores:
 @rule("reshape")
 def _reshape(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     x = operands[0]
-    if not isinstance(x, View | Scores):
+    if not isinstance(x, _Laid):
         return None
     layout = regroup(x.layout, raiser.shape(node.output))
     return None if layout is None else with_layout(x, layout)
@@ -30,7 +43,7 @@ def _reshape(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Mean
 @rule("transpose")
 def _transpose(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     (x,) = operands
-    if not isinstance(x, View | Scores):
+    if not isinstance(x, _Laid):
         return None
     return with_layout(x, tuple(x.layout[axis] for axis in node.attributes["perm"]))
 
@@ -38,7 +51,7 @@ def _transpose(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning
 @rule("unsqueeze")
 def _unsqueeze(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     (x,) = operands
-    if not isinstance(x, View | Scores):
+    if not isinstance(x, _Laid):
         return None
     rank = len(raiser.shape(node.output))
     places = {axis % rank for axis in node.attributes["axes"]}
@@ -49,7 +62,7 @@ def _unsqueeze(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Me
 @rule("squeeze")
 def _squeeze(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     (x,) = operands
-    if not isinstance(x, View | Scores):
+    if not isinstance(x, _Laid):
         return None
     axes = node.attributes["axes"]
     rank = len(x.layout)
@@ -68,7 +81,7 @@ def _squeeze(_: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning |
 @rule("cast", "expand")
 def _same(raiser: Raiser, node: ForeignNode, operands: Sequence[Any]) -> Meaning | None:
     x = operands[0]
-    if not isinstance(x, View | Scores | Masked):
+    if not isinstance(x, _Laid | Masked):
         return None
     if node.op == "cast":
         return x if node.attributes["to"] == "float32" else None

@@ -6,10 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bertc.foreign.graph import ForeignGraph, ForeignNode
-from bertc.foreign.raising import attention, elementwise, embeddings, gates, movement, pooling, rotary
+from bertc.foreign.raising import (
+    attention,
+    distances,
+    elementwise,
+    embeddings,
+    gates,
+    movement,
+    pooling,
+    rotary,
+)
 from bertc.foreign.raising.layout import shape_of
 from bertc.foreign.raising.meanings import (
     Control,
+    Distances,
     Expression,
     Guard,
     Hosted,
@@ -17,6 +27,7 @@ from bertc.foreign.raising.meanings import (
     Known,
     Masked,
     Meaning,
+    RowProducts,
     Scores,
     Turned,
     View,
@@ -28,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     *embeddings.RULES,
     *rotary.RULES,
     *movement.RULES,
+    *distances.RULES,
     *attention.RULES,
     *pooling.RULES,
     *gates.RULES,
@@ -41,6 +53,8 @@ _WHAT = {
     View: "hidden states",
     Turned: "hidden states and positions",
     Masked: "masked hidden states",
+    RowProducts: "products with a table",
+    Distances: "scores by distance",
     Scores: "attention scores",
     Guard: "attention scores",
     Hosted: "values of the host",

@@ -36,7 +36,7 @@ from bertc.foreign.raising.recognize import (
     leaves,
     recognize,
 )
-from bertc.ir.graph import Node, StoredTensor
+from bertc.ir.graph import DType, Node, StoredTensor
 from bertc.primitives.dim import Shape
 
 Array = np.ndarray[Any, Any]
@@ -218,6 +218,17 @@ class Raiser:
         # The number that was rounded to single precision: 1e-12, of 9.99999996e-13.
         return self.builder.layer_norm(name, x, float(str(np.float32(norm.epsilon))), rms=norm.rms)
 
+    @property
+    def longest_known(self) -> int:
+        """The tokens up to which what depends on distances is read."""
+        tables = [
+            self.tensors[node["position"]].shape[0] - int(node.attributes["first_position"])
+            for node in self.nodes
+            if "position" in node.inputs
+        ]
+        length = self.graph.length if isinstance(self.graph.length, int) else min(tables, default=_LONGEST)
+        return min(length, _LONGEST)
+
     def distance_bias(self, value: str, shape: Shape, atoms: Sequence[str]) -> Array | None:
         """Return what a value adds to the scores of each head by the distance from query to key, if it does.
 
@@ -225,15 +236,7 @@ class Raiser:
         """
         key = (value, shape, *atoms)
         if key not in self._biases:
-            tables = [
-                self.tensors[node["position"]].shape[0] - int(node.attributes["first_position"])
-                for node in self.nodes
-                if "position" in node.inputs
-            ]
-            length = (
-                self.graph.length if isinstance(self.graph.length, int) else min(tables, default=_LONGEST)
-            )
-            longest = min(length, _LONGEST)
+            longest = self.longest_known
             self._biases[key] = self.probes.distance_bias(value, shape, atoms, longest)
             if self._biases[key] is not None:
                 self.longest = longest
@@ -257,13 +260,13 @@ class Raiser:
             self._windows[key] = self.probes.window(value, shape, atoms, sees, min(length, _LONGEST))
         return self._windows[key]
 
-    def write_constant(self, kind: str, array: Array) -> str:
+    def write_constant(self, kind: str, array: Array, dtype: DType = DType.F32) -> str:
         """Return the constant of the IR that an array is: the same for all layers that have it."""
-        array = np.asarray(array, np.float32)
+        array = np.asarray(array, np.int32 if dtype == DType.I32 else np.float32)
         names = self._shared.setdefault(kind, {})
         key = array.tobytes()
         if key not in names:
-            names[key] = self.builder.constant(f"{kind}.{len(names)}" if names else kind, array)
+            names[key] = self.builder.constant(f"{kind}.{len(names)}" if names else kind, array, dtype)
         return names[key]
 
     def rows_of(self, meaning: Any) -> Rows | None:
