@@ -11,7 +11,7 @@ from bertc.ir import formulas, interpreter
 from bertc.ir.graph import Graph
 from bertc.passes import fuse
 from bertc.quantize.calibrate import calibrate, quantized_edges
-from bertc.quantize.channel_order import choose_order
+from bertc.quantize.channel_order import choose_order, choose_signs
 from bertc.quantize.fold_values import find_projections
 from bertc.quantize.move_channels import move_channels
 from bertc.quantize.precisions import choose_precisions
@@ -55,6 +55,14 @@ def test_large_weights_of_one_sign_do_not_meet(bound: str) -> None:
     order = choose_order(weight, np.ones(96), 127, bound, (1, 1))
     assert sorted(order) == list(range(96))
     assert _excess(weight[:, order], bound) < {"pairs": 0.1, "fours": 0.5}[bound] * _excess(weight, bound)
+
+
+@pytest.mark.parametrize("bound", BOUNDED)
+def test_channels_that_stay_change_their_sign(bound: str) -> None:
+    weight = np.abs(_heavy_tailed(columns=95))
+    signs = choose_signs(weight, 127, bound)
+    assert set(signs) == {1, -1}
+    assert _excess(weight * signs, bound) < {"pairs": 1e-9, "fours": 0.2}[bound] * _excess(weight, bound)
 
 
 def test_what_must_be_beyond_the_bound_is_so_in_channels_that_matter_little() -> None:

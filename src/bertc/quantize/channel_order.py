@@ -4,16 +4,18 @@ Which weights share a bound (``formulas.BOUNDS``) is a matter of the order of ch
 moved (``move_channels.py``), the groups that lose least are looked for: a matching of least cost, for fours
 another one of the pairs. The cost of two is what they have together beyond the bound, squared, in all output
 channels; an exponential stands for the square, since it makes the costs of all pairs one product of matrices.
+Where channels stay, their signs may change: weights of opposite sign never meet the limit.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 from bertc.ir import formulas
-from bertc.quantize.bound import GROUP_SIZE, PERIOD, SMALLEST_POWER
+from bertc.quantize.bound import GROUP_SIZE, PERIOD, SMALLEST_POWER, RankedColumns
 
 Array = np.ndarray[Any, Any]
 
@@ -45,6 +47,26 @@ def choose_order(weight: Array, power: Array, limit: int, bound: str, heads: tup
         scales = np.tile(np.repeat(scale, count // own), 2)
         order[head] = order[head][:, _order(sides, scales / max(scale.max(), 1e-30), powers[head], bound)]
     return order.reshape(-1)
+
+
+def choose_signs(weight: Array, limit: int, bound: str) -> Array:
+    """Return signs of channels, float32 [in], with which ``weight`` [out, in] exceeds ``bound`` least.
+
+    Those of each group are tried in all combinations.
+    """
+    scale = formulas.largest_scale(weight, limit)
+    ranked = RankedColumns(np.ones(weight.shape[1]), bound)
+    ranks = ranked.split(weight / np.where(scale > 0, scale, np.float32(1))[:, None])
+    best, least = np.ones(ranks.shape[::2], np.float32), np.full(ranks.shape[2], np.inf, np.float32)
+    for rest in itertools.product((1, -1), repeat=len(ranks) - 1):
+        signs = np.array((1, *rest), np.float32)
+        turned = ranks * signs[:, None, None]
+        sides = (np.maximum(each, 0).sum(axis=0) for each in (turned, -turned))
+        beyond = (np.maximum(side - formulas.GROUP_LIMIT, 0) * scale[:, None] for side in sides)
+        costs = sum((each**2).sum(axis=0) for each in beyond)
+        better = costs < least
+        best[:, better], least[better] = signs[:, None], costs[better]
+    return ranked.join(best[:, None])[0]
 
 
 def _order(sides: Array, scale: Array, power: Array, bound: str) -> Array:

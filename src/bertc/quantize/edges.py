@@ -14,6 +14,8 @@ from bertc.ir import formulas
 from bertc.ir.formulas import FIRST, OTHER, PLACES
 from bertc.ir.graph import Node
 from bertc.ir.ops import OPS
+from bertc.quantize.bound import GROUP_SIZE
+from bertc.quantize.channel_order import choose_signs
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.places import choose_places
 from bertc.quantize.smooth import ChannelAffine, Rounding, choose_affine, estimate_error, no_change
@@ -141,6 +143,9 @@ def plan_edge(
             estimate_error(edge, weight, each, rounding) for each in (no_change(weight.shape[1]), affine)
         )
         gain = 10 * math.log10(before / left) if before and left else 0.0
+        if smoothed and _is_turned(producers, recipe, rounding):
+            signs = choose_signs(affine.weight(weight), rounding.weight_limit, recipe.weights.bound)
+            affine = affine.turned(signs)
         after = affine.statistics(edge)
     if not static or scheme.observer is None:
         return EdgePlan(edge, affine, None, gain, places)
@@ -192,6 +197,16 @@ def _is_shifted(producers: Sequence[Node | None], recipe: Recipe) -> bool:
     The layer that makes a gated value can scale it for nothing, by its values' weights, but not shift it.
     """
     return recipe.smoothing.channel_shift and not any(map(_is_gated, producers))
+
+
+def _is_turned(producers: Sequence[Node | None], recipe: Recipe, rounding: Rounding) -> bool:
+    """Return whether channels may change their sign so that bounded weights lose less.
+
+    Where they are written with a multiplier anyway, and stand in an order that cannot be chosen.
+    """
+    may_exceed = GROUP_SIZE[recipe.weights.bound] * rounding.weight_limit > formulas.GROUP_LIMIT
+    moves = any(producer is not None and producer.op in ("attention", "linear") for producer in producers)
+    return may_exceed and not rounding.static and not moves
 
 
 def _knows_no_places(producer: Node | None) -> bool:

@@ -61,6 +61,11 @@ class ChannelAffine:
         places = {place: offsets[place] for place in (*self.places, *other.places)}
         return ChannelAffine(self.multiplier * other.multiplier, offset, self.alpha, places)
 
+    def turned(self, signs: Array) -> ChannelAffine:
+        """Return the change that makes this one, and then multiplies channels by ``signs``, 1 or -1."""
+        places = {place: offset * signs for place, offset in self.places.items()}
+        return ChannelAffine(self.multiplier * signs, self.offset * signs, self.alpha, places)
+
     def split(self) -> tuple[ChannelAffine, ChannelAffine | None]:
         """Return the change that all rows share, and after it that of the rows at special places, if any."""
         shared = ChannelAffine(self.multiplier, self.offset, self.alpha)

@@ -106,7 +106,7 @@ class EdgeStatistics:
         return float(sizes.max() / median_of_used(sizes))
 
     def affine(self, multiplier: Array, offset: Array) -> EdgeStatistics:
-        """Return the statistics of ``x * multiplier + offset``: multipliers [channels] above 0.
+        """Return the statistics of ``x * multiplier + offset``: multipliers [channels] other than 0.
 
         ``offset`` is [channels], or [3, channels] for an offset of each place.
         """
@@ -116,10 +116,11 @@ class EdgeStatistics:
             row *= wide[i] * wide[i:]
         offsets = np.broadcast_to(offset, self.means.shape)
         seen = (self.counts > 0)[:, None]
+        ends = [_affine(each, multiplier, offsets) * seen for each in (self.lows, self.highs)]
         return EdgeStatistics(
             counts=self.counts,
-            lows=_affine(self.lows, multiplier, offsets) * seen,
-            highs=_affine(self.highs, multiplier, offsets) * seen,
+            lows=np.minimum(*ends),
+            highs=np.maximum(*ends),
             means=(self.means * wide + offsets) * seen,
             covariance=covariance,
             sample=_affine(self.sample, multiplier, offsets[self.sample_places]),
