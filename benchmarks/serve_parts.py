@@ -2,7 +2,7 @@
 
 ``python benchmarks/serve_parts.py MODEL.bertc --texts sentences.txt`` prints microseconds of requests that
 come one at a time, and 16 at once, as 64 connections send them. Beside a model that runs on the same cores
-each part takes about twice as long, which ``benchmarks/serve.py`` measures as a whole.
+each part takes about one and a half times as long, which ``benchmarks/serve.py`` measures as a whole.
 """
 
 from __future__ import annotations
