@@ -214,7 +214,8 @@ class LayerBench:
         if step.op == "attention":
             compute_dtype = step.attributes.get("compute_dtype", "f32")
             dtype = FP32 if compute_dtype == "f32" else BF16
-            if compute_dtype == INT8 and kernel == SCORES:
+            # Beside scores by distance, those of contents are not made in 8 bits.
+            if compute_dtype == INT8 and kernel == SCORES and "buckets" not in step.inputs:
                 dtype = INT8
         best = None if dtype is None else limit(self._peaks, dtype, self._session.isa)
         return 0.0 if best is None else operations / best

@@ -86,7 +86,10 @@ class _Run:
         self._specs = plan(settings)
         self._artifact = open_artifact(settings.files[0])
         self._info = self._artifact.manifest.model
-        self._count = partial(operations, self._artifact.executable, self._info)
+        files = {spec.name: open_artifact(spec.file) for spec in self._specs if spec.library == OURS}
+        self._counts = {
+            name: partial(operations, each.executable, each.manifest.model) for name, each in files.items()
+        }
         self._longest = self._info.longest_sequence
         too_long = [length for length in settings.lengths if length > self._longest]
         if too_long:
@@ -157,14 +160,14 @@ class _Run:
         if all(((batch, length), name) in self._shapes for name in self._live):
             return
         self._say(f"{batch} x {length}")
-        amount = Amount.of(self._count, [length] * batch)
+        amount = partial(self._amount, lengths=[length] * batch)
 
         def turns() -> dict[str, Any]:
             return {
                 name: partial(each.ask, Driver.run_shape, batch, length) for name, each in self._live.items()
             }
 
-        for name, timing in self._measure(turns, self._settings.effort, lambda _: amount).items():
+        for name, timing in self._measure(turns, self._settings.effort, amount).items():
             self._shapes[(batch, length), name] = timing
 
     def run_texts(self) -> None:
@@ -173,10 +176,7 @@ class _Run:
         if all(any((mode, name) in self._texts for mode in TEXT_MODES) for name in self._live):
             return
         self._say(settings.source or "texts")
-        amounts = {
-            mode: Amount.of(self._count, token_lengths(self._artifact, texts_of(mode, settings.texts)))
-            for mode in TEXT_MODES
-        }
+        lengths = {mode: token_lengths(self._artifact, texts_of(mode, settings.texts)) for mode in TEXT_MODES}
 
         def turns() -> dict[tuple[str, str], Any]:
             return {
@@ -188,7 +188,7 @@ class _Run:
 
         # Each turn warms up by itself: whole passes for nothing would take minutes. A pass is many calls.
         effort = replace(settings.effort, warmup=0, patience=3 * settings.effort.patience)
-        self._texts = self._measure(turns, effort, lambda key: amounts[key[0]])
+        self._texts = self._measure(turns, effort, lambda key: self._amount(key[1], lengths[key[0]]))
 
     def score(self, sts: Path) -> None:
         """Score the embeddings of each engine."""
@@ -244,6 +244,10 @@ class _Run:
                 self._drop(error)
         self.ask_engines()
         return {key: summarize(each, amount(key)) for key, each in rounds.items()}
+
+    def _amount(self, engine: str, lengths: Sequence[int]) -> Amount:
+        """Return the work of sequences: that of an engine's own file, of others that of the first file."""
+        return Amount.of(self._counts.get(engine, next(iter(self._counts.values()))), lengths)
 
     def _drop(self, error: EngineError) -> None:
         """Go on without a peer that failed. Raises the error if a compiled file did."""
