@@ -14,10 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import flow_folder
@@ -190,21 +189,18 @@ def random_encoder(model: ModelClass, path: Path, **changes: int) -> Path:
     return path
 
 
-def certify_families(temporary: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """Compile a random encoder of every model type to int8; return what its certificate says.
+def certify_families(temporary: Path, known: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Compile a random encoder of every model type to int8; yield its class and what its certificate says.
 
-    What is ``known`` of some is left as it is.
+    Classes that are ``known`` are passed over.
     """
-    certificates = {}
     for model in encoder_classes():
         if model.name in known:
-            certificates[model.name] = known[model.name]
             continue
         source = random_encoder(model, temporary / model.name)
         artifact = bertc.compile(source, temporary / f"{model.name}.bertc", dtype="int8")
-        certificates[model.name] = artifact.certificate.summary
         sys.stderr.write(f"{model.name}: {artifact.certificate.summary}\n")
-    return certificates
+        yield model.name, artifact.certificate.summary
 
 
 NOT_SUPPORTED = {
@@ -319,14 +315,15 @@ def main() -> None:
     if arguments.new_families:
         results = json.loads(RESULTS.read_text("utf-8"))
         with tempfile.TemporaryDirectory() as folder:
-            results["families"] = certify_families(Path(folder), results["families"])
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+            for name, certificate in certify_families(Path(folder), [*results["families"]]):
+                results["families"][name] = certificate
+                RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     elif not arguments.docs:
         rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory() as folder:
             for model in MODELS:
                 rows += [asdict(row) for row in measure(model, arguments.shared, Path(folder))]
-            families = certify_families(Path(folder))
+            families = dict(certify_families(Path(folder)))
         results = {
             "processor": processor_name(),
             "python": platform.python_version(),

@@ -25,6 +25,7 @@ CLASSES = {
     "NomicBertModel": {},
     "RoFormerModel": {"embedding_size": 20},
     "EsmModel": {"token_dropout": True},
+    "EsmcModel": {},
     "DebertaV2Model": {},
     "JinaBertModel": {},
 }
