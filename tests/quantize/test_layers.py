@@ -12,7 +12,14 @@ from bertc.ir.graph import Node
 from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.layers import RoundedLayer, round_layer
 from bertc.recipe import Recipe
-from tests.support.edges import correlated, normal, outlier_channels, relative_error, statistics_of
+from tests.support.edges import (
+    correlated,
+    normal,
+    outlier_channels,
+    relative_error,
+    skewed_gelu,
+    statistics_of,
+)
 
 Array = np.ndarray[Any, Any]
 WEIGHT = normal(48, 64, seed=9) / np.sqrt(64, dtype=np.float32)
@@ -82,6 +89,28 @@ def test_mixed_is_static_where_the_producer_can_write_8_bits(mode: str) -> None:
     recipe = Recipe(activations={"mode": mode})  # type: ignore[arg-type]
     found = [_quantize(normal(), recipe, producer=node)[0].static is not None for node in (NORM, GELU)]
     assert found == {"dynamic": [False, False], "static": [True, True], "mixed": [False, True]}[mode]
+
+
+def test_what_gelu_gives_is_scaled_and_stays_where_it_is_written_in_8_bits_at_once() -> None:
+    dynamic, _ = _quantize(skewed_gelu(), Recipe(), producer=GELU)
+    assert dynamic.affine is not None and dynamic.affine.alpha is not None and not dynamic.affine.offset.any()
+    for mode in ("static", "mixed"):
+        recipe = Recipe(activations={"mode": mode})  # type: ignore[arg-type]
+        assert _quantize(skewed_gelu(), recipe, producer=GELU)[0].affine is None
+
+
+def test_scaling_what_gelu_gives_makes_rows_finer() -> None:
+    without = Recipe.from_dict({"smoothing": {"migration": None}})
+    assert _error(skewed_gelu, Recipe(), producer=GELU) < 0.8 * _error(skewed_gelu, without, producer=GELU)
+
+
+@pytest.mark.parametrize("bound", ["none", "pairs"])
+def test_signs_change_where_weights_are_bounded(bound: str) -> None:
+    recipe = Recipe.from_dict({"weights": {"bound": bound}})
+    plan, layer = _quantize(normal(), recipe)
+    assert plan.affine is not None and (plan.affine.multiplier.min() < 0) == (bound == "pairs")
+    assert plan.after.low.min() < -3 and plan.after.high.max() > 3
+    assert relative_error(normal(seed=1) @ WEIGHT.T + BIAS, _run(normal(seed=1), plan, layer)) < 2e-4
 
 
 def test_channel_groups_mend_what_one_range_for_all_costs() -> None:

@@ -66,7 +66,7 @@ def choose_signs(weight: Array, limit: int, bound: str) -> Array:
         costs = sum((each**2).sum(axis=0) for each in beyond)
         better = costs < least
         best[:, better], least[better] = signs[:, None], costs[better]
-    return ranked.join(best[:, None])[0]
+    return np.asarray(ranked.join(best[:, None])[0])
 
 
 def _order(sides: Array, scale: Array, power: Array, bound: str) -> Array:

@@ -53,7 +53,12 @@ def insert_layers(
             inserted.add(edge)
             change = _vectors(affines[edge])
             # Edges of one plan have one change, whose vectors are stored once.
-            names = vectors.setdefault(id(affines[edge]), {name: f"{own['x']}.{name}" for name in change})
+            # So are offsets of zeros, where channels are scaled alone.
+            named = {
+                name: f"{own['x']}.{name}" if vector.any() else f"zeros.{len(vector)}"
+                for name, vector in change.items()
+            }
+            names = vectors.setdefault(id(affines[edge]), named)
             constants.update({names[name]: Constant(DType.F32, vector) for name, vector in change.items()})
             inputs = {"x": edge, **names, **_with_places(affines[edge].places)}
             nodes.append(Node(own["x"], "channel_affine", inputs, (own["x"],)))
