@@ -31,15 +31,15 @@ REFUSED = {"ModernBertForMultipleChoice": "ArgMax", "RoFormerForMultipleChoice":
 column, padding or not."""
 OF_TOKENS = ("EuroBertForSequenceClassification",)
 """Classes whose export is an embedding model's: the mean of what each token gets, be it of labels."""
-UNTRIED = ("ibert", "luke", "esmc", "xmod", "longformer", "big_bird", "squeezebert")
-"""Families that differ from others in names, or in what no rule looks for."""
+BY_CHECKPOINT = ("esmc", "longformer", "squeezebert", "xmod")
+"""Families whose exports are refused by name (tokens chosen by a mask), or keep steps on the host."""
 OF_SIZES = {"newer": "sizes that it is given depend on", "module": "a size cannot be compared"}
 """Why a door refuses DeBERTa's first version, whose tables are cut to the smaller of two sizes."""
 CLASSES = tuple(
     each
     for each in supported_classes()
     if each.name not in (*REFUSED, *OF_TOKENS)
-    and each.model_type not in UNTRIED
+    and each.model_type not in BY_CHECKPOINT
     and hasattr(transformers, each.name)
 )
 

@@ -29,6 +29,7 @@ SHAPES: Mapping[str, str] = {
 OTHERS = (
     "AlbertForPreTraining",
     "BertGenerationEncoder",
+    "BigBirdForMaskedLM",
     "DebertaV2ForMultipleChoice",
     "DistilBertForQuestionAnswering",
     "ElectraForPreTraining",
@@ -37,6 +38,7 @@ OTHERS = (
     "EuroBertForMaskedLM",
     "GteModel",
     "JinaEmbeddingsV3ForSequenceClassification",
+    "LukeForMaskedLM",
     "MegatronBertForNextSentencePrediction",
     "ModernBertForMaskedLM",
     "MPNetModel",
@@ -47,8 +49,9 @@ OTHERS = (
     "UltrabertModel",
     "XLMRobertaXLForMaskedLM",
 )
-UNTRIED = ("deberta", "jina_bert")
-"""A family that is refused as a module, since it cuts tables by sizes, and one without a class there."""
+UNTRIED = ("deberta", "esmc", "ibert", "jina_bert", "longformer", "squeezebert", "xmod")
+"""Families that are refused as a module, or keep steps on the host, one that is RoBERTa but for its name, and one
+without a class there."""
 CLASSES = (*(each.name for each in supported_classes() if each.model_type in WHOLE), *OTHERS)
 
 
