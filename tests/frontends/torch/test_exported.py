@@ -50,8 +50,8 @@ OTHERS = (
     "XLMRobertaXLForMaskedLM",
 )
 UNTRIED = ("deberta", "esmc", "ibert", "jina_bert", "longformer", "squeezebert", "xmod")
-"""Families that are refused as a module, or keep steps on the host, one that is RoBERTa but for its name, and one
-without a class there."""
+"""Families that are refused as a module, or keep steps on the host, one that is RoBERTa but for its name,
+and one without a class there."""
 CLASSES = (*(each.name for each in supported_classes() if each.model_type in WHOLE), *OTHERS)
 
 
