@@ -44,7 +44,7 @@ class Wire(asyncio.Transport):
 
     replies = 0
 
-    def write(self, data: Any) -> None:  # noqa: ARG002
+    def write(self, data: Any) -> None:  # noqa: ARG002 (of transports)
         """Count a reply."""
         self.replies += 1
 
@@ -53,7 +53,7 @@ class Wire(asyncio.Transport):
         return False
 
 
-async def echo(scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:  # noqa: ARG001
+async def echo(scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:  # noqa: ARG001 (of ASGI)
     """Answer with next to nothing: what is left is HTTP."""
     await receive()
     scope["extensions"][LINK].reply(200, b"content-length: 3\r\n", b"abc")

@@ -10,41 +10,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from bertc.errors import CheckpointError
 from bertc.frontends.folder import CheckpointFolder
-from bertc.frontends.peft_adapters import FOLDER, adapter_names, merge_peft
+from bertc.frontends.peft_adapters import FOLDER, Merged, adapter_names, merge_peft
 from bertc.ir.graph import StoredTensor
 
 _PARAMETRIZED = ".parametrizations.weight."
 _ORIGINAL = f"{_PARAMETRIZED}original"
 _LANGUAGES = ".adapter_modules."
-
-
-@dataclass(frozen=True)
-class _Merged:
-    """A matrix with an adapter added to it, in float32, which is computed whenever it is read."""
-
-    original: StoredTensor
-    left: StoredTensor
-    """The factors of all adapters whose products with ``right`` have the shape of the matrix."""
-    right: StoredTensor
-    index: int
-    scale: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of the matrix."""
-        return self.original.shape
-
-    def read(self) -> np.ndarray[Any, Any]:
-        """Return a float32 copy."""
-        product = self.left.read()[self.index] @ self.right.read()[self.index]
-        return np.asarray(self.original.read() + np.float32(self.scale) * product, np.float32)
 
 
 def merge_adapter(
@@ -119,7 +94,7 @@ def _merge(
         count = max(index + 1, left.shape[0] if left.shape else 0)
         rows, columns = original.shape if len(original.shape) == 2 else (0, 0)
         if (left.shape, right.shape) == ((count, rows, rank), (count, rank, columns)):
-            return _Merged(original, left, right, index, alpha / rank)
+            return Merged(original, left, right, alpha / rank, index)
     shapes = [None if each is None else list(each.shape) for each in (first, second)]
     raise CheckpointError(
         f"lora_A and lora_B of {module} are {shapes}: no adapters of rank {rank!r} for {list(original.shape)}"

@@ -29,13 +29,16 @@ _USUAL: Mapping[str, tuple[Any, ...]] = {
 
 
 @dataclass(frozen=True)
-class _Merged:
+class Merged:
     """A matrix with an adapter added to it, in float32, which is computed whenever it is read."""
 
     original: StoredTensor
     left: StoredTensor
+    """The factor whose product with ``right`` has the shape of the matrix, or those of all adapters."""
     right: StoredTensor
     scale: float
+    index: int | None = None
+    """Which of all adapters it is, where the factors hold several."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -44,8 +47,10 @@ class _Merged:
 
     def read(self) -> np.ndarray[Any, Any]:
         """Return a float32 copy."""
-        product = self.left.read() @ self.right.read()
-        return np.asarray(self.original.read() + np.float32(self.scale) * product, np.float32)
+        left, right = (
+            each.read() if self.index is None else each.read()[self.index] for each in (self.left, self.right)
+        )
+        return np.asarray(self.original.read() + np.float32(self.scale) * (left @ right), np.float32)
 
 
 def adapter_names(folder: CheckpointFolder, subfolder: str) -> list[str]:
@@ -86,7 +91,7 @@ def merge_peft(
         ):
             shapes = [list(each.shape) for each in (left, right, original)]
             raise CheckpointError(f"{where + _WEIGHTS}: lora_B, lora_A and {weight} are {shapes}")
-        merged[weight] = _Merged(original, left, right, scale)
+        merged[weight] = Merged(original, left, right, scale)
     return merged
 
 

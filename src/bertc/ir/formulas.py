@@ -114,8 +114,12 @@ def largest_scale(weight: Array, limit: int) -> Array:
 
 def round_to_scale(weight: Array, scale: Array, limit: int) -> Array:
     """Round ``weight`` [channels, columns] to steps of ``scale`` [channels], clipped: int8."""
-    divisor = np.where(scale > 0, scale, np.float32(1))
-    return np.clip(np.rint(weight / divisor[:, None]), -limit, limit).astype(np.int8)
+    return np.clip(np.rint(weight / divisor_of(scale)[:, None]), -limit, limit).astype(np.int8)
+
+
+def divisor_of(scale: Array) -> Array:
+    """Return what channels are divided by, float32 like ``scale``: 1 for one of zeros, whose scale is 0."""
+    return np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
 
 
 def bounded_groups(columns: int, bound: str) -> Array:

@@ -49,6 +49,11 @@ def room(shape: tuple[int, ...]) -> tuple[Array, Array]:
     return np.full(shape, limit), np.full(shape, -limit)
 
 
+def may_exceed(bound: str, limit: int) -> bool:
+    """Return whether the numbers of a group, each within -limit..limit, may break a bound."""
+    return GROUP_SIZE[bound] * limit > formulas.GROUP_LIMIT
+
+
 class RankedColumns:
     """The columns of a matrix by their rank in their group, so that those of one rank are rounded at once."""
 
@@ -120,6 +125,6 @@ def round_bounded(weight: Array, scale: Array, power: Array, limit: int, bound: 
     ``power`` [in] is the mean square of each input channel; numbers are within -limit..limit.
     """
     ranked = RankedColumns(power, bound)
-    divisor = np.where(scale > 0, scale, np.float32(1))
+    divisor = formulas.divisor_of(scale)
     numbers = round_ranks(ranked.split(weight), divisor, ranked.powers, limit)
     return ranked.join(numbers).astype(np.int8)

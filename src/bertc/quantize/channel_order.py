@@ -38,8 +38,7 @@ def choose_order(weight: Array, power: Array, limit: int, bound: str, heads: tup
     if size % PERIOD:
         return order.reshape(-1)
     scale = formulas.largest_scale(weight, limit)
-    divisor = np.where(scale > 0, scale, np.float32(1))
-    numbers = (weight / divisor[:, None]).reshape(-1, own, count // own, size)
+    numbers = (weight / formulas.divisor_of(scale)[:, None]).reshape(-1, own, count // own, size)
     powers = np.asarray(power, np.float32).reshape(own, count // own, size).mean(axis=1)
     for head in range(own):
         rows = numbers[:, head].reshape(-1, size)
@@ -56,7 +55,7 @@ def choose_signs(weight: Array, limit: int, bound: str) -> Array:
     """
     scale = formulas.largest_scale(weight, limit)
     ranked = RankedColumns(np.ones(weight.shape[1]), bound)
-    ranks = ranked.split(weight / np.where(scale > 0, scale, np.float32(1))[:, None])
+    ranks = ranked.split(weight / formulas.divisor_of(scale)[:, None])
     best, least = np.ones(ranks.shape[::2], np.float32), np.full(ranks.shape[2], np.inf, np.float32)
     for rest in itertools.product((1, -1), repeat=len(ranks) - 1):
         signs = np.array((1, *rest), np.float32)

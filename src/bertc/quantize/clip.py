@@ -56,7 +56,7 @@ def _keep_better(best: Array, least: Array, scale: Array, ranks: Array, powers: 
 
 def _error(ranks: Array, powers: Array, scale: Array, limit: int) -> Array:
     """Return the weighted squared error of each row [out] of split weights [rank, out, group]."""
-    divisor = np.where(scale > 0, scale, np.float32(1))
+    divisor = formulas.divisor_of(scale)
     difference = round_ranks(ranks, divisor, powers, limit)
     difference *= divisor[:, None]
     difference -= ranks

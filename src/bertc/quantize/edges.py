@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,7 @@ from bertc.ir import formulas
 from bertc.ir.formulas import FIRST, OTHER, PLACES
 from bertc.ir.graph import Node
 from bertc.ir.ops import OPS
-from bertc.quantize.bound import GROUP_SIZE
+from bertc.quantize.bound import may_exceed
 from bertc.quantize.channel_order import choose_signs
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.places import choose_places
@@ -134,23 +135,14 @@ def plan_edge(
     shift = smoothed and _is_shifted(producers, recipe)
     fixed = static and any(map(_knows_no_places, producers))
     places = choose_places(edge, shift=shift) if by_place and not fixed else {}
-
-    def gain_of(without: ChannelAffine, chosen: ChannelAffine) -> float:
-        before, left = (estimate_error(edge, weight, each, rounding) for each in (without, chosen))
-        return 10 * math.log10(before / left) if before and left else 0.0
-
     if smoothed or places:
-        affine = choose_affine(
-            edge,
-            weight,
-            rounding,
-            migration=recipe.smoothing.migration if smoothed else None,
-            shift=shift,
-            places=places,
-        )
-        plain = choose_affine(edge, weight, rounding, migration=None, shift=shift, places=places)
-        if any(map(_is_activated, producers)) and gain_of(plain, affine) < LEAST_GAIN_DB:
-            affine = plain if places else None
+        choose = partial(choose_affine, edge, weight, rounding, shift=shift, places=places)
+        gain_of = partial(_gain_db, edge, weight, rounding)
+        affine = choose(migration=recipe.smoothing.migration if smoothed else None)
+        if any(map(_is_activated, producers)):
+            plain = choose(migration=None)
+            if gain_of(plain, affine) < LEAST_GAIN_DB:
+                affine = plain if places else None
         gain = 0.0 if affine is None else gain_of(no_change(weight.shape[1]), affine)
         if smoothed and affine is not None and _is_turned(producers, recipe, rounding):
             signs = choose_signs(affine.weight(weight), rounding.weight_limit, recipe.weights.bound)
@@ -164,6 +156,14 @@ def plan_edge(
         after = affine.statistics(edge)
     scale = static_scale(after, scheme.observer, symmetric=scheme.symmetric)
     return EdgePlan(edge, affine, scale, gain, places)
+
+
+def _gain_db(
+    edge: EdgeStatistics, weight: Array, rounding: Rounding, without: ChannelAffine, chosen: ChannelAffine
+) -> float:
+    """Return by how much one change leaves less error than another."""
+    before, left = (estimate_error(edge, weight, each, rounding) for each in (without, chosen))
+    return 10 * math.log10(before / left) if before and left else 0.0
 
 
 def is_smoothed(producers: Sequence[Node | None], recipe: Recipe) -> bool:
@@ -214,9 +214,8 @@ def _is_turned(producers: Sequence[Node | None], recipe: Recipe, rounding: Round
 
     Where they are written with a multiplier anyway, and stand in an order that cannot be chosen.
     """
-    may_exceed = GROUP_SIZE[recipe.weights.bound] * rounding.weight_limit > formulas.GROUP_LIMIT
     moves = any(producer is not None and producer.op in ("attention", "linear") for producer in producers)
-    return may_exceed and not rounding.static and not moves
+    return may_exceed(recipe.weights.bound, rounding.weight_limit) and not rounding.static and not moves
 
 
 def _knows_no_places(producer: Node | None) -> bool:

@@ -38,7 +38,7 @@ def round_gptq(
     order = np.argsort(-np.diag(moment), kind="stable")
     factor, freedom = _error_propagation(moment[np.ix_(order, order)])
     left = np.ascontiguousarray(weight[:, order].T)
-    divisor = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+    divisor = formulas.divisor_of(scale)
     rounded = np.empty(left.shape, np.int8)
     groups = formulas.bounded_groups(len(order), bound)[order]
     above, below = room((int(groups.max()) + 1, len(weight)))

@@ -12,7 +12,7 @@ import numpy as np
 from bertc.ir import formulas
 from bertc.ir.formulas import OTHER
 from bertc.quantize.bias_correction import correct_bias
-from bertc.quantize.bound import GROUP_SIZE, covering_scale, round_bounded
+from bertc.quantize.bound import covering_scale, may_exceed, round_bounded
 from bertc.quantize.channel_order import choose_order
 from bertc.quantize.clip import search_scale
 from bertc.quantize.constants import RoundedWeight
@@ -56,7 +56,7 @@ def round_layer(
     fits = plan is not None and plan.can_be_fitted_to
     moment = plan.after.second_moment() if plan is not None and fits else np.eye(weight.shape[1])
     order = None
-    if heads is not None and GROUP_SIZE[scheme.bound] * limit > formulas.GROUP_LIMIT:
+    if heads is not None and may_exceed(scheme.bound, limit):
         order = choose_order(changed, np.diag(moment), limit, scheme.bound, heads)
         changed, moment = changed[:, order], moment[np.ix_(order, order)]
     power = np.diag(moment)

@@ -78,9 +78,9 @@ class Engine:
         try:
             # Who has a text that may have to be cut wants to hear of that.
             if joins and len(items) == 1 and call.characters <= min(MAX_CHARACTERS, 2 * limit):
-                answers = await self._together.answer(call, model, task, items[0])
+                answers: Result | None = await self._together.answer(call, model, task, items[0])
                 if answers is not None:
-                    return answers  # type: ignore[no-any-return]
+                    return answers
             prepared = await self._in_time(call, lambda: task.prepare(items))
             call.tokens += int(prepared.batch.cu_seqlens[-1])
             if prepared.truncated:

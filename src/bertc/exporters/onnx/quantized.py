@@ -17,6 +17,7 @@ from bertc.exporters.onnx.options import QDQ
 from bertc.exporters.onnx.places import by_place
 from bertc.exporters.onnx.rounding import quantize, scale_and_zero_point, store
 from bertc.exporters.onnx.writer import FLOAT, Write, Writer
+from bertc.ir import formulas
 from bertc.ir.graph import Node
 from bertc.ports import CU_SEQLENS
 
@@ -86,9 +87,8 @@ def _in_integers(writer: Writer, node: Node) -> str:
 
 
 def _weight_scale(writer: Writer, node: Node) -> Array:
-    """Return a scale for each channel: 1 for one of zeros, whose scale is 0, by which some would divide."""
-    scale = writer.graph.constants[node["weight_scale"]].array
-    return np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+    """Return a scale for each channel, by which some divide."""
+    return formulas.divisor_of(writer.graph.constants[node["weight_scale"]].array)
 
 
 QUANTIZED: Mapping[str, Write] = {
