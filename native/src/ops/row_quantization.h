@@ -1,8 +1,9 @@
 // Operands of the ops that write rows in 8 bits: static, or multiplier?, offset?, first_offset?,
-// last_offset?, cu_seqlens?, static?.
+// last_offset?, cu_seqlens?, static?; their attribute hadamard.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <initializer_list>
 #include <string>
@@ -59,14 +60,19 @@ inline RowPlaces places_from(const Frame& frame, std::size_t first) {
 // Any of the operands may be absent.
 inline RowQuantization bind_row_quantization(Binder& binder, std::size_t columns) {
   RowQuantization quantization{};
-  const bool is_affine = binder.has("multiplier");
-  binder.require(is_affine == binder.has("offset"), "multiplier and offset go together");
-  if (is_affine) {
+  if (binder.has("multiplier")) {
     quantization.multiplier = binder.tensor("multiplier", DType::kF32, {columns}).as<float>();
-    quantization.offset = binder.tensor("offset", DType::kF32, {columns}).as<float>();
   }
+  if (binder.has("offset")) quantization.offset = binder.tensor("offset", DType::kF32, {columns}).as<float>();
   quantization.offsets = bind_place_vectors(binder, "offset", columns);
   if (binder.has("static")) quantization.static_scale = bind_static_scale(binder);
+  quantization.hadamard =
+      binder.has_attribute("hadamard") ? static_cast<std::size_t>(binder.integer("hadamard", 1, 16)) : 1;
+  const std::size_t order = quantization.hadamard;
+  if (order == 1) return quantization;
+  binder.require(std::has_single_bit(order) && columns % (order * 16) == 0 && columns <= kMostMixedColumns,
+                 "its columns have no so many parts to mix");
+  binder.require(quantization.static_scale.scale == 0, "rows with a static scale are not mixed");
   return quantization;
 }
 

@@ -38,6 +38,7 @@ FEATURES = frozenset(
         "layer_norm.rms",
         "layer_norm_bf16.rms",
         "layer_norm_quantize.cu_seqlens",
+        "layer_norm_quantize.hadamard",
         "layer_norm_quantize.rms",
         "linear.cu_seqlens",
         "linear.gated",
@@ -48,6 +49,7 @@ FEATURES = frozenset(
         "linear_int8.weight_bound",
         "pool.pooled",
         "quantize_rows.cu_seqlens",
+        "quantize_rows.hadamard",
         "select_rows",
         "truncate_dim",
     }

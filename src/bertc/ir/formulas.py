@@ -12,6 +12,7 @@ Or they have one scale and zero point for all rows, chosen by calibration.
 
 Weights may be bounded in groups, so that sums of a group's products fit 16 bits (``BOUNDS``).
 The first and the last token of each sequence are places of their own (``token_places``).
+Parts of a row may be mixed before it is rounded (``mix_parts``).
 """
 
 from __future__ import annotations
@@ -39,6 +40,35 @@ their products with 0..255 lies within 255 * 128 = 32640 < 2^15. Numbers of oppo
 PLACES = ("other", "first", "last")
 """The places of a token in its sequence. The one token of a sequence of one is its first."""
 OTHER, FIRST, LAST = range(3)
+
+
+HADAMARD_ORDERS = (1, 2, 4, 8, 16)
+"""How many parts of a row may be mixed: as many registers as a kernel has for it. 1 mixes nothing."""
+PART_MULTIPLE = 16
+"""A part is whole registers of every instruction set: its columns are a multiple of this."""
+MOST_MIXED_COLUMNS = 8192
+"""Wider rows are not mixed: a kernel keeps a mixed row, 32 kB, on its stack."""
+
+
+def can_mix(columns: int, order: int) -> bool:
+    """Return whether rows can be mixed in ``order`` parts: 1 is always possible, and mixes nothing."""
+    whole = order in HADAMARD_ORDERS and columns % (order * PART_MULTIPLE) == 0
+    return order == 1 or (whole and columns <= MOST_MIXED_COLUMNS)
+
+
+def mix_parts(x: Array, order: int) -> Array:
+    """Return rows [..., columns] whose ``order`` equal parts are multiplied by Sylvester's Hadamard matrix.
+
+    It has 1 and -1 alone, is symmetric, and its square is ``order`` times the identity. Sums are made in the
+    order of the kernels, stage by stage: in float32 each bit is theirs.
+    """
+    parts, span = x.reshape(*x.shape[:-1], order, x.shape[-1] // order), 1
+    while span < order:
+        pairs = parts.reshape(*x.shape[:-1], order // (2 * span), 2, span, parts.shape[-1])
+        first, second = pairs[..., 0, :, :], pairs[..., 1, :, :]
+        parts = np.stack([first + second, first - second], axis=-3).reshape(parts.shape)
+        span *= 2
+    return parts.reshape(x.shape)
 
 
 def token_places(cu_seqlens: Array) -> Array:

@@ -75,6 +75,7 @@ _NORMS: Mapping[str, Any] = {
     "features": ("rms",),
     "in_place": "x",
 }
+_CHANGE: Mapping[str, Any] = {"attributes": {"hadamard": int}, "defaults": {"hadamard": 1}}
 _LINEAR: Mapping[str, type | tuple[str, ...]] = {"activation": ACTIVATIONS, "gated": int}
 _ATTENTION: dict[str, type | tuple[str, ...]] = {
     "num_attention_heads": int,
@@ -136,7 +137,10 @@ _ROWS = (
         "layer_norm_quantize",
         _TYPED,
         (*_NORM, *_ROUNDING),
-        **{**_NORMS, "features": ("rms", "cu_seqlens")},
+        attributes={**_NORMS["attributes"], **_CHANGE["attributes"]},
+        defaults={**_NORMS["defaults"], **_CHANGE["defaults"]},
+        features=("rms", "cu_seqlens", "hadamard"),
+        in_place=_NORMS["in_place"],
         outputs=("y", *_QUANTIZED),
     ),
     _op("layer_norm_bf16", _TYPED, _NORM, **_NORMS, outputs=("y", "y_bf16")),
@@ -190,8 +194,15 @@ _ROWS = (
         forms={"bf16": "attention", "int8": "attention"},
         compared=True,
     ),
-    _op("channel_affine", _BEFORE_TYPES, (*_X, *_VECTORS, *_OFFSETS, _BY_PLACE)),
-    _op("quantize_rows", _TYPED, (*_X, *_ROUNDING), features=("cu_seqlens",), outputs=_QUANTIZED),
+    _op("channel_affine", _BEFORE_TYPES, (*_X, *_VECTORS, *_OFFSETS, _BY_PLACE), **_CHANGE),
+    _op(
+        "quantize_rows",
+        _TYPED,
+        (*_X, *_ROUNDING),
+        **_CHANGE,
+        features=("cu_seqlens", "hadamard"),
+        outputs=_QUANTIZED,
+    ),
     _op("cast_bf16", _TYPED, _X, reference=formulas.round_to_bf16),
     _op(
         "pool",

@@ -168,22 +168,25 @@ def channel_affine(
     first_offset: Array | None = None,
     last_offset: Array | None = None,
     cu_seqlens: Array | None = None,
+    *,
+    hadamard: int = 1,
 ) -> Array:
     """Compute ``x * multiplier + offset``, a number of each per column: by default 1 and 0.
 
     ``first_offset`` takes the place of ``offset`` in the first token of each sequence of ``cu_seqlens``, and
-    ``last_offset`` in the last. The one token of a sequence of one is its first.
+    ``last_offset`` in the last. The one token of a sequence of one is its first. Then ``hadamard`` parts of
+    each row are mixed (``formulas.mix_parts``).
     """
     if multiplier is not None:
         x = x * multiplier
     if offset is not None or cu_seqlens is not None:
         zeros = np.zeros(x.shape[1], np.float32)
         x = x + _by_place(zeros if offset is None else offset, first_offset, last_offset, cu_seqlens)
-    return x.astype(np.float32)
+    return formulas.mix_parts(x.astype(np.float32), hadamard)
 
 
-def quantize_rows(x: Array, static: Array | None = None, **change: Array) -> tuple[Array, ...]:
-    """Quantize the rows of ``x`` to 8 bits, or with vectors those of :func:`channel_affine` of it.
+def quantize_rows(x: Array, static: Array | None = None, **change: Any) -> tuple[Array, ...]:
+    """Quantize the rows of ``x`` to 8 bits, changed by :func:`channel_affine` with what else is given.
 
     ``static`` is a scale and its zero point, for all rows; else each row gets those of its range.
     """
@@ -194,7 +197,7 @@ def quantize_rows(x: Array, static: Array | None = None, **change: Array) -> tup
 
 
 def layer_norm_quantize(
-    x: Array, gamma: Array, beta: Array, *, epsilon: float, rms: int = 0, **rounding: Array
+    x: Array, gamma: Array, beta: Array, *, epsilon: float, rms: int = 0, **rounding: Any
 ) -> tuple[Array, ...]:
     """Return the layer norm, plain for the residual and in 8 bits for the next linear layer."""
     plain = layer_norm(x, gamma, beta, epsilon=epsilon, rms=rms)

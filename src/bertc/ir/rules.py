@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bertc.errors import GraphError
+from bertc.ir import formulas
 from bertc.ir.graph import SEQUENCES_PLUS_ONE, Attribute, Dimension, DType, TensorType
 from bertc.ir.op import Types
 from bertc.ir.reference import TABLES
@@ -129,12 +130,13 @@ def layer_norm(types: Types, attributes: Attributes) -> Result:
     return _per_column(types, "gamma", "beta")
 
 
-def channel_affine(types: Types, _: Attributes) -> Result:
+def channel_affine(types: Types, attributes: Attributes) -> Result:
     """Return the type of ``x``; its vectors have a number for each of its columns."""
-    if ("multiplier" in types) != ("offset" in types):
-        _fail("inputs 'multiplier' and 'offset' go together")
     (x,) = _per_column(types, "multiplier", "offset")
     _by_place(types, x.shape[0], x.shape[1], "first_offset", "last_offset")
+    order = attributes["hadamard"]
+    if not formulas.can_mix(int(x.shape[1]), int(order)):
+        _fail(f"attribute 'hadamard' is {order}: {x.shape[1]} columns have no so many parts to mix")
     return (x,)
 
 
@@ -142,6 +144,8 @@ def quantize_rows(types: Types, attributes: Attributes) -> Result:
     """Return the types of ``x`` in 8 bits, and of a scale and a zero point for each row."""
     (x,) = channel_affine(types, attributes)
     _vector(types, "static", 2)
+    if "static" in types and attributes["hadamard"] != 1:
+        _fail("attribute 'hadamard' and input 'static' do not go together")
     rows = x.shape[:1]
     return TensorType(DType.U8, x.shape), TensorType(DType.F32, rows), TensorType(DType.I32, rows)
 

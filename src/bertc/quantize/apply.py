@@ -133,6 +133,7 @@ class _Typer:
             outputs = (value, *self._int8_form(quantized))
             node = dataclasses.replace(node, op="layer_norm_quantize", outputs=outputs)
             node = node.with_inputs(**self._rounding(quantized, affine))
+            node = node.with_attributes(**(affine.attributes if affine else {}))
         elif BF16 in wanted:
             node = dataclasses.replace(node, op="layer_norm_bf16", outputs=(value, self._bf16_form(value)))
         self._plain(node)
@@ -234,4 +235,6 @@ class _Typer:
 
     def _quantize_rows(self, value: str, x: str, affine: Node | None = None) -> None:
         inputs = {"x": x, **self._rounding(value, affine)}
-        self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, self._int8_form(value)))
+        attributes = affine.attributes if affine else {}
+        form = self._int8_form(value)
+        self.nodes.append(Node(f"{value}.quantize_rows", "quantize_rows", inputs, form, attributes))

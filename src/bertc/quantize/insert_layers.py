@@ -53,15 +53,12 @@ def insert_layers(
             inserted.add(edge)
             change = _vectors(affines[edge])
             # Edges of one plan have one change, whose vectors are stored once.
-            # So are offsets of zeros, where channels are scaled alone.
-            named = {
-                name: f"{own['x']}.{name}" if vector.any() else f"zeros.{len(vector)}"
-                for name, vector in change.items()
-            }
-            names = vectors.setdefault(id(affines[edge]), named)
+            names = vectors.setdefault(id(affines[edge]), {name: f"{own['x']}.{name}" for name in change})
             constants.update({names[name]: Constant(DType.F32, vector) for name, vector in change.items()})
             inputs = {"x": edge, **names, **_with_places(affines[edge].places)}
-            nodes.append(Node(own["x"], "channel_affine", inputs, (own["x"],)))
+            order = affines[edge].hadamard
+            attributes = {"hadamard": order} if order != 1 else {}
+            nodes.append(Node(own["x"], "channel_affine", inputs, (own["x"],), attributes))
         for place, bias in layer.place_biases.items():
             own[f"{PLACES[place]}_bias"] = name = f"{own['bias']}.{PLACES[place]}"
             constants[name] = Constant(DType.F32, bias)
@@ -72,9 +69,8 @@ def insert_layers(
 def _vectors(affine: ChannelAffine) -> dict[str, Array]:
     """Return the vectors of a change that change anything, by operand."""
     places = {f"{PLACES[place]}_offset": offset for place, offset in affine.places.items()}
-    if (affine.multiplier == 1).all() and not affine.offset.any():
-        return places
-    return {"multiplier": affine.multiplier, "offset": affine.offset, **places}
+    multiplier = {"multiplier": affine.multiplier} if (affine.multiplier != 1).any() else {}
+    return {**multiplier, **({"offset": affine.offset} if affine.offset.any() else {}), **places}
 
 
 def _with_places(places: Mapping[int, Array]) -> dict[str, str]:

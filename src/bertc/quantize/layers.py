@@ -56,8 +56,11 @@ def round_layer(
     fits = plan is not None and plan.can_be_fitted_to
     moment = plan.after.second_moment() if plan is not None and fits else np.eye(weight.shape[1])
     order = None
+    parts = 1 if affine is None else affine.hadamard
     if heads is not None and may_exceed(scheme.bound, limit):
-        order = choose_order(changed, np.diag(moment), limit, scheme.bound, heads)
+        # What is mixed with each other moves alike.
+        kept = heads if parts == 1 else (parts, 1)
+        order = choose_order(changed, np.diag(moment), limit, scheme.bound, kept)
         changed, moment = changed[:, order], moment[np.ix_(order, order)]
     power = np.diag(moment)
     scale = _scale(changed, power, scheme, limit)

@@ -71,7 +71,9 @@ def move_rows(layer: RoundedLayer, order: Array) -> RoundedLayer:
 def move_change(affine: ChannelAffine, order: Array) -> ChannelAffine:
     """Return the same change of a value whose channels are in another order."""
     places = {place: offset[order] for place, offset in affine.places.items()}
-    return ChannelAffine(affine.multiplier[order], affine.offset[order], affine.alpha, places)
+    return dataclasses.replace(
+        affine, multiplier=affine.multiplier[order], offset=affine.offset[order], places=places
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,6 +90,12 @@ MEANINGS: Mapping[str, Mapping[Any, str]] = {
         " rounding.",
         False: "The first and the last token are quantized as all others.",
     },
+    "smoothing.rotation": {
+        True: "The channels of a token whose range is its own are mixed by a Hadamard matrix before"
+        " quantization, so that its largest number and the largest weights are smaller, and weights make up"
+        " for it (QuaRot). Exact before rounding.",
+        False: "Channels are not mixed.",
+    },
     "bias_correction": {
         True: "Each layer's mean error on the calibration data is taken off its bias.",
         False: "Biases stay as they are.",

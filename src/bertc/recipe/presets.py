@@ -22,7 +22,7 @@ class Preset:
 
 
 _PLAIN: Mapping[str, Any] = {
-    "smoothing": {"migration": None, "channel_shift": False, "place_shift": False},
+    "smoothing": {"migration": None, "channel_shift": False, "place_shift": False, "rotation": False},
     "bias_correction": False,
 }
 """Leaves out every method that makes up for the error of quantization."""

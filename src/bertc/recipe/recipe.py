@@ -107,6 +107,7 @@ class Recipe(Section):
             or self.smoothing.migration is not None
             or self.smoothing.channel_shift
             or self.smoothing.place_shift
+            or self.smoothing.rotation
             or self.bias_correction
         )
 

@@ -159,6 +159,9 @@ class Smoothing(Section):
         flag(),
         "Shift the first and the last token of a text by their own means, in layers where that pays.",
     )
+    rotation: bool = setting(
+        True, flag(), "QuaRot: mix the channels of a token by a Hadamard matrix, so that none is far larger."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

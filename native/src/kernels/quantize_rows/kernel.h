@@ -13,6 +13,9 @@
 
 namespace bertc {
 
+// The widest row whose parts are mixed: it lies on the stack.
+inline constexpr std::size_t kMostMixedColumns = 8192;
+
 // A scale and zero point that all rows share; values outside its range are clipped.
 struct StaticScale {
   float scale;       // 0: there is none
@@ -22,11 +25,14 @@ struct StaticScale {
 
 // What of a row is quantized, and by which scale.
 struct RowQuantization {
-  // Null, or vectors: not x is quantized, but multiplier * x + offset. Without a multiplier it counts as 1.
+  // Null, or vectors: not x is quantized, but multiplier * x + offset. Without them they count as 1 and 0.
   const float* multiplier;
   const float* offset;
   PlaceVectors offsets;      // of rows at places that have an offset of their own
   StaticScale static_scale;  // if there is none, each row gets the scale of its range
+  // So many equal parts of what is quantized are multiplied by Sylvester's Hadamard matrix before, as
+  // bertc.ir.formulas.mix_parts does: 1 (for none), 2, 4, 8 or 16, each part of whole registers.
+  std::size_t hadamard;
 };
 
 struct QuantizeRows {

@@ -6,11 +6,19 @@
 
 namespace bertc::quantize_rows {
 
-// Element i.. of what is quantized: of the row itself, of row + offset, or of multiplier * row + offset. The
+// Element i.. of what is quantized: of the row itself, of multiplier * row, of row + offset, or of both. The
 // product is rounded before the sum, as in the reference: the same bits everywhere.
 template <class V>
 struct Plain {
   typename V::F32 operator()(const float* x, std::size_t i) const { return V::load(x + i); }
+};
+
+template <class V>
+struct Scaled {
+  const float* multiplier;
+  typename V::F32 operator()(const float* x, std::size_t i) const {
+    return V::mul(V::load(x + i), V::load(multiplier + i));
+  }
 };
 
 template <class V>
@@ -37,18 +45,24 @@ struct Row {
   int32_t* zero_point;
 };
 
-template <class V, class Element>
-void quantize_by_range(const float* x, std::size_t padded_columns, const Element& element, const Row& out) {
-  using F32 = typename V::F32;
-  F32 lowest = V::set(0.0f);
-  F32 highest = V::set(0.0f);
-  for (std::size_t i = 0; i < padded_columns; i += 16) {
-    const F32 value = element(x, i);
+// The numbers of a row between which all others lie, lane by lane; zero is one of them.
+template <class V>
+struct Ends {
+  typename V::F32 lowest = V::set(0.0f);
+  typename V::F32 highest = V::set(0.0f);
+
+  BERTC_INLINE void add(typename V::F32 value) {
     lowest = V::min(value, lowest);
     highest = V::max(value, highest);
   }
-  const float low = V::smallest(lowest);
-  const float range = V::largest(highest) - low;
+};
+
+template <class V, class Element>
+BERTC_INLINE void store_row(const float* x, std::size_t padded_columns, const Element& element,
+                            const Ends<V>& ends, const Row& out) {
+  using F32 = typename V::F32;
+  const float low = V::smallest(ends.lowest);
+  const float range = V::largest(ends.highest) - low;
   const bool usable = range > 1e-30f && range <= 3.402823466e38f;
   const float inverse = usable ? 255.0f / range : 0.0f;
   const float shift = usable ? __builtin_nearbyintf(-low * inverse) : 0.0f;
@@ -59,6 +73,48 @@ void quantize_by_range(const float* x, std::size_t padded_columns, const Element
   for (std::size_t i = 0; i < padded_columns; i += 16) {
     V::store_u8(out.quantized + i, V::to_int(V::add(V::round(V::mul(element(x, i), factor)), offset)));
   }
+}
+
+template <class V, class Element>
+void quantize_by_range(const float* x, std::size_t padded_columns, const Element& element, const Row& out) {
+  Ends<V> ends;
+  for (std::size_t i = 0; i < padded_columns; i += 16) ends.add(element(x, i));
+  store_row<V>(x, padded_columns, element, ends, out);
+}
+
+// Registers times Sylvester's Hadamard matrix, stage by stage as in the reference: the same bits everywhere.
+template <class V, std::size_t kOrder>
+BERTC_INLINE void mix(typename V::F32* parts) {
+  constexpr std::size_t kHalf = kOrder / 2;
+  if constexpr (kOrder > 1) {
+    mix<V, kHalf>(parts);
+    mix<V, kHalf>(parts + kHalf);
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < kHalf; ++i) {
+      const typename V::F32 first = parts[i];
+      parts[i] = V::add(first, parts[i + kHalf]);
+      parts[i + kHalf] = V::sub(first, parts[i + kHalf]);
+    }
+  }
+}
+
+template <class V, std::size_t kOrder, class Element>
+void quantize_mixed(const float* x, std::size_t columns, const Element& element, const Row& out) {
+  alignas(64) float mixed[kMostMixedColumns];
+  const std::size_t stride = columns / kOrder;
+  Ends<V> ends;
+  for (std::size_t i = 0; i < stride; i += 16) {
+    typename V::F32 parts[kOrder];
+#pragma GCC unroll 16
+    for (std::size_t part = 0; part < kOrder; ++part) parts[part] = element(x, part * stride + i);
+    mix<V, kOrder>(parts);
+#pragma GCC unroll 16
+    for (std::size_t part = 0; part < kOrder; ++part) {
+      ends.add(parts[part]);
+      V::store(mixed + part * stride + i, parts[part]);
+    }
+  }
+  store_row<V>(mixed, columns, Plain<V>{}, ends, out);
 }
 
 // Sixteen numbers by a static scale. Other kernels write their results with it, too.
@@ -85,20 +141,29 @@ void quantize_elements(const float* x, std::size_t padded_columns, const Element
                        const RowQuantization& quantization, const Row& out) {
   if (quantization.static_scale.scale > 0.0f) {
     quantize_static<V>(x, padded_columns, element, quantization.static_scale, out);
-  } else {
-    quantize_by_range<V>(x, padded_columns, element, out);
+    return;
+  }
+  switch (quantization.hadamard) {
+    case 2: return quantize_mixed<V, 2>(x, padded_columns, element, out);
+    case 4: return quantize_mixed<V, 4>(x, padded_columns, element, out);
+    case 8: return quantize_mixed<V, 8>(x, padded_columns, element, out);
+    case 16: return quantize_mixed<V, 16>(x, padded_columns, element, out);
+    default: return quantize_by_range<V>(x, padded_columns, element, out);
   }
 }
 
 template <class V>
 void quantize_row(const float* x, std::size_t padded_columns, const RowQuantization& quantization,
                   const float* offset, const Row& out) {
-  if (offset == nullptr) {
-    quantize_elements<V>(x, padded_columns, Plain<V>{}, quantization, out);
-  } else if (quantization.multiplier == nullptr) {
+  const float* multiplier = quantization.multiplier;
+  if (multiplier != nullptr && offset != nullptr) {
+    quantize_elements<V>(x, padded_columns, Affine<V>{multiplier, offset}, quantization, out);
+  } else if (multiplier != nullptr) {
+    quantize_elements<V>(x, padded_columns, Scaled<V>{multiplier}, quantization, out);
+  } else if (offset != nullptr) {
     quantize_elements<V>(x, padded_columns, Shifted<V>{offset}, quantization, out);
   } else {
-    quantize_elements<V>(x, padded_columns, Affine<V>{quantization.multiplier, offset}, quantization, out);
+    quantize_elements<V>(x, padded_columns, Plain<V>{}, quantization, out);
   }
 }
 

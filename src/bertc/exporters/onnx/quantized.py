@@ -27,7 +27,7 @@ Array = np.ndarray[Any, Any]
 def _layer_norm_quantize(writer: Writer, node: Node) -> None:
     """Write both results; a change of the channels is part of the layer norm if nothing else reads it."""
     plain, q = node.outputs[:2]
-    if "multiplier" in node.inputs and CU_SEQLENS not in node.inputs and not writer.is_read(plain):
+    if {"multiplier", "offset"} <= node.inputs.keys() and not (node[CU_SEQLENS] or writer.is_read(plain)):
         gamma, beta = _changed_vectors(writer, node)
         quantize(writer, node, q, normalize_rows(writer, node, gamma, beta))
         return
