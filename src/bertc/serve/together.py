@@ -15,6 +15,7 @@ from bertc.runtime.batch_queue import BatchQueue, ExpiredError, QueueError
 from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import FEW_CHARACTERS
 from bertc.serve.call import Call
+from bertc.serve.eager import Promise
 from bertc.serve.models import Model
 from bertc.tasks.task import Prepared, Task
 
@@ -37,16 +38,16 @@ class Together:
         None where anything about the text, or about one that came with it, is out of the ordinary: what that
         means for the request shows when its text is answered alone. Raises ``ExpiredError``.
         """
-        loop = asyncio.get_running_loop()
         group = self._open.get(id(task))
         if group is None or group.characters + len(text) > MAX_CHARACTERS:
-            group = self._open[id(task)] = _Group(self._queue, model, task)
+            loop = asyncio.get_running_loop()
+            group = self._open[id(task)] = _Group(loop, self._queue, model, task)
             loop.call_soon(self._begin, group)
-        future = loop.create_future()
-        group.members.append(_Member(call, text, future))
+        promise = Promise(loop=group.loop)
+        group.members.append(_Member(call, text, promise))
         group.characters += len(text)
         try:
-            return await future
+            return await promise
         except asyncio.CancelledError:
             group.cancel()
             raise
@@ -61,13 +62,16 @@ class Together:
 class _Member(NamedTuple):
     call: Call
     text: str
-    future: asyncio.Future[Any]
+    promise: Promise
 
 
 class _Group:
     """Texts for one task of one model."""
 
-    def __init__(self, queue: BatchQueue, model: Model, task: Task[Any, Any]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, queue: BatchQueue, model: Model, task: Task[Any, Any]
+    ) -> None:
+        self.loop = loop
         self.task = task
         self.members: list[_Member] = []
         self.characters = 0
@@ -82,7 +86,7 @@ class _Group:
 
     def begin(self, timeout: float) -> None:
         """Put the texts of those that are still there into the queue."""
-        self.members = [member for member in self.members if not member.future.done()]
+        self.members = [member for member in self.members if not member.promise.done()]
         try:
             if self.members and not self._submit(timeout):
                 self._leave_alone()
@@ -91,7 +95,7 @@ class _Group:
 
     def cancel(self) -> None:
         """Take the batch out of the queue if nobody waits for it any more."""
-        if self._number is not None and all(member.future.done() for member in self.members):
+        if self._number is not None and all(member.promise.done() for member in self.members):
             self._queue.cancel(self._number)
 
     def _submit(self, timeout: float) -> bool:
@@ -117,8 +121,7 @@ class _Group:
         """Give each member its answer."""
         if isinstance(error, ExpiredError):
             for member in self.members:
-                if not member.future.done():
-                    member.future.set_exception(ExpiredError(str(error)))
+                member.promise.fail(ExpiredError(str(error)))
             return
         try:
             if error is not None:
@@ -129,15 +132,13 @@ class _Group:
             self._leave_alone()
             return
         bounds = self._prepared.batch.cu_seqlens.tolist()
-        for index, (call, _, future) in enumerate(self.members):
-            if not future.done():
-                call.tokens = bounds[index + 1] - bounds[index]
-                call.tokenization_s = self._tokenization_s
-                call.queue_s = queued_ns / 1e9
-                call.inference_s = run_ns / 1e9
-                future.set_result(answers[index : index + 1])
+        for index, (call, _, promise) in enumerate(self.members):
+            call.tokens = bounds[index + 1] - bounds[index]
+            call.tokenization_s = self._tokenization_s
+            call.queue_s = queued_ns / 1e9
+            call.inference_s = run_ns / 1e9
+            promise.keep(answers[index : index + 1])
 
     def _leave_alone(self) -> None:
         for member in self.members:
-            if not member.future.done():
-                member.future.set_result(None)
+            member.promise.keep(None)
