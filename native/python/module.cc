@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -17,6 +18,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "common/unit_rows.h"
 #include "program/program.h"
 #include "queue/batch_queue.h"
 #include "session/session.h"
@@ -29,6 +31,7 @@ namespace {
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using InputRows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using OutputRows = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OutputBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A program, and the arrays that its tensors live in.
@@ -263,6 +266,24 @@ uint64_t read_memory(const Bytes& bytes) {
   return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
+// Up to so many numbers, to let go of the GIL and to get it back costs more than the work.
+constexpr std::size_t kFewNumbers = 1 << 16;
+
+// The least sum of the squares of a row, and that of all rows.
+std::pair<double, double> squares_of(const InputRows& rows) {
+  std::optional<nb::gil_scoped_release> release;
+  if (rows.size() > kFewNumbers) release.emplace();
+  const bertc::Squares found = bertc::squares_of(rows.data(), rows.shape(0), rows.shape(1));
+  return {found.least, found.all};
+}
+
+void unit_rows(const InputRows& rows, const OutputRows& out) {
+  if (rows.shape(0) != out.shape(0) || rows.shape(1) != out.shape(1)) fail("two arrays of one shape");
+  std::optional<nb::gil_scoped_release> release;
+  if (rows.size() > kFewNumbers) release.emplace();
+  bertc::unit_rows(rows.data(), rows.shape(0), rows.shape(1), out.data());
+}
+
 void translate(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);
@@ -294,6 +315,8 @@ NB_MODULE(_native, m) {
 
   m.def("compiler", compiler);
   m.def("run_peak", run_peak, "isa"_a, "dtype"_a, "iterations"_a);
+  m.def("squares_of", squares_of, "rows"_a);
+  m.def("unit_rows", unit_rows, "rows"_a, "out"_a);
   m.def("read_memory", read_memory, "bytes"_a);
 
   nb::class_<PyProgram>(m, "Program")

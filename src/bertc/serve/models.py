@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
+from bertc import _native
 from bertc.encoder import Encoder
 from bertc.loading import load
 from bertc.runtime.batching import FloatArray
@@ -73,12 +72,10 @@ class Model:
 
         Raises ``RequestError``.
         """
-        # Of a row that is infinite or NaN, too.
-        single = len(values) == 1
-        squares = [np.vdot(values, values)] if single else np.einsum("ij,ij->i", values, values).tolist()
-        if not all(map(math.isfinite, squares)):
+        least, total = _native.squares_of(values)
+        if not math.isfinite(total):
             raise RequestError("Backend", f"{self.name} gave a number that is none (NaN or infinity)")
-        if nonzero and not all(squares):
+        if nonzero and not least:
             raise RequestError("Backend", f"{self.name} gave a vector of zeros")
 
 
