@@ -32,7 +32,7 @@ using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::
 using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using InputRows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OutputRows = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using OutputBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
 // A program, and the arrays that its tensors live in.
 struct PyProgram {
@@ -116,7 +116,7 @@ const void* input_data(const bertc::Program::Input& input, const nb::handle& val
 }
 
 // `inputs` has an entry for each program input: None, or its array, with a row for each of `tokens`.
-// `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
+// `outputs` has an entry for each program output: None, or an array of the right size.
 // They are no std::vector, which would be made anew on the heap in each call.
 bertc::RunRequest make_request(const PySession& self, std::size_t tokens, const Ids& cu_seqlens,
                                const nb::list& inputs, const nb::list& outputs) {
@@ -134,9 +134,9 @@ bertc::RunRequest make_request(const PySession& self, std::size_t tokens, const 
   if (outputs.size() != known.size()) fail("one output array, or None, for each output");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].is_none()) continue;
-    OutputBytes array;
+    Output array;
     if (!nb::try_cast(outputs[i], array, false)) {
-      fail("the array for output '" + known[i].name + "' is not a writable row of bytes");
+      fail("the array for output '" + known[i].name + "' is not writable and contiguous");
     }
     const bertc::Buffer& buffer = *known[i].buffer;
     const std::size_t rows = buffer.rows == bertc::Rows::kTokens      ? request.tokens
