@@ -27,6 +27,7 @@ Row = dict[str, float]
 
 RECIPES = ("fp32", "bf16", "default", "avx2", "round-to-nearest", "vendor-percentile", "vendor-static")
 WITHOUT: Mapping[str, Mapping[str, Any]] = {
+    "without rotation": {"smoothing": {"rotation": False}},
     "without shift by place": {"smoothing": {"place_shift": False}},
     "without migration and shift": {"smoothing": {"migration": None, "channel_shift": False}},
     "without shift": {"smoothing": {"channel_shift": False}},
