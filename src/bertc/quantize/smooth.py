@@ -74,7 +74,7 @@ class ChannelAffine:
         return replace(self, multiplier=self.multiplier * signs, offset=self.offset * signs, places=places)
 
     def split(self) -> tuple[ChannelAffine, ChannelAffine | None]:
-        """Return the change that the values' layer can make, and after it what must be done to each row, if any.
+        """Return the change that the values' layer can make, and after it what each row needs, if anything.
 
         That is the change of rows at special places, and the mixing.
         """
