@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.layers import RoundedLayer, round_layer
 from bertc.recipe import Recipe
 from tests.support.edges import (
+    changed,
     correlated,
     normal,
     outlier_channels,
@@ -27,10 +30,14 @@ BIAS = normal(1, 48, seed=8)[0]
 NORM = Node("norm", "layer_norm", {"x": "x"}, ("y",))
 GELU = Node("dense", "linear", {"x": "x"}, ("y",), {"activation": "gelu"})
 PLAIN: dict[str, Any] = {
-    "smoothing": {"migration": None, "channel_shift": False},
+    "smoothing": {"migration": None, "channel_shift": False, "rotation": False},
     "weights": {"bound": "none", "clip": "max", "rounding": "nearest"},
     "bias_correction": False,
 }
+
+
+def _smoothing(settings: Mapping[str, Any] = MappingProxyType({}), **smoothing: Any) -> Recipe:
+    return Recipe.from_dict({**settings, "smoothing": smoothing})
 
 
 def _quantize(
@@ -42,10 +49,8 @@ def _quantize(
 
 
 def _run(x: Array, plan: EdgePlan, layer: RoundedLayer) -> Array:
-    if plan.affine is not None:
-        x = x * plan.affine.multiplier + plan.affine.offset
     weight = formulas.dequantize_per_channel(*layer.weight)
-    return plan.round(x.astype(np.float32)) @ weight.T + layer.bias
+    return plan.round(changed(x, plan.affine)) @ weight.T + layer.bias
 
 
 def _error(make: Any, recipe: Recipe, **settings: Any) -> float:
@@ -99,16 +104,24 @@ def test_what_gelu_gives_is_scaled_and_stays_where_it_is_written_in_8_bits_at_on
         assert _quantize(skewed_gelu(), recipe, producer=GELU)[0].affine is None
 
 
-def test_scaling_what_gelu_gives_makes_rows_finer() -> None:
-    without = Recipe.from_dict({"smoothing": {"migration": None}})
-    assert _error(skewed_gelu, Recipe(), producer=GELU) < 0.8 * _error(skewed_gelu, without, producer=GELU)
+@pytest.mark.parametrize("rotation", [False, True])
+def test_scaling_what_gelu_gives_makes_rows_finer(rotation: bool) -> None:
+    with_scales, without = (
+        _error(skewed_gelu, _smoothing(migration=migration, rotation=rotation), producer=GELU)
+        for migration in ("auto", None)
+    )
+    assert with_scales < 0.8 * without
 
 
+@pytest.mark.parametrize("rotation", [False, True])
 @pytest.mark.parametrize("bound", ["none", "pairs"])
-def test_signs_change_where_weights_are_bounded(bound: str) -> None:
-    recipe = Recipe.from_dict({"weights": {"bound": bound}})
-    plan, layer = _quantize(normal(), recipe)
+def test_signs_change_where_weights_are_bounded(bound: str, rotation: bool) -> None:
+    """Those of channels that are mixed with each other alike."""
+    plan, layer = _quantize(normal(), _smoothing({"weights": {"bound": bound}}, rotation=rotation))
     assert plan.affine is not None and (plan.affine.multiplier.min() < 0) == (bound == "pairs")
+    assert plan.affine.hadamard == (4 if rotation else 1)
+    signs = np.sign(plan.affine.multiplier).reshape(plan.affine.hadamard, -1)
+    np.testing.assert_array_equal(signs, signs[:1].repeat(len(signs), axis=0))
     assert plan.after.low.min() < -3 and plan.after.high.max() > 3
     assert relative_error(normal(seed=1) @ WEIGHT.T + BIAS, _run(normal(seed=1), plan, layer)) < 2e-4
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bertc.ir import formulas
-from bertc.ir.reference import gelu
+from bertc.ir.reference import channel_affine, gelu
+from bertc.quantize.smooth import ChannelAffine
 from bertc.quantize.statistics import EdgeCollector, EdgeStatistics
 
 Array = np.ndarray[Any, Any]
@@ -53,6 +54,15 @@ def statistics_of(x: Array) -> EdgeStatistics:
     collector = EdgeCollector(x.shape[1], seed=0)
     collector.add(x)
     return collector.finish()
+
+
+def changed(x: Array, affine: ChannelAffine | None, cu_seqlens: Array | None = None) -> Array:
+    """Return rows as an edge's change makes them, or as they are; places need the bounds of sequences."""
+    if affine is None:
+        return x
+    offsets = {f"{formulas.PLACES[place]}_offset": offset for place, offset in affine.places.items()}
+    bounds = {"cu_seqlens": cu_seqlens} if offsets else {}
+    return channel_affine(x, affine.multiplier, affine.offset, **offsets, **bounds, hadamard=affine.hadamard)
 
 
 def dynamic(x: Array) -> Array:
