@@ -29,6 +29,8 @@ WEIGHT = normal(48, 64, seed=9) / np.sqrt(64, dtype=np.float32)
 BIAS = normal(1, 48, seed=8)[0]
 NORM = Node("norm", "layer_norm", {"x": "x"}, ("y",))
 GELU = Node("dense", "linear", {"x": "x"}, ("y",), {"activation": "gelu"})
+GATED = GELU.with_attributes(gated=1)
+ATTENTION = Node("attention", "attention", {"qkv": "x"}, ("y",), {"num_attention_heads": 4})
 PLAIN: dict[str, Any] = {
     "smoothing": {"migration": None, "channel_shift": False, "rotation": False},
     "weights": {"bound": "none", "clip": "max", "rounding": "nearest"},
@@ -126,6 +128,17 @@ def test_signs_change_where_weights_are_bounded(bound: str, rotation: bool) -> N
     assert relative_error(normal(seed=1) @ WEIGHT.T + BIAS, _run(normal(seed=1), plan, layer)) < 2e-4
 
 
+@pytest.mark.parametrize(
+    ("mode", "mixed"), [("dynamic", "norm gelu gated"), ("mixed", "norm"), ("static", "")]
+)
+def test_rows_with_a_range_of_their_own_are_mixed_but_not_behind_attention(mode: str, mixed: str) -> None:
+    producers = {"norm": NORM, "gelu": GELU, "gated": GATED, "attention": ATTENTION}
+    recipe = Recipe(activations={"mode": mode})  # type: ignore[arg-type]
+    found = {name: _quantize(normal(), recipe, producer=node)[0] for name, node in producers.items()}
+    orders = {name: 1 if plan.affine is None else plan.affine.hadamard for name, plan in found.items()}
+    assert orders == {name: 4 if name in mixed.split() else 1 for name in producers}
+
+
 def test_channel_groups_mend_what_one_range_for_all_costs() -> None:
     def static(**settings: Any) -> float:
         return _error(outlier_channels, Recipe(**PLAIN, activations={"mode": "static", **settings}))
@@ -146,9 +159,11 @@ def test_symmetric_static_ranges_use_zero_point_128(symmetric: bool) -> None:
     assert (plan.static.zero_point == 128) == symmetric
 
 
-def test_bias_correction_makes_the_mean_exact() -> None:
+@pytest.mark.parametrize("rotation", [False, True])
+def test_bias_correction_makes_the_mean_exact(rotation: bool) -> None:
     x = outlier_channels()
-    recipe = Recipe(**{**PLAIN, "bias_correction": True})
+    smoothing = {**PLAIN["smoothing"], "rotation": rotation}
+    recipe = Recipe(**{**PLAIN, "smoothing": smoothing, "bias_correction": True})
     plan, layer = _quantize(x, recipe)
     error = (_run(x, plan, layer) - (x @ WEIGHT.T + BIAS)).mean(axis=0)
     assert np.abs(error).max() < 1e-4

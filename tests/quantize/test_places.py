@@ -166,6 +166,24 @@ def test_a_program_by_place_lists_the_features_that_it_needs() -> None:
     assert not any("cu_seqlens" in each for each in lower(sink_graphs(NO_PLACES).graph).program.features)
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_mixed"),
+    [
+        ({}, True),
+        ({"smoothing": {"migration": None, "channel_shift": False, "place_shift": False}}, True),
+        ({"smoothing": {"rotation": False}}, False),
+        ({"activations": {"mode": "static"}}, False),
+        ({"dtype": "bf16"}, False),
+    ],
+)
+def test_a_program_lists_that_it_mixes_rows_exactly_if_it_does(
+    settings: dict[str, Any], is_mixed: bool
+) -> None:
+    features = lower(sink_graphs(Recipe.from_dict(settings)).graph).program.features
+    expected = {"layer_norm_quantize.hadamard", "quantize_rows.hadamard"} if is_mixed else set()
+    assert {each for each in features if each.endswith(".hadamard")} == expected
+
+
 def test_certificates_say_which_inputs_have_sinks_and_what_it_gave() -> None:
     found = sink_graphs(Recipe())
     ranges = {edge.name: edge for edge in edge_ranges(found.plans)}

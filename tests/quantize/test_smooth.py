@@ -12,6 +12,7 @@ from bertc.quantize.smooth import ALPHAS, ChannelAffine, Rounding, choose_affine
 from tests.support.edges import (
     changed,
     dynamic,
+    far_larger_numbers,
     normal,
     outlier_channels,
     relative_error,
@@ -66,6 +67,16 @@ def test_channels_far_from_zero_cost_nothing_once_they_are_shifted() -> None:
     shifted = np.abs(_product(unseen, _choose(x, migration=None)) - unseen @ WEIGHT.T).mean()
     assert shifted < 0.03 * plain
     assert shifted < 1.2 * np.abs(_product(centered, None) - centered @ WEIGHT.T).mean()
+
+
+def test_mixing_lessens_what_no_shift_and_no_scale_takes_away() -> None:
+    """Steps grow twofold, as 50 becomes -50 in half of the 16 parts; weights shrink by a factor of 4."""
+    weight, unseen = normal(96, 256, seed=9), far_larger_numbers(seed=1)
+    plain, mixed = (
+        relative_error(unseen @ weight.T, _product(unseen, affine, weight))
+        for affine in (_choose(far_larger_numbers(), weight=weight, hadamard=order) for order in (1, 16))
+    )
+    assert mixed < 0.5 * plain
 
 
 @pytest.mark.parametrize("make", [normal, outlier_channels, shifted_channels, skewed_gelu])

@@ -26,6 +26,13 @@ def outlier_channels(seed: int = 0) -> Array:
     return x
 
 
+def far_larger_numbers(seed: int = 0) -> Array:
+    """Return normal rows of 256 channels, in each of which another channel is far larger."""
+    x, rows = normal(columns=256, seed=seed), np.arange(512)
+    x[rows, np.random.default_rng(seed).integers(0, 256, 512)] += 50
+    return x
+
+
 def shifted_channels(seed: int = 0) -> Array:
     """Return normal numbers, but two of 64 channels lie far from zero, with the spread of all others."""
     x = normal(seed=seed)
