@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -17,6 +18,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "common/unit_rows.h"
 #include "program/program.h"
 #include "queue/batch_queue.h"
 #include "session/session.h"
@@ -29,7 +31,8 @@ namespace {
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using InputRows = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using OutputBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using OutputRows = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
 // A program, and the arrays that its tensors live in.
 struct PyProgram {
@@ -113,7 +116,7 @@ const void* input_data(const bertc::Program::Input& input, const nb::handle& val
 }
 
 // `inputs` has an entry for each program input: None, or its array, with a row for each of `tokens`.
-// `outputs` has an entry for each program output: None, or a uint8 view of an array of the right size.
+// `outputs` has an entry for each program output: None, or an array of the right size.
 // They are no std::vector, which would be made anew on the heap in each call.
 bertc::RunRequest make_request(const PySession& self, std::size_t tokens, const Ids& cu_seqlens,
                                const nb::list& inputs, const nb::list& outputs) {
@@ -131,9 +134,9 @@ bertc::RunRequest make_request(const PySession& self, std::size_t tokens, const 
   if (outputs.size() != known.size()) fail("one output array, or None, for each output");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].is_none()) continue;
-    OutputBytes array;
+    Output array;
     if (!nb::try_cast(outputs[i], array, false)) {
-      fail("the array for output '" + known[i].name + "' is not a writable row of bytes");
+      fail("the array for output '" + known[i].name + "' is not writable and contiguous");
     }
     const bertc::Buffer& buffer = *known[i].buffer;
     const std::size_t rows = buffer.rows == bertc::Rows::kTokens      ? request.tokens
@@ -263,6 +266,24 @@ uint64_t read_memory(const Bytes& bytes) {
   return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
+// Up to so many numbers, to let go of the GIL and to get it back costs more than the work.
+constexpr std::size_t kFewNumbers = 1 << 16;
+
+// The least sum of the squares of a row, and that of all rows.
+std::pair<double, double> squares_of(const InputRows& rows) {
+  std::optional<nb::gil_scoped_release> release;
+  if (rows.size() > kFewNumbers) release.emplace();
+  const bertc::Squares found = bertc::squares_of(rows.data(), rows.shape(0), rows.shape(1));
+  return {found.least, found.all};
+}
+
+void unit_rows(const InputRows& rows, const OutputRows& out) {
+  if (rows.shape(0) != out.shape(0) || rows.shape(1) != out.shape(1)) fail("two arrays of one shape");
+  std::optional<nb::gil_scoped_release> release;
+  if (rows.size() > kFewNumbers) release.emplace();
+  bertc::unit_rows(rows.data(), rows.shape(0), rows.shape(1), out.data());
+}
+
 void translate(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);
@@ -294,6 +315,8 @@ NB_MODULE(_native, m) {
 
   m.def("compiler", compiler);
   m.def("run_peak", run_peak, "isa"_a, "dtype"_a, "iterations"_a);
+  m.def("squares_of", squares_of, "rows"_a);
+  m.def("unit_rows", unit_rows, "rows"_a, "out"_a);
   m.def("read_memory", read_memory, "bytes"_a);
 
   nb::class_<PyProgram>(m, "Program")

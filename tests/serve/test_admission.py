@@ -157,6 +157,7 @@ def test_a_connection_that_ends_takes_its_request_along(make_server: MakeServer)
         }
         receive, send = AsyncMock(), AsyncMock()
         request = asyncio.ensure_future(server.application(scope, receive, send))
+        link.cancel = request.cancel
         await asyncio.sleep(0)
         assert admission.waiting == 1
         link.listener()

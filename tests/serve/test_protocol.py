@@ -126,6 +126,18 @@ def test_a_request_whole_and_in_pieces() -> None:
     run(test)
 
 
+def test_a_whole_request_is_answered_at_once_and_any_number_behind_it() -> None:
+    async def test(bench: Bench) -> None:
+        bench.connection.data_received(POST)
+        assert bench.wire.written == ok(b"abc")
+        bench.connection.data_received(2000 * GET)
+        while bench.wire.written.count(b"200 OK") < 2001:
+            await asyncio.sleep(0)
+        assert bench.wire.reads
+
+    run(test)
+
+
 def test_requests_that_come_at_once_are_answered_in_turn() -> None:
     async def test(bench: Bench) -> None:
         bench.may_answer.clear()

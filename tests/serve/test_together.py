@@ -91,7 +91,7 @@ class Queue:
 def together(use: Callable[[Queue, Callable[[str], Any]], Coroutine[Any, Any, None]]) -> None:
     port = Port("lengths", "f32", SEQUENCES, 1)
     encoder = SimpleNamespace(
-        session=SimpleNamespace(has_host_steps=False), info=SimpleNamespace(output=lambda _: port)
+        session=SimpleNamespace(has_host_steps=False), info=SimpleNamespace(outputs=(port,))
     )
     source: Any = None
     model, task = Model("m", source, encoder, (0, 0, 0)), Task()  # type: ignore[arg-type]
@@ -133,6 +133,30 @@ def test_a_group_is_full_at_some_length() -> None:
         for _, ended in queue.submitted:
             ended(None, 1, 2)
         await asyncio.gather(*asked)
+
+    together(use)
+
+
+def test_a_group_waits_while_one_runs_and_one_is_next() -> None:
+    async def use(queue: Queue, ask: Callable[[str], Any]) -> None:
+        asked = []
+        for text in ("a", "ab", "abc", "abcd"):
+            asked.append(ask(text))
+            await turns()
+        assert [len(values) for values, _ in queue.submitted] == [1, 1]
+        queue.submitted[0][1](None, 1, 2)
+        await turns()
+        assert [len(values) for values, _ in queue.submitted] == [1, 1, 2]
+        asked.append(ask("abcde"))
+        asked[1].cancel()  # alone in its group, which leaves
+        await turns()
+        assert [len(values) for values, _ in queue.submitted] == [1, 1, 2, 1]
+        for _, ended in queue.submitted[2:]:
+            ended(None, 1, 2)
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [each.tolist() for each in found if isinstance(each, np.ndarray)] == [
+            [[1.0]], [[3.0]], [[4.0]], [[5.0]]
+        ]  # fmt: skip
 
     together(use)
 

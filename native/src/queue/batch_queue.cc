@@ -116,6 +116,7 @@ void BatchQueue::take_from(Lane& lane, std::vector<Job>& batch) {
     if (found != jobs_.end()) {
       Job& job = found->second;
       if (job.deadline != 0 && job.deadline <= now) {
+        if (finished_.empty()) notifier_.notify();
         finish(job, Outcome::kExpired, {}, now);
       } else {
         if (!batch.empty() &&
@@ -131,10 +132,9 @@ void BatchQueue::take_from(Lane& lane, std::vector<Job>& batch) {
   }
 }
 
-// With the mutex held. What is in finished_ already was told.
+// With the mutex held. Who finds finished_ empty has to tell, for all that come until it is taken.
 void BatchQueue::finish(const Job& job, Outcome outcome, std::string error, uint64_t now) {
   const uint64_t began = outcome == Outcome::kExpired ? now : running_since_;
-  if (finished_.empty()) notifier_.notify();
   finished_.push_back(
       {job.id, outcome, std::move(error), began - job.submitted, now - began, running_tokens_});
 }
@@ -161,7 +161,8 @@ void BatchQueue::run(std::vector<Job>& batch) {
     for (std::size_t i = 0; i < requests.size(); ++i) attempt({requests[i]}, i);
   }
 
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const bool tells = finished_.empty();
   const uint64_t now = nanoseconds(), took = now - running_since_;
   for (std::size_t i = 0; i < batch.size(); ++i) finish(batch[i], outcomes[i], std::move(errors[i]), now);
   lanes_[batch[0].session.get()].used_ns += took;
@@ -171,6 +172,8 @@ void BatchQueue::run(std::vector<Job>& batch) {
   busy_ns_ += took;
   running_tokens_ = 0;
   running_since_ = 0;
+  lock.unlock();  // whom it wakes would wait for the mutex at once
+  if (tells) notifier_.notify();
 }
 
 }  // namespace bertc

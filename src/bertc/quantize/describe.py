@@ -34,6 +34,12 @@ def describe(quantized: Quantized, recipe: Recipe) -> dict[str, Any]:
             f"{len(alphas)} of {len(quantized.plans)} inputs of 8-bit layers migrate their scales"
             f"{_describe_alphas(alphas)}, {shifted} shift their channels"
         )
+    if recipe.smoothing.rotation:
+        orders = [affine.hadamard for affine in affines if affine.hadamard > 1]
+        among = f", among {min(orders)} to {max(orders)} each" if orders else ""
+        methods["rotation"] = (
+            f"{len(orders)} of {len(quantized.plans)} inputs of 8-bit layers have their channels mixed{among}"
+        )
     return methods
 
 

@@ -74,10 +74,7 @@ class ChannelAffine:
         return replace(self, multiplier=self.multiplier * signs, offset=self.offset * signs, places=places)
 
     def split(self) -> tuple[ChannelAffine, ChannelAffine | None]:
-        """Return the change that the values' layer can make, and after it what each row needs, if anything.
-
-        That is the change of rows at special places, and the mixing.
-        """
+        """Return the change that all rows share but for mixing, and what must be done after it, if any."""
         shared = ChannelAffine(self.multiplier, self.offset, self.alpha)
         if not self.places and self.hadamard == 1:
             return shared, None

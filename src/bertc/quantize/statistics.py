@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bertc.errors import ArtifactError, InputError
-from bertc.ir.formulas import FIRST, LAST, PLACES, mix_parts
+from bertc.ir.formulas import FIRST, LAST, OTHER, PLACES, mix_parts
 
 Array = np.ndarray[Any, Any]
 
@@ -132,22 +132,20 @@ class EdgeStatistics:
     def mixed(self, order: int) -> EdgeStatistics:
         """Return the statistics of rows whose parts are mixed by ``formulas.mix_parts``.
 
-        The ends of a channel are those of the rows that were kept.
+        The ends of a channel are those of the rows that were kept, and zero.
         """
         if order == 1:
             return self
-        covariance = np.zeros((self.means.shape[1],) * 2, np.float32)
+        covariance = np.empty((self.means.shape[1],) * 2, np.float32)
         for i, row in enumerate(_triangle_rows(self.covariance, len(covariance))):
             covariance[i, i:] = covariance[i:, i] = row
         covariance = mix_parts(mix_parts(covariance, order).T, order)
         sample, first, last = (mix_parts(each, order) for each in (self.sample, self.first, self.last))
-        kept = np.concatenate([sample, first, last])
-        places = np.repeat((FIRST, LAST), (len(first), len(last)))
-        rows = [kept[np.concatenate([self.sample_places, places]) == place] for place in range(len(PLACES))]
+        kept = sample[self.sample_places == OTHER], first, last
         return EdgeStatistics(
             counts=self.counts,
-            lows=_ends(np.min, rows, self.lows),
-            highs=_ends(np.max, rows, self.highs),
+            lows=np.stack([rows.min(axis=0, initial=0) for rows in kept]),
+            highs=np.stack([rows.max(axis=0, initial=0) for rows in kept]),
             means=mix_parts(self.means, order),
             covariance=covariance[np.triu_indices(len(covariance))],
             sample=sample,
@@ -203,14 +201,6 @@ def _spread(sample: Array, count: int, of: int, limit: int) -> Array:
     """Return which rows of a sample stand for ``count`` among ``of`` in a sample of at most ``limit``."""
     kept = int(min(of, limit) * count // max(1, of))
     return np.linspace(0, len(sample), kept, endpoint=False).astype(int)
-
-
-def _ends(pick: Any, rows: Sequence[Array], like: Array) -> Array:
-    """Return an end of each channel of the rows at each place, 0 without rows: shaped as ``like``."""
-    ends = np.zeros_like(like)
-    for end, each in zip(ends, rows, strict=True):
-        end[:] = pick(each, axis=0) if len(each) else 0
-    return ends
 
 
 def _extreme(pick: Any, nothing: float, edges: Sequence[EdgeStatistics], arrays: Sequence[Array]) -> Array:

@@ -120,7 +120,7 @@ class SegmentedSession:
         inputs: list[Array | None],
         outputs: list[Array | None],
     ) -> None:
-        """Run on the arrays of the program's inputs, and fill views of bytes of its outputs, or None."""
+        """Run on the arrays of the program's inputs, and fill those of its outputs, or None."""
         self._run(tokens, cu_seqlens, inputs, outputs, None)
 
     def profile(
@@ -160,7 +160,7 @@ class SegmentedSession:
                 self._run_host(segment, values, times)
         for buffer, place in zip(self._buffer_of, outputs, strict=True):
             if place is not None:
-                place[:] = values[buffer].reshape(-1).view(np.uint8)
+                place[:] = values[buffer]
 
     def _check_rows(self, tokens: int, values: Mapping[str, Array]) -> None:
         """Check what the host relies on; native programs check what they read."""
@@ -200,7 +200,7 @@ class SegmentedSession:
             count = rows[port.rows] if port.rows in rows else len(values.get(port.rows, ()))
             array = np.empty((count, port.columns), STORED_DTYPES[port.dtype.upper()])
             values[port.name] = array
-            places.append(array.reshape(-1).view(np.uint8))
+            places.append(array)
         if times is None:
             segment.session.run(tokens, bounds, given, places)
             return

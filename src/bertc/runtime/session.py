@@ -83,7 +83,7 @@ class Session:
             self._known_inputs |= {*_IGNORED}
         self.outputs = tuple(Port(*port) for port in self._native.outputs)
         """The ports of all outputs that a run can return."""
-        self._known_outputs = {port.name for port in self.outputs}
+        self._place_of = {port.name: index for index, port in enumerate(self.outputs)}
         if environment.verbose():
             sys.stderr.write(f"bertc: {executable.origin}: {self.isa}, {self.num_threads} threads\n")
 
@@ -239,20 +239,16 @@ class Session:
                 rows[port.rows] = len(array)
         if outputs is not None and not isinstance(outputs, (list, tuple)):
             raise InputError(f"outputs must be a list of names, found {outputs!r}")
-        wanted = self._known_outputs if outputs is None else outputs
-        if not self._known_outputs.issuperset(wanted):
-            unknown = next(name for name in wanted if name not in self._known_outputs)
-            known = ", ".join(self.output_names)
-            raise InputError(f"this model has no output {unknown!r}, it has: {known}")
         results: dict[str, Array] = {}
-        places: list[Array | None] = []
-        for port in self.outputs:
-            place = None
-            if port.name in wanted:
-                shape = (rows.get(port.rows, 0), port.columns)
-                results[port.name] = array = np.empty(shape, _NUMPY_DTYPES[port.dtype])
-                place = array.reshape(-1).view(np.uint8)
-            places.append(place)
+        places: list[Array | None] = [None] * len(self.outputs)
+        for name in self._place_of if outputs is None else outputs:
+            index = self._place_of.get(name)
+            if index is None:
+                known = ", ".join(self.output_names)
+                raise InputError(f"this model has no output {name!r}, it has: {known}")
+            port = self.outputs[index]
+            array = np.empty((rows.get(port.rows, 0), port.columns), _NUMPY_DTYPES[port.dtype])
+            results[name] = places[index] = array
         return results, (rows[TOKENS], bounds, inputs, places)
 
 

@@ -214,10 +214,13 @@ class _Watch:
     def __init__(self, call: Call, scope: Scope, receive: Receive, body_timeout: float) -> None:
         self._call = call
         self.receive = receive
-        self._task = asyncio.current_task()
         self._body_timeout = body_timeout
         self.link = scope.get("extensions", {}).get(LINK)
-        if self.link is not None:
+        self._work: Any = self.link
+        """What is cancelled."""
+        if self.link is None:
+            self._work = asyncio.current_task()
+        else:
             self.link.listener = self._disconnected
             if self.link.complete:
                 return  # all of the request is here, and its connection tells when the client goes away
@@ -259,8 +262,7 @@ class _Watch:
 
     def _cancel(self, why: str) -> None:
         self._call.cancelled_because = why
-        if self._task is not None:
-            self._task.cancel()
+        self._work.cancel()
 
 
 def _no_body() -> RequestError:

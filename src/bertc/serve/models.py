@@ -7,13 +7,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
+from bertc import _native
 from bertc.encoder import Encoder
 from bertc.loading import load
+from bertc.ports import SEQUENCES
 from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import Tokenizer
 from bertc.serve.errors import RequestError
@@ -40,6 +41,13 @@ class Model:
         """The most tokens of a text, special ones included."""
         info = self.encoder.info
         return info.embedding.max_lengths.get("", info.max_seq_length)
+
+    @cached_property
+    def outputs_of_texts(self) -> frozenset[str]:
+        """Those with a row for each text, which a queue gives: none where steps run on the host."""
+        if self.encoder.session.has_host_steps:
+            return frozenset()
+        return frozenset(port.name for port in self.encoder.info.outputs if port.rows == SEQUENCES)
 
     def tokenizer(self, direction: str | None = None) -> Tokenizer:
         """Return the tokenizer that cuts at the limit, from the side that ``Left`` or ``Right`` names."""
@@ -73,12 +81,10 @@ class Model:
 
         Raises ``RequestError``.
         """
-        # Of a row that is infinite or NaN, too.
-        single = len(values) == 1
-        squares = [np.vdot(values, values)] if single else np.einsum("ij,ij->i", values, values).tolist()
-        if not all(map(math.isfinite, squares)):
+        least, total = _native.squares_of(values)
+        if not math.isfinite(total):
             raise RequestError("Backend", f"{self.name} gave a number that is none (NaN or infinity)")
-        if nonzero and not all(squares):
+        if nonzero and not least:
             raise RequestError("Backend", f"{self.name} gave a vector of zeros")
 
 

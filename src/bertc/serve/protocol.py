@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from bertc.serve.call import LINK, Header, head_of
+from bertc.serve.eager import Eager
 
 MAX_HEAD_BYTES = 65536
 """Also of what else is no body: trailers, and what may stand beside the size of a chunk."""
@@ -44,7 +45,7 @@ _TOO_LARGE = _refusal(431, "the head of the request is too large", "HeadersTooLa
 _NO_HTTP = _refusal(400, "this is no HTTP/1.1", "BadRequest")
 
 
-class Exchange:
+class Exchange(Eager):
     """A request and its reply, which the application sends whole: its head, then all of its body."""
 
     wants_continue = False
@@ -56,26 +57,27 @@ class Exchange:
     """Whether nobody waits for the reply any more."""
     listener: Callable[[], None] | None = None
     """Called where the client goes away before it has its reply."""
-    task: asyncio.Task[None] | None = None
     _received = False
     """Whether the application has all of the body."""
     _waiter: asyncio.Future[None] | None = None
     _head = 200, b""
 
     def __init__(self, connection: Connection, scope: dict[str, Any], *, keep_alive: bool) -> None:
+        self.loop = connection.loop
         self.scope = scope
         self.keep_alive = keep_alive
         self.body: list[bytes] = []
         """What has come of the body, and was not received yet."""
         self._connection = connection
 
-    async def run(self) -> None:
+    def begin(self) -> None:
         """Let the application answer."""
-        try:
-            await self._connection.app(self.scope, self.receive, self.send)
-        finally:
-            del self.scope  # which has the exchange: a cycle that the garbage collector would have to find
-            self._connection.ended(self)
+        self.run(self._connection.app(self.scope, self.receive, self.send))
+
+    def ended(self) -> None:
+        """Let go of the request."""
+        del self.scope  # which has the exchange: a cycle that the garbage collector would have to find
+        self._connection.ended(self)
 
     def wake(self) -> None:
         """Tell the application that there is something to receive."""
@@ -88,7 +90,7 @@ class Exchange:
             self.wants_continue = False
             self._connection.proceed()
         while not self.over and not self.body and (self._received or not self.complete):
-            self._waiter = self._connection.loop.create_future()
+            self._waiter = self.loop.create_future()
             await self._waiter
         if self.over:
             return {"type": "http.disconnect"}
@@ -132,7 +134,7 @@ class Connection(asyncio.Protocol):
         self.app: Any = config.loaded_app
         self._leaving = False
         self._connections: set[Any] = server_state.connections
-        self._tasks = server_state.tasks
+        self._tasks: set[Any] = server_state.tasks
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._present: Exchange | None = None
@@ -150,6 +152,7 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         """The bytes that the client had not read when it was to be closed."""
         self._reads = self._writes = True
+        self._parses = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take up a connection."""
@@ -169,14 +172,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read a part of a request, or several requests."""
         self._head_bytes += len(data)
+        answers = self._present is not None
+        self._parses = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # to what we do not speak: the request itself is answered
         except httptools.HttpParserError:
             self._refuse(_NO_HTTP)
+        self._parses = False
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(_TOO_LARGE)
+        if self._present is not None and not answers:
+            self._present.begin()
 
     def pause_writing(self) -> None:
         """Answer no further request until the client has read more."""
@@ -232,8 +240,7 @@ class Connection(asyncio.Protocol):
             return  # it was answered without the rest
         exchange.body.append(body)
         exchange.size += len(body)
-        if exchange.task is not None:
-            exchange.wake()
+        exchange.wake()
         if exchange.size > HIGH_WATER:
             self._stop_reading()
 
@@ -279,8 +286,7 @@ class Connection(asyncio.Protocol):
 
     def ended(self, exchange: Exchange) -> None:
         """Forget a request; one without a reply ends the connection."""
-        if exchange.task is not None:
-            self._tasks.discard(exchange.task)
+        self._tasks.discard(exchange)
         if exchange is self._present:
             self._transport.close()
 
@@ -307,11 +313,16 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _begin(self) -> None:
-        """Answer the next request if it is its turn; read on if none waits then."""
+        """Answer the next request if it is its turn; read on if none waits then.
+
+        It begins when all that came was parsed, mostly with its body; after another one in the next turn of
+        the event loop, as many may have come at once.
+        """
         if self._next and self._present is None and self._writes:
             exchange = self._present = self._next.popleft()
-            exchange.task = self.loop.create_task(exchange.run())
-            self._tasks.add(exchange.task)
+            self._tasks.add(exchange)
+            if not self._parses:
+                self.loop.call_soon(exchange.begin)
         if self._next:
             self._stop_reading()
         else:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bertc.ports import SEQUENCES
 from bertc.runtime.batch_queue import BatchQueue, ExpiredError, QueueError
 from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import FEW_CHARACTERS
 from bertc.serve.call import Call
+from bertc.serve.eager import Promise
 from bertc.serve.models import Model
 from bertc.tasks.task import Prepared, Task
 
 MAX_CHARACTERS = FEW_CHARACTERS
 """The most characters of a group, so that one thread makes it ready: it is not what the cores are for."""
+MAX_IN_FLIGHT = 2
+"""The groups of a task that are in the queue at a time, unless they are full: one runs and one is next. What
+comes meanwhile would have to wait anyhow, and can be made ready together."""
 
 
 class Together:
@@ -30,6 +34,8 @@ class Together:
         self._timeout = timeout
         self._open: dict[int, _Group] = {}
         """The groups that still take texts, by the identity of their task."""
+        self._in_flight: dict[int, int] = {}
+        """How many groups of each task are in the queue."""
 
     async def answer(self, call: Call, model: Model, task: Task[Any, Any], text: str) -> Any | None:
         """Return a slice of the task's answers that holds the one to a text: no zeros, and no NaN.
@@ -37,88 +43,123 @@ class Together:
         None where anything about the text, or about one that came with it, is out of the ordinary: what that
         means for the request shows when its text is answered alone. Raises ``ExpiredError``.
         """
-        loop = asyncio.get_running_loop()
         group = self._open.get(id(task))
         if group is None or group.characters + len(text) > MAX_CHARACTERS:
-            group = self._open[id(task)] = _Group(self._queue, model, task)
-            loop.call_soon(self._begin, group)
-        future = loop.create_future()
-        group.members.append(_Member(call, text, future))
+            if group is not None:
+                self._close(group)
+            group = self._open[id(task)] = _Group(self._queue, model, task, self._end)
+            if self._in_flight.get(id(task), 0) < MAX_IN_FLIGHT:
+                self._close(group)
+        promise = Promise(loop=group.loop)
+        group.members.append(_Member(call, text, promise))
         group.characters += len(text)
         try:
-            return await future
+            return await promise
         except asyncio.CancelledError:
             group.cancel()
             raise
 
+    def _close(self, group: _Group) -> None:
+        """Close a group behind what comes in this turn of the event loop."""
+        if not group.closes:
+            group.closes = True
+            group.loop.call_soon(self._begin, group)
+
     def _begin(self, group: _Group) -> None:
-        """Close a group, which all have joined that came in this turn of the event loop."""
-        if self._open.get(id(group.task)) is group:
-            del self._open[id(group.task)]
-        group.begin(self._timeout)
+        task = id(group.task)
+        if self._open.get(task) is group:
+            del self._open[task]
+        if group.begin(self._timeout):
+            self._in_flight[task] = self._in_flight.get(task, 0) + 1
+
+    def _end(self, task: Task[Any, Any]) -> None:
+        """Make room for the group that waits."""
+        count = self._in_flight.pop(id(task)) - 1
+        if count:
+            self._in_flight[id(task)] = count
+        group = self._open.get(id(task))
+        if group is not None:
+            self._close(group)
 
 
 class _Member(NamedTuple):
     call: Call
     text: str
-    future: asyncio.Future[Any]
+    promise: Promise
 
 
 class _Group:
     """Texts for one task of one model."""
 
-    def __init__(self, queue: BatchQueue, model: Model, task: Task[Any, Any]) -> None:
+    closes = False
+    """Whether it is about to begin."""
+
+    def __init__(
+        self,
+        queue: BatchQueue,
+        model: Model,
+        task: Task[Any, Any],
+        ended: Callable[[Task[Any, Any]], None],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
         self.task = task
         self.members: list[_Member] = []
         self.characters = 0
         self._queue = queue
         self._model = model
+        self._ended = ended
+        """Called when the group leaves the queue."""
         self._number: int | None = None
         """The number of their batch in the queue."""
         self._prepared: Prepared[Any]
+        self._bounds: list[int]
         self._values: FloatArray
         self._tokenization_s = 0.0
         """The share of a member."""
 
-    def begin(self, timeout: float) -> None:
-        """Put the texts of those that are still there into the queue."""
-        self.members = [member for member in self.members if not member.future.done()]
+    def begin(self, timeout: float) -> bool:
+        """Put the texts of those that are still there into the queue; return whether they are in it."""
+        self.members = [member for member in self.members if not member.promise.done()]
         try:
-            if self.members and not self._submit(timeout):
-                self._leave_alone()
+            submitted = bool(self.members) and self._submit(timeout)
         except Exception:  # whatever it is, it comes again for the text that it is about
+            submitted = False
+        if not submitted:
             self._leave_alone()
+        return submitted
 
     def cancel(self) -> None:
         """Take the batch out of the queue if nobody waits for it any more."""
-        if self._number is not None and all(member.future.done() for member in self.members):
+        if self._number is not None and all(member.promise.done() for member in self.members):
             self._queue.cancel(self._number)
+            self._leave()
 
     def _submit(self, timeout: float) -> bool:
         """Return whether the batch is in the queue: nothing about its texts is out of the ordinary."""
         start = time.perf_counter()
-        session = self._model.encoder.session
-        self._prepared = self.task.prepare([member.text for member in self.members])
-        batch, port = self._prepared.batch, self._model.encoder.info.output(self.task.output)
+        members, task = self.members, self.task
+        prepared = self._prepared = task.prepare([member.text for member in members])
+        bounds = self._bounds = prepared.batch.cu_seqlens.tolist()
         if (
-            self._prepared.truncated
-            or len(batch.cu_seqlens) <= len(self.members)  # one has no token
-            or batch.cu_seqlens[-1] > self._queue.max_batch_tokens
-            or port is None
-            or port.rows != SEQUENCES
-            or session.has_host_steps
+            prepared.truncated
+            or len(bounds) <= len(members)  # one has no token
+            or bounds[-1] > self._queue.max_batch_tokens
+            or task.output not in self._model.outputs_of_texts
         ):
             return False
-        self._tokenization_s = (time.perf_counter() - start) / len(self.members)
-        self._number, self._values = self._queue.submit(session, batch, self.task.output, timeout, self._end)
+        self._tokenization_s = (time.perf_counter() - start) / len(members)
+        session = self._model.encoder.session
+        self._number, self._values = self._queue.submit(
+            session, prepared.batch, task.output, timeout, self._end
+        )
         return True
 
     def _end(self, error: QueueError | ExpiredError | None, queued_ns: int, run_ns: int) -> None:
         """Give each member its answer."""
+        self._leave()
         if isinstance(error, ExpiredError):
             for member in self.members:
-                if not member.future.done():
-                    member.future.set_exception(ExpiredError(str(error)))
+                member.promise.fail(ExpiredError(str(error)))
             return
         try:
             if error is not None:
@@ -128,16 +169,17 @@ class _Group:
         except Exception:
             self._leave_alone()
             return
-        bounds = self._prepared.batch.cu_seqlens.tolist()
-        for index, (call, _, future) in enumerate(self.members):
-            if not future.done():
-                call.tokens = bounds[index + 1] - bounds[index]
-                call.tokenization_s = self._tokenization_s
-                call.queue_s = queued_ns / 1e9
-                call.inference_s = run_ns / 1e9
-                future.set_result(answers[index : index + 1])
+        for index, (call, _, promise) in enumerate(self.members):
+            call.tokens = self._bounds[index + 1] - self._bounds[index]
+            call.tokenization_s = self._tokenization_s
+            call.queue_s = queued_ns / 1e9
+            call.inference_s = run_ns / 1e9
+            promise.keep(answers[index : index + 1])
+
+    def _leave(self) -> None:
+        self._number = None
+        self._ended(self.task)
 
     def _leave_alone(self) -> None:
         for member in self.members:
-            if not member.future.done():
-                member.future.set_result(None)
+            member.promise.keep(None)

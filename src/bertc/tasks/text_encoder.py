@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bertc import _native
 from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.encoder import Encoder, count_tokens
 from bertc.errors import InputError
@@ -99,7 +100,6 @@ def _checked(item: Any, index: int, prompt: str) -> str | tuple[str, str]:
 
 def normalized(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Rows of float32 divided by their length, or by 1e-12 where that is larger."""
-    wide = vectors.astype(np.float64)
-    norms = np.sqrt(np.add.reduce(wide * wide, axis=-1, keepdims=True))
-    wide /= np.maximum(norms, 1e-12)
-    return wide.astype(np.float32)
+    unit = np.empty(vectors.shape, np.float32)
+    _native.unit_rows(np.ascontiguousarray(vectors, np.float32), unit)
+    return unit

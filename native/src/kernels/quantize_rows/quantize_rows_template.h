@@ -144,11 +144,16 @@ void quantize_elements(const float* x, std::size_t padded_columns, const Element
     return;
   }
   switch (quantization.hadamard) {
-    case 2: return quantize_mixed<V, 2>(x, padded_columns, element, out);
-    case 4: return quantize_mixed<V, 4>(x, padded_columns, element, out);
-    case 8: return quantize_mixed<V, 8>(x, padded_columns, element, out);
-    case 16: return quantize_mixed<V, 16>(x, padded_columns, element, out);
-    default: return quantize_by_range<V>(x, padded_columns, element, out);
+    case 2:
+      return quantize_mixed<V, 2>(x, padded_columns, element, out);
+    case 4:
+      return quantize_mixed<V, 4>(x, padded_columns, element, out);
+    case 8:
+      return quantize_mixed<V, 8>(x, padded_columns, element, out);
+    case 16:
+      return quantize_mixed<V, 16>(x, padded_columns, element, out);
+    default:
+      return quantize_by_range<V>(x, padded_columns, element, out);
   }
 }
 
