@@ -80,7 +80,7 @@ def test_an_affine_change_gives_the_statistics_of_changed_rows() -> None:
 
 @pytest.mark.parametrize("order", [2, 4])
 def test_mixing_gives_the_statistics_of_mixed_rows(order: int) -> None:
-    """All of which are in the sample: the ends of channels that were mixed are known of no others, and zero."""
+    """All are in the sample: ends of channels that were mixed are known of no others. They enclose zero."""
     x, places = _rows(500, 64, center=3.0), _places()[:500]
     x[places == LAST] += 300
     mixed, again = _collect(x, places=places).mixed(order), _collect(mix_parts(x, order), places=places)
