@@ -52,6 +52,18 @@ def _norm(builder: Builder) -> None:
     builder.node("layer_norm_quantize", operands, ["y", "q", "s", "z"], epsilon=1e-5, rms=1)
 
 
+def _mixed(builder: Builder) -> None:
+    """Four parts of 16 columns."""
+    x = builder.activation("x", 64)
+    builder.result(builder.node("quantize_rows", [x], ["q", "s", "z"], hadamard=4)[0])
+
+
+def _wide(builder: Builder) -> None:
+    """Rows that could be mixed, if they were not so wide."""
+    x = builder.activation("x", formulas.MOST_MIXED_COLUMNS + 256)
+    builder.result(builder.node("quantize_rows", [x], ["q", "s", "z"])[0])
+
+
 def _gated(builder: Builder) -> None:
     operands = {"x": builder.activation("x", COLUMNS), "weight": builder.normal("weight", 2 * OUT, COLUMNS)}
     operands |= {name: builder.normal(name, 2 * OUT) for name in ("bias", "first_bias")}
@@ -84,7 +96,8 @@ def _pool(builder: Builder) -> None:
 def _lowered(make: Callable[[Builder], None]) -> Executable:
     builder = Builder(Shape((3, 2), COLUMNS, OUT, 2, 0), np.random.default_rng(0))
     make(builder)
-    builder.result("y")
+    if not builder.outputs:
+        builder.result("y")
     return lower(builder.graph())
 
 
@@ -157,7 +170,12 @@ CASES: tuple[tuple[Callable[[Builder], None], dict[str, Any], str], ...] = (
     *((_norm, {name: value}, "tensor 'forged'")
       for name in ("gamma", "beta", "multiplier", "offset", "first_offset")
       for value in (_array(16), _array(48), _array(2, 16), _array(32, dtype="i32"))),
-    (_norm, {"multiplier": GONE}, "multiplier and offset go together"),
+    *((_norm, {"hadamard": value}, "its columns have no so many parts to mix") for value in (2, 4, 16)),
+    *((_mixed, {"hadamard": value}, "'hadamard' must be an integer from 1 to 16")
+      for value in (0, -4, 32, 2**40, True, 4.0, "4")),
+    *((_mixed, {"hadamard": value}, "its columns have no so many parts to mix") for value in (3, 8, 12, 16)),
+    (_mixed, {"static": Tensor("f32", np.ones(16, np.float32))}, "rows with a static scale are not mixed"),
+    *((_wide, {"hadamard": value}, "its columns have no so many parts to mix") for value in (2, 16)),
     (_norm, {"cu_seqlens": GONE}, "cu_seqlens goes with vectors of the first or last token"),
     (_norm, {"first_offset": GONE}, "cu_seqlens goes with vectors of the first or last token"),
     (_norm, {"cu_seqlens": "x"}, "must be cu_seqlens"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from types import MappingProxyType
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 
 from bertc.errors import GraphError
-from bertc.ir.graph import Constant, DType, Graph, Node, Stage, TensorType
+from bertc.ir.formulas import MOST_MIXED_COLUMNS
+from bertc.ir.graph import Attribute, Constant, DType, Graph, Node, Stage, TensorType
+from bertc.ir.ops import OPS
 from bertc.ir.verifier import verify
 from bertc.passes import fuse
 from bertc.passes.fuse_embeddings import fuse_embeddings
 from bertc.passes.fuse_linear_activation import fuse_linear_activation
 from bertc.passes.fuse_linear_residual import fuse_linear_residual
-from bertc.ports import Port
+from bertc.ports import TOKENS, Port
 from bertc.quantize.apply import apply_precisions
 from bertc.quantize.constants import StaticScale
 from bertc.quantize.precisions import choose_precisions
@@ -193,6 +196,51 @@ def test_attention_takes_queries_keys_and_values_apart_or_side_by_side() -> None
             types(node.with_attributes(num_key_value_heads=sharers))
     with pytest.raises(GraphError, match="4 columns do not divide into 3 attention heads"):
         types(node.with_attributes(num_attention_heads=3))
+
+
+@pytest.mark.parametrize("op", ["channel_affine", "quantize_rows", "layer_norm_quantize"])
+@pytest.mark.parametrize(
+    ("columns", "order", "message"),
+    [
+        (256, 16, ""),
+        (96, 3, "'hadamard' is 3: 96 columns have no so many parts to mix"),
+        (256, 32, "'hadamard' is 32: 256 columns"),
+        (256, 0, "'hadamard' is 0: 256 columns"),
+        (20, 2, "'hadamard' is 2: 20 columns"),
+        (96, 4, "'hadamard' is 4: 96 columns"),
+        (MOST_MIXED_COLUMNS, 16, ""),
+        (MOST_MIXED_COLUMNS + 256, 16, "'hadamard' is 16: 8448 columns"),
+    ],
+)
+def test_rows_that_have_no_so_many_parts_are_not_mixed(
+    op: str, columns: int, order: int, message: str
+) -> None:
+    refused = pytest.raises(GraphError, match=message) if message else contextlib.nullcontext()
+    with refused:
+        verify(_mixing(op, columns, order))
+
+
+@pytest.mark.parametrize("op", ["quantize_rows", "layer_norm_quantize"])
+def test_rows_with_a_static_scale_are_not_mixed(op: str) -> None:
+    for order in (1, 2):
+        graph = _mixing(op, 64, order, static="static")
+        refused = pytest.raises(GraphError, match="'hadamard' and input 'static' do not go together")
+        with refused if order > 1 else contextlib.nullcontext():
+            verify(graph)
+
+
+def _mixing(op: str, columns: int, order: int, **inputs: str) -> Graph:
+    """A graph of one node that mixes rows of an input."""
+    attributes: dict[str, Attribute] = {"hadamard": order}
+    constants = {"static": constant(2)}
+    if op == "layer_norm_quantize":
+        attributes["epsilon"] = 1e-5
+        inputs |= {"gamma": "gamma", "beta": "beta"}
+        constants |= {"gamma": constant(columns), "beta": constant(columns)}
+    outputs = [f"out.{name}" for name in OPS[op].outputs]
+    mixing = Node("mixing", op, {"x": "rows", **inputs}, tuple(outputs), attributes)
+    stage = "fused" if op == "channel_affine" else "typed"
+    return Graph((Port("rows", "f32", TOKENS, columns),), constants, (mixing,), {"y": outputs[0]}, stage)
 
 
 def test_an_rms_norm_is_a_layer_norm_with_a_flag() -> None:

@@ -7,7 +7,7 @@ that has none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Shape:
     heads: int
     choice: int
     """Picks among an op's attribute values."""
+    parts: int = 1
+    """How many parts of rows are mixed that are quantized by their range."""
 
     @property
     def tokens(self) -> int:
@@ -81,24 +83,36 @@ class Builder:
 ACTIVATIONS = ("none", *reference.ACTIVATIONS)
 
 
-def _norm(builder: Builder, op: str, outputs: list[str], *optional: str) -> None:
+def _norm(builder: Builder, op: str, outputs: list[str], *optional: str, **attributes: Attribute) -> None:
     columns = builder.shape.columns
     inputs = [
         builder.activation("x", columns),
         *(builder.normal(name, columns) for name in ("gamma", "beta")),
     ]
     inputs += optional
-    found = builder.node(op, inputs, outputs, epsilon=1e-12, rms=builder.shape.heads % 2)
+    rms = builder.shape.heads % 2
+    found = builder.node(op, inputs, outputs, epsilon=1e-12, rms=rms, **attributes)
     builder.result(*(value for value in found if _is_comparable(value)))
 
 
-def _row_quantization(builder: Builder) -> tuple[str, ...]:
-    """Operands of row quantization: mixtures of vectors, a static scale, which clips a lot, and places."""
+def _row_quantization(builder: Builder) -> tuple[tuple[str, ...], dict[str, Attribute]]:
+    """Operands and attributes of row quantization: mixtures of vectors, places, a static scale, mixed parts.
+
+    The static scale clips a lot. Rows that are mixed get other columns than the drawn ones, of whole parts.
+    """
     choice, columns = builder.shape.choice, builder.shape.columns
-    vectors = [builder.normal(n, columns) if choice % 2 else "" for n in ("multiplier", "offset")]
+    parts = 1 if choice // 2 % 2 else builder.shape.parts
+    if parts > 1:
+        columns = parts * formulas.PART_MULTIPLE * (1 + columns // 50)
+        builder.shape = replace(builder.shape, columns=columns)
+    vectors = [
+        builder.normal(name, columns) if each % 2 else ""
+        for each, name in ((choice, "multiplier"), (choice + choice // 4, "offset"))
+    ]
     numbers = np.array([0.01 * 2.0 ** (choice % 5), 10 * choice % 256], np.float32)
     static = builder.constant("static", numbers) if choice // 2 % 2 else ""
-    return (*vectors, static, *_by_place(builder, "offset", columns, builder.shape.out))
+    operands = (*vectors, static, *_by_place(builder, "offset", columns, builder.shape.out))
+    return operands, {"hadamard": parts} if parts > 1 else {}
 
 
 def _by_place(builder: Builder, what: str, columns: int, choice: int) -> tuple[str, str, str]:
@@ -151,7 +165,8 @@ def layer_norm(builder: Builder) -> None:
 
 
 def layer_norm_quantize(builder: Builder) -> None:
-    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *_row_quantization(builder))
+    operands, attributes = _row_quantization(builder)
+    _norm(builder, "layer_norm_quantize", ["y", "q", "scale", "zero_point"], *operands, **attributes)
     _int8_product(builder, ["q", "scale", "zero_point"])
 
 
@@ -162,8 +177,9 @@ def layer_norm_bf16(builder: Builder) -> None:
 
 def quantize_rows(builder: Builder) -> None:
     quantized = ["q", "scale", "zero_point"]
+    operands, attributes = _row_quantization(builder)
     x = builder.activation("x", builder.shape.columns)
-    builder.node("quantize_rows", [x, *_row_quantization(builder)], quantized)
+    builder.node("quantize_rows", [x, *operands], quantized, **attributes)
     builder.result("q")
     _int8_product(builder, quantized)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bertc import _native
 from bertc.errors import InputError
-from bertc.ir import formulas, interpreter
+from bertc.ir import formulas, interpreter, reference
 from bertc.ir.graph import Graph
 from bertc.ir.ops import OPS
 from bertc.lowering.lower import lower
@@ -21,6 +21,8 @@ from tests.parity.op_cases import CASES, Builder, Shape
 from tests.support.native import ISAS, build_program, run_native, run_program
 from tests.support.tiny_graphs import embed
 
+Array = np.ndarray[Any, Any]
+
 shapes = st.builds(
     Shape,
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4).map(tuple),
@@ -28,10 +30,11 @@ shapes = st.builds(
     out=st.integers(1, 90),
     heads=st.integers(1, 4),
     choice=st.integers(0, 29),
+    parts=st.sampled_from(formulas.HADAMARD_ORDERS),
 )
 
 
-def _flags(shape: Shape, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+def _flags(shape: Shape, rng: np.random.Generator) -> Array:
     """Ones and then zeros in each sequence, the last of which has zeros alone."""
     ones = [int(rng.integers(0, length + 1)) for length in shape.lengths[:-1]] + [0]
     return np.concatenate(
@@ -39,7 +42,7 @@ def _flags(shape: Shape, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     ).astype(np.int32)
 
 
-def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
+def _inputs(shape: Shape, rng: np.random.Generator) -> dict[str, Array]:
     inputs = {
         "input_ids": np.arange(shape.tokens, dtype=np.int32),
         "token_type_ids": rng.integers(0, 2, shape.tokens).astype(np.int32),
@@ -91,16 +94,27 @@ def test_native_op_agrees_with_its_numpy_twin(
     graph, inputs = builder.graph(), _inputs(shape, rng)
     expected = interpreter.run(graph, inputs)
     found = run_native(graph, inputs, isa, threads=threads)
-    for name, reference in expected.items():
-        if reference.dtype != np.float32:
-            steps = np.abs(found[name].astype(np.int32) - reference.astype(np.int32))
+    for name, array in expected.items():
+        if array.dtype != np.float32:
+            steps = np.abs(found[name].astype(np.int32) - array.astype(np.int32))
             assert steps.max() <= (1 if op in TOLERANCE else 0), name
             continue
-        largest = np.abs(reference).max(axis=1, keepdims=True)
+        largest = np.abs(array).max(axis=1, keepdims=True)
         tolerance = TOLERANCE.get(op, ROUNDINGS) * (np.maximum(largest, 1) + _largest_terms(graph))
         if name == "gated":  # a product, in which each factor multiplies the other's error
             tolerance = 2 * tolerance * np.abs(expected["factors"]).max(axis=1, keepdims=True, initial=1)
-        assert (np.abs(found[name] - reference) <= tolerance).all(), name
+        assert (np.abs(found[name] - array) <= tolerance).all(), name
+    if op == "layer_norm_quantize":
+        np.testing.assert_array_equal(found["q"], _quantized(graph, inputs, found["y"]))
+
+
+def _quantized(graph: Graph, inputs: dict[str, Array], y: Array) -> Array:
+    """What a layer norm gives beside its plain result ``y``, by the reference, whose bits it must have."""
+    node = next(node for node in graph.nodes if node.op == "layer_norm_quantize")
+    given = {**inputs, **{name: constant.array for name, constant in graph.constants.items()}}
+    rounding = {k: given[value] for k, value in node.inputs.items() if k not in ("x", "gamma", "beta")}
+    numbers, *_ = reference.quantize_rows(y, **rounding, hadamard=node.attributes.get("hadamard", 1))
+    return numbers
 
 
 def _largest_terms(graph: Graph) -> float:

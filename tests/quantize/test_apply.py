@@ -226,14 +226,14 @@ def test_a_weight_that_nodes_of_two_precisions_share_keeps_both_forms() -> None:
     interpreter.run(typed, INPUTS)
 
 
-def _with_affine(graph: Graph, before: str) -> Graph:
-    """The graph with a ``channel_affine`` on the input of the linear node ``before``."""
+def _with_affine(graph: Graph, before: str, multiplier: str = "multiplier", offset: str = "offset") -> Graph:
+    """The graph with a ``channel_affine`` on the input of the linear node ``before``; "" for no vector."""
     rng = np.random.default_rng(0)
     nodes = []
     for each in graph.nodes:
         if each.name == before:
             width = graph.constants[each["weight"]].array.shape[1]
-            nodes.append(node("channel_affine", "affine", each["x"], "multiplier", "offset"))
+            nodes.append(node("channel_affine", "affine", each["x"], multiplier, offset))
             nodes.append(each.with_inputs(x="affine"))
         else:
             nodes.append(each)
@@ -269,6 +269,17 @@ def test_a_channel_affine_elsewhere_becomes_part_of_a_conversion() -> None:
     )
     expected, found = interpreter.run(fused, INPUTS), interpreter.run(typed, INPUTS)
     assert fidelity.sqnr_db(expected["last_hidden_state"], found["last_hidden_state"]) > 25
+
+
+@pytest.mark.parametrize("vectors", [("multiplier", ""), ("", "offset")])
+def test_a_layer_that_can_write_8_bits_leaves_a_change_of_all_rows_to_a_conversion(
+    vectors: tuple[str, str],
+) -> None:
+    fused = _with_affine(fuse(bert_graph()), f"{LAYER}.output.dense", *vectors)
+    typed = apply_precisions(fused, choose_precisions(fused, Recipe()), static={"affine": STATIC})
+    quantize = next(n for n in typed.nodes if n.outputs[0] == "affine.q")
+    assert (quantize.op, quantize["x"]) == ("quantize_rows", f"{LAYER}.intermediate.dense")
+    assert (quantize["multiplier"], quantize["offset"], quantize["static"]) == (*vectors, "affine.static")
 
 
 @pytest.mark.parametrize("other", ["fp32", "bf16"])

@@ -120,6 +120,59 @@ def test_channels_that_something_else_reads_do_not_move() -> None:
     assert FFN not in find_projections(seen)
 
 
+def _new_order(weight: str, before: Graph, after: Graph) -> Array:
+    """Where each row of a weight came from."""
+    old, new = (graph.constants[weight].array for graph in (before, after))
+    return np.abs(new[:, None] - old).max(axis=2).argmin(axis=1)
+
+
+def _assert_parts_move_alike(order: Array, parts: int) -> None:
+    split = order.reshape(parts, -1)
+    size = split.shape[1]
+    assert (split[0] != np.arange(size)).any() and sorted(split[0]) == list(range(size))
+    np.testing.assert_array_equal(split, split[0] + size * np.arange(parts)[:, None])
+
+
+@pytest.mark.parametrize("sharing", [False, True])
+@pytest.mark.parametrize("bound", BOUNDED)
+def test_channels_that_are_mixed_with_each_other_move_alike(bound: str, sharing: bool) -> None:
+    """Eight parts of what GELU gives, four of what layer norms give; attention's channels move in heads."""
+    graph = fuse(bert_graph(hidden_size=64, intermediate_size=128))
+    if sharing:
+        graph = sharing_heads(graph)
+    quantized = _quantize(graph, Recipe.from_dict({"weights": {"bound": bound}}))
+    mixed = {
+        value: node.attributes.get("hadamard", 1) for node in quantized.graph.nodes for value in node.outputs
+    }
+    names = "embeddings.LayerNorm.smooth.q", f"{FFN}.smooth.q", f"{ATTENTION}.q"
+    assert [mixed[name] for name in names] == [4, 8, 1]
+    _assert_parts_move_alike(_new_order(f"{FFN}.weight", graph, quantized.reference), 8)
+    assert_same_results(graph, quantized.reference, INPUTS, atol=5e-5)
+    for node in quantized.graph.nodes:
+        if node.op == "linear_int8":
+            assert formulas.keeps_bound(quantized.graph.constants[node["weight"]].array, bound)
+    expected, found = (interpreter.run(g, INPUTS)["last_hidden_state"] for g in (graph, quantized.graph))
+    assert fidelity.sqnr_db(expected, found) > 28
+
+
+def test_gated_channels_move_are_scaled_by_their_values_and_mixed() -> None:
+    graph = fuse(gated_graph(width=128))
+    rows = np.random.default_rng(0).integers(0, 10, 60).astype(np.int32)
+    batch = {"input_ids": rows, "cu_seqlens": np.array([0, 60], np.int32)}
+    precisions = dict.fromkeys(("ffn.gated", "out"), "int8") | {"x": "fp32"}
+    statistics = calibrate(graph, [batch], interpreter.run, quantized_edges(graph, precisions))
+    quantized = Quantizer(graph, Recipe(dtype="int8"), statistics)(precisions)
+    affine = quantized.plans["ffn.multiply"].affine
+    assert affine is not None and affine.alpha is not None and affine.hadamard == 8
+    (node,) = (node for node in quantized.graph.nodes if node["x"] == "ffn.multiply")
+    assert (node.op, node.inputs.keys(), node.attributes) == ("quantize_rows", {"x"}, {"hadamard": 8})
+    order = _new_order("ffn.gated.weight", graph, quantized.reference)[:128]
+    _assert_parts_move_alike(order, 8)
+    assert_same_results(graph, quantized.reference, batch, atol=2e-5)
+    found, expected = (interpreter.run(each, batch)["y"] for each in (quantized.graph, graph))
+    assert fidelity.sqnr_db(expected, found) > 30
+
+
 def _quantize(graph: Graph, recipe: Recipe) -> Quantized:
     precisions = choose_precisions(graph, recipe)
     batches = [packed_inputs([40, 9, 60], seed=seed) for seed in range(6)]

@@ -130,6 +130,7 @@ def test_heads_that_share_values_are_changed_alike(activations: dict[str, Any]) 
     quantized = Quantizer(graph, recipe, statistics)(precisions)
     affine = quantized.plans[ATTENTION].affine
     assert affine is not None and (affine.multiplier != 1).any() and affine.offset.any()
+    assert affine.hadamard == 1
     for vector in (affine.multiplier, affine.offset):
         np.testing.assert_array_equal(vector[:16], vector[16:])
     assert_same_results(graph, quantized.reference, INPUTS, atol=2e-5)

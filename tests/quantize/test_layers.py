@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from bertc.quantize.edges import EdgePlan, plan_edge
 from bertc.quantize.layers import RoundedLayer, round_layer
 from bertc.recipe import Recipe
 from tests.support.edges import (
+    changed,
     correlated,
     normal,
     outlier_channels,
@@ -26,11 +29,17 @@ WEIGHT = normal(48, 64, seed=9) / np.sqrt(64, dtype=np.float32)
 BIAS = normal(1, 48, seed=8)[0]
 NORM = Node("norm", "layer_norm", {"x": "x"}, ("y",))
 GELU = Node("dense", "linear", {"x": "x"}, ("y",), {"activation": "gelu"})
+GATED = GELU.with_attributes(gated=1)
+ATTENTION = Node("attention", "attention", {"qkv": "x"}, ("y",), {"num_attention_heads": 4})
 PLAIN: dict[str, Any] = {
-    "smoothing": {"migration": None, "channel_shift": False},
+    "smoothing": {"migration": None, "channel_shift": False, "rotation": False},
     "weights": {"bound": "none", "clip": "max", "rounding": "nearest"},
     "bias_correction": False,
 }
+
+
+def _smoothing(settings: Mapping[str, Any] = MappingProxyType({}), **smoothing: Any) -> Recipe:
+    return Recipe.from_dict({**settings, "smoothing": smoothing})
 
 
 def _quantize(
@@ -42,10 +51,8 @@ def _quantize(
 
 
 def _run(x: Array, plan: EdgePlan, layer: RoundedLayer) -> Array:
-    if plan.affine is not None:
-        x = x * plan.affine.multiplier + plan.affine.offset
     weight = formulas.dequantize_per_channel(*layer.weight)
-    return plan.round(x.astype(np.float32)) @ weight.T + layer.bias
+    return plan.round(changed(x, plan.affine)) @ weight.T + layer.bias
 
 
 def _error(make: Any, recipe: Recipe, **settings: Any) -> float:
@@ -99,18 +106,37 @@ def test_what_gelu_gives_is_scaled_and_stays_where_it_is_written_in_8_bits_at_on
         assert _quantize(skewed_gelu(), recipe, producer=GELU)[0].affine is None
 
 
-def test_scaling_what_gelu_gives_makes_rows_finer() -> None:
-    without = Recipe.from_dict({"smoothing": {"migration": None}})
-    assert _error(skewed_gelu, Recipe(), producer=GELU) < 0.8 * _error(skewed_gelu, without, producer=GELU)
+@pytest.mark.parametrize("rotation", [False, True])
+def test_scaling_what_gelu_gives_makes_rows_finer(rotation: bool) -> None:
+    with_scales, without = (
+        _error(skewed_gelu, _smoothing(migration=migration, rotation=rotation), producer=GELU)
+        for migration in ("auto", None)
+    )
+    assert with_scales < 0.8 * without
 
 
+@pytest.mark.parametrize("rotation", [False, True])
 @pytest.mark.parametrize("bound", ["none", "pairs"])
-def test_signs_change_where_weights_are_bounded(bound: str) -> None:
-    recipe = Recipe.from_dict({"weights": {"bound": bound}})
-    plan, layer = _quantize(normal(), recipe)
+def test_signs_change_where_weights_are_bounded(bound: str, rotation: bool) -> None:
+    """Those of channels that are mixed with each other alike."""
+    plan, layer = _quantize(normal(), _smoothing({"weights": {"bound": bound}}, rotation=rotation))
     assert plan.affine is not None and (plan.affine.multiplier.min() < 0) == (bound == "pairs")
+    assert plan.affine.hadamard == (4 if rotation else 1)
+    signs = np.sign(plan.affine.multiplier).reshape(plan.affine.hadamard, -1)
+    np.testing.assert_array_equal(signs, signs[:1].repeat(len(signs), axis=0))
     assert plan.after.low.min() < -3 and plan.after.high.max() > 3
     assert relative_error(normal(seed=1) @ WEIGHT.T + BIAS, _run(normal(seed=1), plan, layer)) < 2e-4
+
+
+@pytest.mark.parametrize(
+    ("mode", "mixed"), [("dynamic", "norm gelu gated"), ("mixed", "norm"), ("static", "")]
+)
+def test_rows_with_a_range_of_their_own_are_mixed_but_not_behind_attention(mode: str, mixed: str) -> None:
+    producers = {"norm": NORM, "gelu": GELU, "gated": GATED, "attention": ATTENTION}
+    recipe = Recipe(activations={"mode": mode})  # type: ignore[arg-type]
+    found = {name: _quantize(normal(), recipe, producer=node)[0] for name, node in producers.items()}
+    orders = {name: 1 if plan.affine is None else plan.affine.hadamard for name, plan in found.items()}
+    assert orders == {name: 4 if name in mixed.split() else 1 for name in producers}
 
 
 def test_channel_groups_mend_what_one_range_for_all_costs() -> None:
@@ -133,9 +159,11 @@ def test_symmetric_static_ranges_use_zero_point_128(symmetric: bool) -> None:
     assert (plan.static.zero_point == 128) == symmetric
 
 
-def test_bias_correction_makes_the_mean_exact() -> None:
+@pytest.mark.parametrize("rotation", [False, True])
+def test_bias_correction_makes_the_mean_exact(rotation: bool) -> None:
     x = outlier_channels()
-    recipe = Recipe(**{**PLAIN, "bias_correction": True})
+    smoothing = {**PLAIN["smoothing"], "rotation": rotation}
+    recipe = Recipe(**{**PLAIN, "smoothing": smoothing, "bias_correction": True})
     plan, layer = _quantize(x, recipe)
     error = (_run(x, plan, layer) - (x @ WEIGHT.T + BIAS)).mean(axis=0)
     assert np.abs(error).max() < 1e-4

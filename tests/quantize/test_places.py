@@ -23,7 +23,7 @@ from bertc.quantize.smooth import Rounding, choose_affine
 from bertc.quantize.statistics import EdgeCollector, EdgeStatistics
 from bertc.recipe import Recipe
 from tests.support import fidelity
-from tests.support.edges import normal, relative_error
+from tests.support.edges import changed, normal, relative_error
 from tests.support.native import ISAS, build_program, run_program
 from tests.support.tiny_graphs import ops, sink_graph, sink_graphs
 from tests.support.tiny_models import packed_inputs
@@ -87,31 +87,30 @@ def test_few_texts_rows_without_places_and_first_tokens_alone_tell_of_no_place()
     places=st.sets(st.sampled_from([FIRST, LAST])),
     migration=st.sampled_from([None, "auto", 0.7]),
     shift=st.booleans(),
+    hadamard=st.sampled_from([1, 2, 4]),
     seed=st.integers(0, 2**16),
 )
 def test_without_rounding_it_is_the_same_function_of_any_rows(
-    lengths: list[int], places: set[int], migration: Any, shift: bool, seed: int
+    lengths: list[int], places: set[int], migration: Any, shift: bool, hadamard: int, seed: int
 ) -> None:
     """Whatever stands in the first and the last place, and however long sequences are."""
     edge = _statistics(_tokens(first=30, last=-8))
+    rounding = Rounding(False, 127, 1.0)
     affine = choose_affine(
-        edge, WEIGHT, Rounding(False, 127, 1.0), migration=migration, shift=shift, places=places
+        edge, WEIGHT, rounding, migration=migration, shift=shift, places=places, hadamard=hadamard
     )
     bounds = np.cumsum([0, *lengths])
     x, bias = normal(int(bounds[-1]), seed=seed), normal(1, 48)[0]
     own = {"cu_seqlens": bounds} if places else {}
     names = {place: ("other", "first", "last")[place] for place in places}
-    offsets = {f"{name}_offset": affine.places[place] for place, name in names.items()}
     biases = {f"{name}_bias": affine.bias(WEIGHT, bias, place) for place, name in names.items()}
-    z = reference.channel_affine(x, affine.multiplier, affine.offset, **offsets, **own)
+    z = changed(x, affine, bounds)
     found = reference.linear(
         z, affine.weight(WEIGHT), affine.bias(WEIGHT, bias), **biases, **own, activation="none"
     )
     assert relative_error(x @ WEIGHT.T + bias, found) < 1e-10
     shared, rest = affine.split()
-    again = x * shared.multiplier + shared.offset
-    if rest is not None:
-        again = again + rest.offsets()[token_places(bounds)]
+    again = changed(changed(x, shared), rest, bounds)
     np.testing.assert_allclose(again, z, rtol=1e-5, atol=1e-4)
 
 
@@ -122,7 +121,7 @@ def test_moments_are_those_of_the_shifted_rows() -> None:
         edge, WEIGHT, Rounding(False, 127, 1.0), migration=None, shift=True, places=(FIRST, LAST)
     )
     moment = affine.statistics(edge).second_moment()
-    z = _tokens(first=30, last=-8) + affine.offsets()[PLACES]
+    z = changed(_tokens(first=30, last=-8), affine, BOUNDS)
     np.testing.assert_allclose(moment, z.T.astype(np.float64) @ z / len(z), atol=1e-5)
     assert moment.max() < 2
 
@@ -135,10 +134,13 @@ def _db(graph: Graph) -> float:
 
 
 def test_a_sink_costs_less_and_no_op_is_added() -> None:
-    """With free weights: those of random models lose so much by a bound that the rest hardly counts."""
+    """With free weights: those of random models lose so much by a bound that the rest hardly counts.
+
+    Channels are not mixed: of two parts alone, a sink's range may become wider by that.
+    """
     free = {"weights": {"bound": "none"}}
     plain, found = (
-        sink_graphs(Recipe.from_dict({**free, "smoothing": {"place_shift": shift}}))
+        sink_graphs(Recipe.from_dict({**free, "smoothing": {"place_shift": shift, "rotation": False}}))
         for shift in (False, True)
     )
     assert ops(found.graph) == ops(plain.graph)
@@ -162,6 +164,24 @@ def test_a_program_by_place_lists_the_features_that_it_needs() -> None:
     features = set(lower(sink_graphs(Recipe()).graph).program.features)
     assert {"layer_norm_quantize.cu_seqlens", "linear_int8.cu_seqlens"} <= features
     assert not any("cu_seqlens" in each for each in lower(sink_graphs(NO_PLACES).graph).program.features)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_mixed"),
+    [
+        ({}, True),
+        ({"smoothing": {"migration": None, "channel_shift": False, "place_shift": False}}, True),
+        ({"smoothing": {"rotation": False}}, False),
+        ({"activations": {"mode": "static"}}, False),
+        ({"dtype": "bf16"}, False),
+    ],
+)
+def test_a_program_lists_that_it_mixes_rows_exactly_if_it_does(
+    settings: dict[str, Any], is_mixed: bool
+) -> None:
+    features = lower(sink_graphs(Recipe.from_dict(settings)).graph).program.features
+    expected = {"layer_norm_quantize.hadamard", "quantize_rows.hadamard"} if is_mixed else set()
+    assert {each for each in features if each.endswith(".hadamard")} == expected
 
 
 def test_certificates_say_which_inputs_have_sinks_and_what_it_gave() -> None:

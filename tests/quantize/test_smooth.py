@@ -10,7 +10,9 @@ import pytest
 from bertc.ir import formulas
 from bertc.quantize.smooth import ALPHAS, ChannelAffine, Rounding, choose_affine, estimate_error, no_change
 from tests.support.edges import (
+    changed,
     dynamic,
+    far_larger_numbers,
     normal,
     outlier_channels,
     relative_error,
@@ -25,18 +27,20 @@ WEIGHT = normal(96, 64, seed=9)
 
 
 def _choose(
-    x: Array, *, migration: Any = "auto", shift: bool = True, weight: Array = WEIGHT
+    x: Array, *, migration: Any = "auto", shift: bool = True, weight: Array = WEIGHT, hadamard: int = 1
 ) -> ChannelAffine:
-    return choose_affine(statistics_of(x), weight, EIGHT_BITS, migration=migration, shift=shift)
+    return choose_affine(
+        statistics_of(x), weight, EIGHT_BITS, migration=migration, shift=shift, hadamard=hadamard
+    )
 
 
 def _product(x: Array, affine: ChannelAffine | None, weight: Array = WEIGHT) -> Array:
     """``x W^T`` by a layer in 8 bits, for a bias of zero."""
     if affine is None:
         affine = no_change(x.shape[1])
-    changed = affine.weight(weight)
-    rounded = formulas.dequantize_per_channel(*formulas.quantize_per_channel(changed))
-    z = dynamic(x * affine.multiplier + affine.offset)
+    numbers = formulas.quantize_per_channel(affine.weight(weight))
+    rounded = formulas.dequantize_per_channel(*numbers)
+    z = dynamic(changed(x, affine))
     return z @ rounded.T + affine.bias(weight, np.zeros(len(weight), np.float32))
 
 
@@ -65,14 +69,26 @@ def test_channels_far_from_zero_cost_nothing_once_they_are_shifted() -> None:
     assert shifted < 1.2 * np.abs(_product(centered, None) - centered @ WEIGHT.T).mean()
 
 
+def test_mixing_lessens_what_no_shift_and_no_scale_takes_away() -> None:
+    """Steps grow twofold, as 50 becomes -50 in half of the 16 parts; weights shrink by a factor of 4."""
+    weight, unseen = normal(96, 256, seed=9), far_larger_numbers(seed=1)
+    plain, mixed = (
+        relative_error(unseen @ weight.T, _product(unseen, affine, weight))
+        for affine in (_choose(far_larger_numbers(), weight=weight, hadamard=order) for order in (1, 16))
+    )
+    assert mixed < 0.5 * plain
+
+
 @pytest.mark.parametrize("make", [normal, outlier_channels, shifted_channels, skewed_gelu])
 @pytest.mark.parametrize("migration", [None, 0.0, 0.5, 1.0, "auto"])
 @pytest.mark.parametrize("shift", [True, False])
-def test_the_function_is_kept(make: Any, migration: Any, shift: bool) -> None:
+@pytest.mark.parametrize("hadamard", [1, 4])
+def test_the_function_is_kept(make: Any, migration: Any, shift: bool, hadamard: int) -> None:
     x = make()
-    affine = _choose(x, migration=migration, shift=shift)
-    z = x * affine.multiplier + affine.offset
-    found = z @ affine.weight(WEIGHT).T + affine.bias(WEIGHT, np.zeros(len(WEIGHT), np.float32))
+    affine = _choose(x, migration=migration, shift=shift, hadamard=hadamard)
+    assert affine.hadamard == hadamard
+    bias = affine.bias(WEIGHT, np.zeros(len(WEIGHT), np.float32))
+    found = changed(x, affine) @ affine.weight(WEIGHT).T + bias
     assert relative_error(x @ WEIGHT.T, found) < 1e-10
     assert bool(affine.offset.any()) == shift
     assert bool((affine.multiplier != 1).any()) == (affine.alpha is not None)
@@ -88,10 +104,11 @@ def test_auto_is_no_worse_than_any_fixed_alpha(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [normal, outlier_channels, skewed_gelu])
-def test_the_estimate_is_near_the_error(make: Any) -> None:
+@pytest.mark.parametrize("hadamard", [1, 4])
+def test_the_estimate_is_near_the_error(make: Any, hadamard: int) -> None:
     x = make()
     for migration in (None, 0.5):
-        affine = _choose(x, migration=migration)
+        affine = _choose(x, migration=migration, hadamard=hadamard)
         power = ((x @ WEIGHT.T).astype(np.float64) ** 2).sum(axis=1).mean()
         found = _error(x, affine) * power
         assert 0.7 < estimate_error(statistics_of(x), WEIGHT, affine, EIGHT_BITS) / found < 1.5
@@ -136,8 +153,8 @@ def test_two_changes_are_one() -> None:
     x = normal()
     first, second = _choose(outlier_channels()), _choose(shifted_channels(), migration=0.3)
     both = first.then(second)
-    by_turns = (x * first.multiplier + first.offset) * second.multiplier + second.offset
-    np.testing.assert_allclose(x * both.multiplier + both.offset, by_turns, rtol=1e-5, atol=1e-4)
+    by_turns = changed(changed(x, first), second)
+    np.testing.assert_allclose(changed(x, both), by_turns, rtol=1e-5, atol=1e-4)
 
 
 def test_channels_that_pad_a_head_change_no_scale_and_overflow_nothing() -> None:

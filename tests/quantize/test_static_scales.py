@@ -6,7 +6,7 @@ import pytest
 from bertc.ir.formulas import dequantize_rows, quantize_static
 from bertc.quantize.static_scales import covered_range, group_channels, static_scale
 from bertc.recipe import ActivationScheme, Observer
-from tests.support.edges import normal, outlier_channels, relative_error, skewed_gelu, statistics_of
+from tests.support.edges import changed, normal, outlier_channels, relative_error, skewed_gelu, statistics_of
 
 MAX = Observer(kind="max")
 
@@ -38,7 +38,7 @@ def test_groups_of_channels_come_to_one_range_each(size: int, symmetric: bool) -
     """A last group may be smaller; a group as large as all is the whole."""
     x = outlier_channels()
     affine = group_channels(statistics_of(x), _scheme(size, symmetric=symmetric), MAX)
-    z = x * affine.multiplier + affine.offset
+    z = changed(x, affine)
     for start in range(0, x.shape[1], size):
         group = z[:, start : start + size]
         ends = (-np.abs(group).max(), np.abs(group).max()) if symmetric else (group.min(), group.max())
@@ -52,7 +52,7 @@ def test_a_group_of_zeros_is_harmless() -> None:
     x[:, :16] = 0
     affine = group_channels(statistics_of(x), _scheme(16), MAX)
     assert np.isfinite(affine.multiplier).all()
-    assert not (x * affine.multiplier + affine.offset)[:, :16].any()
+    assert not changed(x, affine)[:, :16].any()
 
 
 def test_groups_leave_the_error_of_outliers_to_their_own_group() -> None:
@@ -63,7 +63,7 @@ def test_groups_leave_the_error_of_outliers_to_their_own_group() -> None:
         affine = group_channels(statistics_of(x), _scheme(size), MAX)
         edge = affine.statistics(statistics_of(x))
         static = static_scale(edge, MAX, symmetric=False)
-        changed = dequantize_rows(*quantize_static(x * affine.multiplier + affine.offset, *static))
-        found = (changed - affine.offset) / affine.multiplier
+        rounded = dequantize_rows(*quantize_static(changed(x, affine), *static))
+        found = (rounded - affine.offset) / affine.multiplier
         errors[size] = relative_error(x[:, quiet], found[:, quiet])
     assert errors[8] < 0.002 * errors[64]

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bertc.errors import InputError
-from bertc.ir.formulas import FIRST, LAST, token_places
+from bertc.ir.formulas import FIRST, LAST, mix_parts, token_places
 from bertc.quantize.statistics import FORMAT, SAMPLE_ROWS, EdgeCollector, EdgeStatistics, Statistics
 
 Array = np.ndarray[Any, Any]
@@ -76,6 +76,25 @@ def test_an_affine_change_gives_the_statistics_of_changed_rows() -> None:
     _assert_of(changed, x * multiplier + offset, rtol=1e-4)
     again = _collect(x * multiplier + offset)
     np.testing.assert_allclose(changed.sample, again.sample, rtol=1e-5)
+
+
+@pytest.mark.parametrize("order", [2, 4])
+def test_mixing_gives_the_statistics_of_mixed_rows(order: int) -> None:
+    """All are in the sample: ends of channels that were mixed are known of no others. They enclose zero."""
+    x, places = _rows(500, 64, center=3.0), _places()[:500]
+    x[places == LAST] += 300
+    mixed, again = _collect(x, places=places).mixed(order), _collect(mix_parts(x, order), places=places)
+    _assert_same_whole(mixed, mix_parts(x, order))
+    for name in (each.name for each in dataclasses.fields(EdgeStatistics)):
+        expected, found = getattr(again, name), getattr(mixed, name)
+        expected = {"lows": np.minimum, "highs": np.maximum}.get(name, np.add)(expected, 0)
+        largest = np.abs(expected).max() if name in ("means", "covariance") else 0
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * largest, err_msg=name)
+
+
+def test_one_part_has_the_statistics_that_it_had() -> None:
+    edge = _collect(_rows(20))
+    assert edge.mixed(1) is edge
 
 
 @pytest.mark.parametrize("counts", [(300, 500, 200), (1000, 3, 60)])

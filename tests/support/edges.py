@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bertc.ir import formulas
-from bertc.ir.reference import gelu
+from bertc.ir.reference import channel_affine, gelu
+from bertc.quantize.smooth import ChannelAffine
 from bertc.quantize.statistics import EdgeCollector, EdgeStatistics
 
 Array = np.ndarray[Any, Any]
@@ -22,6 +23,13 @@ def outlier_channels(seed: int = 0) -> Array:
     """Return normal numbers, but two of 64 channels are fifty times as large as the others."""
     x = normal(seed=seed)
     x[:, [5, 40]] *= 50
+    return x
+
+
+def far_larger_numbers(seed: int = 0) -> Array:
+    """Return normal rows of 256 channels, in each of which another channel is far larger."""
+    x, rows = normal(columns=256, seed=seed), np.arange(512)
+    x[rows, np.random.default_rng(seed).integers(0, 256, 512)] += 50
     return x
 
 
@@ -53,6 +61,15 @@ def statistics_of(x: Array) -> EdgeStatistics:
     collector = EdgeCollector(x.shape[1], seed=0)
     collector.add(x)
     return collector.finish()
+
+
+def changed(x: Array, affine: ChannelAffine | None, cu_seqlens: Array | None = None) -> Array:
+    """Return rows as an edge's change makes them, or as they are; places need the bounds of sequences."""
+    if affine is None:
+        return x
+    offsets = {f"{formulas.PLACES[place]}_offset": offset for place, offset in affine.places.items()}
+    bounds = {"cu_seqlens": cu_seqlens} if offsets else {}
+    return channel_affine(x, affine.multiplier, affine.offset, **offsets, **bounds, hadamard=affine.hadamard)
 
 
 def dynamic(x: Array) -> Array:

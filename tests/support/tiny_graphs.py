@@ -132,7 +132,8 @@ def sharing_heads(graph: Graph) -> Graph:
         if node.op == "attention":
             for operand in ("weight", "bias"):
                 name = f"{node['qkv']}.{operand}"
-                constants[name] = Constant(DType.F32, constants[name].array[:64])
+                rows = constants[name].array
+                constants[name] = Constant(DType.F32, rows[: len(rows) * 2 // 3])
             node = node.with_attributes(num_key_value_heads=1)
         nodes.append(node)
     return graph.with_nodes(nodes, constants=constants)

@@ -74,7 +74,7 @@ std::unique_ptr<Op> make_layer_norm_quantize(Binder& binder, const Kernels& kern
   operands.quantized = &binder.output(1, DType::kU8, in.columns, rows);
   operands.scale = &binder.output(2, DType::kF32, 0, rows);
   operands.zero_point = &binder.output(3, DType::kI32, 0, rows);
-  in.quantization = bind_row_quantization(binder, in.padded_columns);
+  in.quantization = bind_row_quantization(binder, *operands.x);
   operands.by_place = bind_places(binder, *operands.x, {in.quantization.offsets});
   return std::make_unique<LayerNormOp>(operands, kernels.layer_norm, in);
 }

@@ -14,7 +14,7 @@ class QuantizeRowsOp final : public Op {
         quantized_(binder.output(0, DType::kU8, x_.columns, x_.rows)),
         scale_(binder.output(1, DType::kF32, 0, x_.rows)),
         zero_point_(binder.output(2, DType::kI32, 0, x_.rows)),
-        quantization_(bind_row_quantization(binder, x_.padded_columns())),
+        quantization_(bind_row_quantization(binder, x_)),
         by_place_(bind_places(binder, x_, {quantization_.offsets})) {}
 
   void run(const Frame& frame, Part part) const override {

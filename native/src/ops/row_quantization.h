@@ -57,8 +57,9 @@ inline RowPlaces places_from(const Frame& frame, std::size_t first) {
   return {.ends = std::upper_bound(begin, end, static_cast<int32_t>(first)), .first_row = first};
 }
 
-// Any of the operands may be absent.
-inline RowQuantization bind_row_quantization(Binder& binder, std::size_t columns) {
+// Those for the rows of x; any of the operands may be absent.
+inline RowQuantization bind_row_quantization(Binder& binder, const Buffer& x) {
+  const std::size_t columns = x.padded_columns();
   RowQuantization quantization{};
   if (binder.has("multiplier")) {
     quantization.multiplier = binder.tensor("multiplier", DType::kF32, {columns}).as<float>();
@@ -70,7 +71,7 @@ inline RowQuantization bind_row_quantization(Binder& binder, std::size_t columns
       binder.has_attribute("hadamard") ? static_cast<std::size_t>(binder.integer("hadamard", 1, 16)) : 1;
   const std::size_t order = quantization.hadamard;
   if (order == 1) return quantization;
-  binder.require(std::has_single_bit(order) && columns % (order * 16) == 0 && columns <= kMostMixedColumns,
+  binder.require(std::has_single_bit(order) && x.columns % (order * 16) == 0 && columns <= kMostMixedColumns,
                  "its columns have no so many parts to mix");
   binder.require(quantization.static_scale.scale == 0, "rows with a static scale are not mixed");
   return quantization;

@@ -210,8 +210,8 @@ class _Typer:
         readers = self._consumers.get(value, ())
         if len(readers) == 1 and readers[0].op == "channel_affine" and value not in self._outputs:
             (affine,) = readers
-            shifts = not affine["multiplier"] and affine.outputs[0] in self._static
-            return (affine.outputs[0], affine) if shifts else None
+            by_place = not (affine["multiplier"] or affine["offset"])
+            return (affine.outputs[0], affine) if by_place and affine.outputs[0] in self._static else None
         return (value, None) if wanted == {INT8} and value in self._static else None
 
     def _bf16_form(self, value: str) -> str:
