@@ -111,17 +111,17 @@ def bert_graph(
 
 
 @functools.cache
-def sink_graph() -> tuple[Graph, Statistics]:
+def sink_graph(**sizes: int) -> tuple[Graph, Statistics]:
     """Return the fused graph of a tiny BERT whose first tokens are alike, and its calibration."""
-    graph = fuse(bert_graph(sink=True))
+    graph = fuse(bert_graph(sink=True, **sizes))
     edges = quantized_edges(graph, choose_precisions(graph, Recipe()))
     batches = [packed_inputs([20, 9, 30, 1], seed=seed) for seed in range(6)]
     return graph, calibrate(graph, batches, interpreter.run, edges)
 
 
-def sink_graphs(recipe: Recipe) -> Quantized:
+def sink_graphs(recipe: Recipe, **sizes: int) -> Quantized:
     """Return :func:`sink_graph` in 8 bits."""
-    graph, statistics = sink_graph()
+    graph, statistics = sink_graph(**sizes)
     return Quantizer(graph, recipe, statistics)(choose_precisions(graph, recipe))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bertc.tasks.text_encoder import normalized
+from bertc.runtime.unit_rows import normalized
 
 ROWS = np.random.default_rng(0).standard_normal((40, 23)).astype(np.float32)
 

@@ -178,8 +178,8 @@ def _gain_db(
 
 def is_smoothed(producers: Sequence[Node | None], recipe: Recipe) -> bool:
     """Return whether what these nodes give is scaled or shifted before it is quantized, if that gains."""
-    smoothing = recipe.smoothing
-    smooths = smoothing.migration is not None or smoothing.rotation or _is_shifted(producers, recipe)
+    mixes = recipe.smoothing.rotation and not all(is_static_edge(producer, recipe) for producer in producers)
+    smooths = recipe.smoothing.migration is not None or mixes or _is_shifted(producers, recipe)
     fixed = any(_is_activated(producer) and is_static_edge(producer, recipe) for producer in producers)
     return smooths and not fixed
 

@@ -44,6 +44,10 @@ SMALLEST_SHARE = 0.1
 """The least size that a channel (of activations, of weights) counts as, as a share of the median one: what
 calibration never moved must not be blown up when another text moves it."""
 
+FEWEST_PARTS = 4
+"""Of two parts a sum may be twice as large as either: rows of one far larger number lose 7 to 15 % more than
+unmixed, where 4 parts win 5 to 16 %, 8 half, 16 most."""
+
 
 @dataclass(frozen=True, eq=False)
 class ChannelAffine:
@@ -133,8 +137,9 @@ def no_change(channels: int) -> ChannelAffine:
 
 
 def largest_order(columns: int) -> int:
-    """Return how many parts of rows can be mixed at most."""
-    return max(order for order in HADAMARD_ORDERS if can_mix(columns, order))
+    """Return how many parts of rows are mixed: as many as can be, or 1 where those are too few to gain."""
+    order = max(order for order in HADAMARD_ORDERS if can_mix(columns, order))
+    return order if order >= FEWEST_PARTS else 1
 
 
 def choose_affine(

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bertc import _native
 from bertc.encoder import Encoder
 from bertc.loading import load
 from bertc.ports import SEQUENCES
 from bertc.runtime.batching import FloatArray
 from bertc.runtime.tokenization import Tokenizer
+from bertc.runtime.unit_rows import squares_of
 from bertc.serve.errors import RequestError
 from bertc.serve.settings import ModelSource
 
@@ -81,7 +81,7 @@ class Model:
 
         Raises ``RequestError``.
         """
-        least, total = _native.squares_of(values)
+        least, total = squares_of(values)
         if not math.isfinite(total):
             raise RequestError("Backend", f"{self.name} gave a number that is none (NaN or infinity)")
         if nonzero and not least:

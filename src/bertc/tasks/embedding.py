@@ -13,11 +13,12 @@ from bertc.artifact.embedding_facts import DOCUMENT, QUERY
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray, PackedBatch
 from bertc.runtime.tokenization import Tokenizer
+from bertc.runtime.unit_rows import normalized
 from bertc.tasks.arguments import check_choice, check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.similarity import similarity, similarity_pairwise
 from bertc.tasks.task import Prepared
-from bertc.tasks.text_encoder import TextEncoder, as_texts, normalized
+from bertc.tasks.text_encoder import TextEncoder, as_texts
 from bertc.tasks.vector_precision import (
     PRECISIONS,
     SCALED,

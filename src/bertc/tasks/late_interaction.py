@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from bertc.artifact.embedding_facts import DOCUMENT, QUERY, QueryExpansion
 from bertc.runtime.batching import FloatArray, PackedBatch, pack
 from bertc.runtime.tokenization import Tokenizer
+from bertc.runtime.unit_rows import normalized
 from bertc.tasks.arguments import check_count
 from bertc.tasks.drive import drive
 from bertc.tasks.similarity import maxsim
 from bertc.tasks.task import Prepared
-from bertc.tasks.text_encoder import TextEncoder, as_texts, normalized
+from bertc.tasks.text_encoder import TextEncoder, as_texts
 
 
 @dataclass(frozen=True)

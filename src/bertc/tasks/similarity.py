@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bertc.errors import InputError
 from bertc.runtime.batching import FloatArray
-from bertc.tasks.text_encoder import normalized
+from bertc.runtime.unit_rows import normalized
 
 Array = np.ndarray[Any, Any]
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from bertc import _native
 from bertc.artifact.embedding_facts import EmbeddingFacts
 from bertc.encoder import Encoder, count_tokens
 from bertc.errors import InputError
@@ -96,10 +93,3 @@ def _checked(item: Any, index: int, prompt: str) -> str | tuple[str, str]:
     raise InputError(
         f"inputs[{index}] is {describe(item)}: expected a string, or a tuple of two strings (a pair)"
     )
-
-
-def normalized(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Rows of float32 divided by their length, or by 1e-12 where that is larger."""
-    unit = np.empty(vectors.shape, np.float32)
-    _native.unit_rows(np.ascontiguousarray(vectors, np.float32), unit)
-    return unit
