@@ -51,9 +51,28 @@ struct Ends {
   typename V::F32 lowest = V::set(0.0f);
   typename V::F32 highest = V::set(0.0f);
 
-  BERTC_INLINE void add(typename V::F32 value) {
-    lowest = V::min(value, lowest);
-    highest = V::max(value, highest);
+  // Among each other first: one after the other, each would wait for the one before.
+  template <std::size_t kCount>
+  BERTC_INLINE void add(const typename V::F32* values) {
+    lowest = V::min(least<kCount>(values), lowest);
+    highest = V::max(most<kCount>(values), highest);
+  }
+
+ private:
+  template <std::size_t kCount>
+  static BERTC_INLINE typename V::F32 least(const typename V::F32* values) {
+    if constexpr (kCount == 1)
+      return *values;
+    else
+      return V::min(least<kCount / 2>(values), least<kCount / 2>(values + kCount / 2));
+  }
+
+  template <std::size_t kCount>
+  static BERTC_INLINE typename V::F32 most(const typename V::F32* values) {
+    if constexpr (kCount == 1)
+      return *values;
+    else
+      return V::max(most<kCount / 2>(values), most<kCount / 2>(values + kCount / 2));
   }
 };
 
@@ -78,7 +97,16 @@ BERTC_INLINE void store_row(const float* x, std::size_t padded_columns, const El
 template <class V, class Element>
 void quantize_by_range(const float* x, std::size_t padded_columns, const Element& element, const Row& out) {
   Ends<V> ends;
-  for (std::size_t i = 0; i < padded_columns; i += 16) ends.add(element(x, i));
+  std::size_t i = 0;
+  for (; i + 64 <= padded_columns; i += 64) {
+    const typename V::F32 values[] = {element(x, i), element(x, i + 16), element(x, i + 32),
+                                      element(x, i + 48)};
+    ends.template add<4>(values);
+  }
+  for (; i < padded_columns; i += 16) {
+    const typename V::F32 value = element(x, i);
+    ends.template add<1>(&value);
+  }
   store_row<V>(x, padded_columns, element, ends, out);
 }
 
@@ -108,11 +136,9 @@ void quantize_mixed(const float* x, std::size_t columns, const Element& element,
 #pragma GCC unroll 16
     for (std::size_t part = 0; part < kOrder; ++part) parts[part] = element(x, part * stride + i);
     mix<V, kOrder>(parts);
+    ends.template add<kOrder>(parts);
 #pragma GCC unroll 16
-    for (std::size_t part = 0; part < kOrder; ++part) {
-      ends.add(parts[part]);
-      V::store(mixed + part * stride + i, parts[part]);
-    }
+    for (std::size_t part = 0; part < kOrder; ++part) V::store(mixed + part * stride + i, parts[part]);
   }
   store_row<V>(mixed, columns, Plain<V>{}, ends, out);
 }
