@@ -161,6 +161,28 @@ def test_a_group_waits_while_one_runs_and_one_is_next() -> None:
     together(use)
 
 
+def test_behind_a_large_group_a_small_one_waits_until_it_has_grown_or_is_all_there_is() -> None:
+    async def use(queue: Queue, ask: Callable[[str], Any]) -> None:
+        asked = [ask("a" * 600)]
+        await turns()
+        asked.append(ask("b" * 250))
+        await turns()
+        assert [len(values) for values, _ in queue.submitted] == [1]
+        asked.append(ask("c" * 60))
+        await turns()
+        assert [len(values) for values, _ in queue.submitted] == [1, 2]
+        asked.append(ask("d"))
+        await turns()
+        for number in (0, 1):
+            queue.submitted[number][1](None, 1, 2)
+        assert [len(values) for values, _ in queue.submitted] == [1, 2, 1], "the cores would wait for replies"
+        queue.submitted[2][1](None, 1, 2)
+        found = await asyncio.gather(*asked)
+        assert [each.tolist() for each in found] == [[[600.0]], [[250.0]], [[60.0]], [[1.0]]]
+
+    together(use)
+
+
 def test_who_goes_away_is_left_out_and_the_last_one_takes_the_batch_along() -> None:
     async def use(queue: Queue, ask: Callable[[str], Any]) -> None:
         early, *rest = [ask(text) for text in ("a", "ab", "abc")]

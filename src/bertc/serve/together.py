@@ -24,6 +24,9 @@ MAX_CHARACTERS = FEW_CHARACTERS
 MAX_IN_FLIGHT = 2
 """The groups of a task that are in the queue at a time, unless they are full: one runs and one is next. What
 comes meanwhile would have to wait anyhow, and can be made ready together."""
+LARGE, LEAST_SHARE = MAX_CHARACTERS / 2, 0.5
+"""Behind a group of so many characters that runs, the next has at least this share of them: a small one
+would end before what came meanwhile is ready, and the cores would wait. Where few texts come, none waits."""
 
 
 class Together:
@@ -34,8 +37,8 @@ class Together:
         self._timeout = timeout
         self._open: dict[int, _Group] = {}
         """The groups that still take texts, by the identity of their task."""
-        self._in_flight: dict[int, int] = {}
-        """How many groups of each task are in the queue."""
+        self._in_flight: dict[int, list[int]] = {}
+        """The characters of the groups of each task that are in the queue."""
 
     async def answer(self, call: Call, model: Model, task: Task[Any, Any], text: str) -> Any | None:
         """Return a slice of the task's answers that holds the one to a text: no zeros, and no NaN.
@@ -48,16 +51,23 @@ class Together:
             if group is not None:
                 self._close(group)
             group = self._open[id(task)] = _Group(self._queue, model, task, self._end)
-            if self._in_flight.get(id(task), 0) < MAX_IN_FLIGHT:
-                self._close(group)
         promise = Promise(loop=group.loop)
         group.members.append(_Member(call, text, promise))
         group.characters += len(text)
+        if self._is_due(group):
+            self._close(group)
         try:
             return await promise
         except asyncio.CancelledError:
             group.cancel()
             raise
+
+    def _is_due(self, group: _Group) -> bool:
+        ahead = self._in_flight.get(id(group.task))
+        if not ahead:
+            return True
+        least = LEAST_SHARE * ahead[0] if ahead[0] >= LARGE else 0
+        return len(ahead) < MAX_IN_FLIGHT and group.characters >= least
 
     def _close(self, group: _Group) -> None:
         """Close a group behind what comes in this turn of the event loop."""
@@ -66,19 +76,26 @@ class Together:
             group.loop.call_soon(self._begin, group)
 
     def _begin(self, group: _Group) -> None:
+        if group.begun:
+            return
+        group.begun = True
         task = id(group.task)
         if self._open.get(task) is group:
             del self._open[task]
         if group.begin(self._timeout):
-            self._in_flight[task] = self._in_flight.get(task, 0) + 1
+            self._in_flight.setdefault(task, []).append(group.characters)
 
-    def _end(self, task: Task[Any, Any]) -> None:
-        """Make room for the group that waits."""
-        count = self._in_flight.pop(id(task)) - 1
-        if count:
-            self._in_flight[id(task)] = count
-        group = self._open.get(id(task))
-        if group is not None:
+    def _end(self, ended: _Group) -> None:
+        """Make room for the group that waits: at once if the cores have nothing else, before any reply."""
+        task = id(ended.task)
+        ahead = self._in_flight[task]
+        ahead.remove(ended.characters)
+        if not ahead:
+            del self._in_flight[task]
+        group = self._open.get(task)
+        if group is not None and not ahead:
+            self._begin(group)
+        elif group is not None and self._is_due(group):
             self._close(group)
 
 
@@ -91,15 +108,15 @@ class _Member(NamedTuple):
 class _Group:
     """Texts for one task of one model."""
 
-    closes = False
-    """Whether it is about to begin."""
+    closes = begun = False
+    """Whether it is about to begin, and whether it has."""
 
     def __init__(
         self,
         queue: BatchQueue,
         model: Model,
         task: Task[Any, Any],
-        ended: Callable[[Task[Any, Any]], None],
+        ended: Callable[[_Group], None],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.task = task
@@ -178,7 +195,7 @@ class _Group:
 
     def _leave(self) -> None:
         self._number = None
-        self._ended(self.task)
+        self._ended(self)
 
     def _leave_alone(self) -> None:
         for member in self.members:
