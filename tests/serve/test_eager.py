@@ -115,3 +115,12 @@ def test_a_bug_is_told_to_the_event_loop() -> None:
         assert [type(each) for each in bench.bugs] == [ZeroDivisionError]
 
     run(test)
+
+
+def test_who_is_cancelled_before_its_task_began_hears_of_it_too() -> None:
+    async def test(bench: Bench) -> None:
+        bench.run(bench.loop.create_future()).cancel()
+        await asyncio.sleep(0.01)
+        assert bench.told == ["cancelled", "ended"]
+
+    run(test)

@@ -214,6 +214,27 @@ def test_trouble_leaves_each_text_to_its_request(trouble: Any) -> None:
     together(use)
 
 
+class Panic(BaseException):
+    """As Rust's, which is no Exception."""
+
+
+@pytest.mark.parametrize("step", ["prepare", "finish"])
+def test_a_panic_leaves_each_text_to_its_request(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(*_: Any, **_options: Any) -> Any:
+        raise Panic
+
+    monkeypatch.setattr(Task, step, panic)
+
+    async def use(queue: Queue, ask: Callable[[str], Any]) -> None:
+        asked = [ask("a"), ask("ab")]
+        await turns()
+        for _, ended in queue.submitted:
+            ended(None, 1, 2)
+        assert await asyncio.gather(*asked) == [None, None]
+
+    together(use)
+
+
 def test_a_batch_that_waited_too_long_is_late_for_all() -> None:
     async def use(queue: Queue, ask: Callable[[str], Any]) -> None:
         asked = [ask("a"), ask("ab")]

@@ -52,7 +52,8 @@ class Eager:
     def cancel(self, msg: object = None) -> None:
         """Raise ``CancelledError`` where the coroutine waits, as a task does."""
         if self._task is not None:
-            self._task.cancel(msg)
+            # After its first step, which is in the loop: what is cancelled before it never begins, nor ends.
+            self.loop.call_soon(self._task.cancel, msg)
         elif self._promise is not None:
             self._promise.cancel()
             self._go_on()  # the promise raises the error

@@ -139,7 +139,7 @@ class _Group:
         self.members = [member for member in self.members if not member.promise.done()]
         try:
             submitted = bool(self.members) and self._submit(timeout)
-        except Exception:  # whatever it is, it comes again for the text that it is about
+        except BaseException:  # a panic of Rust, too: it comes again for the text that it is about
             submitted = False
         if not submitted:
             self._leave_alone()
@@ -183,7 +183,7 @@ class _Group:
                 raise error
             self._model.check_numbers(self._values, nonzero=True)
             answers = self.task.finish(self._prepared, self._values)
-        except Exception:
+        except BaseException:
             self._leave_alone()
             return
         for index, (call, _, promise) in enumerate(self.members):
