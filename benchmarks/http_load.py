@@ -8,9 +8,11 @@ benchmarks/http_load.py``
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
@@ -151,6 +153,27 @@ def wrk(port: int, bodies: list[Any], connections: int, seconds: float) -> dict[
         "client_cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "statuses": {"200": int(count) - refused, "other": refused},
     }
+
+
+def misbehave(port: int, number: int) -> socket.socket:
+    """Open a connection and do with it what nobody should; it stays open."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    body = json.dumps({"inputs": "word " * 2000, "truncate": True}).encode()
+    head = b"POST /embed_all HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    deeds = (
+        b"",  # says nothing
+        head[:30],  # half a head
+        head + body[:100],  # half a body
+        head + body,  # never reads the reply
+        head.replace(b"_all", b"") + b"{" * len(body),  # no JSON
+        b"\x00\xff\r\n\r\n",  # no HTTP
+    )
+    with contextlib.suppress(OSError):
+        connection.sendall(deeds[number % len(deeds)])
+        if number % 4 == 0:
+            connection.close()  # goes away
+    time.sleep(0.02)
+    return connection
 
 
 def main() -> None:

@@ -284,7 +284,7 @@ class Bench:
             begin = time.perf_counter()
             before, held = 0.0, list[socket.socket]()
             while (passed := time.perf_counter() - begin) < self.soak_seconds:
-                held.append(misbehave(server.port, len(held)))
+                held.append(http_load.misbehave(server.port, len(held)))
                 for old in held[:-50]:
                     old.close()
                 if not before and passed > self.soak_seconds / 10:
@@ -320,27 +320,6 @@ class Bench:
             self.load(server, 16, seconds=1)
             memory = server.resident_mb()
         return {"ready_s": ready - alone, "memory_mb": memory - library_mb, "resident_mb": memory}
-
-
-def misbehave(port: int, number: int) -> socket.socket:
-    """Open a connection and do with it what nobody should; it stays open."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    body = json.dumps({"inputs": "word " * 2000, "truncate": True}).encode()
-    head = b"POST /embed_all HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
-    deeds = (
-        b"",  # says nothing
-        head[:30],  # half a head
-        head + body[:100],  # half a body
-        head + body,  # never reads the reply
-        head.replace(b"_all", b"") + b"{" * len(body),  # no JSON
-        b"\x00\xff\r\n\r\n",  # no HTTP
-    )
-    with contextlib.suppress(OSError):
-        connection.sendall(deeds[number % len(deeds)])
-        if number % 4 == 0:
-            connection.close()  # goes away
-    time.sleep(0.02)
-    return connection
 
 
 def show(found: dict[str, Any]) -> bool:

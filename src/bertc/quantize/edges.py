@@ -135,14 +135,14 @@ def plan_edge(
     """
     scheme = recipe.activations
     static = all(is_static_edge(producer, recipe) for producer in producers)
-    after, affine, gain = edge, None, 0.0
+    affine, gain = None, 0.0
     smoothed = is_smoothed(producers, recipe) and edge.rows >= FEWEST_ROWS
     share = GPTQ_SHARE if recipe.weights.rounding == "gptq" else 1.0
     rounding = Rounding(static, 2 ** (bits - 1) - 1, share, heads_of_queries_and_values(producers[0]))
     shift = smoothed and _is_shifted(producers, recipe)
     fixed = static and any(map(_knows_no_places, producers))
     places = choose_places(edge, shift=shift) if by_place and not fixed else {}
-    order = largest_order(weight.shape[1]) if smoothed and _is_mixed(producers, recipe, rounding) else 1
+    order = largest_order(weight.shape[1]) if smoothed and _is_mixed(producers, recipe) else 1
     if smoothed or places:
         choose = partial(choose_affine, edge, weight, rounding, shift=shift, places=places, hadamard=order)
         gain_of = partial(_gain_db, edge, weight, rounding)
@@ -157,9 +157,9 @@ def plan_edge(
             weights = affine.weight(weight).reshape(-1, weight.shape[1] // order)
             signs = choose_signs(weights, rounding.weight_limit, recipe.weights.bound)
             affine = affine.turned(np.tile(signs, order))
-        after = edge if affine is None else affine.statistics(edge)
     if not static or scheme.observer is None:
         return EdgePlan(edge, affine, None, gain, places)
+    after = edge if affine is None else affine.statistics(edge)
     if scheme.granularity == "per_channel_group":
         groups = rounding.made_alike(group_channels(after, scheme, scheme.observer))
         affine = groups if affine is None else affine.then(groups)
@@ -178,8 +178,8 @@ def _gain_db(
 
 def is_smoothed(producers: Sequence[Node | None], recipe: Recipe) -> bool:
     """Return whether what these nodes give is scaled or shifted before it is quantized, if that gains."""
-    mixes = recipe.smoothing.rotation and not all(is_static_edge(producer, recipe) for producer in producers)
-    smooths = recipe.smoothing.migration is not None or mixes or _is_shifted(producers, recipe)
+    migrates, mixes = recipe.smoothing.migration is not None, _is_mixed(producers, recipe)
+    smooths = migrates or mixes or _is_shifted(producers, recipe)
     fixed = any(_is_activated(producer) and is_static_edge(producer, recipe) for producer in producers)
     return smooths and not fixed
 
@@ -229,13 +229,14 @@ def _is_turned(producers: Sequence[Node | None], recipe: Recipe, rounding: Round
     return may_exceed(recipe.weights.bound, rounding.weight_limit) and not rounding.static and not moves
 
 
-def _is_mixed(producers: Sequence[Node | None], recipe: Recipe, rounding: Rounding) -> bool:
+def _is_mixed(producers: Sequence[Node | None], recipe: Recipe) -> bool:
     """Return whether the channels of what these nodes give are mixed.
 
     Those of attention's heads are not: they are free to move instead, and gain 2 % by being mixed.
     """
     of_heads = any(producer is not None and producer.op == "attention" for producer in producers)
-    return recipe.smoothing.rotation and not rounding.static and not of_heads
+    static = all(is_static_edge(producer, recipe) for producer in producers)
+    return recipe.smoothing.rotation and not static and not of_heads
 
 
 def _knows_no_places(producer: Node | None) -> bool:

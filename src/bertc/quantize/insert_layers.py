@@ -69,8 +69,8 @@ def insert_layers(
 def _vectors(affine: ChannelAffine) -> dict[str, Array]:
     """Return the vectors of a change that change anything, by operand."""
     places = {f"{PLACES[place]}_offset": offset for place, offset in affine.places.items()}
-    multiplier = {"multiplier": affine.multiplier} if (affine.multiplier != 1).any() else {}
-    return {**multiplier, **({"offset": affine.offset} if affine.offset.any() else {}), **places}
+    shared = {"multiplier": (affine.multiplier, 1), "offset": (affine.offset, 0)}
+    return {name: vector for name, (vector, none) in shared.items() if (vector != none).any()} | places
 
 
 def _with_places(places: Mapping[int, Array]) -> dict[str, str]:

@@ -48,31 +48,24 @@ struct Row {
 // The numbers of a row between which all others lie, lane by lane; zero is one of them.
 template <class V>
 struct Ends {
-  typename V::F32 lowest = V::set(0.0f);
-  typename V::F32 highest = V::set(0.0f);
+  using F32 = typename V::F32;
+  F32 lowest = V::set(0.0f);
+  F32 highest = V::set(0.0f);
 
   // Among each other first: one after the other, each would wait for the one before.
   template <std::size_t kCount>
-  BERTC_INLINE void add(const typename V::F32* values) {
-    lowest = V::min(least<kCount>(values), lowest);
-    highest = V::max(most<kCount>(values), highest);
+  BERTC_INLINE void add(const F32* values) {
+    lowest = V::min(fold<kCount>(values, [](F32 a, F32 b) { return V::min(a, b); }), lowest);
+    highest = V::max(fold<kCount>(values, [](F32 a, F32 b) { return V::max(a, b); }), highest);
   }
 
  private:
-  template <std::size_t kCount>
-  static BERTC_INLINE typename V::F32 least(const typename V::F32* values) {
+  template <std::size_t kCount, class Pick>
+  static BERTC_INLINE F32 fold(const F32* values, const Pick& pick) {
     if constexpr (kCount == 1)
       return *values;
     else
-      return V::min(least<kCount / 2>(values), least<kCount / 2>(values + kCount / 2));
-  }
-
-  template <std::size_t kCount>
-  static BERTC_INLINE typename V::F32 most(const typename V::F32* values) {
-    if constexpr (kCount == 1)
-      return *values;
-    else
-      return V::max(most<kCount / 2>(values), most<kCount / 2>(values + kCount / 2));
+      return pick(fold<kCount / 2>(values, pick), fold<kCount / 2>(values + kCount / 2, pick));
   }
 };
 
