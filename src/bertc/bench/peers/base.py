@@ -38,7 +38,7 @@ class Peer(ABC):
     """The variants that the library offers on a CPU."""
     isa: str | None = None
 
-    def __init__(self, source: Source, dtype: str, threads: int) -> None:  # noqa: ARG002
+    def __init__(self, source: Source, dtype: str, threads: int) -> None:  # noqa: ARG002 (of peers)
         """Take the tokenizer; subclasses load the converted checkpoint, to be run with so many threads."""
         self.info = source.info
         self.version = metadata.version(self.library)

@@ -36,7 +36,7 @@ class TransformersPeer(Peer):
         self.isa = torch.backends.cpu.get_cpu_capability()
 
     @classmethod
-    def convert(cls, source: Source, dtype: str) -> Path:  # noqa: ARG003
+    def convert(cls, source: Source, dtype: str) -> Path:  # noqa: ARG003 (of peers)
         """Return the checkpoint itself: there is nothing to convert."""
         return source.checkpoint
 
